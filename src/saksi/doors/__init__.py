@@ -1,0 +1,1 @@
+"""Floor 5: where people and programs come in."""

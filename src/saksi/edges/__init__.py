@@ -1,0 +1,1 @@
+"""Floor 3: touches the world and decides nothing."""

@@ -1,0 +1,1 @@
+"""Checks: folds over records, the same code live in the agent and offline."""

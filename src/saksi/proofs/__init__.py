@@ -1,0 +1,1 @@
+"""Floor 1: what can be proved from bytes: the log and signed statements. Pure."""

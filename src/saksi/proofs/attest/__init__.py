@@ -1,0 +1,1 @@
+"""Signed claims: DSSE envelopes around in-toto statements."""

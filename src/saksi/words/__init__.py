@@ -1,0 +1,1 @@
+"""Floor 0: names and immutable values. Imports nothing of saksi."""

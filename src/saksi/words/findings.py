@@ -1,0 +1,96 @@
+"""A `Finding` is one judgement with evidence: the run did something. An error is saksi's own failure.
+
+"Could not judge" is a finding too. Every code is listed in `CODES`, and has a heading in `docs/checks/`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+__all__ = [
+    "CODES",
+    "COVERAGE_PREFIXES",
+    "SEVERITIES",
+    "Alleges",
+    "Coverage",
+    "Finding",
+    "FindingsReport",
+    "Severity",
+    "Verdict",
+    "at_or_above",
+    "is_about_coverage",
+]
+
+Severity = Literal["info", "warning", "critical"]
+Alleges = Literal["tampering", "fault", "drift", "unknown"]
+Verdict = Literal["clean", "affected", "unknown"]
+
+SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
+
+CODES: Final = (
+    "availability.failed",
+    "availability.killed",
+    "checkpoint.not_checkable",
+    "coverage.gap",
+    "coverage.no_exit_record",
+    "coverage.no_training_seen",
+    "coverage.process_unwitnessed",
+    "coverage.rank_ended_silently",
+    "coverage.rank_missing",
+    "coverage.records_dropped",
+    "coverage.steps_missing",
+    "coverage.uncovered",
+    "witness.chain_broken",
+    "witness.frame_refused",
+    "witness.peer_refused",
+    "witness.recorder_fault",
+)
+COVERAGE_PREFIXES: Final = ("coverage.", "checkpoint.not_checkable")
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One judgement. `evidence` holds indices of log entries; steps are inclusive, `None` where none applies."""
+
+    code: str
+    severity: Severity
+    first_step: int | None
+    last_step: int | None
+    ranks: tuple[int, ...]
+    subject: str
+    check: str
+    message: str
+    alleges: Alleges = "unknown"
+    evidence: tuple[int, ...] = ()
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was watched of what there was to watch. `steps_expected` is `None` when no training process attached."""
+
+    complete: bool
+    steps_expected: int | None
+    steps_witnessed: int
+    ranks: int
+    dropped_records: int
+    not_checkable: tuple[str, ...] = ()
+
+
+class FindingsReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`saksi findings RUN --json`."""
+
+    schema: Literal["saksi.findings/v1"] = "saksi.findings/v1"
+    run: str
+    verdict: Verdict
+    coverage: Coverage
+    items: tuple[Finding, ...]
+
+
+def at_or_above(severity: Severity, floor: Severity) -> bool:
+    """Whether `severity` reaches `floor`."""
+    return SEVERITIES.index(severity) >= SEVERITIES.index(floor)
+
+
+def is_about_coverage(finding: Finding) -> bool:
+    """Whether the finding says that something was not watched, rather than that something happened."""
+    return finding.code.startswith(COVERAGE_PREFIXES)

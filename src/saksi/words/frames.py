@@ -1,0 +1,260 @@
+"""What the recorder says to the agent: frames, one JSON object per packet. All of it is *claimed*.
+
+The wire format is `spec/frames.md`. Frames are decoded strictly: unknown fields and kinds are refused. The agent
+stores the exact bytes it received; these types are only for reading them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "FRAME_VERSION",
+    "MAX_FRAME_BYTES",
+    "AnyFrame",
+    "Batch",
+    "CkptFrame",
+    "DetachFrame",
+    "EnvironmentFrame",
+    "FaultFrame",
+    "Fingerprint",
+    "Frame",
+    "GradientNorm",
+    "HelloFrame",
+    "InventoryFrame",
+    "LayoutFrame",
+    "ModuleFrame",
+    "Number",
+    "OptimizerFrame",
+    "Phases",
+    "RootFrame",
+    "SeededFrame",
+    "UncoveredFrame",
+    "UpdateFrame",
+]
+
+FRAME_VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 65_536
+"""One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
+
+Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Text = Annotated[str, Meta(max_length=4096)]
+Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
+"""A float; JSON has no words for the three others."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every frame carries.
+
+    `seq` counts the frames made on one connection from 0, dropped ones included. `prev` is the SHA-256 of the bytes of
+    the frame sent before it (64 zeros for the first). `lost` is how many frames were dropped so far.
+    """
+
+    seq: Count
+    prev: Hex64
+    wall_ns: Count
+    mono_ns: Count
+    lost: Count
+
+
+class HelloFrame(Frame, tag="hello"):
+    """The first frame: who attached, under which interpreter and framework."""
+
+    version: int
+    pid: Count
+    ppid: Count
+    rank: Count
+    local_rank: Count
+    world_size: Count
+    forked: bool
+    level: Literal["standard", "full"]
+    python: Text
+    implementation: Text
+    executable: Text
+    torch: Text
+    threads: Count
+    deterministic: bool
+    flags: dict[str, Any]
+    fingerprint_key: Hex64
+    switched_off: bool = False
+
+
+class Phases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nanoseconds of wall time since the previous update ended: waiting for data, computing, in the optimizer."""
+
+    data: Count
+    compute: Count
+    optimizer: Count
+
+
+class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `clip_grad_norm_` returned and was told; `coefficient` is min(1, max_norm / (norm + 1e-6))."""
+
+    value: Number
+    max_norm: Number
+    coefficient: Number
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known."""
+
+    loader: Count
+    ordinal: Count
+    digest: Text | None
+    items: Count | None
+    ids: list[int] | None
+
+
+class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weaker than a digest. Covers share `share` of `of` of the tensors named by `over`, at both ends of the step."""
+
+    name: Literal["sum64-4096", "mult64-4096"]
+    over: Literal["parameters", "moments"]
+    share: Count
+    of: Count
+    start: Hex32 | None
+    end: Hex32 | None
+
+
+class UpdateFrame(Frame, tag="update"):
+    """One Update. `update` counts this optimizer's from 0."""
+
+    optimizer: Count
+    update: Count
+    skipped: bool
+    phase_ns: Phases
+    loss: Number | None
+    losses: Count
+    groups: list[dict[str, Any]]
+    groups_omitted: Count
+    gradient_norm: GradientNorm | None
+    batches: list[Batch]
+    batches_omitted: Count
+    rng: dict[str, Hex64]
+    fingerprints: list[Fingerprint]
+    inventory: Hex64
+    self_ns: Count
+
+
+class LayoutFrame(Frame, tag="layout"):
+    """A part of the list of tensors that a state root covers; lines are `[key, alias, dtype, shape]`."""
+
+    layout: Hex64
+    part: Count
+    parts: Count
+    lines: list[tuple[Text, Text | None, Text, list[int]]]
+
+
+class RootFrame(Frame, tag="root"):
+    """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
+
+    at: Literal["attach", "step", "ckpt", "exit"]
+    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    root: Hex64
+    layout: Hex64
+    tensors: Count
+    bytes: Count
+    leaves: str | None
+
+
+class ModuleFrame(Frame, tag="module"):
+    """A top-level module of the model, named once, at the first update."""
+
+    ordinal: Count
+    class_name: Text
+    parameters: Count
+    tensors: Count
+    buffers: Count
+
+
+class OptimizerFrame(Frame, tag="optimizer"):
+    """An optimizer was constructed (or first seen when it stepped)."""
+
+    ordinal: Count
+    class_name: Text
+    file: Text | None
+    groups: Count
+    tensors: Count
+    defaults: dict[str, Any]
+
+
+class SeededFrame(Frame, tag="seeded"):
+    """A generator was seeded."""
+
+    generator: Literal["python", "numpy", "torch"]
+    seed: Text
+    caller: Text | None
+
+
+class CkptFrame(Frame, tag="ckpt"):
+    """A model checkpoint was saved or loaded. `digest` is set where the recorder saw the bytes pass."""
+
+    action: Literal["saved", "loaded"]
+    path: Text | None
+    digest: Text | None
+    size: Count | None
+    device: Count | None
+    inode: Count | None
+    mtime_ns: Count | None
+    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+
+
+class InventoryFrame(Frame, tag="inventory"):
+    """The hooks and modes in force, sent when they change; `inventory` is the digest the updates carry."""
+
+    inventory: Hex64
+    hooks: dict[str, list[Text]]
+
+
+class EnvironmentFrame(Frame, tag="environment"):
+    """Source files of imported modules, in parts."""
+
+    part: Count
+    parts: Count
+    modules: list[tuple[Text, Text]]
+
+
+class UncoveredFrame(Frame, tag="uncovered"):
+    """Something the recorder knows it does not see, and why."""
+
+    what: Text
+    reason: Text
+    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+
+
+class FaultFrame(Frame, tag="fault"):
+    """The recorder itself failed somewhere and carried on without that part."""
+
+    where: Text
+    error: Text
+
+
+class DetachFrame(Frame, tag="detach"):
+    """The last frame: the interpreter is ending. `updates` counts the updates made per optimizer."""
+
+    updates: list[Count]
+    frames: Count
+    self_ns: Count
+    exception: Text | None
+
+
+AnyFrame: TypeAlias = (
+    HelloFrame
+    | UpdateFrame
+    | LayoutFrame
+    | RootFrame
+    | ModuleFrame
+    | OptimizerFrame
+    | SeededFrame
+    | CkptFrame
+    | InventoryFrame
+    | EnvironmentFrame
+    | UncoveredFrame
+    | FaultFrame
+    | DetachFrame
+)

@@ -1,0 +1,200 @@
+"""What the agent writes down. A `Record` is a typed observation; its exact bytes are an `Entry` of the log.
+
+Fields outside `claimed` are *observed*: by the agent, the kernel or the launcher. The format is `spec/records.md`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from saksi.words.digest import DIGEST_PATTERN
+from saksi.words.findings import Finding
+
+__all__ = [
+    "AnyRecord",
+    "AttachRecord",
+    "AttemptKeyRecord",
+    "BlockLine",
+    "BlockRecord",
+    "DetachRecord",
+    "ExitRecord",
+    "FileRecord",
+    "FindingRecord",
+    "GapRecord",
+    "Peer",
+    "ProcessRecord",
+    "Record",
+    "RefusedRecord",
+    "SealRecord",
+    "SignalRecord",
+]
+
+Count = Annotated[int, Meta(ge=0, lt=2**63)]
+DigestText = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
+Text = Annotated[str, Meta(max_length=4096)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """What every record carries, so that an entry keeps its meaning when it is taken out of the log."""
+
+    run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    attempt: Count
+    wall_ns: Count
+    mono_ns: Count
+    boot: Text
+
+
+class SealRecord(Record, tag="seal"):
+    """What should run. The DSSE envelope is the blob `envelope`."""
+
+    envelope: DigestText
+
+
+class AttemptKeyRecord(Record, tag="attempt_key"):
+    """The key that signs from here on: a DSSE envelope, as exact text, by the installation's key."""
+
+    envelope: Annotated[str, Meta(max_length=16_384)]
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is at the other end of a socket, as the kernel says (SO_PEERCRED)."""
+
+    pid: Count
+    uid: Count
+    gid: Count
+
+
+class ProcessRecord(Record, tag="process"):
+    """A process of the job appeared or went. `torch` is whether it has torch's libraries mapped."""
+
+    event: Literal["started", "seen", "ended"]
+    pid: Count
+    ppid: Count
+    started_ticks: Count
+    executable: Text | None
+    command: Annotated[list[Text], Meta(max_length=64)]
+    uid: Count | None
+    torch: bool | None
+    attached: bool
+    forked: bool
+
+
+class AttachRecord(Record, tag="attach"):
+    """A recorder attached. `connection` numbers its connection within the attempt from 0."""
+
+    connection: Count
+    peer: Peer
+    rank: Count
+    claimed: msgspec.Raw
+
+
+class BlockLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of a block: when the agent received a frame, and its exact bytes."""
+
+    received_ns: Count
+    frame: msgspec.Raw
+
+
+class BlockRecord(Record, tag="block"):
+    """Consecutive frames of one connection, committed by the digest of the blob that holds them."""
+
+    connection: Count
+    rank: Count
+    blob: DigestText
+    size: Count
+    frames: Count
+    first_seq: Count
+    last_seq: Count
+    updates: Count
+    first_step: Count | None
+    last_step: Count | None
+
+
+class FileRecord(Record, tag="file"):
+    """A model checkpoint's file as the agent found it when the job said that it saved or loaded it."""
+
+    connection: Count
+    seq: Count
+    rank: Count
+    action: Literal["saved", "loaded"]
+    path: Text
+    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    digest: DigestText | None
+    size: Count | None
+    claimed_digest: Text | None
+    reason: Text | None
+
+
+class DetachRecord(Record, tag="detach"):
+    """A connection ended. `clean` is whether the recorder said goodbye first."""
+
+    connection: Count
+    peer: Peer
+    rank: Count
+    clean: bool
+    frames: Count
+    lost: Count
+    last_step: Count | None
+
+
+class RefusedRecord(Record, tag="refused"):
+    """A peer or a frame was refused; `sample` is the start of it, escaped."""
+
+    connection: Count | None
+    peer: Peer | None
+    rank: Count | None
+    reason: Text
+    sample: Annotated[str, Meta(max_length=512)]
+    count: Count
+
+
+class SignalRecord(Record, tag="signal"):
+    """A signal reached the launcher. `sender` is who sent it, where the kernel says so."""
+
+    signal: Text
+    forwarded: bool
+    sender: Peer | None
+
+
+class GapRecord(Record, tag="gap"):
+    """The witness was not watching: from when, and why."""
+
+    reason: Text
+    since_wall_ns: Count | None
+
+
+class FindingRecord(Record, tag="finding"):
+    """A judgement made while the run went on."""
+
+    finding: Finding
+
+
+class ExitRecord(Record, tag="exit"):
+    """The end of an attempt. Exactly one of `code` and `signal` is set where the status is known."""
+
+    pid: Count
+    code: int | None
+    signal: int | None
+    started_wall_ns: Count
+    elapsed_ns: Count
+    left_running: Count
+    reason: Text
+
+
+AnyRecord: TypeAlias = (
+    SealRecord
+    | AttemptKeyRecord
+    | ProcessRecord
+    | AttachRecord
+    | BlockRecord
+    | FileRecord
+    | DetachRecord
+    | RefusedRecord
+    | SignalRecord
+    | GapRecord
+    | FindingRecord
+    | ExitRecord
+)
