@@ -40,7 +40,7 @@ FRAME_VERSION: Final = 1
 MAX_FRAME_BYTES: Final = 65_536
 """One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
 
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
@@ -154,7 +154,7 @@ class RootFrame(Frame, tag="root"):
     """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
 
     at: Literal["attach", "step", "ckpt", "exit"]
-    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     root: Hex64
     layout: Hex64
     tensors: Count
@@ -201,7 +201,7 @@ class CkptFrame(Frame, tag="ckpt"):
     device: Count | None
     inode: Count | None
     mtime_ns: Count | None
-    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
 class InventoryFrame(Frame, tag="inventory"):
@@ -224,7 +224,7 @@ class UncoveredFrame(Frame, tag="uncovered"):
 
     what: Text
     reason: Text
-    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
 class FaultFrame(Frame, tag="fault"):

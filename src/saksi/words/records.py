@@ -32,7 +32,7 @@ __all__ = [
     "SignalRecord",
 ]
 
-Count = Annotated[int, Meta(ge=0, lt=2**63)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 DigestText = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Text = Annotated[str, Meta(max_length=4096)]
 
@@ -121,7 +121,7 @@ class FileRecord(Record, tag="file"):
     rank: Count
     action: Literal["saved", "loaded"]
     path: Text
-    step: Annotated[int, Meta(ge=-1, lt=2**63)]
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     digest: DigestText | None
     size: Count | None
     claimed_digest: Text | None
