@@ -40,7 +40,9 @@ def encode_record(record: AnyRecord) -> bytes:
     """The entry for `record`. Raises `MalformedInput` if it is longer than an entry may be."""
     entry = _ENCODER.encode(record)
     if len(entry) > MAX_ENTRY_BYTES:
-        raise MalformedInput("entry", f"{len(entry)} bytes is more than the {MAX_ENTRY_BYTES} an entry may have")
+        raise MalformedInput(
+            "entry", f"{len(entry)} bytes is more than the {MAX_ENTRY_BYTES} an entry may have"
+        )
     return entry
 
 
@@ -65,9 +67,10 @@ def decode_frame(frame: bytes | msgspec.Raw, *, where: str | None = None) -> Any
     if b"\n" in raw:
         raise MalformedInput("frame", "contains a line break", where=where)
     try:
-        return _FRAME.decode(raw)
+        decoded: AnyFrame = _FRAME.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedInput("frame", str(error), where=where) from None
+    return decoded
 
 
 def encode_block_line(received_ns: int, frame: bytes) -> bytes:

@@ -62,7 +62,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lost: Count
 
 
-class HelloFrame(Frame, tag="hello"):
+class HelloFrame(Frame, frozen=True, tag="hello"):
     """The first frame: who attached, under which interpreter and framework."""
 
     version: int
@@ -121,7 +121,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: Hex32 | None
 
 
-class UpdateFrame(Frame, tag="update"):
+class UpdateFrame(Frame, frozen=True, tag="update"):
     """One Update. `update` counts this optimizer's from 0."""
 
     optimizer: Count
@@ -141,7 +141,7 @@ class UpdateFrame(Frame, tag="update"):
     self_ns: Count
 
 
-class LayoutFrame(Frame, tag="layout"):
+class LayoutFrame(Frame, frozen=True, tag="layout"):
     """A part of the list of tensors that a state root covers; lines are `[key, alias, dtype, shape]`."""
 
     layout: Hex64
@@ -150,7 +150,7 @@ class LayoutFrame(Frame, tag="layout"):
     lines: list[tuple[Text, Text | None, Text, list[int]]]
 
 
-class RootFrame(Frame, tag="root"):
+class RootFrame(Frame, frozen=True, tag="root"):
     """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
 
     at: Literal["attach", "step", "ckpt", "exit"]
@@ -162,7 +162,7 @@ class RootFrame(Frame, tag="root"):
     leaves: str | None
 
 
-class ModuleFrame(Frame, tag="module"):
+class ModuleFrame(Frame, frozen=True, tag="module"):
     """A top-level module of the model, named once, at the first update."""
 
     ordinal: Count
@@ -172,7 +172,7 @@ class ModuleFrame(Frame, tag="module"):
     buffers: Count
 
 
-class OptimizerFrame(Frame, tag="optimizer"):
+class OptimizerFrame(Frame, frozen=True, tag="optimizer"):
     """An optimizer was constructed (or first seen when it stepped)."""
 
     ordinal: Count
@@ -183,7 +183,7 @@ class OptimizerFrame(Frame, tag="optimizer"):
     defaults: dict[str, Any]
 
 
-class SeededFrame(Frame, tag="seeded"):
+class SeededFrame(Frame, frozen=True, tag="seeded"):
     """A generator was seeded."""
 
     generator: Literal["python", "numpy", "torch"]
@@ -191,7 +191,7 @@ class SeededFrame(Frame, tag="seeded"):
     caller: Text | None
 
 
-class CkptFrame(Frame, tag="ckpt"):
+class CkptFrame(Frame, frozen=True, tag="ckpt"):
     """A model checkpoint was saved or loaded. `digest` is set where the recorder saw the bytes pass."""
 
     action: Literal["saved", "loaded"]
@@ -204,14 +204,14 @@ class CkptFrame(Frame, tag="ckpt"):
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
-class InventoryFrame(Frame, tag="inventory"):
+class InventoryFrame(Frame, frozen=True, tag="inventory"):
     """The hooks and modes in force, sent when they change; `inventory` is the digest the updates carry."""
 
     inventory: Hex64
     hooks: dict[str, list[Text]]
 
 
-class EnvironmentFrame(Frame, tag="environment"):
+class EnvironmentFrame(Frame, frozen=True, tag="environment"):
     """Source files of imported modules, in parts."""
 
     part: Count
@@ -219,7 +219,7 @@ class EnvironmentFrame(Frame, tag="environment"):
     modules: list[tuple[Text, Text]]
 
 
-class UncoveredFrame(Frame, tag="uncovered"):
+class UncoveredFrame(Frame, frozen=True, tag="uncovered"):
     """Something the recorder knows it does not see, and why."""
 
     what: Text
@@ -227,14 +227,14 @@ class UncoveredFrame(Frame, tag="uncovered"):
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
-class FaultFrame(Frame, tag="fault"):
+class FaultFrame(Frame, frozen=True, tag="fault"):
     """The recorder itself failed somewhere and carried on without that part."""
 
     where: Text
     error: Text
 
 
-class DetachFrame(Frame, tag="detach"):
+class DetachFrame(Frame, frozen=True, tag="detach"):
     """The last frame: the interpreter is ending. `updates` counts the updates made per optimizer."""
 
     updates: list[Count]

@@ -47,13 +47,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     boot: Text
 
 
-class SealRecord(Record, tag="seal"):
+class SealRecord(Record, frozen=True, tag="seal"):
     """What should run. The DSSE envelope is the blob `envelope`."""
 
     envelope: DigestText
 
 
-class AttemptKeyRecord(Record, tag="attempt_key"):
+class AttemptKeyRecord(Record, frozen=True, tag="attempt_key"):
     """The key that signs from here on: a DSSE envelope, as exact text, by the installation's key."""
 
     envelope: Annotated[str, Meta(max_length=16_384)]
@@ -67,7 +67,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     gid: Count
 
 
-class ProcessRecord(Record, tag="process"):
+class ProcessRecord(Record, frozen=True, tag="process"):
     """A process of the job appeared or went. `torch` is whether it has torch's libraries mapped."""
 
     event: Literal["started", "seen", "ended"]
@@ -82,7 +82,7 @@ class ProcessRecord(Record, tag="process"):
     forked: bool
 
 
-class AttachRecord(Record, tag="attach"):
+class AttachRecord(Record, frozen=True, tag="attach"):
     """A recorder attached. `connection` numbers its connection within the attempt from 0."""
 
     connection: Count
@@ -98,7 +98,7 @@ class BlockLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     frame: msgspec.Raw
 
 
-class BlockRecord(Record, tag="block"):
+class BlockRecord(Record, frozen=True, tag="block"):
     """Consecutive frames of one connection, committed by the digest of the blob that holds them."""
 
     connection: Count
@@ -113,7 +113,7 @@ class BlockRecord(Record, tag="block"):
     last_step: Count | None
 
 
-class FileRecord(Record, tag="file"):
+class FileRecord(Record, frozen=True, tag="file"):
     """A model checkpoint's file as the agent found it when the job said that it saved or loaded it."""
 
     connection: Count
@@ -128,7 +128,7 @@ class FileRecord(Record, tag="file"):
     reason: Text | None
 
 
-class DetachRecord(Record, tag="detach"):
+class DetachRecord(Record, frozen=True, tag="detach"):
     """A connection ended. `clean` is whether the recorder said goodbye first."""
 
     connection: Count
@@ -140,7 +140,7 @@ class DetachRecord(Record, tag="detach"):
     last_step: Count | None
 
 
-class RefusedRecord(Record, tag="refused"):
+class RefusedRecord(Record, frozen=True, tag="refused"):
     """A peer or a frame was refused; `sample` is the start of it, escaped."""
 
     connection: Count | None
@@ -151,7 +151,7 @@ class RefusedRecord(Record, tag="refused"):
     count: Count
 
 
-class SignalRecord(Record, tag="signal"):
+class SignalRecord(Record, frozen=True, tag="signal"):
     """A signal reached the launcher. `sender` is who sent it, where the kernel says so."""
 
     signal: Text
@@ -159,20 +159,20 @@ class SignalRecord(Record, tag="signal"):
     sender: Peer | None
 
 
-class GapRecord(Record, tag="gap"):
+class GapRecord(Record, frozen=True, tag="gap"):
     """The witness was not watching: from when, and why."""
 
     reason: Text
     since_wall_ns: Count | None
 
 
-class FindingRecord(Record, tag="finding"):
+class FindingRecord(Record, frozen=True, tag="finding"):
     """A judgement made while the run went on."""
 
     finding: Finding
 
 
-class ExitRecord(Record, tag="exit"):
+class ExitRecord(Record, frozen=True, tag="exit"):
     """The end of an attempt. Exactly one of `code` and `signal` is set where the status is known."""
 
     pid: Count

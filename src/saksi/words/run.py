@@ -41,7 +41,9 @@ def run_id_from(random_bytes: bytes) -> str:
 def parse_run_id(text: str) -> str:
     """`text` if it is a whole run id. Raises `UsageError`."""
     if RUN_ID.fullmatch(text) is None:
-        raise UsageError(f"{text[:80]!r} is not a run id", remedy="a run id has 16 hexadecimal digits; see `saksi runs`")
+        raise UsageError(
+            f"{text[:80]!r} is not a run id", remedy="a run id has 16 hexadecimal digits; see `saksi runs`"
+        )
     return text
 
 
