@@ -40,9 +40,7 @@ def encode_record(record: AnyRecord) -> bytes:
     """The entry for `record`. Raises `MalformedInput` if it is longer than an entry may be."""
     entry = _ENCODER.encode(record)
     if len(entry) > MAX_ENTRY_BYTES:
-        raise MalformedInput(
-            "entry", f"{len(entry)} bytes is more than the {MAX_ENTRY_BYTES} an entry may have"
-        )
+        raise MalformedInput("entry", f"{len(entry)} bytes is more than the {MAX_ENTRY_BYTES} an entry may have")
     return entry
 
 

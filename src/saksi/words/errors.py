@@ -59,9 +59,7 @@ class MalformedInput(SaksiError):
 
     exit_code = 1
 
-    def __init__(
-        self, what: str, reason: str, *, where: str | None = None, remedy: str | None = None
-    ) -> None:
+    def __init__(self, what: str, reason: str, *, where: str | None = None, remedy: str | None = None) -> None:
         place = what if where is None else f"{what}, {where}"
         super().__init__(f"{place}: {reason}", remedy=remedy)
         self.what = what

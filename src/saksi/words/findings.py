@@ -33,6 +33,7 @@ CODES: Final = (
     "availability.failed",
     "availability.killed",
     "checkpoint.not_checkable",
+    "coverage.block_absent",
     "coverage.gap",
     "coverage.no_exit_record",
     "coverage.no_training_seen",
@@ -42,12 +43,14 @@ CODES: Final = (
     "coverage.records_dropped",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "witness.block_differs",
     "witness.chain_broken",
     "witness.frame_refused",
     "witness.peer_refused",
     "witness.recorder_fault",
 )
-COVERAGE_PREFIXES: Final = ("coverage.", "checkpoint.not_checkable")
+COVERAGE_PREFIXES: Final = ("coverage.", "checkpoint.not_checkable", "witness.frame_refused", "witness.recorder_fault")
+"""What was not watched, or could not be judged: such findings leave a verdict `unknown` and never make it `affected`."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

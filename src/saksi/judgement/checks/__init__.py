@@ -1,1 +1,14 @@
-"""Checks: folds over records, the same code live in the agent and offline."""
+"""Checks: folds over records, the same code live in the agent and offline. `ALL` is the explicit list."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from saksi.judgement.checks.availability import AVAILABILITY
+from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.witness import WITNESS
+
+__all__ = ["ALL", "Check", "Judging", "merge"]
+
+ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, WITNESS, AVAILABILITY)

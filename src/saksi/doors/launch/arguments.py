@@ -1,0 +1,118 @@
+"""What `saksi run` was asked to do. Parsed by hand: the launcher starts fast and imports no command-line library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from saksi.words.errors import UsageError
+from saksi.words.run import Level
+
+__all__ = ["HELP", "LaunchArguments", "parse_arguments"]
+
+HELP: Final = """\
+Usage: saksi run [OPTIONS] -- COMMAND [ARGUMENT ...]
+
+Run a training command under witness. The command is not changed, its output is not touched, and its exit code is
+returned (128+n for a signal; 125, 126, 127 if it could not be started: saksi itself, not executable, not found).
+
+Options:
+  --name N          call the run N; `saksi show N` then finds it
+  --project P       the project the run belongs to
+  --resume RUN      another attempt of RUN (id, unique prefix, name, or `last`) instead of a new run
+  --level LEVEL     standard (default), or full: a binding state root after every step
+  --segment N       a binding state root every N steps, instead of 10 and later 100
+  --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
+  --require         do not start the command without a witness (125)
+  -q, --quiet       no line at the start and none at the end
+  -h, --help        this text
+
+Example:
+  saksi run --name baseline -- python train.py --steps 1000
+  saksi show baseline
+"""
+
+_WITH_VALUE: Final = ("--name", "--project", "--resume", "--level", "--segment", "--anchor")
+_LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
+MAX_LABEL: Final = 128
+
+
+class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The options, and the command as it was given."""
+
+    command: tuple[str, ...]
+    name: str | None = None
+    project: str | None = None
+    resume: str | None = None
+    level: Level | None = None
+    segment: int | None = None
+    anchors: tuple[str, ...] = ()
+    require: bool = False
+    quiet: bool = False
+    help: bool = False
+
+
+def parse_arguments(words: Sequence[str]) -> LaunchArguments:
+    """The options before `--` (or before the first word that is none), and the command after it. Raises `UsageError`."""
+    options: dict[str, str] = {}
+    anchors: list[str] = []
+    flags: set[str] = set()
+    rest = list(words)
+    while rest and rest[0].startswith("-") and rest[0] != "--":
+        word, given, value = rest.pop(0).partition("=")
+        if word in _WITH_VALUE:
+            if not given:
+                if not rest:
+                    raise UsageError(f"{word} needs a value", remedy="see `saksi run --help`")
+                value = rest.pop(0)
+            if word == "--anchor":
+                anchors.append(value)
+            else:
+                options[word] = value
+        elif not given and word in ("--require", "-q", "--quiet", "-h", "--help"):
+            flags.add(word)
+        else:
+            raise UsageError(f"`saksi run` has no option {word}", remedy="see `saksi run --help`; the command follows `--`")
+    if rest[:1] == ["--"]:
+        del rest[0]
+    if not rest and not flags & {"-h", "--help"}:
+        raise UsageError("no command to run", remedy="saksi run -- python train.py")
+    return LaunchArguments(
+        command=tuple(rest),
+        name=_label(options.get("--name"), "--name"),
+        project=_label(options.get("--project"), "--project"),
+        resume=options.get("--resume"),
+        level=_level(options.get("--level")),
+        segment=_segment(options.get("--segment")),
+        anchors=tuple(anchors),
+        require="--require" in flags,
+        quiet=bool(flags & {"-q", "--quiet"}),
+        help=bool(flags & {"-h", "--help"}),
+    )
+
+
+def _label(text: str | None, option: str) -> str | None:
+    if text is None:
+        return None
+    if not text or len(text) > MAX_LABEL or not text.isprintable() or text.startswith("-"):
+        raise UsageError(f"{option} {text[:80]!r} is not a name", remedy=f"1 to {MAX_LABEL} printable characters")
+    return text
+
+
+def _level(text: str | None) -> Level | None:
+    for level in _LEVELS:
+        if text == level:
+            return level
+    if text is not None:
+        raise UsageError(f"--level {text!r} is not a level", remedy="standard or full")
+    return None
+
+
+def _segment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:  # noqa: PLR2004 - named in the remedy
+        raise UsageError(f"--segment {text!r} is not a number of steps", remedy="1 to 1000000")
+    return int(text)

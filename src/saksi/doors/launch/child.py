@@ -1,0 +1,152 @@
+"""The training command as a child of the launcher: a TTY stays a TTY, signals reach it, its status comes back.
+
+The child shares the launcher's process group and its standard streams, so that job control works as it does without
+saksi. A signal the terminal sent has reached the child already and is not sent again; one that somebody sent to the
+launcher alone is forwarded. Which of the two it was, the kernel says (`si_code`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from saksi.words.records import Peer
+
+__all__ = ["HELD_SIGNALS", "CannotStart", "Child", "Ended", "hold_signals", "interrupted", "release_signals"]
+
+HELD_SIGNALS: Final = frozenset(
+    {
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGCONT,
+        signal.SIGALRM,
+    }
+)
+_ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_SI_KERNEL: Final = 0x80
+NOT_EXECUTABLE: Final = 126
+NOT_FOUND: Final = 127
+
+
+class CannotStart(Exception):  # noqa: N818 - says what happened
+    """The command did not start: the exit code to end with, and one line."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How the command ended; exactly one of `code` and `signal` is set."""
+
+    code: int | None
+    signal: int | None
+    elapsed_ns: int
+
+    @property
+    def exit_code(self) -> int:
+        """What the launcher ends with: the command's own code, 128+n for a signal."""
+        return 128 + (self.signal or 0) if self.code is None else self.code
+
+
+def hold_signals() -> set[signal.Signals]:
+    """Keep the signals of a job waiting until they can be handled; the mask that was in force, for the child."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS | {signal.SIGCHLD})
+    return {each for each in before if isinstance(each, signal.Signals)}
+
+
+def release_signals(before: set[signal.Signals]) -> None:
+    """Put back the mask that `hold_signals` found."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def interrupted() -> signal.Signals | None:
+    """A held signal that asks the launcher to end before the command was started."""
+    waiting = signal.sigpending() & _ENDING
+    return signal.Signals(min(waiting)) if waiting else None
+
+
+class Child:
+    """The running command."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], mask: set[signal.Signals]) -> None:
+        """Start it. Raises `CannotStart` (126 not executable, 127 not found)."""
+        program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+        self.started_wall_ns = time.time_ns()
+        self.started_ns = time.monotonic_ns()
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                executable=program,
+                env=dict(environment),
+                # The one thing between fork and exec: the child must not inherit our blocked signals. The launcher
+                # has a single thread, which is what makes this safe.
+                preexec_fn=lambda: release_signals(mask),  # noqa: PLW1509 - see above
+            )
+        except FileNotFoundError:
+            raise CannotStart(NOT_FOUND, _why_not_found(command[0])) from None
+        except (PermissionError, IsADirectoryError, OSError) as error:
+            raise CannotStart(NOT_EXECUTABLE, f"cannot run {command[0]}: {error.strerror}") from None
+
+    @property
+    def pid(self) -> int:
+        """The command's process id."""
+        return self._process.pid
+
+    def wait(self, seen: Callable[[str, bool, Peer | None], None]) -> Ended:
+        """Wait for the end; `seen(signal, forwarded, sender)` is called for each signal that arrives meanwhile."""
+        while True:
+            status = self._reap()
+            if status is not None:
+                elapsed = time.monotonic_ns() - self.started_ns
+                code = os.waitstatus_to_exitcode(status)
+                return Ended(
+                    code=code if code >= 0 else None, signal=-code if code < 0 else None, elapsed_ns=elapsed
+                )
+            arrived = signal.sigtimedwait(HELD_SIGNALS | {signal.SIGCHLD}, 1.0)
+            if arrived is not None and arrived.si_signo != signal.SIGCHLD:
+                self._pass_on(arrived, seen)
+
+    def _reap(self) -> int | None:
+        """Collect every child that ended (orphans come to us too); the command's own status, if it is among them."""
+        found = None
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return found if found is not None else 0
+            if pid == 0:
+                return found
+            if pid == self._process.pid:
+                found = status
+                self._process.returncode = os.waitstatus_to_exitcode(status)
+
+    def _pass_on(
+        self, arrived: signal.struct_siginfo, seen: Callable[[str, bool, Peer | None], None]
+    ) -> None:
+        number = signal.Signals(arrived.si_signo)
+        from_terminal = arrived.si_code == _SI_KERNEL
+        sender = None if from_terminal else Peer(pid=max(arrived.si_pid, 0), uid=max(arrived.si_uid, 0), gid=0)
+        if not from_terminal:
+            try:
+                os.kill(self._process.pid, number)
+            except ProcessLookupError:
+                from_terminal = True  # it ended meanwhile: nothing was forwarded
+        seen(number.name, not from_terminal, sender)
+
+
+def _why_not_found(program: str) -> str:
+    if "/" in program:
+        return f"{program}: no such file, or its interpreter is missing"
+    return f"{program}: command not found"

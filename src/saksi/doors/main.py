@@ -1,0 +1,34 @@
+"""The `saksi` command. `saksi run` starts fast: it imports neither typer nor rich."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code. What a user sees on failure is one line, never a traceback."""
+    given = list(sys.argv[1:] if words is None else words)
+    try:
+        if given[:1] == ["run"]:
+            from saksi.doors.launch.launcher import run  # noqa: PLC0415 - each door is opened alone: it keeps `run` fast
+
+            return run(given[1:])
+        from saksi.doors.cli.app import call  # noqa: PLC0415 - as above
+
+        return call(given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`saksi show | head`): nothing to say, and nowhere to say it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""Reading /proc. Processes vanish while they are read: every function answers `None` or nothing then.
+
+`started_ticks` (field 22 of `stat`, proc(5)) tells two processes with the same pid apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+__all__ = ["ProcessFacts", "boot_id", "children_of", "descendants_of", "has_torch_mapped", "read_process"]
+
+PROC: Final = Path("/proc")
+MAX_ARGUMENTS: Final = 64
+MAX_ARGUMENT: Final = 512
+TORCH_LIBRARIES: Final = (b"/libtorch_cpu.so", b"/libtorch.so", b"/libtorch_python.so")
+
+
+class ProcessFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One process as /proc shows it. `command` is not redacted."""
+
+    pid: int
+    ppid: int
+    started_ticks: int
+    state: str
+    executable: str | None
+    command: tuple[str, ...]
+    uid: int | None
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot; monotonic times are comparable within one. Empty where there is none."""
+    try:
+        return (PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def read_process(pid: int) -> ProcessFacts | None:
+    """What /proc says of `pid`, or `None` if it is gone."""
+    folder = PROC / str(pid)
+    try:
+        stat = (folder / "stat").read_bytes()
+    except OSError:
+        return None
+    # The second field is the name in parentheses, and a process chooses its own name: count from the last one.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    return ProcessFacts(
+        pid=pid,
+        ppid=int(fields[1]),
+        started_ticks=int(fields[19]),
+        state=fields[0].decode("ascii"),
+        executable=_link(folder / "exe"),
+        command=_command(folder / "cmdline"),
+        uid=_owner(folder),
+    )
+
+
+def children_of(pid: int) -> tuple[int, ...]:
+    """The children of every thread of `pid`."""
+    found: list[int] = []
+    try:
+        tasks = list((PROC / str(pid) / "task").iterdir())
+    except OSError:
+        return ()
+    for task in tasks:
+        try:
+            found.extend(int(child) for child in (task / "children").read_bytes().split())
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def descendants_of(pid: int, *, without: frozenset[int] = frozenset()) -> tuple[int, ...]:
+    """Every living descendant of `pid`, parents first, leaving out the subtrees rooted in `without`."""
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        for child in children_of(waiting.pop()):
+            if child not in without:
+                found.append(child)
+                waiting.append(child)
+    return tuple(found)
+
+
+def has_torch_mapped(pid: int) -> bool | None:
+    """Whether torch's libraries are mapped into `pid`; `None` where the kernel does not let us look."""
+    try:
+        maps = (PROC / str(pid) / "maps").read_bytes()
+    except OSError:
+        return None
+    return any(library in maps for library in TORCH_LIBRARIES)
+
+
+def _link(path: Path) -> str | None:
+    try:
+        return str(path.readlink())
+    except OSError:
+        return None
+
+
+def _command(path: Path) -> tuple[str, ...]:
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return ()
+    words = raw.rstrip(b"\0").split(b"\0")[:MAX_ARGUMENTS]
+    return tuple(word[:MAX_ARGUMENT].decode("utf-8", "backslashreplace") for word in words)
+
+
+def _owner(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_uid
+    except OSError:
+        return None

@@ -1,0 +1,343 @@
+"""What was not watched. Nothing found must never look like nothing observed.
+
+Everything here is about coverage, not about what the run did: it turns `clean` into `unknown`, never into `affected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from saksi.judgement.checks.fold import Noted, observation
+from saksi.judgement.checks.watched import AttemptFacts, Heard, Watched
+from saksi.judgement.items import Item, Line
+from saksi.words.codec import decode_frame
+from saksi.words.errors import MalformedInput
+from saksi.words.findings import Coverage, Finding, is_about_coverage
+from saksi.words.frames import DetachFrame, HelloFrame, UncoveredFrame, UpdateFrame
+from saksi.words.records import (
+    AttachRecord,
+    AttemptKeyRecord,
+    BlockRecord,
+    DetachRecord,
+    ExitRecord,
+    FileRecord,
+    GapRecord,
+    ProcessRecord,
+)
+
+__all__ = ["COVERAGE", "CoverageCheck"]
+
+_MAX_RANKS: Final = 256
+_finding = partial(observation, check="coverage")
+_NOT_CHECKABLE: Final = ("coverage.uncovered", "checkpoint.not_checkable", "witness.recorder_fault")
+
+
+class _State(Watched):
+    """What was watched, and what was said not to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted = Noted()
+
+
+class CoverageCheck:
+    """Steps, ranks, processes and stretches of time that have no witness."""
+
+    name = "coverage"
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        record = item.record
+        match record:
+            case BlockRecord():
+                self._block(state, item, record)
+            case AttachRecord():
+                _attach(state, item.index, record)
+            case DetachRecord():
+                _detach(state, item.index, record)
+            case ProcessRecord():
+                _process(state, item.index, record)
+            case FileRecord():
+                _file(state, item.index, record)
+            case GapRecord():
+                _gap(state, item.index, record)
+            case AttemptKeyRecord():
+                _begin(state, item.index, record)
+            case ExitRecord():
+                _exit(state, record)
+            case _:
+                pass
+        return state, state.noted.news()
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        return (
+            *state.noted.kept(),
+            *(finding for each in state.connections for finding in _connection(each, ended=ended)),
+            *_processes(state),
+            *_attempts(state, ended=ended),
+            *(_ranks(state) if ended else ()),
+        )
+
+    def value(
+        self, state: _State, findings: tuple[Finding, ...], *, ended: bool, planned_steps: int | None
+    ) -> Coverage:
+        """The coverage that a report states; `findings` are those of all checks."""
+        about = [each for each in findings if is_about_coverage(each)]
+        heard, witnessed = state.steps()
+        expected: int | None = heard if planned_steps is None else max(planned_steps, heard)
+        if heard == 0 or any(each.code == "coverage.process_unwitnessed" for each in about):
+            expected = None
+        return Coverage(
+            complete=ended and not about and expected is not None and witnessed == expected,
+            steps_expected=expected,
+            steps_witnessed=witnessed,
+            ranks=state.ranks(),
+            dropped_records=state.dropped(),
+            not_checkable=tuple(
+                dict.fromkeys(f"{each.subject}: {each.message}" for each in about if each.code in _NOT_CHECKABLE)
+            ),
+        )
+
+    def _block(self, state: _State, item: Item, record: BlockRecord) -> None:
+        heard = state.open.get((record.attempt, record.connection))
+        if heard is None:  # frames without an attach record still count as heard
+            heard = Heard(attempt=record.attempt, rank=record.rank, pid=0, entry=item.index, hello=None)
+            state.open[record.attempt, record.connection] = heard
+            state.connections.append(heard)
+        heard.last_entry = item.index
+        if item.unread is not None:
+            state.noted.note(
+                _finding(
+                    code="coverage.block_absent",
+                    subject="blocks",
+                    message="Frames that the log commits to are not at hand; an incomplete copy has this.",
+                    steps=(heard.last_step, heard.last_step),
+                    ranks=(heard.rank,),
+                    evidence=(item.index,),
+                )
+            )
+        for line in item.lines:
+            _line(state, heard, item.index, line)
+
+
+def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
+    frame = line.frame
+    if frame.lost > heard.lost:
+        first = heard.lost == 0
+        heard.lost, heard.lost_entry = frame.lost, entry
+        if first:
+            state.noted.announce(_dropped(heard))
+    if isinstance(frame, UpdateFrame):
+        counter = heard.counter(frame.optimizer)
+        if counter is not None and not counter.take(frame.update, entry) and len(counter.stretches) == 1:
+            for finding in _steps(heard, frame.optimizer):
+                state.noted.announce(finding)
+    elif isinstance(frame, UncoveredFrame):
+        step = max(frame.step, 0)
+        state.noted.note(
+            _finding(
+                code="coverage.uncovered",
+                severity="info",
+                subject=frame.what,
+                message=f"The recorder knows that it does not see this: {frame.reason}.",
+                steps=(step, step),
+                ranks=(heard.rank,),
+                evidence=(entry,),
+            )
+        )
+    elif isinstance(frame, DetachFrame):
+        heard.told = tuple(frame.updates)
+
+
+def _file(state: _State, entry: int, record: FileRecord) -> None:
+    if record.digest is None:
+        message = f"The agent could not read a model checkpoint's file: {record.reason or 'no reason given'}."
+    elif record.claimed_digest is not None and record.claimed_digest != record.digest:
+        message = (
+            "The agent found other bytes in a model checkpoint's file than the job said; "
+            "a file that is written again soon after has this."
+        )
+    else:
+        return
+    step = max(record.step, 0)
+    state.noted.note(
+        _finding(
+            code="checkpoint.not_checkable",
+            severity="info",
+            subject="model checkpoints",
+            message=message,
+            steps=(step, step),
+            ranks=(record.rank,),
+            evidence=(entry,),
+        )
+    )
+
+
+def _gap(state: _State, entry: int, record: GapRecord) -> None:
+    message = f"Nobody was watching for a while: {record.reason}. An agent that was started again leaves this."
+    state.noted.note(_finding(code="coverage.gap", subject="agent", message=message, evidence=(entry,)))
+
+
+def _connection(heard: Heard, *, ended: bool) -> Iterator[Finding]:
+    if heard.switched_off:
+        yield _finding(
+            code="coverage.process_unwitnessed",
+            subject=f"process {heard.pid}",
+            message="The recorder was switched off in a process (SAKSI_DISABLE), so nothing of it was seen.",
+            ranks=(heard.rank,),
+            evidence=(heard.entry,),
+        )
+    if heard.lost:
+        yield _dropped(heard)
+    for optimizer in sorted(heard.counters.keys() | set(range(len(heard.told or ())))):
+        yield from _steps(heard, optimizer)
+    if heard.trained and (heard.left is False or (heard.left is None and ended)):
+        yield _finding(
+            code="coverage.rank_ended_silently",
+            subject=f"rank {heard.rank}",
+            message="A training process ended without a goodbye, so what it did last is not known; "
+            "a signal, os._exit and a crash in native code end so.",
+            steps=(heard.last_step, heard.last_step),
+            ranks=(heard.rank,),
+            evidence=(heard.last_entry,),
+        )
+
+
+def _dropped(heard: Heard) -> Finding:
+    return _finding(
+        code="coverage.records_dropped",
+        subject=f"rank {heard.rank}",
+        message="The recorder dropped frames and counted them; "
+        "a machine under load and a slow agent are the usual causes.",
+        ranks=(heard.rank,),
+        evidence=() if heard.lost_entry is None else (heard.lost_entry,),
+    )
+
+
+def _steps(heard: Heard, optimizer: int) -> Iterator[Finding]:
+    counter = heard.counters.get(optimizer)
+    stretches = [] if counter is None else list(counter.stretches)
+    entries = [] if counter is None else counter.entries
+    reached = 0 if counter is None else counter.next
+    if heard.told_of(optimizer) > reached:
+        stretches.append((reached, heard.told_of(optimizer) - 1))
+    if stretches:
+        yield _finding(
+            code="coverage.steps_missing",
+            subject=f"optimizer {optimizer}",
+            message="Updates are missing from the record; "
+            "frames that were dropped and blocks that are not at hand explain them.",
+            steps=(stretches[0][0], stretches[-1][1]),
+            ranks=(heard.rank,),
+            evidence=tuple(dict.fromkeys([*entries, heard.last_entry])),
+        )
+    if counter is not None and counter.repeated:
+        yield _finding(
+            code="coverage.steps_missing",
+            subject=f"optimizer {optimizer}",
+            message="An optimizer's counter went back within one process, so its updates cannot be told apart.",
+            ranks=(heard.rank,),
+            evidence=(heard.last_entry,),
+        )
+
+
+def _processes(state: Watched) -> Iterator[Finding]:
+    for entry, record in state.unwitnessed.values():
+        command = " ".join(record.command)[:200] or record.executable or "unknown command"
+        yield _finding(
+            code="coverage.process_unwitnessed",
+            subject=f"process {record.pid} ({command})",
+            message="A process that has torch loaded never attached, so nothing of it was seen; "
+            "python -I or -S, a scrubbed environment and an interpreter of another kind do that.",
+            evidence=(entry,),
+        )
+
+
+def _attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
+    for attempt in state.attempts:
+        if not attempt.exited and (ended or attempt is not state.attempts[-1]):
+            yield _finding(
+                code="coverage.no_exit_record",
+                subject=f"attempt {attempt.number}",
+                message="The end of an attempt is not in the log: the witness stopped before the job did, "
+                "the machine went down, or what followed was cut off.",
+                evidence=(attempt.entry,),
+            )
+    if ended and not any(each.trained for each in state.connections):
+        yield _finding(
+            code="coverage.no_training_seen",
+            subject="run",
+            message="No process made an optimizer step under watch; a command that does not train with torch ends so.",
+        )
+
+
+def _ranks(state: Watched) -> Iterator[Finding]:
+    by_attempt: dict[int, list[Heard]] = {}
+    for each in state.connections:
+        if each.trained:
+            by_attempt.setdefault(each.attempt, []).append(each)
+    for attempt, heard in sorted(by_attempt.items()):
+        size = max(each.world_size for each in heard)
+        present = {each.rank for each in heard}
+        absent = [rank for rank in range(min(size, _MAX_RANKS + len(present))) if rank not in present][:_MAX_RANKS]
+        if absent:
+            yield _finding(
+                code="coverage.rank_missing",
+                subject=f"attempt {attempt}",
+                message=f"The job says that it has {size} ranks, and updates of {len(present)} were heard; "
+                "ranks on other machines need a witness of their own.",
+                ranks=tuple(absent),
+                evidence=tuple(each.entry for each in heard),
+            )
+
+
+def _begin(state: _State, index: int, record: AttemptKeyRecord) -> None:
+    last = state.attempts[-1] if state.attempts else None
+    if last is None or last.number != record.attempt or last.exited:
+        state.attempts.append(AttemptFacts(record.attempt, index))
+
+
+def _exit(state: Watched, record: ExitRecord) -> None:
+    if state.attempts and state.attempts[-1].number == record.attempt:
+        state.attempts[-1].exited = True
+
+
+def _attach(state: _State, index: int, record: AttachRecord) -> None:
+    try:
+        frame = decode_frame(record.claimed)
+    except MalformedInput:
+        frame = None
+    hello = frame if isinstance(frame, HelloFrame) else None
+    heard = Heard(attempt=record.attempt, rank=record.rank, pid=record.peer.pid, entry=index, hello=hello)
+    state.open[record.attempt, record.connection] = heard
+    state.connections.append(heard)
+    for key in [key for key in state.unwitnessed if key[:2] == (record.attempt, record.peer.pid)]:
+        del state.unwitnessed[key]
+
+
+def _detach(state: _State, index: int, record: DetachRecord) -> None:
+    heard = state.open.get((record.attempt, record.connection))
+    if heard is None:
+        return
+    heard.left = record.clean
+    heard.last_entry = index
+    if record.lost > heard.lost:
+        heard.lost, heard.lost_entry = record.lost, index
+
+
+def _process(state: _State, index: int, record: ProcessRecord) -> None:
+    key = (record.attempt, record.pid, record.started_ticks)
+    if record.attached or record.forked:
+        state.unwitnessed.pop(key, None)
+    elif record.torch and key not in state.unwitnessed:
+        state.unwitnessed[key] = (index, record)
+
+
+COVERAGE: Final = CoverageCheck()

@@ -1,0 +1,159 @@
+"""A check is a fold: state and one item in, state and findings out. The agent and the auditor drive the same code.
+
+Rules: `step` returns news, once for each cause, so that a live view can speak early; `finish` returns everything the
+state supports, so that a report is made from `finish` alone. `finish` changes nothing and may be asked at any time.
+A state belongs to the driver that holds it; `step` may change it in place, since copying it for every frame is what
+a long run cannot pay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.words.findings import SEVERITIES, Finding, Severity
+
+__all__ = ["MAX_EVIDENCE", "Check", "Judging", "Noted", "joined", "merge", "observation"]
+
+MAX_EVIDENCE: Final = 64
+"""Entries kept for one finding: the first ones lead a reader to the place, more would not fit a record."""
+
+MAX_CAUSES: Final = 256
+"""Different causes of one check that are kept apart; a hostile run could make up more without end."""
+
+State = TypeVar("State")
+
+
+class Check(Protocol[State]):
+    """One question asked of a run."""
+
+    @property
+    def name(self) -> str:
+        """How findings name this check."""
+
+    def start(self) -> State:
+        """The state before the first item."""
+
+    def step(self, state: State, item: Item) -> tuple[State, tuple[Finding, ...]]:
+        """The state after `item`, and what is new. Never raises for what a run did."""
+
+    def finish(self, state: State, *, ended: bool) -> tuple[Finding, ...]:
+        """All findings so far. While the run goes on (`ended` false), what may still come is not held against it."""
+
+
+class Judging:
+    """Drives several checks over one pass."""
+
+    def __init__(self, checks: Sequence[Check[Any]]) -> None:
+        self._checks = tuple(checks)
+        self._states = [check.start() for check in self._checks]
+
+    def take(self, item: Item) -> tuple[Finding, ...]:
+        """Takes one item in and returns what is new."""
+        news: tuple[Finding, ...] = ()
+        for at, check in enumerate(self._checks):
+            self._states[at], found = check.step(self._states[at], item)
+            news += found
+        return news
+
+    def findings(self, *, ended: bool) -> tuple[Finding, ...]:
+        """All findings so far, merged and in order."""
+        return merge(
+            finding
+            for check, state in zip(self._checks, self._states, strict=True)
+            for finding in check.finish(state, ended=ended)
+        )
+
+    def state_of(self, check: Check[State]) -> State:
+        """The state of one of the checks. Raises `ValueError` if it is not among them."""
+        state: State = self._states[self._checks.index(check)]
+        return state
+
+
+def merge(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for each cause (code, check, subject, severity, message), the gravest first, then by step."""
+    merged: dict[tuple[str, ...], Finding] = {}
+    for each in findings:
+        cause = (each.code, each.check, each.subject, each.severity, each.alleges, each.message)
+        other = merged.get(cause)
+        merged[cause] = each if other is None else joined(other, each)
+    return tuple(sorted(merged.values(), key=_order))
+
+
+def joined(a: Finding, b: Finding) -> Finding:
+    """`a`, stretched over the steps, ranks and evidence of `b`."""
+    firsts = [step for step in (a.first_step, b.first_step) if step is not None]
+    lasts = [step for step in (a.last_step, b.last_step) if step is not None]
+    return msgspec.structs.replace(
+        a,
+        first_step=min(firsts, default=None),
+        last_step=max(lasts, default=None),
+        ranks=tuple(sorted({*a.ranks, *b.ranks})),
+        evidence=tuple(sorted({*a.evidence, *b.evidence}))[:MAX_EVIDENCE],
+    )
+
+
+def _order(finding: Finding) -> tuple[int, int, str, str, tuple[int, ...]]:
+    step = -1 if finding.first_step is None else finding.first_step
+    return (-SEVERITIES.index(finding.severity), step, finding.code, finding.subject, finding.ranks)
+
+
+def observation(
+    *,
+    check: str,
+    code: str,
+    subject: str,
+    message: str,
+    severity: Severity = "warning",
+    steps: tuple[int | None, int | None] = (None, None),
+    ranks: tuple[int, ...] = (),
+    evidence: tuple[int, ...] = (),
+) -> Finding:
+    """A finding that alleges nothing, with evidence cut to what a record holds."""
+    return Finding(
+        code=code,
+        severity=severity,
+        first_step=steps[0],
+        last_step=steps[1],
+        ranks=ranks,
+        subject=subject,
+        check=check,
+        message=message,
+        evidence=evidence[:MAX_EVIDENCE],
+    )
+
+
+class Noted:
+    """Findings collected by cause in bounded memory, and which of them are new."""
+
+    __slots__ = ("_kept", "_news")
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str, str], Finding] = {}
+        self._news: list[Finding] = []
+
+    def note(self, finding: Finding) -> None:
+        """Takes a finding in: stretched over an older one of the same cause, or as news."""
+        cause = (finding.code, finding.subject, finding.message)
+        old = self._kept.get(cause)
+        if old is not None:
+            self._kept[cause] = joined(old, finding)
+        elif len(self._kept) < MAX_CAUSES:
+            self._kept[cause] = finding
+            self._news.append(finding)
+
+    def announce(self, finding: Finding) -> None:
+        """Makes a finding news without keeping it: its state will yield it at the end."""
+        self._news.append(finding)
+
+    def kept(self) -> tuple[Finding, ...]:
+        """Everything noted."""
+        return tuple(self._kept.values())
+
+    def news(self) -> tuple[Finding, ...]:
+        """What is new since the last call."""
+        news, self._news = tuple(self._news), []
+        return news

@@ -1,0 +1,220 @@
+"""The seal: what should run, as a signed statement says it. The format is `spec/seal.md`.
+
+Rules:
+
+- A seal has one form: what parses but would be written otherwise is refused, and the statement's subjects follow
+  from the predicate.
+- Nothing is left out in silence: what could not be observed is null (or a shorter list, with its true length beside
+  it), and `unobserved` says why.
+- Texts and values have passed `redaction` before they come here; this module does not see the unredacted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from saksi.judgement.redaction import HMAC_PATTERN
+from saksi.proofs.attest import statement as in_toto
+from saksi.proofs.attest.predicates import SEAL
+from saksi.words.digest import DIGEST_PATTERN, Digest, sha256
+from saksi.words.errors import MalformedInput
+from saksi.words.run import Level
+
+__all__ = [
+    "MAX_CHANGES",
+    "MAX_FILES",
+    "MAX_UNTRACKED",
+    "Change",
+    "Command",
+    "Distribution",
+    "Git",
+    "Hardware",
+    "Interpreter",
+    "Seal",
+    "SealedFile",
+    "digest_of_changes",
+    "make_statement",
+    "parse_seal",
+]
+
+MAX_CHANGES: Final = 200
+"""Changed files named one by one; the digest of the changes covers all of them."""
+MAX_UNTRACKED: Final = 200
+"""Untracked files named one by one: a folder of data that nobody ignored must not fill the log."""
+MAX_FILES: Final = 200
+"""Files of the command line: a shell's `*` may give thousands."""
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Text = Annotated[str, Meta(max_length=4096)]
+DigestText = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
+ContentText = Annotated[str, Meta(pattern=r"^(sha256|hmac-sha256):[0-9a-f]{64}$")]
+"""Of a file whose name looks like a secret's, not the digest is recorded but its HMAC under the redaction key."""
+HmacText = Annotated[str, Meta(pattern=HMAC_PATTERN)]
+ObjectId = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+"""What git names an object by: SHA-1, or SHA-256 in repositories made so."""
+
+_WHAT: Final = "seal"
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+    """No field has a default: an absent one is refused, so that a seal has one form."""
+
+
+class Command(_Part, frozen=True):
+    """The command line, redacted. `hmac` covers every argument as it was; `total` counts those not shown too."""
+
+    argv: tuple[Text, ...]
+    total: Count
+    hmac: HmacText
+
+
+class SealedFile(_Part, frozen=True):
+    """A file and its content's digest, or the reason that there is none."""
+
+    path: Text
+    digest: ContentText | None
+    size: Count | None
+    reason: Text | None
+
+
+class Change(_Part, frozen=True):
+    """A tracked file that is not as in the commit; `digest` is of its content now, where there is one."""
+
+    path: Text
+    status: Literal["added", "deleted", "modified", "type", "unmerged"]
+    executable: bool
+    digest: DigestText | None
+    reason: Text | None
+
+
+class Git(_Part, frozen=True):
+    """The repository around the working directory.
+
+    `commit` is null before the first commit. `dirty` speaks of tracked files; `dirtyDigest` is null when clean. The
+    lists are cut at `MAX_CHANGES` and `MAX_UNTRACKED`; the totals are not. Where git did not answer, `dirty` and a
+    total are null and `unobserved` says why.
+    """
+
+    commit: ObjectId | None
+    tree: ObjectId | None
+    branch: Text | None
+    dirty: bool | None
+    dirty_digest: DigestText | None
+    changed: tuple[Change, ...]
+    changed_total: Count | None
+    untracked: tuple[SealedFile, ...]
+    untracked_total: Count | None
+
+
+class Interpreter(_Part, frozen=True):
+    """The Python that will run the command. `digest` is of the executable, `flags` are those before the script."""
+
+    path: Text
+    real_path: Text
+    digest: DigestText
+    version: Text
+    implementation: Text
+    cache_tag: Text | None
+    prefix: Text
+    base_prefix: Text
+    flags: tuple[Text, ...]
+
+
+class Distribution(_Part, frozen=True, order=True):
+    """An installed distribution, named as PEP 503 normalises names. What its files say is not judged here."""
+
+    name: Text
+    version: Text
+
+
+class Hardware(_Part, frozen=True):
+    """The machine. `cores` is how many the job may use, `memoryBytes` what is built in."""
+
+    host: Text
+    machine: Text
+    cpu: Text | None
+    cores: Count
+    memory_bytes: Count | None
+    gpus: tuple[Text, ...]
+
+
+class Seal(_Part, frozen=True):
+    """What should run. `environment` is the user's own; what the launcher adds to it stands apart."""
+
+    run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    name: Text | None
+    project: Text | None
+    created_ns: Count
+    level: Level
+    segment: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None
+    plan: None
+    approved: bool
+    redaction_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    command: Command
+    working_directory: Text
+    seeds: dict[str, str]
+    script: SealedFile | None
+    git: Git | None
+    files: tuple[SealedFile, ...]
+    distributions: tuple[Distribution, ...]
+    environment: dict[str, str]
+    environment_changed_by_saksi: dict[str, str]
+    interpreter: Interpreter | None
+    hardware: Hardware
+    kernel: Text
+    unobserved: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for table in (self.seeds, self.environment, self.environment_changed_by_saksi, self.unobserved):
+            if list(table) != sorted(table):
+                raise ValueError("a table whose names are not sorted")
+        if list(self.distributions) != sorted(set(self.distributions)):
+            raise ValueError("distributions that are not sorted, or repeated")
+
+
+def digest_of_changes(changes: Iterable[Change]) -> Digest:
+    """One digest over every change, in order of path: what `dirtyDigest` holds."""
+    ordered = sorted(changes, key=lambda each: each.path)
+    return sha256(b"".join(msgspec.json.encode(each) + b"\n" for each in ordered))
+
+
+def make_statement(seal: Seal) -> bytes:
+    """The in-toto statement to sign: subjects are the run and what it starts from. Raises `MalformedInput`."""
+    try:
+        return in_toto.format_statement(in_toto.make_statement(_subjects(seal), SEAL, seal))
+    except UnicodeEncodeError:
+        raise MalformedInput(_WHAT, "a text that is not Unicode") from None
+
+
+def _subjects(seal: Seal) -> list[in_toto.ResourceDescriptor]:
+    subjects = [in_toto.ResourceDescriptor(name="run", digest={"saksiRun": seal.run})]
+    script = seal.script
+    if script is not None and script.digest is not None and script.digest.startswith("sha256:"):
+        subjects.append(_subject(script.path, script.digest))
+    if seal.git is not None and seal.git.commit is not None:
+        subjects.append(in_toto.ResourceDescriptor(name="git", digest={"gitCommit": seal.git.commit}))
+    if seal.interpreter is not None:
+        subjects.append(_subject(seal.interpreter.path, seal.interpreter.digest))
+    return subjects
+
+
+def _subject(name: str, digest: str) -> in_toto.ResourceDescriptor:
+    return in_toto.ResourceDescriptor(name=name, digest={"sha256": digest.removeprefix("sha256:")})
+
+
+def parse_seal(payload: bytes) -> Seal:
+    """The seal in a verified payload; the inverse of `make_statement`. Raises `MalformedInput` for any other bytes."""
+    statement = in_toto.parse_statement(payload)
+    if statement.predicate_type != SEAL:
+        raise MalformedInput(_WHAT, f"its predicate type is {statement.predicate_type[:80]!r}, not {SEAL}")
+    try:
+        seal = msgspec.json.decode(statement.predicate, type=Seal)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedInput(_WHAT, str(error)) from None
+    if make_statement(seal) != payload:
+        raise MalformedInput(_WHAT, "not in canonical form")
+    return seal

@@ -1,0 +1,96 @@
+"""Nothing of ours reaches training: what fails here is said once and switched off, and what it costs is counted.
+
+Rules: only `Exception` is caught, and not one that a signal handler of the user raised while we were running (a
+time-out by SIGALRM is meant for the training); a part that failed stays off; self time is thread CPU time of the
+outermost guarded call.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+import threading
+import time
+from typing import Any, Callable, Optional, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_off: set[str] = set()
+_local = threading.local()
+_report: list[Callable[[str, str], None]] = []
+_spent = {"cpu": 0, "wall": 0}
+
+
+def report_to(report: Callable[[str, str], None]) -> None:
+    """Faults are told to `report(where, error)` from now on."""
+    _report[:] = [report]
+
+
+def is_off(part: str) -> bool:
+    """Whether `part` has failed before."""
+    return part in _off
+
+
+def cpu_ns() -> int:
+    """CPU time spent in guarded calls so far, all threads."""
+    return _spent["cpu"]
+
+
+def wall_ns() -> int:
+    """Wall time spent in guarded calls so far, all threads."""
+    return _spent["wall"]
+
+
+def fault(part: str, error: BaseException) -> None:
+    """Switch `part` off and say so once."""
+    if part in _off:
+        return
+    _off.add(part)
+    for report in _report:
+        try:
+            report(part, type(error).__name__ + ": " + str(error)[:1000])
+        except Exception:
+            pass
+
+
+def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[[Function], Function]:
+    """A decorator: the call returns what the function returns, or `default()` once `part` has failed."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if part in _off:
+                return None if default is None else default()
+            outermost = not getattr(_local, "inside", False)
+            if outermost:
+                _local.inside = True
+                began, cpu = time.monotonic_ns(), time.thread_time_ns()
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:
+                if _of_a_signal_handler(error):
+                    raise
+                fault(part, error)
+                return None if default is None else default()
+            finally:
+                if outermost:
+                    _local.inside = False
+                    _spent["cpu"] += time.thread_time_ns() - cpu
+                    _spent["wall"] += time.monotonic_ns() - began
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _of_a_signal_handler(error: BaseException) -> bool:
+    codes = set()
+    step = error.__traceback__
+    while step is not None:
+        codes.add(step.tb_frame.f_code)
+        step = step.tb_next
+    try:
+        handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    except Exception:
+        return False
+    return any(getattr(getattr(h, "__func__", h), "__code__", None) in codes for h in handlers if callable(h))

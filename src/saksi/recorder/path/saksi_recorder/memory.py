@@ -1,0 +1,151 @@
+"""The bytes of tensors, read where they lie: no copy, no operation that autograd, a mode or a device would notice.
+
+Rules: a tensor that is not dense, strided and in the CPU's memory is never read (that would wait for a device), and
+each kind of those is named once; a view is used and let go inside the call that asked for it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from types import TracebackType
+from typing import Any, Iterable, Iterator, NamedTuple, Optional, Union
+
+import torch
+
+from . import session
+from .plain import number, plain, text
+
+_from_memory = ctypes.pythonapi.PyMemoryView_FromMemory
+_from_memory.restype = ctypes.py_object
+_from_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
+_WRITABLE = 0x200  # PyBUF_WRITE: torch.frombuffer warns about anything less; nothing is ever written
+
+_SCALARS = {
+    torch.float64: "<d",
+    torch.float32: "<f",
+    torch.float16: "<e",
+    torch.int64: "<q",
+    torch.int32: "<i",
+    torch.int16: "<h",
+    torch.int8: "<b",
+    torch.uint8: "<B",
+    torch.bool: "<?",
+}
+_readable_types: dict[type, bool] = {}
+
+
+class quiet:  # noqa: N801  (reads as a statement)
+    """What torch does inside is not seen by the user's function modes, dispatch modes or tensor subclasses."""
+
+    def __enter__(self) -> None:
+        self._function = torch._C.DisableTorchFunction()
+        self._dispatch = torch._C._DisableTorchDispatch()
+        self._function.__enter__()
+        self._dispatch.__enter__()
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._dispatch.__exit__(kind, error, traceback)
+        self._function.__exit__(kind, error, traceback)
+
+
+class Held(NamedTuple):
+    """A view of memory and the tensor that keeps the memory alive."""
+
+    view: Any
+    keeper: Any
+    nbytes: int
+
+
+def unreadable(value: Any) -> Optional[str]:
+    """Why this tensor is not read; None if it is."""
+    kind = type(value)
+    known = _readable_types.get(kind)
+    if known is None:
+        # A class that takes over dispatch wraps other tensors: its own memory says nothing.
+        known = getattr(kind, "__torch_dispatch__", None) is getattr(torch.Tensor, "__torch_dispatch__", None)
+        _readable_types[kind] = known
+    if not known:
+        return "tensors of class " + kind.__module__ + "." + kind.__qualname__
+    if value.layout is not torch.strided:
+        return "tensors of layout " + str(value.layout)
+    if not value.is_cpu:
+        return "tensors on " + value.device.type
+    return None
+
+
+def readable(tensors: Iterable[Any]) -> list[Any]:
+    """Those that can be read; the others are named once for each kind."""
+    out = []
+    for value in tensors:
+        why = unreadable(value)
+        if why is None:
+            out.append(value)
+        else:
+            session.uncovered(why, "not read: that would wait for the device, or has no bytes of its own")
+    return out
+
+
+def hold(value: Any) -> Held:
+    """The bytes of a readable tensor in C order: its own memory if it lies so, else a copy."""
+    nbytes = value.numel() * value.element_size()
+    if nbytes == 0:
+        return Held(memoryview(b""), value, 0)
+    if not value.is_contiguous() or value.is_conj() or value.is_neg():
+        value = value.detach().resolve_conj().resolve_neg().contiguous()
+    return Held(_from_memory(value.data_ptr(), nbytes, _WRITABLE), value, nbytes)
+
+
+def scalar(value: Any) -> Optional[Union[int, float, str]]:
+    """The number in a tensor of one element; None where it cannot be read."""
+    if not isinstance(value, torch.Tensor) or unreadable(value) is not None or value.numel() != 1:
+        return None
+    held = hold(value)
+    if value.dtype is torch.bfloat16:
+        return number(struct.unpack("<f", b"\0\0" + bytes(held.view))[0])
+    form = _SCALARS.get(value.dtype)
+    if form is None:
+        return None
+    unpacked = struct.unpack(form, bytes(held.view))[0]
+    return number(unpacked) if isinstance(unpacked, float) else int(unpacked)
+
+
+def as_number(value: Any) -> Optional[Union[float, str]]:
+    """A float for a frame, from a number or a tensor of one element; None where there is none."""
+    if isinstance(value, (int, float)):
+        return number(value)
+    found = scalar(value)
+    return number(found) if isinstance(found, int) else found
+
+
+def described(value: Any) -> Any:
+    """A value of the user for a frame; tensors become numbers where they can be read, else their shape."""
+    return plain(value, _tensor)
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return None
+    found = scalar(value)
+    if found is not None:
+        return found
+    return text("tensor %s %s %s" % (value.dtype, list(value.shape), value.device), 200)
+
+
+def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every tensor in nested lists, tuples and dictionaries, with its path; in order, dictionaries as they are filled."""
+    if isinstance(value, torch.Tensor):
+        yield path, value
+    elif depth >= 8:
+        return
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            yield from tensors_in(item, path + "/" + str(position), depth + 1)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from tensors_in(item, path + "/" + str(key), depth + 1)

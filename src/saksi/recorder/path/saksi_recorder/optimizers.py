@@ -1,0 +1,128 @@
+"""Optimizers, numbered in order of construction (or of first step, for one that was copied or unpickled).
+
+Patched: `torch.optim.Optimizer.__init__`, because torch has no hook for construction.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from typing import Any, Optional
+
+import torch
+from torch.optim import Optimizer
+
+from . import memory, session
+from .guard import guarded
+from .plain import text
+
+UNSAID = ("params", "param_names")  # the tensors themselves, and one name for each of them
+
+_original = Optimizer.__init__
+_ordinals: Any = weakref.WeakKeyDictionary()
+_next = [0]
+
+
+@functools.wraps(_original)
+def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    if torch.compiler.is_compiling():
+        return _original(self, *args, **kwargs)
+    _original(self, *args, **kwargs)
+    constructed(self)
+    return None
+
+
+def install() -> None:
+    """Put the wrapper in place."""
+    Optimizer.__init__ = __init__
+
+
+def restore() -> None:
+    """Put the original back."""
+    Optimizer.__init__ = _original
+
+
+@guarded("optimizers")
+def constructed(optimizer: Any) -> None:
+    """Number an optimizer and say so; one that has its number already is left alone."""
+    if optimizer in _ordinals:
+        return
+    _ordinals[optimizer] = _next[0]
+    _next[0] += 1
+    session.say("optimizer", _about(optimizer))
+
+
+def ordinal(optimizer: Any) -> Optional[int]:
+    """The number of an optimizer, given now if it has none."""
+    if optimizer not in _ordinals:
+        constructed(optimizer)
+    return _ordinals.get(optimizer)  # type: ignore[no-any-return]
+
+
+def living() -> list[tuple[int, Any]]:
+    """Every optimizer still in use, by ordinal."""
+    return sorted(((number, one) for one, number in list(_ordinals.items())), key=lambda pair: pair[0])
+
+
+def parameters(optimizer: Any) -> list[Any]:
+    """Its readable parameters, in the order of groups."""
+    return memory.readable(p for group in optimizer.param_groups for p in group["params"])
+
+
+def states(optimizer: Any, parameter: Any) -> list[tuple[str, Any]]:
+    """Key and tensor of everything the optimizer keeps for one parameter, by key."""
+    kept = optimizer.state.get(parameter)
+    if not isinstance(kept, dict):
+        return []
+    out = []
+    for key in sorted(kept, key=str):
+        value = kept[key]
+        found = [(str(key) + path, tensor) for path, tensor in memory.tensors_in(value)]
+        if not found and value is not None:
+            session.uncovered(
+                "optimizer state %s of class %s" % (key, type(value).__name__), "not a tensor: no root covers it"
+            )
+        out += found
+    return out
+
+
+def moments(optimizer: Any) -> list[Any]:
+    """Its readable state tensors, in the order of a state root."""
+    return memory.readable(
+        tensor
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        for _, tensor in states(optimizer, parameter)
+    )
+
+
+@guarded("groups", list)
+def groups(optimizer: Any) -> list[dict[str, Any]]:
+    """Every hyper-parameter of every group."""
+    return [
+        {text(k, 200): memory.described(v) for k, v in group.items() if k not in UNSAID}
+        for group in optimizer.param_groups
+    ]
+
+
+def _about(optimizer: Any) -> dict[str, Any]:
+    kind = type(optimizer)
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    with memory.quiet():
+        defaults = {text(k, 200): memory.described(v) for k, v in optimizer.defaults.items()}
+    return {
+        "ordinal": _ordinals[optimizer],
+        "class_name": text(kind.__module__ + "." + kind.__qualname__),
+        "file": None if file is None else text(file),
+        "groups": len(optimizer.param_groups),
+        "tensors": len(held),
+        "defaults": defaults,
+    }
+
+
+@guarded("optimizers", list)
+def announced() -> list[tuple[str, dict[str, Any]]]:
+    """The frames for optimizers that exist when a connection begins."""
+    return [("optimizer", _about(one)) for _, one in living()]

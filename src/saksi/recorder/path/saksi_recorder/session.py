@@ -1,0 +1,139 @@
+"""What this process remembers between hooks, and the one way to say something to the agent.
+
+Rules: what a connection has not heard yet is said again on a new one; a forked child says nothing until it performs an
+update or a save itself, then attaches as a process of its own, with counters from zero.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, Callable, Optional
+
+from . import guard
+from .channel import Channel
+from .plain import text
+
+MAX_BATCHES = 64  # between two updates; an evaluation epoch hands out more, and those are counted
+
+channel: Optional[Channel] = None
+level = "standard"
+segment: Optional[int] = None
+forked = False
+dormant = True
+key = b""
+
+announcers: list[Callable[[], list[tuple[str, dict[str, Any]]]]] = []
+"""Called when a connection begins: the frames that describe what already exists, `hello` first."""
+forgetters: list[Callable[[], None]] = []
+"""Called when a connection begins: forget what the last one was told."""
+wakers: list[Callable[[], None]] = []
+"""Called when a forked child attaches as a process of its own."""
+
+updates: dict[int, int] = {}
+step = -1
+_uncovered: dict[str, str] = {}
+
+
+class Gathered:
+    """What happened since the previous update returned."""
+
+    def __init__(self) -> None:
+        self.ended_ns = time.monotonic_ns()
+        self.wall_mark = guard.wall_ns()
+        self.data_ns = 0
+        self.loss: Any = None
+        self.losses = 0
+        self.gradient_norm: Optional[dict[str, Any]] = None
+        self.batches: list[dict[str, Any]] = []
+        self.batches_omitted = 0
+
+
+gathered = Gathered()
+cpu_mark = 0
+
+
+def begin(path: str, token: str) -> None:
+    """Take the settings from the launcher and open the channel. The key of the fingerprints is new for each process."""
+    global channel, level, segment, dormant, key
+    level = "full" if os.environ.get("SAKSI_LEVEL") == "full" else "standard"
+    wanted = os.environ.get("SAKSI_SEGMENT", "")
+    segment = int(wanted) if wanted.isdigit() and int(wanted) > 0 else None
+    key = os.urandom(32)  # the kernel's generator: no generator of the user moves
+    channel = Channel(path, token, _describe)
+    guard.report_to(_fault)
+    dormant = False
+
+
+def say(kind: str, fields: dict[str, Any]) -> None:
+    """One frame. Silent in a forked child that has not woken."""
+    if channel is not None and not dormant:
+        channel.emit(kind, fields)
+
+
+def uncovered(what: str, reason: str) -> None:
+    """Name once what is known not to be seen."""
+    if what in _uncovered or len(_uncovered) >= 256:
+        return
+    _uncovered[what] = reason
+    say("uncovered", {"what": text(what), "reason": text(reason), "step": step})
+
+
+def wake() -> None:
+    """In a forked child: attach. Anywhere else: nothing."""
+    global dormant
+    if dormant and channel is not None:
+        dormant = False
+        for waker in wakers:
+            waker()
+
+
+def after_fork_in_child() -> None:
+    """Let go of everything that belongs to the parent's connection."""
+    global channel, forked, dormant, gathered, step, key, cpu_mark
+    if channel is None:
+        return
+    channel.abandon()
+    forked, dormant, step = True, True, -1
+    channel = Channel(os.environ.get("SAKSI_SOCKET", ""), os.environ.get("SAKSI_TOKEN", ""), _describe)
+    updates.clear()
+    _uncovered.clear()
+    gathered, cpu_mark, key = Gathered(), guard.cpu_ns(), os.urandom(32)
+
+
+def cpu_since_last() -> int:
+    """The recorder's own CPU time since this was last asked."""
+    global cpu_mark
+    now = guard.cpu_ns()
+    spent, cpu_mark = now - cpu_mark, now
+    return max(0, spent)
+
+
+def gather_anew() -> None:
+    """An update has returned: what comes now belongs to the next."""
+    global gathered
+    gathered = Gathered()
+
+
+def counts() -> list[int]:
+    """Updates made by each optimizer, by ordinal."""
+    return [updates.get(ordinal, 0) for ordinal in range(max(updates, default=-1) + 1)]
+
+
+def loaded(name: str) -> Any:
+    """A module if somebody else has imported it; it is never imported for us."""
+    return sys.modules.get(name)
+
+
+def _describe() -> list[tuple[str, dict[str, Any]]]:
+    for forget in forgetters:
+        forget()
+    frames = [frame for announcer in announcers for frame in announcer()]
+    for what, reason in list(_uncovered.items()):
+        frames.append(("uncovered", {"what": text(what), "reason": text(reason), "step": step}))
+    return frames
+
+
+def _fault(where: str, error: str) -> None:
+    say("fault", {"where": text(where), "error": text(error)})
