@@ -114,7 +114,7 @@ MAX_NAME: Final = 256
 
 
 def printable(text: str) -> str:
-    """`text` as it can be written in JSON: bytes that were not UTF-8 are shown as `\\xff`."""
+    """`text` as it can be written in JSON: bytes that were not UTF-8 are shown as hexadecimal escapes."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") if _odd(text) else text
 
 

@@ -325,9 +325,8 @@ def _recording(before: Seal, after: Seal) -> Iterator[Difference]:
             yield from _changed("recording", f"unobserved.{name}", was, now, f"The reason that {name} is unknown was")
 
 
-def _pairs[Value](
-    old: Mapping[str, Value], new: Mapping[str, Value]
-) -> Iterator[tuple[str, Value | None, Value | None]]:
+def _pairs(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> Iterator[tuple[str, _Value | None, _Value | None]]:
+    """Every name of either table, sorted, with its two values."""
     for name in sorted({*old, *new}):
         yield name, old.get(name), new.get(name)
 

@@ -34,7 +34,7 @@ _INCONCLUSIVE: Final = 3
 
 
 class Assurance(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a run from outside its records. `planned_steps` is the plan's number where there is a plan."""
+    """What is known about a run from outside its records. `planned_steps` is the plan's number, if there is one."""
 
     seal_approved: bool
     environment_verified: bool
@@ -111,7 +111,7 @@ def _verdict(findings: Iterable[Finding], coverage: Coverage, assurance: Assuran
 
 
 def exit_code(report: FindingsReport, *, fail_on: Severity = "warning") -> int:
-    """How `findings` ends: 1 for a finding at or above `fail_on` that is not about coverage; 0 only if clean; else 3."""
+    """How `findings` ends: 1 for a finding at or above `fail_on` and not about coverage; 0 only if clean; else 3."""
     if any(at_or_above(each.severity, fail_on) and not is_about_coverage(each) for each in report.items):
         return _NEGATIVE
     return _CLEAN if report.verdict == "clean" else _INCONCLUSIVE
@@ -119,21 +119,17 @@ def exit_code(report: FindingsReport, *, fail_on: Severity = "warning") -> int:
 
 def verdict_sentence(judgement: Judgement) -> VerdictSentence:
     """The verdict in words, with what is still missing for proof, and the next command."""
-    report = judgement.report
+    text = f"{_found(judgement.report)} {_missing(judgement)}".strip()
+    return VerdictSentence(text=text, next_command=_next(judgement))
+
+
+def _found(report: FindingsReport) -> str:
     against = [each for each in report.items if not is_about_coverage(each) and at_or_above(each.severity, "warning")]
-    return VerdictSentence(
-        text=f"{_found(report, len(against))} {_missing(judgement)}".strip(), next_command=_next(judgement)
-    )
-
-
-def _found(report: FindingsReport, against: int) -> str:
     coverage = report.coverage
     if against:
-        steps = [
-            each.first_step for each in report.items if each.first_step is not None and not is_about_coverage(each)
-        ]
+        steps = [each.first_step for each in against if each.first_step is not None]
         since = f", the first at step {min(steps)}" if steps else ""
-        return f"{against} {'finding' if against == 1 else 'findings'}{since}."
+        return f"{len(against)} {'finding' if len(against) == 1 else 'findings'}{since}."
     if coverage.steps_witnessed == 0:
         return "No training was seen."
     if coverage.steps_expected is None:

@@ -50,7 +50,7 @@ CODES: Final = (
     "witness.recorder_fault",
 )
 COVERAGE_PREFIXES: Final = ("coverage.", "checkpoint.not_checkable", "witness.frame_refused", "witness.recorder_fault")
-"""What was not watched, or could not be judged: such findings leave a verdict `unknown` and never make it `affected`."""
+"""What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

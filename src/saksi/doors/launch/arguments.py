@@ -74,7 +74,9 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         elif not given and word in ("--require", "-q", "--quiet", "-h", "--help"):
             flags.add(word)
         else:
-            raise UsageError(f"`saksi run` has no option {word}", remedy="see `saksi run --help`; the command follows `--`")
+            raise UsageError(
+                f"`saksi run` has no option {word}", remedy="see `saksi run --help`; the command follows `--`"
+            )
     if rest[:1] == ["--"]:
         del rest[0]
     if not rest and not flags & {"-h", "--help"}:

@@ -39,7 +39,7 @@ NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
 
 
-class CannotStart(Exception):  # noqa: N818 - says what happened
+class CannotStart(Exception):
     """The command did not start: the exit code to end with, and one line."""
 
     def __init__(self, code: int, message: str) -> None:
@@ -111,9 +111,7 @@ class Child:
             if status is not None:
                 elapsed = time.monotonic_ns() - self.started_ns
                 code = os.waitstatus_to_exitcode(status)
-                return Ended(
-                    code=code if code >= 0 else None, signal=-code if code < 0 else None, elapsed_ns=elapsed
-                )
+                return Ended(code=code if code >= 0 else None, signal=-code if code < 0 else None, elapsed_ns=elapsed)
             arrived = signal.sigtimedwait(HELD_SIGNALS | {signal.SIGCHLD}, 1.0)
             if arrived is not None and arrived.si_signo != signal.SIGCHLD:
                 self._pass_on(arrived, seen)
@@ -132,9 +130,7 @@ class Child:
                 found = status
                 self._process.returncode = os.waitstatus_to_exitcode(status)
 
-    def _pass_on(
-        self, arrived: signal.struct_siginfo, seen: Callable[[str, bool, Peer | None], None]
-    ) -> None:
+    def _pass_on(self, arrived: signal.struct_siginfo, seen: Callable[[str, bool, Peer | None], None]) -> None:
         number = signal.Signals(arrived.si_signo)
         from_terminal = arrived.si_code == _SI_KERNEL
         sender = None if from_terminal else Peer(pid=max(arrived.si_pid, 0), uid=max(arrived.si_uid, 0), gid=0)

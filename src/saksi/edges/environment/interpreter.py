@@ -97,7 +97,7 @@ def python_of(program: Path, environment: Mapping[str, str], folder: Path) -> Pa
     shebang = _shebang(program)
     if is_python_name(program.name):
         # A script of that name (pyenv's shims) knows where the interpreter is, and only it does.
-        return program if shebang is None else Path(_ask(program).executable)
+        return program if shebang is None else Path(_ask(program, environment).executable)
     if shebang is None or not is_python_name(shebang[0]):
         raise NotKnown("the command is not a Python program")
     return find_program(shebang[0], environment, folder)
@@ -111,7 +111,7 @@ def _shebang(program: Path) -> tuple[str, ...] | None:
         raise NotKnown(f"the command could not be read: {error.strerror}") from None
 
 
-def describe(path: Path, *, cache: Path | None, now_ns: int) -> Python:
+def describe(path: Path, environment: Mapping[str, str], *, cache: Path | None, now_ns: int) -> Python:
     """What the interpreter at `path` is. Raises `NotKnown`."""
     try:
         real = Path(os.path.realpath(path, strict=True))
@@ -120,7 +120,7 @@ def describe(path: Path, *, cache: Path | None, now_ns: int) -> Python:
         raise NotKnown(f"the interpreter could not be read: {error.strerror}") from None
     file = None if cache is None else recall(cache, stamp, PythonFile)
     if file is None:
-        file = _ask(real)
+        file = _ask(real, environment)
         if cache is not None:
             remember(cache, stamp, file, now_ns=now_ns)
     configuration = _venv(path)
@@ -145,16 +145,19 @@ def _includes_base(configuration: Path) -> bool:
     return settings.get("include-system-site-packages") == "true"
 
 
-def _ask(executable: Path) -> PythonFile:
-    # LD_PRELOAD and PYTHON* would let the environment answer in the interpreter's place.
-    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+def _ask(executable: Path, environment: Mapping[str, str]) -> PythonFile:
+    # LD_PRELOAD and PYTHON* would let the environment answer in the interpreter's place. Without LD_LIBRARY_PATH some
+    # clusters' interpreters do not start.
+    own = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    if "LD_LIBRARY_PATH" in environment:
+        own["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
     try:
         answer = subprocess.run(
             [executable, "-I", "-S", "-c", _QUESTION],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=own,
             cwd="/",
             timeout=ASK_SECONDS,
             check=False,

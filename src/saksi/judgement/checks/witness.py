@@ -143,8 +143,16 @@ class Witness:
                 f"The recorder failed in {frame.where} and went on without that part ({frame.error}); "
                 "a framework it does not know yet is the usual cause."
             )
-            self._note(
-                state, "witness.recorder_fault", "info", frame.where, message, item.index, record.rank, chain.step
+            state.noted.note(
+                _finding(
+                    code="witness.recorder_fault",
+                    severity="info",
+                    subject=frame.where,
+                    message=message,
+                    steps=(chain.step, chain.step),
+                    ranks=(record.rank,),
+                    evidence=(item.index,),
+                )
             )
 
     def _break(self, state: _Heard, chain: _Chain, item: Item, record: BlockRecord, *, skipped: int, what: str) -> None:

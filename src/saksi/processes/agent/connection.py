@@ -75,6 +75,8 @@ class Connection:
         self.opened_ns = now_ns
         self._token = KNOCK + token.encode("ascii")
         self._account = account
+        self._first_step: int | None = None
+        self._last_step: int | None = None
         self._start_block()
 
     @property
@@ -175,7 +177,8 @@ class Connection:
         if isinstance(frame, UpdateFrame):
             self._updates += 1
             if frame.optimizer == 0:
-                self._first_step = frame.update if self._first_step is None else self._first_step
+                if self._first_step is None:
+                    self._first_step = frame.update
                 self._last_step = self.last_step = frame.update
         elif isinstance(frame, DetachFrame):
             self.clean = True
@@ -188,5 +191,5 @@ class Connection:
         self._updates = 0
         self._first_seq = 0
         self._last_seq = 0
-        self._first_step: int | None = None
-        self._last_step: int | None = None
+        self._first_step = None
+        self._last_step = None

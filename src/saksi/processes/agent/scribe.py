@@ -18,11 +18,12 @@ from saksi.edges.clock import Clock
 from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.connection import Block, Connection
+from saksi.processes.agent.live import LiveChecks
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.words.codec import encode_record
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
-from saksi.words.records import AnyRecord, BlockRecord, GapRecord
+from saksi.words.records import AnyRecord, BlockRecord, FindingRecord, GapRecord
 
 __all__ = ["LogWriter", "Scribe", "Stamp"]
 
@@ -72,14 +73,14 @@ class Scribe:
         clock: Clock,
         store: Store,
         open_log: Callable[[], LogWriter],
-        committed: Callable[[int, AnyRecord, bytes | None], None],
+        checks: LiveChecks,
     ) -> None:
         self._run = run
         self._attempt = attempt
         self._clock = clock
         self._store = store
         self._open_log = open_log
-        self._committed = committed
+        self._checks = checks
         self._log: LogWriter | None = open_log()
         self._acknowledged = self._log.head.size
         self._attempted = 0
@@ -126,9 +127,19 @@ class Scribe:
         return len(self._waiting)
 
     @property
+    def head(self) -> LogCheckpoint | None:
+        """The last head, if the log is open."""
+        return None if self._log is None else self._log.head
+
+    @property
     def head_note(self) -> bytes | None:
-        """The last signed head, if the log is open."""
+        """The signed note of `head`."""
         return None if self._log is None else self._log.head_note
+
+    def write_findings(self) -> None:
+        """Queue what the checks have found since the last call."""
+        for finding in self._checks.news():
+            self.write(FindingRecord(finding=finding, **self.stamp()))
 
     def commit(self) -> bool:
         """Make everything that waits durable. Whether it is; if not, it still waits and `problem` says why."""
@@ -170,7 +181,7 @@ class Scribe:
         self._attempted = 0
         self._acknowledged = indices.stop
         for index, (record, block) in zip(indices, batch, strict=True):
-            self._committed(index, record, block)
+            self._checks.take(index, record, block)
 
     def _reopen(self) -> LogWriter:
         log = self._log = self._open_log()
@@ -192,5 +203,3 @@ class Scribe:
         if self._failing_since is None:
             self._failing_since = self._clock.wall_ns()
         return False
-
-

@@ -30,6 +30,7 @@ from saksi.processes.agent.control import (
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.observer import Observer, Seen
 from saksi.processes.agent.scribe import Scribe
+from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
 from saksi.words.records import ExitRecord, FileRecord, GapRecord, ProcessRecord, SignalRecord
 
@@ -53,7 +54,7 @@ class ServiceSetup(msgspec.Struct, frozen=True, kw_only=True):
     account: int
     token: str
     redact: Callable[[tuple[str, ...]], list[str]]
-    anchor: Callable[[bytes], None]
+    anchor: Callable[[LogCheckpoint, bytes], None]
     notes: tuple[str, ...] = ()
 
 
@@ -90,6 +91,7 @@ class Service:
         self._due: dict[str, int] = {}
         self._anchored: bytes | None = None
         self.sources: set[str] = set()
+        self.interpreter: str | None = None
 
     def run(self) -> None:
         """Watch until the job has ended, then close the log."""
@@ -147,6 +149,7 @@ class Service:
             seen = self._observer.attached(connection.peer.pid, self._clock.mono_ns())
             if seen is not None:
                 seen.recorded = True
+                self.interpreter = seen.facts.executable or self.interpreter
                 self._write_process("seen", seen)
         if isinstance(frame, CkptFrame):
             self._files.give(connection.number, connection.rank, frame)
@@ -188,10 +191,11 @@ class Service:
 
     def _commit(self) -> bool:
         committed = self._scribe.commit()
-        note = self._scribe.head_note
-        if committed and note is not None and note != self._anchored:
-            self._setup.anchor(note)
+        head, note = self._scribe.head, self._scribe.head_note
+        if committed and head is not None and note is not None and note != self._anchored:
+            self._setup.anchor(head, note)
             self._anchored = note
+        self._scribe.write_findings()
         return committed
 
     def _is_over(self) -> bool:
@@ -216,9 +220,10 @@ class Service:
             self._write_process(event, seen)
         self._intake.close()
         self._write_files()
+        self._commit()
         self._write_exit()
         if not self._commit():
-            self._scribe.commit()  # once more: reopening recovers a log whose write failed
+            self._commit()  # once more: reopening recovers a log whose write failed
         self._scribe.publish()
         self._selector.close()
 

@@ -46,7 +46,7 @@ class Channel:
         self._describe = describe
         self._lock = threading.RLock()
         self._inside = False
-        self._waiting: list[tuple[str, dict[str, Any]]] = []
+        self._waiting: list[tuple[Optional[str], dict[str, Any]]] = []
         self._lost = 0
         self._restart()
 
@@ -61,8 +61,11 @@ class Channel:
         self._prev = ZEROS
         self._described = False
 
-    def emit(self, kind: str, fields: dict[str, Any]) -> None:
-        """Make a frame and send what can be sent. Never blocks; drops and counts when the queue is full."""
+    def emit(self, kind: Optional[str], fields: dict[str, Any]) -> None:
+        """Make a frame and send what can be sent; without a kind, only begin the connection.
+
+        Never blocks; drops and counts when the queue is full.
+        """
         if not self._lock.acquire(timeout=0.05):  # another thread is in here: it is microseconds, unless it is stopped
             self._lost += 1
             self._seq += 1
@@ -112,12 +115,15 @@ class Channel:
         self._inside = False
         self._hang_up()
 
-    def _make(self, kind: str, fields: dict[str, Any]) -> None:
+    def _make(self, kind: Optional[str], fields: dict[str, Any]) -> None:
+        said: list[tuple[str, dict[str, Any]]] = []
         if not self._described:
             self._described = True
-            for first, about in self._describe():
+            said = self._describe()
+            for first, about in said:
                 self._add(first, about)
-        self._add(kind, fields)
+        if kind is not None and (kind, fields) not in said:
+            self._add(kind, fields)
 
     def _add(self, kind: str, fields: dict[str, Any]) -> None:
         frame = {
@@ -134,11 +140,7 @@ class Channel:
             packet = _thinned(frame)
         self._seq += 1
         self.made += 1
-        if (
-            packet is None
-            or len(self._queue) >= MAX_QUEUE_FRAMES
-            or self._queued_bytes + len(packet) > MAX_QUEUE_BYTES
-        ):
+        if packet is None or len(self._queue) >= MAX_QUEUE_FRAMES or self._queued_bytes + len(packet) > MAX_QUEUE_BYTES:
             self._lost += 1
             return
         self._prev = hashlib.sha256(packet).hexdigest()

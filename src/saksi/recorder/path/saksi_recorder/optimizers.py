@@ -25,7 +25,7 @@ _next = [0]
 
 
 @functools.wraps(_original)
-def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+def construct(self: Any, *args: Any, **kwargs: Any) -> None:
     if torch.compiler.is_compiling():
         return _original(self, *args, **kwargs)
     _original(self, *args, **kwargs)
@@ -35,7 +35,7 @@ def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
 
 def install() -> None:
     """Put the wrapper in place."""
-    Optimizer.__init__ = __init__
+    Optimizer.__init__ = construct  # type: ignore[method-assign]
 
 
 def restore() -> None:
@@ -79,7 +79,7 @@ def states(optimizer: Any, parameter: Any) -> list[tuple[str, Any]]:
     for key in sorted(kept, key=str):
         value = kept[key]
         found = [(str(key) + path, tensor) for path, tensor in memory.tensors_in(value)]
-        if not found and value is not None:
+        if not found and value is not None and not isinstance(value, (list, tuple, dict)):
             session.uncovered(
                 "optimizer state %s of class %s" % (key, type(value).__name__), "not a tensor: no root covers it"
             )

@@ -34,6 +34,7 @@ wakers: list[Callable[[], None]] = []
 updates: dict[int, int] = {}
 step = -1
 _uncovered: dict[str, str] = {}
+_world = (0, 1)
 
 
 class Gathered:
@@ -56,7 +57,7 @@ cpu_mark = 0
 
 def begin(path: str, token: str) -> None:
     """Take the settings from the launcher and open the channel. The key of the fingerprints is new for each process."""
-    global channel, level, segment, dormant, key
+    global channel, level, segment, dormant, key, _world
     level = "full" if os.environ.get("SAKSI_LEVEL") == "full" else "standard"
     wanted = os.environ.get("SAKSI_SEGMENT", "")
     segment = int(wanted) if wanted.isdigit() and int(wanted) > 0 else None
@@ -64,12 +65,48 @@ def begin(path: str, token: str) -> None:
     channel = Channel(path, token, _describe)
     guard.report_to(_fault)
     dormant = False
+    _world = world()
 
 
 def say(kind: str, fields: dict[str, Any]) -> None:
     """One frame. Silent in a forked child that has not woken."""
     if channel is not None and not dormant:
         channel.emit(kind, fields)
+
+
+def say_hello() -> None:
+    """Begin the connection now, before there is anything else to say."""
+    if channel is not None and not dormant:
+        channel.emit(None, {})
+
+
+def count_of(name: str, default: int) -> int:
+    """A number from the environment."""
+    value = os.environ.get(name, "")
+    return int(value) if value.isdigit() and len(value) < 19 else default
+
+
+def world() -> tuple[int, int]:
+    """This process's rank and the number of ranks: torch.distributed's if it is initialised, else the environment's.
+
+    Only asked for what it knows: no group is made or used.
+    """
+    distributed = loaded("torch.distributed")
+    try:
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            return int(distributed.get_rank()), int(distributed.get_world_size())
+    except Exception:
+        pass
+    return count_of("RANK", 0), count_of("WORLD_SIZE", 1)
+
+
+def say_world() -> None:
+    """At the first update: if the rank was not known when this process attached, attach again under the right one."""
+    global _world
+    now = world()
+    if channel is not None and not dormant and now != _world:
+        channel.reopen()
+    _world = now
 
 
 def uncovered(what: str, reason: str) -> None:

@@ -1,0 +1,181 @@
+"""What the recorder costs: its own CPU time, and the wall time of a step with and without it.
+
+A GPT of 10.7 million parameters (width 384, 6 layers, batch 4 x 128, AdamW, one thread). `off`, `standard` and `full`
+run in turn, `--repeats` times, each as a process of its own with a reading agent beside it. Self time is what the
+frames say (`self_ns`) and counts state roots, which fall due every 10 Steps at first and every 100 later; the share
+for a long run is worked out from both. Ratios are medians over the repeats; absolute times on a shared machine are not
+worth much.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+RECORDER = Path(__file__).parents[1] / "src" / "saksi" / "recorder" / "path"
+TOKEN = "00" * 32
+TARGETS = {"standard": 0.03, "full": 0.15}
+
+SCRIPT = r"""
+import json, os, sys, time
+import torch
+from torch import nn
+from torch.nn import functional as F
+torch.set_num_threads(1)
+torch.manual_seed(0)
+STEPS, WIDTH, LAYERS, HEADS, LENGTH, BATCH, VOCABULARY = int(sys.argv[1]), 384, 6, 6, 128, 4, 96
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH, bias=False)
+        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH, bias=False), nn.Linear(4 * WIDTH, WIDTH, bias=False)
+    def forward(self, x):
+        b, t, _ = x.shape
+        q, k, v = (z.view(b, t, HEADS, -1).transpose(1, 2) for z in self.qkv(self.first(x)).split(WIDTH, 2))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(b, t, WIDTH)
+        x = x + self.out(y)
+        return x + self.down(F.gelu(self.up(self.second(x))))
+
+class GPT(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
+        self.blocks = nn.Sequential(*[Block() for _ in range(LAYERS)])
+        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCABULARY, bias=False)
+    def forward(self, x, y):
+        z = self.tokens(x) + self.places(torch.arange(x.shape[1]))
+        return F.cross_entropy(self.head(self.norm(self.blocks(z))).flatten(0, 1), y.flatten())
+
+model = GPT()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+wall, cpu = [], []
+for step in range(STEPS):
+    x = torch.randint(VOCABULARY, (BATCH, LENGTH))
+    w, c = time.perf_counter(), time.thread_time()
+    loss = model(x, x)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    cpu.append(time.thread_time() - c)
+    wall.append(time.perf_counter() - w)
+parameters = list(model.parameters())
+print(json.dumps({"wall": wall, "cpu": cpu, "parameters": sum(p.numel() for p in parameters), "tensors": len(parameters)}))
+"""
+
+
+def listen(path: str) -> list[bytes]:
+    """Collect what one job sends, on a thread."""
+    packets: list[bytes] = []
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server.bind(path)
+    server.listen(4)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            while packet := connection.recv(1 << 17):
+                packets.append(packet)
+
+    threading.Thread(target=read, daemon=True).start()
+    return packets
+
+
+def once(python: str, level: str, steps: int) -> dict[str, object]:
+    """One run at one level: the script's times and the frames."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("SAKSI_")} | {"OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        packets = listen(folder + "/agent")
+        if level != "off":
+            env |= {
+                "PYTHONPATH": str(RECORDER),
+                "SAKSI_SOCKET": folder + "/agent",
+                "SAKSI_TOKEN": TOKEN,
+                "SAKSI_LEVEL": level,
+            }
+        done = subprocess.run(
+            [python, "-c", SCRIPT, str(steps)], env=env, capture_output=True, text=True, check=True
+        )
+        time.sleep(0.2)
+        frames = [json.loads(packet) for packet in packets[1:]]
+    return {**json.loads(done.stdout), "frames": frames}
+
+
+def measured(run: dict[str, object], *, skip: int = 2) -> dict[str, float]:
+    """Median step and median self time of one run, in milliseconds; roots apart."""
+    wall, cpu, frames = run["wall"], run["cpu"], run["frames"]
+    updates = [frame for frame in frames if frame["kind"] == "update"]
+    rooted = {frame["step"] for frame in frames if frame["kind"] == "root" and frame["at"] == "step"}
+    # The root taken as Step k returns is counted by the frame of Step k + 1.
+    plain = [u["self_ns"] / 1e6 for u in updates[skip:] if u["update"] - 1 not in rooted]
+    after_root = [u["self_ns"] / 1e6 for u in updates[skip:] if u["update"] - 1 in rooted]
+    return {
+        "wall_ms": statistics.median(wall[skip:]) * 1e3,
+        "cpu_ms": statistics.median(cpu[skip:]) * 1e3,
+        "plain_ms": statistics.median(plain) if plain else 0.0,
+        "rooted_ms": statistics.median(after_root) if after_root else 0.0,
+    }
+
+
+def shares(level: str, seen: dict[str, float], step_ms: float) -> dict[str, float]:
+    """Self time as a share of an unrecorded step: in the first hundred Steps, and in a long run."""
+    if level == "full":
+        return {"first_hundred": seen["rooted_ms"] / step_ms, "long_run": seen["rooted_ms"] / step_ms}
+    root = max(0.0, seen["rooted_ms"] - seen["plain_ms"])
+    return {
+        "first_hundred": (seen["plain_ms"] + root / 10) / step_ms,
+        "long_run": (seen["plain_ms"] + root / 100) / step_ms,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--python", default=sys.executable)
+    options = parser.parse_args()
+    found: dict[str, list[dict[str, float]]] = {"off": [], "standard": [], "full": []}
+    about: dict[str, object] = {}
+    for number in range(options.repeats):
+        for level in found:
+            print(f"repeat {number + 1} of {options.repeats}: {level}", file=sys.stderr, flush=True)
+            run = once(options.python, level, options.steps)
+            about = {"parameters": run["parameters"], "tensors": run["tensors"]}
+            found[level].append(measured(run))
+    step = statistics.median(one["cpu_ms"] for one in found["off"])
+    result: dict[str, object] = {"schema": "saksi.bench.recorder_cost/v1", **about, "step_cpu_ms": round(step, 1)}
+    for level in ("standard", "full"):
+        each = [
+            shares(level, seen, off["cpu_ms"]) for seen, off in zip(found[level], found["off"], strict=True)
+        ]
+        ratios = [seen["wall_ms"] / off["wall_ms"] for seen, off in zip(found[level], found["off"], strict=True)]
+        row = {name: round(statistics.median(one[name] for one in each), 4) for name in each[0]}
+        row["wall_ratio"] = round(statistics.median(ratios), 3)
+        row["self_ms"] = round(statistics.median(s["plain_ms"] or s["rooted_ms"] for s in found[level]), 2)
+        row["root_ms"] = round(statistics.median(s["rooted_ms"] for s in found[level]), 2)
+        row["target"] = TARGETS[level]
+        result[level] = row
+        print(
+            f"{level}: {100 * row['long_run']:.2f} % of a step in a long run, "
+            f"{100 * row['first_hundred']:.2f} % in the first hundred (target {100 * TARGETS[level]:.0f} %); "
+            f"wall ratio {row['wall_ratio']}; step {step:.0f} ms CPU",
+            file=sys.stderr,
+        )
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

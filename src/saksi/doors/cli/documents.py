@@ -1,0 +1,250 @@
+"""What `--json` prints: one versioned value for each read command. The screens draw the same values.
+
+Every type has its JSON Schema in `saksi/doors/schemas`, which ships in the package. A change of meaning is a new
+version. `saksi.findings/v1` lives with the findings, in the words.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from saksi.judgement.series import Series
+from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
+
+__all__ = [
+    "SCHEMAS",
+    "AttemptLine",
+    "DiffReport",
+    "Evidence",
+    "EventLine",
+    "FirstDifference",
+    "FsckLine",
+    "FsckReport",
+    "KeyLine",
+    "KeysReport",
+    "Made",
+    "RunLine",
+    "RunsReport",
+    "SealDifference",
+    "ShowReport",
+    "VerifyLine",
+    "VerifyReport",
+    "encode",
+    "instant",
+]
+
+State: TypeAlias = Literal["running", "ended", "interrupted", "unreadable"]
+"""`interrupted`: no agent writes it and its last attempt has no exit record."""
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a document: every field is always there."""
+
+
+class RunLine(_Document, frozen=True, kw_only=True):
+    """One run in a list. `error` says why nothing more is known of it."""
+
+    run: str
+    name: str | None
+    project: str | None
+    started: datetime | None
+    state: State
+    attempts: int
+    steps_witnessed: int
+    steps_expected: int | None
+    verdict: Verdict
+    sentence: str
+    error: str | None
+
+
+class RunsReport(_Document, frozen=True, kw_only=True):
+    """`saksi runs --json`, the oldest first."""
+
+    schema: Literal["saksi.runs/v1"] = "saksi.runs/v1"
+    runs: tuple[RunLine, ...]
+
+
+class Evidence(_Document, frozen=True, kw_only=True):
+    """Who could have rewritten the record. `anchored` is how many entries the last anchored head covers."""
+
+    level: int
+    entries: int
+    anchored: int | None
+    sentence: str
+
+
+class AttemptLine(_Document, frozen=True, kw_only=True):
+    """One launch. `end` is how it ended in words, null while that is not recorded."""
+
+    number: int
+    started: datetime | None
+    elapsed_seconds: float | None
+    code: int | None
+    signal: int | None
+    end: str | None
+
+
+class EventLine(_Document, frozen=True, kw_only=True):
+    """One line of the timeline; `entry` is its place in the log."""
+
+    entry: int
+    at: datetime | None
+    attempt: int
+    rank: int | None
+    step: int | None
+    kind: str
+    text: str
+
+
+class ShowReport(_Document, frozen=True, kw_only=True):
+    """`saksi show RUN --json`."""
+
+    schema: Literal["saksi.show/v1"] = "saksi.show/v1"
+    run: str
+    name: str | None
+    project: str | None
+    command: tuple[str, ...]
+    level: str | None
+    started: datetime | None
+    state: State
+    verdict: Verdict
+    sentence: str
+    next_command: str
+    evidence: Evidence
+    coverage: Coverage
+    attempts: tuple[AttemptLine, ...]
+    series: tuple[Series, ...]
+    events: tuple[EventLine, ...]
+    events_omitted: int
+    findings: tuple[Finding, ...]
+
+
+class SealDifference(_Document, frozen=True, kw_only=True):
+    """One field of the seals that differs."""
+
+    group: str
+    field: str
+    before: str | None
+    after: str | None
+    sentence: str
+
+
+class FirstDifference(_Document, frozen=True, kw_only=True):
+    """The first record that differs: where, which field, and both values as text."""
+
+    rank: int
+    optimizer: int | None
+    step: int | None
+    field: str
+    before: str | None
+    after: str | None
+    sentence: str
+
+
+class DiffReport(_Document, frozen=True, kw_only=True):
+    """`saksi diff A B --json`. `seals` is null where the seals could not be compared; `notes` say why."""
+
+    schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
+    before: str
+    after: str
+    result: Literal["same", "different", "not_checkable"]
+    seals: tuple[SealDifference, ...] | None
+    records_compared: int
+    first: FirstDifference | None
+    notes: tuple[str, ...]
+
+
+class Made(_Document, frozen=True, kw_only=True):
+    """Where a file's content was recorded: by which run, at which step. `observed`: the agent read the file itself."""
+
+    run: str
+    action: str
+    path: str
+    step: int
+    rank: int
+    entry: int
+    observed: bool
+
+
+class VerifyLine(_Document, frozen=True, kw_only=True):
+    """One target. `accepted` and `refused` are definite; `inconclusive` is neither."""
+
+    target: str
+    kind: Literal["run", "bundle", "file"]
+    verdict: Literal["accepted", "refused", "inconclusive"]
+    run: str | None
+    entries: int | None
+    digest: str | None
+    sentence: str
+    reasons: tuple[str, ...]
+    made: tuple[Made, ...]
+
+
+class VerifyReport(_Document, frozen=True, kw_only=True):
+    """`saksi verify TARGET... --json`, in the order of the targets."""
+
+    schema: Literal["saksi.verify/v1"] = "saksi.verify/v1"
+    targets: tuple[VerifyLine, ...]
+
+
+class KeyLine(_Document, frozen=True, kw_only=True):
+    """A key that verification trusts. `current` is the one that signs."""
+
+    label: str
+    vkey: str
+    current: bool
+
+
+class KeysReport(_Document, frozen=True, kw_only=True):
+    """`saksi keys list --json`."""
+
+    schema: Literal["saksi.keys/v1"] = "saksi.keys/v1"
+    keys: tuple[KeyLine, ...]
+
+
+class FsckLine(_Document, frozen=True, kw_only=True):
+    """One run's folder: what is wrong with it, and what was made again."""
+
+    run: str
+    sound: bool | None
+    problems: tuple[str, ...]
+    repaired: tuple[str, ...]
+
+
+class FsckReport(_Document, frozen=True, kw_only=True):
+    """`saksi fsck --json`. `sound` of a run is null where it could not be judged."""
+
+    schema: Literal["saksi.fsck/v1"] = "saksi.fsck/v1"
+    runs: tuple[FsckLine, ...]
+
+
+AnyReport: TypeAlias = FindingsReport | RunsReport | ShowReport | DiffReport | VerifyReport | KeysReport | FsckReport
+
+SCHEMAS: Final = {
+    "saksi.diff/v1": DiffReport,
+    "saksi.findings/v1": FindingsReport,
+    "saksi.fsck/v1": FsckReport,
+    "saksi.keys/v1": KeysReport,
+    "saksi.runs/v1": RunsReport,
+    "saksi.show/v1": ShowReport,
+    "saksi.verify/v1": VerifyReport,
+}
+"""The frozen list of what scripts may rely on."""
+
+
+def encode(report: AnyReport) -> str:
+    """The report as one compact line of JSON."""
+    return msgspec.json.encode(report).decode()
+
+
+def instant(wall_ns: int | None) -> datetime | None:
+    """A wall clock's nanoseconds as a point in time, whole microseconds; `None` if beyond the calendar."""
+    if wall_ns is None:
+        return None
+    try:
+        return datetime.fromtimestamp(wall_ns // 10**9, tz=UTC).replace(microsecond=wall_ns % 10**9 // 1000)
+    except (OverflowError, ValueError, OSError):
+        return None

@@ -1,0 +1,25 @@
+"""`saksi run`: here for the list of commands. `saksi.doors.main` opens the launcher before typer is imported."""
+
+from __future__ import annotations
+
+import typer
+
+__all__ = ["register"]
+
+
+def run(context: typer.Context) -> int:
+    """Run a training command under witness.
+
+    \b
+    Example:
+      saksi run --name baseline -- python train.py --steps 1000
+    """
+    from saksi.doors.launch.launcher import run as launch  # noqa: PLC0415 - the other door; only where it is asked for
+
+    return launch(context.args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command. Its own options are the launcher's, its help too."""
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+    app.command("run", context_settings=settings)(run)

@@ -1,0 +1,143 @@
+"""One screen for one run: the verdict in words, what it rests on, what happened, what was found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from saksi.doors.cli.documents import AttemptLine, EventLine, ShowReport
+from saksi.doors.cli.drawing import VERDICT_STYLES, finding_rows, grid
+from saksi.doors.cli.screen import Screen, duration
+from saksi.doors.cli.sparkline import sparkline
+from saksi.judgement.series import Series
+
+__all__ = ["draw_show"]
+
+_DRAWN: Final = (("loss", "Loss"), ("step_seconds", "Step time"))
+_FINDINGS: Final = 5
+_ATTEMPTS: Final = 4
+_RANKS: Final = 4
+_EVENTS: Final = 10
+_FEWEST_EVENTS: Final = 4
+_OTHER_LINES: Final = 26  # what the rest of a full screen takes
+_SPARK: Final = 48
+_SPARE: Final = 40  # label, and the numbers beside a sparkline
+_NARROW: Final = 72
+
+
+def draw_show(report: ShowReport, screen: Screen) -> RenderableType:
+    """The whole screen."""
+    blank = Text("")
+    parts: list[RenderableType] = [_title(report, screen), *_command(report, screen), blank]
+    parts += [_verdict(report, screen), _next(report, screen), blank]
+    parts += [grid((*_facts(report, screen), *_series(report, screen)))]
+    if report.events:
+        parts += [blank, _heading("Events"), _events(report, screen)]
+    if report.findings:
+        parts += [blank, _heading("Findings"), finding_rows(report.findings[:_FINDINGS], screen)]
+        left = len(report.findings) - _FINDINGS
+        if left > 0:
+            parts.append(Text(f"{left} more: saksi findings {report.run}", style="dim"))
+    return Group(*parts)
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="dim")
+
+
+def _title(report: ShowReport, screen: Screen) -> Text:
+    title = Text("Run ").append(report.run, style="bold")
+    if report.name is not None:
+        title.append(f"  {screen.plain(report.name, 128)}", style="bold")
+    if report.project is not None:
+        title.append(f"  project {screen.plain(report.project, 128)}")
+    return title.append(f"  {screen.moment(report.started)}  {report.state}", style="dim")
+
+
+def _command(report: ShowReport, screen: Screen) -> Iterator[Text]:
+    if report.command:
+        yield Text(screen.plain(shlex.join(report.command), 200), style="dim")
+
+
+def _verdict(report: ShowReport, screen: Screen) -> Text:
+    return Text(screen.plain(report.sentence), style=VERDICT_STYLES[report.verdict])
+
+
+def _next(report: ShowReport, screen: Screen) -> Text:
+    return Text("Next: ").append(screen.plain(report.next_command), style="bold")
+
+
+def _facts(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
+    coverage = report.coverage
+    expected = "an unknown number of" if coverage.steps_expected is None else f"{coverage.steps_expected:,}"
+    words = f"{coverage.steps_witnessed:,} of {expected} steps, {_many(coverage.ranks, 'rank')}, "
+    words += f"{_many(coverage.dropped_records, 'record')} dropped, {'complete' if coverage.complete else 'not complete'}"
+    yield "Coverage", Text(words)
+    if coverage.not_checkable:
+        yield "", Text(f"not checkable: {screen.plain(', '.join(coverage.not_checkable))}")
+    yield "Evidence", Text(f"level {report.evidence.level}: {screen.plain(report.evidence.sentence)}")
+    left = len(report.attempts) - _ATTEMPTS
+    if left > 0:
+        yield "Attempts", Text(f"{left} earlier")
+    for at, attempt in enumerate(report.attempts[-_ATTEMPTS:]):
+        yield "Attempts" if at == 0 and left <= 0 else "", _attempt(attempt, report, screen)
+
+
+def _many(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _attempt(attempt: AttemptLine, report: ShowReport, screen: Screen) -> Text:
+    last = attempt is report.attempts[-1]
+    end = attempt.end or ("goes on" if last and report.state == "running" else "end not recorded")
+    after = "" if attempt.elapsed_seconds is None else f" after {duration(attempt.elapsed_seconds)}"
+    return Text(f"{attempt.number}: {screen.moment(attempt.started)}, {screen.plain(end)}{after}")
+
+
+def _series(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
+    for name, label in _DRAWN:
+        drawn = [each for each in report.series if each.name == name]
+        for at, each in enumerate(drawn[:_RANKS]):
+            yield label if at == 0 else "", _one_series(each, screen, several=len(drawn) > 1)
+        if len(drawn) > _RANKS:
+            yield "", Text(f"{len(drawn) - _RANKS} more ranks", style="dim")
+
+
+def _one_series(series: Series, screen: Screen, *, several: bool) -> Text:
+    width = min(_SPARK, screen.width - _SPARE)
+    line = Text(f"rank {series.rank} " if several else "")
+    line.append(sparkline([mean for _, mean in series.points], width=width, unicode=screen.unicode), style="cyan")
+    seconds = series.name == "step_seconds"
+    if series.first is not None and series.last is not None:
+        line.append(f" {_number(series.first, seconds)} {screen.arrow} {_number(series.last, seconds)}")
+        if screen.width >= _NARROW and series.low is not None and series.high is not None:
+            extreme = series.high if seconds else series.low
+            line.append(f", {'longest' if seconds else 'lowest'} {_number(extreme, seconds)}", style="dim")
+    if series.unbounded:
+        line.append(f", {series.unbounded:,} not finite", style="yellow")
+    return line
+
+
+def _number(value: float, seconds: bool) -> str:  # noqa: FBT001 - private, and the two callers name it
+    return duration(value) if seconds else f"{value:.4g}"
+
+
+def _events(report: ShowReport, screen: Screen) -> RenderableType:
+    room = _EVENTS if screen.height is None else min(max(screen.height - _OTHER_LINES, _FEWEST_EVENTS), _EVENTS)
+    events, omitted = report.events, report.events_omitted
+    if len(events) <= room and not omitted:
+        return grid(_event_rows(events, screen))
+    first, last = events[: room // 2], events[-(room - room // 2) :]
+    between = len(events) - len(first) - len(last) + omitted
+    more = (screen.more, Text(f"{between:,} more: saksi show {report.run} --json", style="dim"))
+    return grid((*_event_rows(first, screen), more, *_event_rows(last, screen)))
+
+
+def _event_rows(events: tuple[EventLine, ...], screen: Screen) -> Iterator[tuple[str, Text]]:
+    for each in events:
+        text = Text("" if each.step is None or each.step < 0 else f"step {each.step}: ", style="dim")
+        yield screen.moment(each.at, "%H:%M:%S"), text.append(screen.plain(each.text, 160), style="not dim")

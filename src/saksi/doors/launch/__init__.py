@@ -1,0 +1,1 @@
+"""`saksi run`: the launcher. Imports neither typer nor rich, and starts fast."""

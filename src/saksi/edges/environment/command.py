@@ -1,0 +1,84 @@
+"""Which program a command line starts, which Python runs it, and which file is the user's script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from saksi.edges.environment.interpreter import NotKnown, Python, describe, find_program, python_of
+from saksi.judgement.invocation import PythonArguments, is_python_name, read_python_arguments
+
+__all__ = ["ObservedCommand", "observe_command"]
+
+
+class ObservedCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """`flags` are the interpreter's own, `letters` those of a single letter; `script` is a path as it was written."""
+
+    python: Python | None
+    script: str | None
+    flags: tuple[str, ...]
+    letters: frozenset[str]
+
+
+def observe_command(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    cache: Path | None,
+    now_ns: int,
+    unobserved: dict[str, str],
+) -> ObservedCommand:
+    """What `argv` starts in `folder`; what is not known, and why, is added to `unobserved`."""
+    python: Python | None = None
+    program: Path | None = None
+    try:
+        program = find_program(argv[0], environment, folder)
+        path = python_of(program, environment, folder)
+        python = describe(path, environment, cache=cache, now_ns=now_ns)
+    except NotKnown as reason:
+        unobserved["interpreter"] = str(reason)
+    if program is None:
+        unobserved["script"] = "the command was not found"
+        return ObservedCommand(python=python, script=None, flags=(), letters=frozenset())
+    if not is_python_name(program.name):
+        script = _first_file(argv[1:], folder, only_python=python is not None) or str(program)
+        return ObservedCommand(python=python, script=script, flags=(), letters=frozenset())
+    arguments = read_python_arguments(argv[1:])
+    target: str | None = None
+    try:
+        target = _script(arguments, argv[1:], folder)
+    except NotKnown as reason:
+        unobserved["script"] = str(reason)
+    return ObservedCommand(python=python, script=target, flags=arguments.flags, letters=arguments.letters)
+
+
+def _script(arguments: PythonArguments, given: Sequence[str], folder: Path) -> str:
+    if arguments.form == "script":
+        return arguments.target
+    if arguments.form == "code":
+        raise NotKnown("the code stands on the command line")
+    if arguments.form == "stdin":
+        raise NotKnown("the code is read from standard input")
+    below = arguments.target.replace(".", "/")
+    own = next((place for place in (f"{below}.py", f"{below}/__main__.py") if (folder / place).is_file()), None)
+    # `python -m torch.distributed.run train.py`: the module is a launcher, the script comes behind it.
+    script = own or _first_file(given[arguments.rest :], folder, only_python=True)
+    if script is None:
+        raise NotKnown(f"the module {arguments.target[:200]} is not in the working directory")
+    return script
+
+
+def _first_file(arguments: Sequence[str], folder: Path, *, only_python: bool) -> str | None:
+    """The first argument that is a file: behind a launcher, or a shell, it is the user's script."""
+    for each in arguments:
+        if each.startswith("-") or (only_python and not each.endswith(".py")):
+            continue
+        try:
+            if (folder / each).is_file():
+                return each
+        except (OSError, ValueError):
+            continue
+    return None

@@ -1,0 +1,191 @@
+"""The agent as the launcher's child: the default form, evidence level 1.
+
+The launcher forks; there is no second interpreter to start. The child takes a session of its own, lets go of every
+file the job may wait for, forbids dumps of its memory, and makes the attempt's key there. The installation's key
+signs that key in and is then dropped.
+
+Level 1 means: this process and the job run under one account, and that account could have rewritten the record after
+its last anchor.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from saksi.edges.anchors import Anchor
+from saksi.edges.bytecode import KeptStore
+from saksi.edges.clock import Clock
+from saksi.edges.filesystem import move_home
+from saksi.edges.host.self_protection import forbid_dumps
+from saksi.edges.store.local import LocalStore
+from saksi.edges.store.names import blob_name
+from saksi.processes.agent.admission import admit
+from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.control import Closed, Ready, send
+from saksi.processes.agent.keeper import keep
+from saksi.processes.agent.live import LiveChecks
+from saksi.processes.agent.scribe import Scribe
+from saksi.processes.agent.sequencer import Sequencer
+from saksi.processes.agent.service import Service, ServiceSetup, ignore_the_jobs_signals
+from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
+from saksi.proofs.tlog.note import NoteSigner, VerifierKey
+from saksi.words.digest import sha256
+from saksi.words.errors import SaksiError
+from saksi.words.records import AttemptKeyRecord, SealRecord
+from saksi.words.run import origin_of
+
+__all__ = ["EmbeddedSetup", "start_embedded"]
+
+_logger = logging.getLogger(__name__)
+
+ANCHOR_LAST_S = 12.0
+
+
+class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk."""
+
+    run: str
+    attempt: int
+    folder: Path
+    home_folder: Path
+    seal_envelope: bytes
+    installation: NoteSigner
+    previous_keys: tuple[VerifierKey, ...]
+    token: str
+    launcher: int
+    anchors: tuple[Anchor, ...]
+    kept: KeptStore | None
+    redact: Callable[[tuple[str, ...]], list[str]]
+    notes: tuple[str, ...]
+
+
+def start_embedded(
+    setup: EmbeddedSetup, *, clock: Clock, listener: socket.socket, theirs: socket.socket, ours: socket.socket
+) -> int:
+    """Fork the agent; its process id. The child never returns from here. `theirs` is the agent's end of the pair."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        ours.close()
+        _become_an_agent(setup.folder, keep_open=(listener.fileno(), theirs.fileno()))
+        code = _run(setup, clock, listener, theirs)
+    except BaseException:  # the end of a process: said in its own log, never to the job's terminal
+        _logger.exception("the agent failed")
+    finally:
+        logging.shutdown()
+        os._exit(code)
+
+
+def _become_an_agent(folder: Path, *, keep_open: tuple[int, ...]) -> None:
+    os.setsid()
+    ignore_the_jobs_signals()
+    forbid_dumps()
+    os.chdir("/")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = os.open(folder / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    os.dup2(log, 2)
+    # Whoever started `saksi run` may wait for the end of a pipe that we would otherwise hold open.
+    start = 3
+    for number in sorted(keep_open):
+        os.closerange(start, number)
+        start = number + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX") if start < 65_536 else start)  # noqa: PLR2004 - common upper limit
+    logging.basicConfig(stream=os.fdopen(2, "w", closefd=False), level=logging.INFO, format="%(asctime)s %(message)s")
+
+
+def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: socket.socket) -> int:
+    store = LocalStore(setup.folder)
+    signer = NoteSigner(origin_of(setup.run), os.urandom(32))
+    checks = LiveChecks()
+    try:
+        scribe = Scribe(
+            run=setup.run,
+            attempt=setup.attempt,
+            clock=clock,
+            store=store,
+            open_log=lambda: Sequencer.open(store, origin_of(setup.run), signer, setup.previous_keys),
+            checks=checks,
+        )
+        _begin(setup, scribe, store, signer)
+    except (SaksiError, OSError) as error:
+        store.close()
+        send(control, Ready(problem=str(error)))
+        return 1
+    workers = [AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors]
+
+    def anchor(head: LogCheckpoint, note: bytes) -> None:
+        for worker in workers:
+            worker.offer(head.size, note)
+
+    service_setup = ServiceSetup(
+        launcher=setup.launcher,
+        account=os.getuid(),
+        token=setup.token,
+        redact=setup.redact,
+        anchor=anchor,
+        notes=setup.notes,
+    )
+    service = Service(service_setup, clock=clock, scribe=scribe, listener=listener, control=control)
+    send(control, Ready(problem=None))
+    service.run()
+    unsent = [worker for worker in workers if not worker.close(ANCHOR_LAST_S)]
+    sentence = checks.closing_sentence()
+    if unsent:
+        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
+    if scribe.problem is not None:
+        sentence += f", the log is not complete: {scribe.problem}"
+    store.close()
+    _go_home(setup)
+    send(control, Closed(sentence=sentence))
+    control.close()
+    _keep_bytecode(setup, service)
+    return 0
+
+
+def _begin(setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: NoteSigner) -> None:
+    """The first records of an attempt: the seal and the key, the key first where there is a log already."""
+    digest = sha256(setup.seal_envelope)
+    store.write_once(blob_name(digest.hex), setup.seal_envelope)
+    head = scribe.head
+    previous = None if head is None or head.size == 0 else head
+    envelope = admit(signer, setup.installation, run=setup.run, attempt=setup.attempt, previous=previous)
+    seal = SealRecord(envelope=str(digest), **scribe.stamp())
+    key = AttemptKeyRecord(envelope=envelope, **scribe.stamp())
+    for record in (seal, key) if previous is None else (key, seal):
+        scribe.write(record)
+    if not scribe.commit():
+        raise SaksiError(scribe.problem or "the log could not be begun")
+    gc.collect()
+
+
+def _go_home(setup: EmbeddedSetup) -> None:
+    if setup.folder == setup.home_folder:
+        return
+    try:
+        move_home(setup.folder, setup.home_folder)
+    except (SaksiError, OSError) as error:
+        _logger.warning("the run stays in %s for now: %s; the next saksi command moves it", setup.folder, error)
+
+
+def _keep_bytecode(setup: EmbeddedSetup, service: Service) -> None:
+    if setup.kept is None or service.interpreter is None or not service.sources:
+        return
+    os.nice(19)
+    count = keep(setup.kept, interpreter=service.interpreter, sources=service.sources)
+    _logger.info("%d files of bytecode are kept for the next run of this environment", count)

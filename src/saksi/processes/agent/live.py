@@ -1,0 +1,57 @@
+"""The same checks that are run over a stored log, driven while it is being written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saksi.judgement.checks import ALL
+from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.items import Item, lines_of
+from saksi.words.errors import MalformedInput
+from saksi.words.findings import Finding
+from saksi.words.records import AnyRecord, FindingRecord
+
+__all__ = ["LiveChecks"]
+
+MAX_FINDINGS: Final = 1_024
+"""Findings written while the run goes on; the same checks over the stored log find the rest again."""
+
+
+class LiveChecks:
+    """Takes what was committed and collects what is news. Owned by the agent's one thread."""
+
+    def __init__(self) -> None:
+        self._judging = Judging(ALL)
+        self._news: list[Finding] = []
+        self._announced = 0
+
+    def take(self, index: int, record: AnyRecord, block: bytes | None) -> None:
+        """One committed record, with the content of its block where it is one."""
+        if isinstance(record, FindingRecord):
+            return
+        try:
+            lines = () if block is None else lines_of(block)
+            item = Item(index=index, record=record, lines=lines)
+        except MalformedInput as error:  # cannot be: each line passed the same parser on its way in
+            item = Item(index=index, record=record, unread="malformed", reason=str(error))
+        self._news.extend(self._judging.take(item))
+
+    def news(self) -> tuple[Finding, ...]:
+        """What was found since the last call; at most `MAX_FINDINGS` in a run."""
+        room = MAX_FINDINGS - self._announced
+        news, self._news = tuple(self._news[:room]), []
+        self._announced += len(news)
+        return news
+
+    def closing_sentence(self) -> str:
+        """What the launcher says at the end: how much was witnessed, and whether anything was found."""
+        findings = self._judging.findings(ended=True)
+        coverage = COVERAGE.value(self._judging.state_of(COVERAGE), findings, ended=True, planned_steps=None)
+        expected = "?" if coverage.steps_expected is None else str(coverage.steps_expected)
+        witnessed = f"{coverage.steps_witnessed} of {expected} steps witnessed"
+        if coverage.steps_expected is None and coverage.steps_witnessed == 0:
+            witnessed = "no training was witnessed"
+        told = [each for each in findings if each.severity != "info"]
+        found = f"{len(told)} finding{'s' if len(told) != 1 else ''}" if told else "nothing found"
+        return f"{witnessed}, {found}"

@@ -1,0 +1,161 @@
+"""torch is here: connect, put every part in place, and see to forks and to the end of the process.
+
+Rules: a part that cannot be put in place (another version of torch) is said in a `fault` frame, and the others stand.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import Any, Callable, Optional
+
+from . import guard, session
+from .arm import FINDER
+from .plain import text
+
+VERSION = 1
+FLAG_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
+
+_ended = [False]
+_finalizer: list[Any] = []
+
+
+def attach() -> None:
+    """Once, after torch has been executed."""
+    session.begin(os.environ["SAKSI_SOCKET"], os.environ.get("SAKSI_TOKEN", ""))
+    session.announcers.append(lambda: [("hello", hello())])
+    session.say_hello()
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+    atexit.register(end)
+    _install()
+    session.wakers.append(_at_exit_of_a_child)
+    _at_exit_of_a_child()
+
+
+def _install() -> None:
+    # Each import and each installation on its own: what one version of torch lacks, costs that part only.
+    _part("memory", lambda: __import__(__package__ + ".memory"))
+    for name in ("optimizers", "steps", "modules", "gradients", "batches", "generators", "files"):
+        _part(name, lambda name=name: _module(name).install())
+    if "optimizers" in _installed:
+        session.announcers.append(_module("optimizers").announced)
+    if "steps" in _installed:
+        FINDER.wait_for("torch._dynamo", _module("steps").hide_from_dynamo)
+
+
+_installed: set[str] = set()
+
+
+def _part(name: str, install: Callable[[], Any]) -> None:
+    try:
+        install()
+    except Exception as error:
+        guard.fault("install." + name, error)
+    else:
+        _installed.add(name)
+
+
+def _module(name: str) -> Any:
+    from importlib import import_module
+
+    return import_module("." + name, __package__)
+
+
+def hello() -> dict[str, Any]:
+    """The first frame of a connection."""
+    import torch
+
+    rank, world_size = session.world()
+    return {
+        "version": VERSION,
+        "pid": os.getpid(),
+        "ppid": os.getppid(),
+        "rank": rank,
+        "local_rank": session.count_of("LOCAL_RANK", 0),
+        "world_size": world_size,
+        "forked": session.forked,
+        "level": session.level,
+        "python": text(".".join(str(part) for part in sys.version_info[:3])),
+        "implementation": text(sys.implementation.name),
+        "executable": text(sys.executable or ""),
+        "torch": text(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "deterministic": bool(torch.are_deterministic_algorithms_enabled()),
+        "flags": _flags(torch),
+        "fingerprint_key": session.key.hex(),
+        "switched_off": False,
+    }
+
+
+def _flags(torch: Any) -> dict[str, Any]:
+    try:
+        flags = {
+            "cuda": torch.version.cuda,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "cudnn_deterministic": torch.backends.cudnn.deterministic,
+            "default_dtype": str(torch.get_default_dtype()),
+            "matmul_precision": torch.get_float32_matmul_precision(),
+            "interop_threads": torch.get_num_interop_threads(),
+            "optimize": sys.flags.optimize,
+        }
+    except Exception as error:
+        flags = {"error": text(error, 200)}
+    flags.update({name: text(os.environ[name], 200) for name in FLAG_VARIABLES if name in os.environ})
+    return flags
+
+
+def _after_fork_in_child() -> None:
+    try:
+        session.after_fork_in_child()
+        for name in ("steps", "gradients"):
+            if name in _installed:
+                _module(name).after_fork_in_child()
+    except Exception:
+        session.channel = None
+
+
+def _at_exit_of_a_child() -> None:
+    # A child of multiprocessing ends by os._exit: only its finalizers run, the lowest priority last.
+    util = session.loaded("multiprocessing.util")
+    process = session.loaded("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        _finalizer[:] = [util.Finalize(None, end, exitpriority=-1000)]
+
+
+def end() -> None:
+    """The interpreter is ending: the last root, what was imported, and goodbye. At most two seconds of waiting."""
+    if _ended[0] or session.dormant or session.channel is None:
+        return
+    _ended[0] = True
+    try:
+        _last_words()
+        session.channel.flush(2.0)
+        session.channel.close()
+    except Exception:
+        pass
+
+
+@guard.guarded("detach")
+def _last_words() -> None:
+    if session.step >= 0 and "memory" in _installed:
+        _module("state").root("exit", session.step)
+    _module("environment").say()
+    if session.channel is not None:
+        session.say(
+            "detach",
+            {
+                "updates": session.counts(),
+                "frames": session.channel.made + 1,
+                "self_ns": guard.cpu_ns(),
+                "exception": _exception(),
+            },
+        )
+
+
+def _exception() -> Optional[str]:
+    error = getattr(sys, "last_exc", None)
+    kind = type(error) if error is not None else getattr(sys, "last_type", None)
+    if kind is None:
+        return None
+    return text(kind.__module__ + "." + kind.__qualname__ if kind.__module__ != "builtins" else kind.__qualname__)

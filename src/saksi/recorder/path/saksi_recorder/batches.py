@@ -1,0 +1,170 @@
+"""What the DataLoaders handed out: a digest of the bytes, and the sample ids the sampler chose.
+
+Patched, because there is no hook: `__init__`, `_next_index` and `__next__` of torch's `_BaseDataLoaderIter`. Ids are
+kept by the number of the task they were sent with, so that prefetching, workers and a second epoch cannot shift them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import time
+import weakref
+from typing import Any, Optional
+
+import torch
+from torch.utils.data import dataloader as _dataloader
+
+from . import fingerprints, memory, session
+from .guard import guarded
+
+MAX_DIGEST_BYTES = 1024 * 1024
+MAX_IDS = 256
+
+_Iterator = _dataloader._BaseDataLoaderIter
+_original_init = _Iterator.__init__
+_original_index = _Iterator._next_index
+_original_next = _Iterator.__next__
+
+_loaders: Any = weakref.WeakKeyDictionary()
+_iterators: Any = weakref.WeakKeyDictionary()
+_loader_count = [0]
+
+
+class _Known:
+    """One iterator: its loader's number and count of batches, and the ids of each task not handed out yet."""
+
+    def __init__(self, loader: list[int]) -> None:
+        self.loader = loader
+        self.ids: dict[int, Any] = {}
+
+
+@functools.wraps(_original_init)
+def iterate(self: Any, *args: Any, **kwargs: Any) -> None:
+    if torch.compiler.is_compiling():
+        return _original_init(self, *args, **kwargs)
+    # Before the original: with workers, its subclass draws the first indices while it is being constructed.
+    began(self, args, kwargs)
+    return _original_init(self, *args, **kwargs)
+
+
+@functools.wraps(_original_index)
+def next_index(self: Any, *args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():
+        return _original_index(self, *args, **kwargs)
+    index = _original_index(self, *args, **kwargs)
+    chosen(self, index)
+    return index
+
+
+@functools.wraps(_original_next)
+def next_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():
+        return _original_next(self, *args, **kwargs)
+    if session.dormant:
+        return _original_next(self, *args, **kwargs)
+    start = time.monotonic_ns()
+    batch = _original_next(self, *args, **kwargs)
+    session.gathered.data_ns += time.monotonic_ns() - start
+    handed_out(self, batch)
+    return batch
+
+
+def install() -> None:
+    """Put the wrappers in place."""
+    _Iterator.__init__ = iterate
+    _Iterator._next_index = next_index
+    _Iterator.__next__ = next_batch
+
+
+def restore() -> None:
+    """Put the originals back."""
+    _Iterator.__init__ = _original_init
+    _Iterator._next_index = _original_index
+    _Iterator.__next__ = _original_next
+
+
+@guarded("batches")
+def began(iterator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A loader is iterated: number it the first time."""
+    loader = args[0] if args else kwargs.get("loader")
+    known = _loaders.get(loader)
+    if known is None:
+        known = _loaders[loader] = [_loader_count[0], 0]
+        _loader_count[0] += 1
+    _iterators[iterator] = _Known(known)
+
+
+@guarded("batches")
+def chosen(iterator: Any, index: Any) -> None:
+    """The sampler chose the ids of the task that is about to be sent."""
+    known = _iterators.get(iterator)
+    if known is None:
+        return
+    task = getattr(iterator, "_send_idx", -1)  # without workers there is one task at a time
+    if task == 0:
+        known.ids.clear()  # a new epoch of workers that stayed: what was prefetched before is void
+    known.ids[task] = index
+
+
+@guarded("batches")
+def handed_out(iterator: Any, batch: Any) -> None:
+    """Note a batch for the next update."""
+    known = _iterators.get(iterator)
+    if known is None:
+        return
+    number = known.loader[1]
+    known.loader[1] += 1
+    received = getattr(iterator, "_rcvd_idx", None)
+    index = known.ids.pop(-1 if received is None else received - 1, None)
+    if not getattr(iterator, "_in_order", True):
+        index = None
+        known.ids.clear()
+    gathered = session.gathered
+    if len(gathered.batches) >= session.MAX_BATCHES:
+        gathered.batches_omitted += 1
+        return
+    with memory.quiet():
+        digest, items = _digest(batch)
+    ids = _ids(index)
+    gathered.batches.append(
+        {
+            "loader": known.loader[0],
+            "ordinal": number,
+            "digest": digest,
+            "items": len(ids) if ids is not None else items,
+            "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
+        }
+    )
+
+
+def _ids(index: Any) -> Optional[list[int]]:
+    chosen_ids = index if isinstance(index, (list, tuple)) else [index]
+    if all(type(one) is int and -(2**63) <= one < 2**63 for one in chosen_ids):
+        return list(chosen_ids)
+    return None
+
+
+def _digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
+    found = list(memory.tensors_in(batch))
+    tensors = memory.readable(tensor for _, tensor in found)
+    if not found or len(tensors) != len(found):
+        return None, None
+    items = int(tensors[0].shape[0]) if tensors[0].dim() else None
+    if sum(t.numel() * t.element_size() for t in tensors) > MAX_DIGEST_BYTES:
+        return "sum64-4096:" + str(fingerprints.sums(tensors)), items
+    digest = hashlib.sha256()
+    for path, tensor in found:
+        line = json.dumps([path, str(tensor.dtype), list(tensor.shape)], separators=(",", ":"))
+        digest.update(line.encode("ascii") + b"\n")
+        digest.update(memory.hold(tensor).view)
+    return "sha256:" + digest.hexdigest(), items
+
+
+def _forget() -> None:
+    for known in list(_loaders.values()):
+        known[1] = 0
+
+
+session.wakers.append(_forget)

@@ -1,0 +1,93 @@
+"""The loss that backward was called on, and what clipping measured.
+
+Patched, because there is no hook: `torch.autograd.backward` (`Tensor.backward` calls it by that name) and
+`torch.nn.utils.clip_grad_norm_` (also in `torch.nn.utils.clip_grad`). The loss is read before the backward, because an
+optimizer may step inside of it; a value on a device is not read, that would wait for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from typing import Any
+
+import torch
+import torch.nn.utils.clip_grad as _clip_grad
+
+from . import memory, session
+from .guard import guarded
+
+_original_backward = torch.autograd.backward
+_original_clip = torch.nn.utils.clip_grad_norm_
+_signature = inspect.signature(_original_clip)
+_depth = [0]  # reentrant checkpointing calls backward inside of backward: one loss, not several
+
+
+@functools.wraps(_original_backward)
+def backward(*args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():
+        return _original_backward(*args, **kwargs)
+    if _depth[0] == 0:
+        called_on(args, kwargs)
+    _depth[0] += 1
+    try:
+        return _original_backward(*args, **kwargs)
+    finally:
+        _depth[0] -= 1
+
+
+@functools.wraps(_original_clip)
+def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
+    if torch.compiler.is_compiling():
+        return _original_clip(*args, **kwargs)
+    norm = _original_clip(*args, **kwargs)
+    clipped(norm, args, kwargs)
+    return norm
+
+
+def install() -> None:
+    """Put the wrappers in place."""
+    torch.autograd.backward = backward
+    torch.nn.utils.clip_grad_norm_ = clip_grad_norm_
+    _clip_grad.clip_grad_norm_ = clip_grad_norm_
+
+
+def restore() -> None:
+    """Put the originals back."""
+    torch.autograd.backward = _original_backward
+    torch.nn.utils.clip_grad_norm_ = _original_clip
+    _clip_grad.clip_grad_norm_ = _original_clip
+
+
+def after_fork_in_child() -> None:
+    """A child forked inside a backward is not inside it."""
+    _depth[0] = 0
+
+
+@guarded("loss")
+def called_on(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note the loss of the next update."""
+    tensors = args[0] if args else kwargs.get("tensors")
+    if isinstance(tensors, (list, tuple)) and len(tensors) == 1:
+        tensors = tensors[0]
+    gathered = session.gathered
+    gathered.losses += 1
+    with memory.quiet():
+        gathered.loss = memory.as_number(tensors)
+
+
+@guarded("gradient_norm")
+def clipped(norm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Note the gradient norm of the next update."""
+    with memory.quiet():
+        given = _signature.bind(*args, **kwargs).arguments.get("max_norm")
+        value, limit = memory.as_number(norm), memory.as_number(given)
+        if value is None or limit is None:
+            session.uncovered("gradient norm", "it lies on a device, or is no number")
+            return
+        coefficient = min(1.0, float(limit) / (float(value) + 1e-6))
+        session.gathered.gradient_norm = {
+            "value": value,
+            "max_norm": limit,
+            "coefficient": memory.number(coefficient),
+        }

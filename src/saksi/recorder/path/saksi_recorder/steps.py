@@ -1,0 +1,219 @@
+"""One Update: what the outermost `Optimizer.step` found, did and left behind.
+
+Rules: torch's global step hooks, nothing patched; a step inside a step (a closure, a wrapping optimizer, `super()`)
+belongs to the outermost; a step that raised leaves nothing behind that could be taken for an update. Dynamo does not
+trace the hooks: they are wrapped in `torch._dynamo.disable` as soon as somebody else has imported it, never before.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import weakref
+from typing import Any, Optional
+
+import torch
+from torch.optim import optimizer as _optimizer
+
+from . import fingerprints, generators, inventory, memory, modules, optimizers, session, state
+from .guard import guarded, wall_ns
+
+_local = threading.local()
+_handles: list[Any] = []
+_first: list[Any] = []
+
+
+class Open:
+    """A step that has begun."""
+
+    def __init__(self, optimizer: Any, ordinal: int) -> None:
+        self.optimizer = weakref.ref(optimizer)
+        self.ordinal = ordinal
+        self.inner = 0
+        self.fingerprints: list[dict[str, Any]] = []
+        self.compute_ns = 0
+        self.began_ns = 0
+
+
+def before(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """torch's hook before any optimizer's step."""
+    _before(optimizer)
+
+
+def after(optimizer: Any, args: Any, kwargs: Any) -> None:
+    """torch's hook after any optimizer's step."""
+    _after(optimizer)
+
+
+def install() -> None:
+    """Register the hooks."""
+    _handles.append(_optimizer.register_optimizer_step_pre_hook(before))
+    _handles.append(_optimizer.register_optimizer_step_post_hook(after))
+
+
+def restore() -> None:
+    """Remove the hooks."""
+    while _handles:
+        _handles.pop().remove()
+
+
+@guarded("steps.dynamo")
+def hide_from_dynamo() -> None:
+    """Dynamo has been imported: have it run the hooks as they are, outside of any graph."""
+    disable = sys.modules["torch._dynamo"].disable
+    for table, hook in (
+        (_optimizer._global_optimizer_pre_hooks, before),
+        (_optimizer._global_optimizer_post_hooks, after),
+    ):
+        for handle in _handles:
+            if table.get(handle.id) is hook:
+                table[handle.id] = disable(hook)
+
+
+def after_fork_in_child() -> None:
+    """A child forked inside a step is not inside it."""
+    _local.open = None
+    _first.clear()
+
+
+@guarded("steps")
+def _before(optimizer: Any) -> None:
+    began = time.monotonic_ns()
+    opened: Optional[Open] = getattr(_local, "open", None)
+    if opened is not None:
+        if _still_inside(opened, optimizer):
+            opened.inner += opened.optimizer() is optimizer
+            return
+        session.uncovered("optimizer steps that raised", "what they changed before that belongs to the next update")
+    session.wake()
+    ordinal = optimizers.ordinal(optimizer)
+    if ordinal is None:
+        return
+    if not _first:
+        _first.append(True)
+        _at_first_update(ordinal)
+    if ordinal == 0 and session.updates.get(0, 0) == 0:
+        state.root("attach", -1)
+    opened = _local.open = Open(optimizer, ordinal)
+    gathered = session.gathered
+    total = began - gathered.ended_ns
+    opened.compute_ns = max(0, total - gathered.data_ns - (wall_ns() - gathered.wall_mark))
+    opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
+    opened.began_ns = time.monotonic_ns()
+
+
+@guarded("steps")
+def _after(optimizer: Any) -> None:
+    now = time.monotonic_ns()
+    opened: Optional[Open] = getattr(_local, "open", None)
+    if opened is None or opened.optimizer() is not optimizer:
+        return
+    if opened.inner:
+        opened.inner -= 1
+        return
+    _local.open = None
+    ordinal, gathered = opened.ordinal, session.gathered
+    update = session.updates.get(ordinal, 0)
+    session.updates[ordinal] = update + 1
+    if ordinal == 0:
+        session.step = update
+    with memory.quiet():
+        frame = {
+            "optimizer": ordinal,
+            "update": update,
+            "skipped": _skipped(optimizer),
+            "phase_ns": {
+                "data": gathered.data_ns,
+                "compute": opened.compute_ns,
+                "optimizer": max(0, now - opened.began_ns),
+            },
+            "loss": gathered.loss,
+            "losses": gathered.losses,
+            "groups": optimizers.groups(optimizer),
+            "groups_omitted": 0,
+            "gradient_norm": gathered.gradient_norm,
+            "batches": gathered.batches,
+            "batches_omitted": gathered.batches_omitted,
+            "rng": generators.states(),
+            "fingerprints": _joined(opened.fingerprints, _ends(optimizer, "end", update + 1)),
+            "inventory": inventory.digest(optimizer),
+        }
+    frame["self_ns"] = session.cpu_since_last()
+    session.say("update", frame)
+    if ordinal == 0 and state.at_segment_end(update):
+        state.root("step", update)
+    session.gather_anew()
+
+
+@guarded("first_update")
+def _at_first_update(ordinal: int) -> None:
+    generators.install_numpy()
+    session.say_world()
+    modules.announce()
+    if ordinal != 0:
+        session.uncovered(
+            "Steps", "the first update is not of optimizer 0: Steps and state roots follow that one alone"
+        )
+
+
+@guarded("fingerprints", list)
+def _ends(optimizer: Any, end: str, turn: int) -> list[dict[str, Any]]:
+    # The rotating shares turn with the number of updates done, so that the end of one update and the start of the
+    # next cover the same tensors: between those two ends nothing may change.
+    turn %= fingerprints.SHARES
+    with memory.quiet():
+        parameters = optimizers.parameters(optimizer)
+        moments = fingerprints.share(optimizers.moments(optimizer), turn)
+        return [
+            _fingerprint("sum64-4096", "parameters", 0, 1, end, fingerprints.sums(parameters)),
+            _fingerprint("sum64-4096", "moments", turn, fingerprints.SHARES, end, fingerprints.sums(moments)),
+            _fingerprint(
+                "mult64-4096",
+                "parameters",
+                turn,
+                fingerprints.SHARES,
+                end,
+                fingerprints.sums(fingerprints.share(parameters, turn), keyed=True),
+            ),
+        ]
+
+
+def _fingerprint(name: str, over: str, share: int, of: int, end: str, value: Optional[str]) -> dict[str, Any]:
+    one = {"name": name, "over": over, "share": share, "of": of, "start": None, "end": None}
+    one[end] = value
+    return one
+
+
+def _joined(starts: list[dict[str, Any]], ends: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    out = []
+    for one in starts + ends:
+        for other in out:
+            if all(one[field] == other[field] for field in ("name", "over", "share", "of")):
+                other["end"] = one["end"]
+                break
+        else:
+            out.append(dict(one))
+    return [one for one in out if one["start"] is not None or one["end"] is not None]
+
+
+def _skipped(optimizer: Any) -> bool:
+    # A gradient scaler hands a fused optimizer this flag instead of leaving the step out.
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, torch.Tensor) and bool(memory.scalar(found))
+
+
+def _still_inside(opened: Open, optimizer: Any) -> bool:
+    """Whether the step that is open is on the stack above this one; if not, it raised."""
+    outer = opened.optimizer()
+    if outer is None:
+        return False
+    wanted = 2 if outer is optimizer else 1  # the step that calls us now is on the stack as well
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_name == "wrapper" and frame.f_locals.get("self") is outer:
+            wanted -= 1
+            if wanted == 0:
+                return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,131 @@
+"""A real embedded agent around a real process, with a recorder played by the test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from saksi.edges.clock import SystemClock
+from saksi.edges.store.local import LocalStore
+from saksi.processes.agent.control import Closed, JobExited, JobStarted, Ready, Stop, receive_from_agent, send
+from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
+from saksi.processes.agent.journal import parse_journal
+from saksi.proofs.tlog.note import NoteSigner
+from saksi.words.codec import decode_record
+
+RUN = "00112233445566ff"
+
+
+class FakeRecorder:
+    """Speaks the frame protocol over a socket, honestly unless told otherwise."""
+
+    def __init__(self, path, token):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.connect(str(path))
+        self.socket.send(b"saksi-knock/v1 " + token.encode())
+        self.seq = 0
+        self.prev = "0" * 64
+
+    def say(self, kind, **fields):
+        frame = {"kind": kind, "seq": self.seq, "prev": self.prev, "wall_ns": 1, "mono_ns": 1, "lost": 0, **fields}
+        raw = json.dumps(frame, separators=(",", ":")).encode()
+        self.socket.send(raw)
+        self.seq += 1
+        self.prev = hashlib.sha256(raw).hexdigest()
+        return raw
+
+    def hello(self, **changed):
+        fields = dict(
+            version=1, pid=os.getpid(), ppid=1, rank=0, local_rank=0, world_size=1, forked=False, level="standard",
+            python="3.11.7", implementation="cpython", executable=sys.executable, torch="2.13.0", threads=1,
+            deterministic=False, flags={}, fingerprint_key="0" * 64,
+        )  # fmt: skip
+        return self.say("hello", **{**fields, **changed})
+
+    def update(self, step, **changed):
+        fields = dict(
+            optimizer=0, update=step, skipped=False, phase_ns={"data": 1, "compute": 1, "optimizer": 1}, loss=1.5,
+            losses=1, groups=[{"lr": 0.1}], groups_omitted=0, gradient_norm=None, batches=[], batches_omitted=0,
+            rng={}, fingerprints=[], inventory="0" * 64, self_ns=1,
+        )  # fmt: skip
+        return self.say("update", **{**fields, **changed})
+
+    def detach(self, updates):
+        return self.say("detach", updates=updates, frames=self.seq + 1, self_ns=1, exception=None)
+
+    def close(self):
+        self.socket.close()
+
+
+class Attempt:
+    """One attempt: agent, job, and afterwards the log."""
+
+    def __init__(self, tmp_path: Path, *, folder: Path | None = None, number: int = 0, previous_keys=(), notes=()):
+        self.folder = folder or tmp_path / "runs" / RUN
+        self.token = secrets.token_hex(32)
+        self.socket_path = tmp_path / f"agent-{number}.sock"
+        self.installation = NoteSigner("installation", b"\1" * 32)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.bind(str(self.socket_path))
+        listener.listen(64)
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.settimeout(20)
+        setup = EmbeddedSetup(
+            run=RUN, attempt=number, folder=self.folder, home_folder=self.folder, seal_envelope=b"{}",
+            installation=self.installation, previous_keys=previous_keys, token=self.token, launcher=os.getpid(),
+            anchors=(), kept=None, redact=list, notes=notes,
+        )  # fmt: skip
+        self.pid = start_embedded(setup, clock=SystemClock(), listener=listener, theirs=theirs, ours=self.control)
+        listener.close()
+        theirs.close()
+        ready = receive_from_agent(self.control)
+        assert isinstance(ready, Ready)
+        self.problem = ready.problem
+        self.job = None
+        self.recorders = []
+        if self.problem is not None:
+            self.control.close()
+
+    def start_job(self, *command):
+        self.job = subprocess.Popen(command or (sys.executable, "-c", "import time; time.sleep(60)"))
+        self.started = time.monotonic_ns()
+        send(self.control, JobStarted(pid=self.job.pid, wall_ns=time.time_ns(), mono_ns=self.started))
+
+    def recorder(self):
+        recorder = FakeRecorder(self.socket_path, self.token)
+        self.recorders.append(recorder)
+        return recorder
+
+    def end(self, *, kill=True):
+        for recorder in self.recorders:
+            recorder.close()
+        if self.job is None:
+            send(self.control, Stop(reason="never started"))
+        else:
+            if kill:
+                self.job.terminate()
+            code = self.job.wait()
+            send(
+                self.control,
+                JobExited(
+                    code=code if code >= 0 else None,
+                    signal=-code if code < 0 else None,
+                    elapsed_ns=time.monotonic_ns() - self.started,
+                ),
+            )
+        closed = receive_from_agent(self.control)
+        assert isinstance(closed, Closed)
+        self.control.close()
+        os.waitpid(self.pid, 0)
+        return closed.sentence
+
+    def records(self):
+        entries = parse_journal(LocalStore(self.folder).journal()).entries
+        return [decode_record(entry) for entry in entries]
