@@ -13,7 +13,18 @@ from typing import Final, TextIO
 
 import msgspec
 
-__all__ = ["MAX_WIDTH", "MIN_WIDTH", "PIPE_WIDTH", "Screen", "duration", "plain", "screen_of", "tell", "write"]
+__all__ = [
+    "MAX_WIDTH",
+    "MIN_WIDTH",
+    "PIPE_WIDTH",
+    "Screen",
+    "duration",
+    "plain",
+    "screen_of",
+    "screen_of_output",
+    "tell",
+    "write",
+]
 
 MIN_WIDTH: Final = 40
 """Below this, nothing that we draw is of use: it is drawn for this and the terminal wraps it."""
@@ -24,6 +35,7 @@ PIPE_WIDTH: Final = 120
 _PROBE: Final = "▁█…─→"  # the characters that we draw with
 _NO_SIZE: Final = os.terminal_size((0, 0))
 _DIGITS: Final = 6
+_MILLI: Final = 1e-3
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 
@@ -80,9 +92,11 @@ def plain(text: str, *, unicode: bool = True) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time, short: `850 ms`, `12.4 s`, `3 min 20 s`, `5 h 2 min`."""
+    """A length of time, short: `85 us`, `850 ms`, `12.4 s`, `3 min 20 s`, `5 h 2 min`."""
+    if seconds < _MILLI:
+        return f"{seconds * 1e6:.3g} us"
     if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
+        return f"{seconds * 1e3:.3g} ms"
     if seconds < _MINUTE:
         return f"{seconds:.1f} s"
     whole = int(seconds)
@@ -121,6 +135,11 @@ def _size(stream: TextIO) -> os.terminal_size:
         return os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
         return _NO_SIZE
+
+
+def screen_of_output() -> Screen:
+    """The screen at the other end of standard output."""
+    return screen_of(sys.stdout, os.environ)
 
 
 def write(text: str) -> None:

@@ -25,7 +25,8 @@ _EVENTS: Final = 10
 _FEWEST_EVENTS: Final = 4
 _OTHER_LINES: Final = 26  # what the rest of a full screen takes
 _SPARK: Final = 48
-_SPARE: Final = 40  # label, and the numbers beside a sparkline
+_SPARE: Final = 54  # label, and the numbers beside a sparkline
+_SPARE_NARROW: Final = 36  # where only the first and the last number are given
 _NARROW: Final = 72
 
 
@@ -75,7 +76,9 @@ def _facts(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
     coverage = report.coverage
     expected = "an unknown number of" if coverage.steps_expected is None else f"{coverage.steps_expected:,}"
     words = f"{coverage.steps_witnessed:,} of {expected} steps, {_many(coverage.ranks, 'rank')}, "
-    words += f"{_many(coverage.dropped_records, 'record')} dropped, {'complete' if coverage.complete else 'not complete'}"
+    words += (
+        f"{_many(coverage.dropped_records, 'record')} dropped, {'complete' if coverage.complete else 'not complete'}"
+    )
     yield "Coverage", Text(words)
     if coverage.not_checkable:
         yield "", Text(f"not checkable: {screen.plain(', '.join(coverage.not_checkable))}")
@@ -108,13 +111,14 @@ def _series(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
 
 
 def _one_series(series: Series, screen: Screen, *, several: bool) -> Text:
-    width = min(_SPARK, screen.width - _SPARE)
+    wide = screen.width >= _NARROW
     line = Text(f"rank {series.rank} " if several else "")
+    width = min(_SPARK, screen.width - (_SPARE if wide else _SPARE_NARROW) - len(line))
     line.append(sparkline([mean for _, mean in series.points], width=width, unicode=screen.unicode), style="cyan")
     seconds = series.name == "step_seconds"
     if series.first is not None and series.last is not None:
         line.append(f" {_number(series.first, seconds)} {screen.arrow} {_number(series.last, seconds)}")
-        if screen.width >= _NARROW and series.low is not None and series.high is not None:
+        if wide and series.low is not None and series.high is not None:
             extreme = series.high if seconds else series.low
             line.append(f", {'longest' if seconds else 'lowest'} {_number(extreme, seconds)}", style="dim")
     if series.unbounded:

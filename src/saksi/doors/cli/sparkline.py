@@ -21,9 +21,7 @@ def sparkline(values: Sequence[float], *, width: int, unicode: bool) -> str:
     if not finite or width < 1:
         return ""
     columns = min(width, len(finite))
-    means = [
-        _mean(finite[at * len(finite) // columns : (at + 1) * len(finite) // columns]) for at in range(columns)
-    ]
+    means = [_mean(finite[at * len(finite) // columns : (at + 1) * len(finite) // columns]) for at in range(columns)]
     low, high = min(means), max(means)
     ramp = BLOCKS if unicode else ASCII_RAMP
     # Halves: the distance of two finite numbers need not be finite.

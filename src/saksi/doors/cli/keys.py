@@ -1,0 +1,106 @@
+"""`saksi keys`: the keys that sign here, and the keys that are trusted here."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from saksi.doors.cli.documents import KeyLine, KeysReport, encode
+from saksi.doors.cli.screen import screen_of_output, write
+from saksi.edges.home import resolve_home
+from saksi.edges.keys import open_keyring
+from saksi.words.errors import UsageError
+
+__all__ = ["register"]
+
+
+def init() -> int:
+    """Make this installation's key, if there is none yet.
+
+    `saksi run` does it by itself on its first use.
+
+    \b
+    Example:
+      saksi keys init
+    """
+    home = resolve_home(os.environ)
+    keyring = open_keyring(home)
+    write(f"{keyring.signer.vkey}\n")
+    return 0
+
+
+def list_(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.keys/v1.")] = False) -> int:
+    """List the keys that verification trusts here; the one that signs comes first.
+
+    \b
+    Example:
+      saksi keys list
+    """
+    keyring = open_keyring(resolve_home(os.environ), create=False)
+    keys = tuple(
+        KeyLine(label=each.label, vkey=str(each), current=each == keyring.signer.key) for each in keyring.trusted()
+    )
+    if as_json:
+        write(encode(KeysReport(keys=keys)))
+        return 0
+    screen = screen_of_output()
+    for each in keys:
+        write(f"{'signs' if each.current else 'trusted':<8} {screen.plain(each.vkey)}")
+    return 0
+
+
+def rotate() -> int:
+    """Make a new key that signs from now on; the old one stays trusted and signs who followed it.
+
+    \b
+    Example:
+      saksi keys rotate
+    """
+    home = resolve_home(os.environ)
+    keyring = open_keyring(home, create=False).rotate(now_ns=time.time_ns())
+    write(f"{keyring.signer.vkey}\n")
+    return 0
+
+
+def export(
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The file to make. Without it: standard output."),
+    ] = None,
+) -> int:
+    """Give out the public key, for others to verify with: `saksi verify BUNDLE --trust FILE`.
+
+    \b
+    Example:
+      saksi keys export -o lab.vkey
+    """
+    keyring = open_keyring(resolve_home(os.environ), create=False)
+    if file is None:
+        write(keyring.signer.vkey)
+        return 0
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder", remedy="name the file to make")
+    keyring.export(file)
+    return 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help=_HELP, rich_markup_mode=None, no_args_is_help=False)
+    group.command("init")(init)
+    group.command("list")(list_)
+    group.command("rotate")(rotate)
+    group.command("export")(export)
+    app.add_typer(group, name="keys")
+
+
+_HELP = """Make, list, rotate and give out keys.
+
+\b
+Example:
+  saksi keys list
+"""

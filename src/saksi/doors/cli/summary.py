@@ -1,0 +1,114 @@
+"""From a judged run to what is printed of it. Pure: values in, documents out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saksi.doors.cli.documents import AttemptLine, EventLine, Evidence, RunLine, ShowReport, State, instant
+from saksi.judgement.history import Attempt, History
+from saksi.judgement.seal import Seal
+from saksi.judgement.timeline import exit_text
+from saksi.judgement.verdict import Judgement, verdict_sentence
+from saksi.words.errors import SaksiError
+
+__all__ = ["EMBEDDED", "run_line", "show_report", "state_of", "unreadable_line"]
+
+EMBEDDED: Final = "the job's own account could have rewritten this record after its last anchor"
+"""Evidence level 1 (design, section 2): the agent was started by `saksi run`, in the account of the job."""
+
+
+def state_of(history: History, *, live: bool) -> State:
+    """Where a run is; `live` is whether an agent writes it now."""
+    if live:
+        return "running"
+    return "ended" if history.ended else "interrupted"
+
+
+def run_line(judgement: Judgement, seal: Seal | None) -> RunLine:
+    """The run's line in the list."""
+    report, history = judgement.report, judgement.history
+    return RunLine(
+        run=report.run,
+        name=None if seal is None else seal.name,
+        project=None if seal is None else seal.project,
+        started=instant(history.first_wall_ns),
+        state=state_of(history, live=not judgement.ended),
+        attempts=len(history.attempts),
+        steps_witnessed=report.coverage.steps_witnessed,
+        steps_expected=report.coverage.steps_expected,
+        verdict=report.verdict,
+        sentence=verdict_sentence(judgement).text,
+        error=None,
+    )
+
+
+def unreadable_line(run: str, error: SaksiError) -> RunLine:
+    """The line of a run that cannot be read: a damaged one must not hide the others."""
+    return RunLine(
+        run=run,
+        name=None,
+        project=None,
+        started=None,
+        state="unreadable",
+        attempts=0,
+        steps_witnessed=0,
+        steps_expected=None,
+        verdict="unknown",
+        sentence="",
+        error=str(error),
+    )
+
+
+def show_report(judgement: Judgement, seal: Seal | None) -> ShowReport:
+    """Everything that one screen shows."""
+    report, history = judgement.report, judgement.history
+    said = verdict_sentence(judgement)
+    sealed_reason = "" if seal is not None else " The seal could not be read."
+    return ShowReport(
+        run=report.run,
+        name=None if seal is None else seal.name,
+        project=None if seal is None else seal.project,
+        command=() if seal is None else seal.command.argv,
+        level=None if seal is None else seal.level,
+        started=instant(history.first_wall_ns),
+        state=state_of(history, live=not judgement.ended),
+        verdict=report.verdict,
+        sentence=said.text + sealed_reason,
+        next_command=said.next_command,
+        evidence=_evidence(report.run, history),
+        coverage=report.coverage,
+        attempts=tuple(_attempt(each) for each in history.attempts),
+        series=history.series,
+        events=tuple(
+            EventLine(
+                entry=each.entry,
+                at=instant(each.wall_ns),
+                attempt=each.attempt,
+                rank=each.rank,
+                step=each.step,
+                kind=each.kind,
+                text=each.text,
+            )
+            for each in history.events
+        ),
+        events_omitted=history.events_omitted,
+        findings=report.items,
+    )
+
+
+def _evidence(run: str, history: History) -> Evidence:
+    # Anchors lie where the job cannot reach them, so nothing in the run's own folder says which there are.
+    sentence = f"{EMBEDDED} (compare with one: saksi verify {run} --anchor A)"
+    return Evidence(level=1, entries=history.entries, anchored=None, sentence=sentence)
+
+
+def _attempt(attempt: Attempt) -> AttemptLine:
+    ended = attempt.exit
+    return AttemptLine(
+        number=attempt.number,
+        started=instant(attempt.wall_ns),
+        elapsed_seconds=None if ended is None else ended.elapsed_ns / 1e9,
+        code=None if ended is None else ended.code,
+        signal=None if ended is None else ended.signal,
+        end=None if ended is None else exit_text(ended),
+    )

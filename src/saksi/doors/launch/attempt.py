@@ -1,0 +1,72 @@
+"""Which run an attempt belongs to: a new one, or with `--resume` one that is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from saksi.doors.launch.arguments import LaunchArguments
+from saksi.edges.configuration import read_configuration
+from saksi.edges.filesystem import LogFolder
+from saksi.edges.home import Home
+from saksi.edges.keys import Keyring
+from saksi.edges.run_folders import folder_for
+from saksi.edges.resumable import resumable
+from saksi.proofs.tlog.note import VerifierKey
+from saksi.words.run import Level, run_id_from
+
+__all__ = ["Attempted", "begin_attempt"]
+
+
+class Attempted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is settled before anything is written. `previous_keys` signed the log's heads so far."""
+
+    run: str
+    number: int
+    folder: Path
+    name: str | None
+    project: str | None
+    level: Level
+    segment: int | None
+    configuration: tuple[str, ...]
+    previous_keys: tuple[VerifierKey, ...] = ()
+
+
+def begin_attempt(
+    arguments: LaunchArguments, home: Home, place: LogFolder, keyring: Keyring, folder: Path
+) -> Attempted:
+    """The attempt that `arguments` ask for; options win over the project's configuration. Raises `SaksiError`."""
+    found = read_configuration(folder)
+    settings = found.settings
+    configuration = () if found.path is None else (str(found.path),)
+    if arguments.resume is None:
+        run = run_id_from(os.urandom(8))
+        target = folder_for(run, home, place)
+        if place.moves_home:
+            target.mkdir(parents=True, mode=0o700)
+        else:
+            home.create_run(run)
+        return Attempted(
+            run=run,
+            number=0,
+            folder=target,
+            name=arguments.name or settings.name,
+            project=arguments.project or settings.project,
+            level=arguments.level or settings.level or "standard",
+            segment=arguments.segment or settings.segment,
+            configuration=configuration,
+        )
+    earlier = resumable(arguments.resume, home, keyring.trusted())
+    return Attempted(
+        run=earlier.run,
+        number=earlier.attempts,
+        folder=earlier.folder,
+        name=earlier.name,
+        project=earlier.project,
+        level=arguments.level or earlier.level,
+        segment=arguments.segment or earlier.segment,
+        configuration=configuration,
+        previous_keys=earlier.keys,
+    )

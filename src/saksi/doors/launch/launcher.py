@@ -1,0 +1,133 @@
+"""`saksi run`: the command as it is, with a witness beside it.
+
+The exit code is the command's own, always (128+n for a signal). 125, 126 and 127 mean that it never started: saksi
+itself, not executable, not found. A witness that cannot start, or breaks later, never stops the command; `--require`
+acts only before it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
+from saksi.doors.launch.child import (
+    CannotStart,
+    Child,
+    Ended,
+    hold_signals,
+    interrupted,
+    release_signals,
+)
+from saksi.doors.launch.witness import Witness, start_witness
+from saksi.edges.clock import Clock, SystemClock
+from saksi.edges.host.self_protection import adopt_orphans
+from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, Stop
+from saksi.words.errors import SaksiError, UsageError
+from saksi.words.records import Peer
+
+__all__ = ["run"]
+
+SAKSI_FAILED: Final = 125
+
+
+def run(words: Sequence[str]) -> int:
+    """`saksi run` with everything that follows these two words; the exit code."""
+    try:
+        arguments = parse_arguments(words)
+    except UsageError as error:
+        _say(str(error))
+        return error.exit_code
+    if arguments.help:
+        sys.stdout.write(HELP)
+        return 0
+    mask = hold_signals()
+    try:
+        return _run(arguments, dict(os.environ), Path.cwd(), SystemClock(), mask)
+    finally:
+        release_signals(mask)
+
+
+def _run(
+    arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock, mask: set[signal.Signals]
+) -> int:
+    adopt_orphans()
+    witness = _witness(arguments, environment, folder, clock)
+    if isinstance(witness, int):
+        return witness
+    number = interrupted()
+    if number is not None:
+        return _cancel(witness, f"{number.name} before the command started", 128 + number)
+    if witness is not None and not arguments.quiet:
+        _say(f"run {witness.run}, attempt {witness.attempt}: witnessed; `saksi show {witness.run[:8]} --follow`")
+    try:
+        child = Child(arguments.command, {**environment, **(witness.added if witness else {})}, mask)
+    except CannotStart as error:
+        _say(str(error))
+        return _cancel(witness, f"the command did not start: {error}", error.code)
+    ended = _watch(child, witness)
+    if witness is not None:
+        _close(witness, ended, quiet=arguments.quiet)
+    return ended.exit_code
+
+
+def _witness(
+    arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock
+) -> Witness | int | None:
+    """The witness; `None` to go on without one, or the exit code to end with."""
+    try:
+        return start_witness(arguments, environment, folder, clock)
+    except UsageError as error:
+        _say(str(error))  # what was asked for cannot be done as asked: better to say so than to train unwitnessed
+        return error.exit_code
+    except (SaksiError, OSError) as error:
+        said = str(error)
+    except Exception as error:  # noqa: BLE001 - a defect of the witness never stops training
+        said = f"internal error: {type(error).__name__}: {error}"
+    if arguments.require:
+        _say(f"not started, since there is no witness: {said}")
+        return SAKSI_FAILED
+    _say(f"NOT witnessed: {said}")
+    return None
+
+
+def _watch(child: Child, witness: Witness | None) -> Ended:
+    if witness is not None:
+        witness.tell(JobStarted(pid=child.pid, wall_ns=child.started_wall_ns, mono_ns=child.started_ns))
+
+    def seen(name: str, forwarded: bool, sender: Peer | None) -> None:  # noqa: FBT001 - a callback's signature
+        if witness is not None:
+            witness.tell(SignalSeen(signal=name, forwarded=forwarded, sender=sender))
+
+    return child.wait(seen)
+
+
+def _close(witness: Witness, ended: Ended, *, quiet: bool) -> None:
+    witness.tell(JobExited(code=ended.code, signal=ended.signal, elapsed_ns=ended.elapsed_ns))
+    sentence = witness.close()
+    if quiet:
+        return
+    if sentence is None:
+        _say(f"run {witness.run}: the agent is gone; `saksi fsck {witness.run[:8]}` says what is in the log")
+    else:
+        _say(f"run {witness.run}: {sentence}; `saksi show {witness.run[:8]}`")
+
+
+def _cancel(witness: Witness | None, reason: str, code: int) -> int:
+    if witness is not None:
+        witness.tell(Stop(reason=reason))
+        witness.close()
+    return code
+
+
+def _say(line: str) -> None:
+    """One line of ours among the job's: on standard error, and never in the way of anything."""
+    try:
+        sys.stderr.write(f"saksi: {line}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return

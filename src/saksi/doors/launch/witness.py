@@ -1,0 +1,192 @@
+"""Getting the witness ready before the command starts, and hearing its last word after it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import saksi
+from saksi.doors.launch.arguments import LaunchArguments
+from saksi.doors.launch.attempt import Attempted, begin_attempt
+from saksi.edges.anchors import parse_anchor
+from saksi.edges.bytecode import KeptStore, environment_id, is_sound
+from saksi.edges.clock import Clock
+from saksi.edges.environment.observe import Launch, observe
+from saksi.edges.home import resolve_cache, resolve_home
+from saksi.edges.keys import open_keyring
+from saksi.edges.run_folders import place_for_runs
+from saksi.judgement.redaction import redact_command
+from saksi.judgement.seal import make_statement
+from saksi.processes.agent.control import Closed, FromLauncher, Ready, receive_from_agent, send
+from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
+from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
+from saksi.words.errors import SaksiError, StoreError
+
+__all__ = ["Witness", "start_witness"]
+
+READY_S: Final = 20.0
+CLOSE_S: Final = 90.0
+"""The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
+RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
+
+
+class Witness:
+    """A running agent, and what the command's environment must have for the recorder to find it."""
+
+    def __init__(
+        self, *, run: str, attempt: int, agent: int, control: socket.socket, added: Mapping[str, str], scratch: Path
+    ) -> None:
+        self.run = run
+        self.attempt = attempt
+        self.added = dict(added)
+        self._agent = agent
+        self._control = control
+        self._scratch = scratch
+
+    def tell(self, message: FromLauncher) -> None:
+        """Say something to the agent; if it is gone, the log will show that."""
+        send(self._control, message)
+
+    def close(self) -> str | None:
+        """Wait for the agent's last word; `None` if it is gone or does not come."""
+        self._control.settimeout(CLOSE_S)
+        answer = receive_from_agent(self._control)
+        self._control.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return answer.sentence if isinstance(answer, Closed) else None
+
+
+class _Prefix(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytecode prefix of one launch."""
+
+    store: KeptStore | None
+    added: dict[str, str]
+
+
+def start_witness(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock) -> Witness:
+    """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`."""
+    anchors = tuple(parse_anchor(each) for each in arguments.anchors)
+    home = resolve_home(environment)
+    keyring = open_keyring(home)
+    place = place_for_runs(home, environment, uid=os.getuid())
+    attempt = begin_attempt(arguments, home, place, keyring, folder)
+    scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=_runtime_folder(environment)))
+    try:
+        token = secrets.token_hex(32)
+        listener = _listen(scratch / "agent.sock")
+        prefix = _bytecode(arguments.command, environment, folder, scratch)
+        added = {**_recorder_environment(attempt, environment, scratch, token), **prefix.added}
+        launch = Launch(
+            run=attempt.run,
+            name=attempt.name,
+            project=attempt.project,
+            level=attempt.level,
+            segment=attempt.segment,
+            argv=arguments.command,
+            environment=environment,
+            added=added,
+            folder=folder,
+            configuration=attempt.configuration,
+            redaction_key=keyring.redaction_key,
+            cache=resolve_cache(environment, uid=os.getuid()),
+            scratch=scratch,
+        )
+        seal = observe(launch, now_ns=clock.wall_ns()).seal
+        envelope = format_envelope(sign(IN_TOTO, make_statement(seal), [keyring.signer]))
+        setup = EmbeddedSetup(
+            run=attempt.run,
+            attempt=attempt.number,
+            folder=attempt.folder,
+            home_folder=home.run_folder(attempt.run),
+            seal_envelope=envelope,
+            installation=keyring.signer,
+            previous_keys=attempt.previous_keys,
+            token=token,
+            launcher=os.getpid(),
+            anchors=anchors,
+            kept=prefix.store,
+            redact=lambda command: list(redact_command(command)),
+            notes=_notes(environment),
+        )
+        control, agent = _fork(setup, clock, listener)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return Witness(run=attempt.run, attempt=attempt.number, agent=agent, control=control, added=added, scratch=scratch)
+
+
+def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> tuple[socket.socket, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with listener, theirs:
+        agent = start_embedded(setup, clock=clock, listener=listener, theirs=theirs, ours=ours)
+    ours.settimeout(READY_S)
+    answer = receive_from_agent(ours)
+    if isinstance(answer, Ready) and answer.problem is None:
+        return ours, agent
+    ours.close()
+    with contextlib.suppress(OSError):
+        os.waitpid(agent, os.WNOHANG)
+    problem = answer.problem if isinstance(answer, Ready) else None
+    raise StoreError(problem or f"the agent did not start; see {setup.folder / 'agent.log'}")
+
+
+def _recorder_environment(
+    attempt: Attempted, environment: Mapping[str, str], scratch: Path, token: str
+) -> dict[str, str]:
+    inherited = environment.get("PYTHONPATH")
+    added = {
+        "PYTHONPATH": f"{RECORDER}{os.pathsep}{inherited}" if inherited else str(RECORDER),
+        "SAKSI_SOCKET": str(scratch / "agent.sock"),
+        "SAKSI_TOKEN": token,
+        "SAKSI_LEVEL": attempt.level,
+    }
+    if attempt.segment is not None:
+        added["SAKSI_SEGMENT"] = str(attempt.segment)
+    return added
+
+
+def _bytecode(command: tuple[str, ...], environment: Mapping[str, str], folder: Path, scratch: Path) -> _Prefix:
+    """The kept store if it is sound, read-only by request; otherwise a prefix of this launch's own."""
+    own = {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
+    cache = resolve_cache(environment, uid=os.getuid())
+    program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+    if cache is None or program is None:
+        return _Prefix(store=None, added=own)
+    store = KeptStore(folder=cache / "bytecode" / environment_id(os.path.abspath(folder / program)))  # noqa: PTH100 - unresolved: a venv's interpreter is a link
+    if is_sound(store):
+        return _Prefix(store=store, added={"PYTHONPYCACHEPREFIX": str(store.prefix), "PYTHONDONTWRITEBYTECODE": "1"})
+    return _Prefix(store=store, added=own)
+
+
+def _notes(environment: Mapping[str, str]) -> tuple[str, ...]:
+    if environment.get("SAKSI_DISABLE") == "1":
+        return ("SAKSI_DISABLE=1 was set: the recorder was switched off for this launch",)
+    return ()
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        listener.bind(str(path))
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        raise SaksiError(f"cannot listen on {path}: {error.strerror}", remedy="set TMPDIR to a shorter path") from None
+    return listener
+
+
+def _runtime_folder(environment: Mapping[str, str]) -> str | None:
+    """A private, short path for the socket: a Unix socket's path has 107 bytes at most."""
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if runtime and os.access(runtime, os.W_OK | os.X_OK) and len(runtime) < 64:  # noqa: PLR2004 - room for our part
+        return runtime
+    return None

@@ -1,0 +1,166 @@
+"""One Update of one rank with everything that was said around it: what two runs are compared by.
+
+Rules: times, process ids, counters of the connection and the recorder's own cost are left out, since no two runs
+share them; so are keyed fingerprints, whose key is new in every process. What happens between two updates (seeds,
+loads) belongs to the update that follows it, a root of Step k to Step k itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.words.frames import (
+    AnyFrame,
+    CkptFrame,
+    DetachFrame,
+    HelloFrame,
+    InventoryFrame,
+    ModuleFrame,
+    OptimizerFrame,
+    RootFrame,
+    SeededFrame,
+    UpdateFrame,
+)
+from saksi.words.records import AttachRecord, BlockRecord
+
+__all__ = ["FIELD_ORDER", "Key", "UpdateView", "update_views"]
+
+FIELD_ORDER: Final = (
+    "setting",
+    "groups",
+    "groups_omitted",
+    "seeded",
+    "optimizers",
+    "modules",
+    "loaded",
+    "batches",
+    "batches_omitted",
+    "rng",
+    "inventory",
+    "loss",
+    "losses",
+    "skipped",
+    "gradient_norm",
+    "fingerprints",
+    "root",
+)
+"""Causes before effects: a hyper-parameter explains a loss, never the reverse."""
+
+_KEYED: Final = "mult64-4096"
+_MAX_BETWEEN: Final = 4096
+"""Events kept between two updates; a loop that seeds a million times is compared by its first ones."""
+
+
+class Key(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """Which Update: attempt, how often the rank had attached before in it, counter, rank, optimizer."""
+
+    attempt: int
+    generation: int
+    update: int
+    rank: int
+    optimizer: int
+
+
+class UpdateView(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of one Update that two runs can share. `update` is -1 for what came before the first one."""
+
+    key: Key
+    entry: int
+    fields: dict[str, Any]
+
+
+class _Stream:
+    """One connection as it is read: what was said since the last update."""
+
+    def __init__(self, attempt: int, rank: int, generation: int) -> None:
+        self.attempt = attempt
+        self.rank = rank
+        self.generation = generation
+        self.between: dict[str, list[Any]] = {}
+        self.hooks: dict[str, list[str]] | None = None
+
+    def say(self, name: str, value: object) -> None:
+        kept = self.between.setdefault(name, [])
+        if len(kept) < _MAX_BETWEEN:
+            kept.append(value)
+
+    def view(self, update: int, optimizer: int, entry: int, fields: dict[str, Any]) -> UpdateView:
+        key = Key(attempt=self.attempt, generation=self.generation, update=update, rank=self.rank, optimizer=optimizer)
+        return UpdateView(key=key, entry=entry, fields=fields)
+
+
+def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
+    """The views of a log, as its blocks come. A root follows in a view of its own, under its Step's key."""
+    streams: dict[tuple[int, int], _Stream] = {}
+    generations: dict[tuple[int, int], int] = {}
+    for item in items:
+        record = item.record
+        if isinstance(record, AttachRecord):
+            streams.pop((record.attempt, record.connection), None)
+        if not isinstance(record, BlockRecord):
+            continue
+        place = (record.attempt, record.connection)
+        for line in item.lines:
+            stream = streams.get(place)
+            if stream is None:
+                stream = streams[place] = _Stream(record.attempt, record.rank, -1)
+            if stream.generation < 0 and isinstance(line.frame, UpdateFrame | RootFrame):
+                rank = (record.attempt, record.rank)
+                stream.generation = generations[rank] = generations.get(rank, -1) + 1
+            yield from _views(stream, item.index, line.frame)
+
+
+def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]:
+    match frame:
+        case UpdateFrame():
+            fields = _fields(stream, frame)
+            stream.between = {}
+            yield stream.view(frame.update, frame.optimizer, entry, fields)
+        case RootFrame():
+            yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}})
+        case HelloFrame():
+            setting = {"world_size": frame.world_size, "torch": frame.torch, "threads": frame.threads}
+            setting |= {"python": frame.python, "deterministic": frame.deterministic, "flags": frame.flags}
+            stream.say("setting", setting)
+        case SeededFrame():
+            stream.say("seeded", {"generator": frame.generator, "seed": frame.seed})
+        case OptimizerFrame():
+            optimizer = {"class": frame.class_name, "defaults": frame.defaults, "tensors": frame.tensors}
+            stream.say("optimizers", optimizer | {"groups": frame.groups})
+        case ModuleFrame():
+            stream.say("modules", {"class": frame.class_name, "parameters": frame.parameters})
+        case CkptFrame(action="loaded"):
+            stream.say("loaded", {"digest": frame.digest, "size": frame.size})
+        case InventoryFrame():
+            stream.hooks = {name: list(hooks) for name, hooks in frame.hooks.items()}
+        case DetachFrame():
+            stream.between = {}
+        case _:
+            return
+
+
+def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
+    prints = {
+        f"{each.name} {each.over} {each.share}/{each.of}": {"start": each.start, "end": each.end}
+        for each in frame.fingerprints
+        if each.name != _KEYED
+    }
+    norm = frame.gradient_norm
+    return {
+        "groups": frame.groups,
+        "groups_omitted": frame.groups_omitted,
+        "batches": [msgspec.to_builtins(each) for each in frame.batches],
+        "batches_omitted": frame.batches_omitted,
+        "rng": frame.rng,
+        "inventory": frame.inventory if stream.hooks is None else {"digest": frame.inventory, "hooks": stream.hooks},
+        "loss": frame.loss,
+        "losses": frame.losses,
+        "skipped": frame.skipped,
+        "gradient_norm": None if norm is None else msgspec.to_builtins(norm),
+        "fingerprints": prints,
+        **stream.between,
+    }

@@ -1,0 +1,153 @@
+"""Seals made by hypothesis, and one plain one."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from saksi.judgement.redaction import hmac_of, key_id
+from saksi.judgement.seal import (
+    Change,
+    Command,
+    Distribution,
+    Git,
+    Hardware,
+    Interpreter,
+    Seal,
+    SealedFile,
+    digest_of_changes,
+)
+from saksi.words.digest import sha256
+
+KEY = b"\x07" * 32
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+counts = st.integers(0, 2**63 - 1)
+digests = st.binary(max_size=4).map(lambda content: str(sha256(content)))
+hmacs = st.text(max_size=4, alphabet="ab").map(lambda text: hmac_of(KEY, "test", text))
+objects = st.integers(0, 2**160 - 1).map("{:040x}".format)
+tables = st.dictionaries(texts, texts, max_size=4).map(lambda table: dict(sorted(table.items())))
+
+
+def maybe(strategy):
+    return st.none() | strategy
+
+
+def tuples(strategy):
+    return st.lists(strategy, max_size=4).map(tuple)
+
+
+files = st.builds(SealedFile, path=texts, digest=maybe(digests | hmacs), size=maybe(counts), reason=maybe(texts))
+changes = st.builds(
+    Change,
+    path=texts,
+    status=st.sampled_from(["added", "deleted", "modified", "type", "unmerged"]),
+    executable=st.booleans(),
+    digest=maybe(digests),
+    reason=maybe(texts),
+)
+gits = st.builds(
+    Git,
+    commit=maybe(objects),
+    tree=maybe(objects),
+    branch=maybe(texts),
+    dirty=maybe(st.booleans()),
+    dirty_digest=maybe(digests),
+    changed=tuples(changes),
+    changed_total=maybe(counts),
+    untracked=tuples(files),
+    untracked_total=maybe(counts),
+)
+interpreters = st.builds(
+    Interpreter,
+    path=texts,
+    real_path=texts,
+    digest=digests,
+    version=texts,
+    implementation=texts,
+    cache_tag=maybe(texts),
+    prefix=texts,
+    base_prefix=texts,
+    flags=tuples(texts),
+)
+distributions = st.sets(st.builds(Distribution, name=texts, version=texts), max_size=4).map(lambda s: tuple(sorted(s)))
+hardware = st.builds(
+    Hardware, host=texts, machine=texts, cpu=maybe(texts), cores=counts, memory_bytes=maybe(counts), gpus=tuples(texts)
+)
+seals = st.builds(
+    Seal,
+    run=st.integers(0, 2**64 - 1).map("{:016x}".format),
+    name=maybe(texts),
+    project=maybe(texts),
+    created_ns=counts,
+    level=st.sampled_from(["standard", "full"]),
+    segment=maybe(st.integers(1, 2**63 - 1)),
+    plan=st.none(),
+    approved=st.booleans(),
+    redaction_key=st.just(key_id(KEY)),
+    command=st.builds(Command, argv=tuples(texts), total=counts, hmac=hmacs),
+    working_directory=texts,
+    seeds=tables,
+    script=maybe(files),
+    git=maybe(gits),
+    files=tuples(files),
+    distributions=distributions,
+    environment=tables,
+    environment_changed_by_saksi=tables,
+    interpreter=maybe(interpreters),
+    hardware=hardware,
+    kernel=texts,
+    unobserved=tables,
+)
+
+
+def plain_seal() -> Seal:
+    script = SealedFile(path="train.py", digest=str(sha256(b"train")), size=5, reason=None)
+    change = Change(path="model.py", status="modified", executable=False, digest=str(sha256(b"model")), reason=None)
+    return Seal(
+        run="00112233445566aa",
+        name="baseline",
+        project=None,
+        created_ns=1_700_000_000_000_000_000,
+        level="standard",
+        segment=None,
+        plan=None,
+        approved=False,
+        redaction_key=key_id(KEY),
+        command=Command(
+            argv=("python", "train.py", "--lr", "0.1"), total=4, hmac=hmac_of(KEY, "command", "python", "train.py")
+        ),
+        working_directory="/home/a/project",
+        seeds={"PYTHONHASHSEED": "0"},
+        script=script,
+        git=Git(
+            commit="a" * 40,
+            tree="b" * 40,
+            branch="main",
+            dirty=True,
+            dirty_digest=str(digest_of_changes([change])),
+            changed=(change,),
+            changed_total=1,
+            untracked=(SealedFile(path="notes.txt", digest=str(sha256(b"notes")), size=5, reason=None),),
+            untracked_total=1,
+        ),
+        files=(SealedFile(path="config.toml", digest=str(sha256(b"config")), size=6, reason=None),),
+        distributions=(Distribution(name="numpy", version="2.0.0"), Distribution(name="torch", version="2.5.0")),
+        environment={"HOME": hmac_of(KEY, "environment", "HOME", "/home/a"), "OMP_NUM_THREADS": "2", "SHLVL": "1"},
+        environment_changed_by_saksi={"PYTHONPATH": "/opt/saksi/path"},
+        interpreter=Interpreter(
+            path="/venv/bin/python",
+            real_path="/usr/bin/python3.11",
+            digest=str(sha256(b"python")),
+            version="3.11.7",
+            implementation="cpython",
+            cache_tag="cpython-311",
+            prefix="/venv",
+            base_prefix="/usr",
+            flags=("-u",),
+        ),
+        hardware=Hardware(
+            host="node1", machine="x86_64", cpu="A CPU", cores=8, memory_bytes=2**36, gpus=("A GPU", "A GPU")
+        ),
+        kernel="Linux 6.1",
+        unobserved={},
+    )
