@@ -66,8 +66,8 @@ def main() -> None:
         target = f", target {each['target']:,}" if each["target"] else ""
         print(
             f"append, batches of {each['batch']:,} on {kind}: {each['entries_per_second']:,} entries/s{target}; "
-            f"{each['append_ms_median']} ms a batch (p99 {each['append_ms_p99']}), {each['cpu_us_per_entry']} us cpu an "
-            f"entry; publishing {each['publish_entries_per_second']:,} entries/s"
+            f"{each['append_ms_median']} ms a batch (p99 {each['append_ms_p99']}), {each['cpu_us_per_entry']} us cpu "
+            f"an entry; publishing {each['publish_entries_per_second']:,} entries/s"
         )
 
 

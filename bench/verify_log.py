@@ -15,10 +15,12 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.memory import MemoryDisk, MemoryStore
+from saksi.edges.store.protocol import Store
 from saksi.processes.agent.journal import PUBLISHED, stored_name
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.soundness import check_log
@@ -31,7 +33,7 @@ ORIGIN = "saksi/run/0011223344556677"
 SIGNER = NoteSigner(ORIGIN, bytes(32))
 
 
-def build(store, entries: int, batch: int = 8_192) -> float:
+def build(store: Store, entries: int, batch: int = 8_192) -> float:
     random.seed(1)
     body = random.randbytes(300)
     log = Sequencer.open(store, ORIGIN, SIGNER)
@@ -46,11 +48,11 @@ def build(store, entries: int, batch: int = 8_192) -> float:
     return wall
 
 
-def head_of(store) -> LogCheckpoint:
+def head_of(store: Store) -> LogCheckpoint:
     return open_log_checkpoint(store.read(PUBLISHED), [SIGNER.key])
 
 
-def verify_entries(store) -> None:
+def verify_entries(store: Store) -> None:
     """Every entry from its bundle to the signed root."""
     head = head_of(store)
     whole, rest = CompactRange(), CompactRange()
@@ -64,7 +66,7 @@ def verify_entries(store) -> None:
         raise SystemExit("the log does not verify")
 
 
-def prove(store, index: int) -> None:
+def prove(store: Store, index: int) -> None:
     """What `saksi verify` does for one entry, beginning with nothing in memory."""
     head = head_of(store)
     bundle = Tile(ENTRIES, index // TILE_WIDTH, min(TILE_WIDTH, head.size - index // TILE_WIDTH * TILE_WIDTH))
@@ -77,9 +79,9 @@ def prove(store, index: int) -> None:
 def drop_page_cache(folder: Path) -> None:
     """Ask the kernel to forget the folder's files, so that proofs come from the device."""
     os.sync()
-    for where, _folders, files in os.walk(folder):
-        for file in files:
-            fd = os.open(os.path.join(where, file), os.O_RDONLY)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            fd = os.open(path, os.O_RDONLY)
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(fd)
 
@@ -112,7 +114,7 @@ def put(disk: MemoryDisk, name: str, content: bytes) -> None:
         disk.objects[name] = content
 
 
-def timed(act, *given) -> float:
+def timed(act: Callable[..., object], *given: object) -> float:
     before = time.perf_counter()
     act(*given)
     return time.perf_counter() - before

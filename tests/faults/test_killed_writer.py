@@ -8,7 +8,6 @@ import sys
 import time
 
 from log_soundness import assert_log_sound
-
 from saksi.edges.store.local import LocalStore
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.proofs.tlog.note import NoteSigner

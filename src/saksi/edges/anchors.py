@@ -56,7 +56,7 @@ class FolderAnchor(NamedTuple):
             raise ValueError(f"{run[:80]!r} cannot name a folder of anchors")
         path = self.folder / run / f"{size:0{_SIZE_DIGITS}d}.note"
         with told("anchor to", path):
-            path.parent.mkdir(exist_ok=True, parents=True)
+            _make(path.parent)
             staged = path.with_name(f".{path.name}.{os.getpid()}")
             staged.unlink(missing_ok=True)
             fd = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
@@ -111,7 +111,7 @@ def parse_anchor(text: str, *, which: Callable[[str], str | None] = shutil.which
         raise UsageError(
             f"--anchor {text}: a server as anchor comes with `saksi serve`", remedy="name a folder or a command"
         )
-    if text.endswith("/") or Path(text).is_dir():
+    if text.endswith("/") or (text and Path(text).is_dir()):  # Path("") would be the present folder
         return FolderAnchor(Path(text).absolute())
     try:
         words = shlex.split(text)
@@ -152,6 +152,15 @@ def _note_of(path: Path) -> bytes:
     if len(note) > MAX_NOTE_BYTES:
         raise StoreError(f"{path} is larger than a note can be ({MAX_NOTE_BYTES:,} bytes)")
     return note
+
+
+def _make(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(exist_ok=True, parents=True)
+    # A drop box of another account can be written and not listed, and a folder is opened for reading to be flushed.
+    with contextlib.suppress(PermissionError):
+        flush_folder(folder.parent)
 
 
 def _link_once(staged: Path, path: Path, note: bytes) -> None:

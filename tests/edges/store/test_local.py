@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,10 +39,9 @@ def test_files_are_private(store):
     store.write_once("blobs/sha256/ab/cd", b"x")
     store.append(b"x")
     store.swap_head(None, b"h")
-    for where, _folders, files in os.walk(store.folder):
-        assert os.stat(where).st_mode & 0o777 == 0o700, where
-        for file in files:
-            assert os.stat(os.path.join(where, file)).st_mode & 0o777 == 0o600, file
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    for path in store.folder.rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_reading_makes_nothing(tmp_path):
@@ -87,11 +87,9 @@ def test_a_full_disk_leaves_a_torn_tail_that_can_be_cut(store, monkeypatch):
 @pytest.mark.parametrize("flush", ["fsync", "fdatasync"])
 def test_a_failed_flush_is_an_error_and_is_not_tried_again(store, monkeypatch, flush):
     refusing(monkeypatch, flush, errno.EIO)
+    act = {"fsync": lambda: store.swap_head(None, b"h"), "fdatasync": lambda: store.append(b"x")}[flush]
     with pytest.raises(StoreError, match="kernel's log"):
-        if flush == "fsync":
-            store.swap_head(None, b"h")
-        else:
-            store.append(b"x")
+        act()
     if flush == "fsync":
         assert store.load_head() is None
 
@@ -103,7 +101,7 @@ def test_a_flush_comes_before_the_name_and_after_it_the_folder(store, monkeypatc
 
         def spy(*args, _real=real, _name=name, **kwargs):
             if _name == "fsync":
-                order.append("folder" if os.path.isdir(f"/proc/self/fd/{args[0]}") else "file")
+                order.append("folder" if Path(f"/proc/self/fd/{args[0]}").is_dir() else "file")
             else:
                 order.append("name")
             return _real(*args, **kwargs)
@@ -156,9 +154,7 @@ def test_the_lock_names_its_holder_and_dies_with_it(tmp_path):
         "import sys, time; from pathlib import Path; from saksi.edges.store.local import LocalStore\n"
         "store = LocalStore(Path(sys.argv[1])); store.lock(); print('locked', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     with holder:
         assert holder.stdout.readline() == "locked\n"
         store = LocalStore(tmp_path / "run")

@@ -12,9 +12,7 @@ def opened(disk, faults=None):
     return store
 
 
-@pytest.mark.parametrize(
-    ("outcome", "kept"), [(Outcome.LOST, b""), (Outcome.KEPT, b"frame!"), (Outcome.TORN, b"fra")]
-)
+@pytest.mark.parametrize(("outcome", "kept"), [(Outcome.LOST, b""), (Outcome.KEPT, b"frame!"), (Outcome.TORN, b"fra")])
 def test_a_failed_append_leaves_what_its_outcome_says(outcome, kept):
     store = opened(MemoryDisk(), lambda call: outcome if call.verb == "append" else None)
     with pytest.raises(StoreError, match="simulated"):
@@ -67,7 +65,7 @@ def test_writing_the_same_bytes_durably_makes_them_durable():
 
 def test_calls_are_numbered_for_the_fault_hook():
     seen = []
-    store = opened(MemoryDisk(), lambda call: seen.append(call))
+    store = opened(MemoryDisk(), seen.append)
     store.append(b"x")
     store.journal()
     assert [(c.number, c.verb) for c in seen] == [(0, "lock"), (1, "append"), (2, "journal")]

@@ -70,12 +70,12 @@ def test_any_changed_bit_ends_the_journal_before_its_frame(parts, data):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (dict(magic=b"saksi/j2"), "no frame"),
-        (dict(first=1), "entry 0 was expected"),
-        (dict(count=0), "over the limits"),
-        (dict(count=65_537), "over the limits"),
-        (dict(length=(1 << 26) + 1), "over the limits"),
-        (dict(lengths=[2, 2]), "do not add up"),
+        ({"magic": b"saksi/j2"}, "no frame"),
+        ({"first": 1}, "entry 0 was expected"),
+        ({"count": 0}, "over the limits"),
+        ({"count": 65_537}, "over the limits"),
+        ({"length": (1 << 26) + 1}, "over the limits"),
+        ({"lengths": [2, 2]}, "do not add up"),
     ],
 )
 def test_a_frame_with_a_good_digest_is_still_refused(change, reason):

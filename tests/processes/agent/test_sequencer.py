@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from log_soundness import assert_log_sound
 
+from log_soundness import assert_log_sound
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.memory import Fate, MemoryDisk, MemoryStore, Outcome
 from saksi.processes.agent import sequencer as under_test
@@ -180,7 +180,7 @@ def test_a_log_rolled_back_behind_what_readers_saw_is_refused(keep):
         disk.unflushed = old[3]
     else:
         disk.objects = old[2]
-    with pytest.raises(LogRefused, match="signed, the present one|is of a log of at least"):
+    with pytest.raises(LogRefused, match=r"signed, the present one|is of a log of at least"):
         begun(MemoryStore(disk))
 
 
@@ -244,9 +244,9 @@ def test_an_interrupt_inside_append_stops_the_writer():
             raise KeyboardInterrupt
 
     log = begun(MemoryStore(MemoryDisk(), faults=interrupt), 3)
+    log.append([b"x"])
     with pytest.raises(KeyboardInterrupt):
-        for _ in range(10):
-            log.append([b"x"])
+        log.append([b"x"])
     with pytest.raises(SequencerStopped, match="interrupted"):
         log.append([b"x"])
 

@@ -12,8 +12,8 @@ from saksi.edges.configuration import read_configuration
 from saksi.edges.filesystem import LogFolder
 from saksi.edges.home import Home
 from saksi.edges.keys import Keyring
-from saksi.edges.run_folders import folder_for
 from saksi.edges.resumable import resumable
+from saksi.edges.run_folders import folder_for
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.words.run import Level, run_id_from
 

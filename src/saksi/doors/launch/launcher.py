@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from saksi.doors.launch.agent import RunningAgent, start_agent
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
 from saksi.doors.launch.child import (
     CannotStart,
@@ -23,7 +24,6 @@ from saksi.doors.launch.child import (
     interrupted,
     release_signals,
 )
-from saksi.doors.launch.witness import Witness, start_witness
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, Stop
@@ -56,31 +56,31 @@ def _run(
     arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock, mask: set[signal.Signals]
 ) -> int:
     adopt_orphans()
-    witness = _witness(arguments, environment, folder, clock)
-    if isinstance(witness, int):
-        return witness
+    agent = _agent(arguments, environment, folder, clock)
+    if isinstance(agent, int):
+        return agent
     number = interrupted()
     if number is not None:
-        return _cancel(witness, f"{number.name} before the command started", 128 + number)
-    if witness is not None and not arguments.quiet:
-        _say(f"run {witness.run}, attempt {witness.attempt}: witnessed; `saksi show {witness.run[:8]} --follow`")
+        return _cancel(agent, f"{number.name} before the command started", 128 + number)
+    if agent is not None and not arguments.quiet:
+        _say(f"run {agent.run}, attempt {agent.attempt}: witnessed; `saksi show {agent.run[:8]} --follow`")
     try:
-        child = Child(arguments.command, {**environment, **(witness.added if witness else {})}, mask)
+        child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, mask)
     except CannotStart as error:
         _say(str(error))
-        return _cancel(witness, f"the command did not start: {error}", error.code)
-    ended = _watch(child, witness)
-    if witness is not None:
-        _close(witness, ended, quiet=arguments.quiet)
+        return _cancel(agent, f"the command did not start: {error}", error.code)
+    ended = _watch(child, agent)
+    if agent is not None:
+        _close(agent, ended, quiet=arguments.quiet)
     return ended.exit_code
 
 
-def _witness(
+def _agent(
     arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock
-) -> Witness | int | None:
+) -> RunningAgent | int | None:
     """The witness; `None` to go on without one, or the exit code to end with."""
     try:
-        return start_witness(arguments, environment, folder, clock)
+        return start_agent(arguments, environment, folder, clock)
     except UsageError as error:
         _say(str(error))  # what was asked for cannot be done as asked: better to say so than to train unwitnessed
         return error.exit_code
@@ -95,32 +95,32 @@ def _witness(
     return None
 
 
-def _watch(child: Child, witness: Witness | None) -> Ended:
-    if witness is not None:
-        witness.tell(JobStarted(pid=child.pid, wall_ns=child.started_wall_ns, mono_ns=child.started_ns))
+def _watch(child: Child, agent: RunningAgent | None) -> Ended:
+    if agent is not None:
+        agent.tell(JobStarted(pid=child.pid, wall_ns=child.started_wall_ns, mono_ns=child.started_ns))
 
     def seen(name: str, forwarded: bool, sender: Peer | None) -> None:  # noqa: FBT001 - a callback's signature
-        if witness is not None:
-            witness.tell(SignalSeen(signal=name, forwarded=forwarded, sender=sender))
+        if agent is not None:
+            agent.tell(SignalSeen(signal=name, forwarded=forwarded, sender=sender))
 
     return child.wait(seen)
 
 
-def _close(witness: Witness, ended: Ended, *, quiet: bool) -> None:
-    witness.tell(JobExited(code=ended.code, signal=ended.signal, elapsed_ns=ended.elapsed_ns))
-    sentence = witness.close()
+def _close(agent: RunningAgent, ended: Ended, *, quiet: bool) -> None:
+    agent.tell(JobExited(code=ended.code, signal=ended.signal, elapsed_ns=ended.elapsed_ns))
+    sentence = agent.close()
     if quiet:
         return
     if sentence is None:
-        _say(f"run {witness.run}: the agent is gone; `saksi fsck {witness.run[:8]}` says what is in the log")
+        _say(f"run {agent.run}: the agent is gone; `saksi fsck {agent.run[:8]}` says what is in the log")
     else:
-        _say(f"run {witness.run}: {sentence}; `saksi show {witness.run[:8]}`")
+        _say(f"run {agent.run}: {sentence}; `saksi show {agent.run[:8]}`")
 
 
-def _cancel(witness: Witness | None, reason: str, code: int) -> int:
-    if witness is not None:
-        witness.tell(Stop(reason=reason))
-        witness.close()
+def _cancel(agent: RunningAgent | None, reason: str, code: int) -> int:
+    if agent is not None:
+        agent.tell(Stop(reason=reason))
+        agent.close()
     return code
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -83,7 +84,8 @@ def remember(cache: Path, stamp: Stamp, facts: object, *, now_ns: int) -> None:
         staged.chmod(0o600)
         staged.replace(place)
     except (OSError, UnicodeEncodeError):
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):
+            staged.unlink()
 
 
 def _place(cache: Path, stamp: Stamp, kind: type) -> Path:

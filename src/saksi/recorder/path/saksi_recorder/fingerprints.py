@@ -1,6 +1,6 @@
 """Sums over memory: weaker than a digest, cheap enough for both ends of every step.
 
-Rules: `sum64-4096` and `mult64-4096` as in `spec/frames.md`; temporary memory stays under 1 MiB; torch sums integers
+Rules: `sum64-4096` and `mult64-4096` as in `spec/frames.md`; no temporary memory to speak of; torch sums integers
 here, on tensors of ours that no graph, view or version counter of the user's tensors knows.
 """
 
@@ -14,7 +14,6 @@ import torch
 from . import memory, session
 
 CHUNK = 4096
-BLOCK = 16  # chunks multiplied at a time: 512 KiB, which stays in a core's cache
 SHARES = 8
 
 _factors: list[Any] = [b"", None]
@@ -50,13 +49,8 @@ def _of(held: memory.Held, factors: Any) -> list[Any]:
         if whole:
             table = words if whole * CHUNK == count else words[: whole * CHUNK]
             table = table.view(whole, CHUNK)
-            if factors is None:
-                out.append(table.sum(1))
-            else:
-                # One buffer for all pieces of this tensor (not a shared one: two threads may step at once).
-                products = torch.empty((min(whole, BLOCK), CHUNK), dtype=torch.int64, device="cpu")
-                for piece in table.split(BLOCK):
-                    out.append(torch.mul(piece, factors, out=products[: piece.shape[0]]).sum(1))
+            # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
+            out.append(table.sum(1) if factors is None else torch.mv(table, factors))
         rest = count - whole * CHUNK
         if rest:
             last = words[whole * CHUNK :]

@@ -1,4 +1,4 @@
-"""Getting the witness ready before the command starts, and hearing its last word after it ended."""
+"""Getting the agent ready before the command starts, and hearing its last word after it ended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.words.errors import SaksiError, StoreError
 
-__all__ = ["Witness", "start_witness"]
+__all__ = ["RunningAgent", "start_agent"]
 
 READY_S: Final = 20.0
 CLOSE_S: Final = 90.0
@@ -39,7 +39,7 @@ CLOSE_S: Final = 90.0
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 
 
-class Witness:
+class RunningAgent:
     """A running agent, and what the command's environment must have for the recorder to find it."""
 
     def __init__(
@@ -72,7 +72,7 @@ class _Prefix(msgspec.Struct, frozen=True, kw_only=True):
     added: dict[str, str]
 
 
-def start_witness(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock) -> Witness:
+def start_agent(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock) -> RunningAgent:
     """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`."""
     anchors = tuple(parse_anchor(each) for each in arguments.anchors)
     home = resolve_home(environment)
@@ -121,7 +121,9 @@ def start_witness(arguments: LaunchArguments, environment: Mapping[str, str], fo
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return Witness(run=attempt.run, attempt=attempt.number, agent=agent, control=control, added=added, scratch=scratch)
+    return RunningAgent(
+        run=attempt.run, attempt=attempt.number, agent=agent, control=control, added=added, scratch=scratch
+    )
 
 
 def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> tuple[socket.socket, int]:

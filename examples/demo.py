@@ -1,0 +1,100 @@
+"""`make demo`: a witnessed run, its verdict, its proof to an outsider, and why another run differs.
+
+Uses three environments: `.venv` has saksi, `.venv-train` has torch and no saksi, `.venv-bare` has saksi's base install
+and nothing else, as an outsider would.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+OUT = ROOT / "demo-out"
+SAKSI = ROOT / ".venv/bin/saksi"
+OUTSIDER = ROOT / ".venv-bare/bin/saksi"
+PYTHON = ROOT / ".venv-train/bin/python"
+STEPS = "60"
+
+
+def heading(text):
+    print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
+
+
+def call(*words, expect=0, environment=None, show=True):
+    """Run one command as a person would type it, and stop the demonstration if it ends otherwise than expected."""
+    shown = [os.path.relpath(each, ROOT) if str(each).startswith(str(ROOT)) else str(each) for each in words]
+    if show:
+        print(f"$ {' '.join(shown)}", flush=True)
+    done = subprocess.run([str(each) for each in words], env=environment, check=False, cwd=ROOT)
+    if done.returncode != expect:
+        sys.exit(f"demo: exit code {done.returncode}, expected {expect}: {' '.join(shown)}")
+    if show and expect:
+        print(f"(exit code {done.returncode})", flush=True)
+
+
+def flip_one_byte(source, target):
+    content = bytearray(source.read_bytes())
+    content[len(content) // 2] ^= 1
+    target.write_bytes(content)
+
+
+def train(name, environment):
+    script = ROOT / "examples/gpt/train.py"
+    call(
+        SAKSI,
+        "run",
+        "--name",
+        name,
+        "--",
+        PYTHON,
+        script,
+        "--steps",
+        STEPS,
+        "--out",
+        OUT / name,
+        environment=environment,
+    )
+
+
+def main():
+    started = time.monotonic()
+    shutil.rmtree(OUT, ignore_errors=True)
+    OUT.mkdir()
+    mine = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SAKSI_")},
+        "SAKSI_HOME": str(OUT / "home"),
+    }
+    outsider = {**mine, "SAKSI_HOME": str(OUT / "nobody")}
+
+    heading("1. Train a small GPT under witness. The script knows nothing of saksi; its environment has none.")
+    train("honest", mine)
+
+    heading("2. What was seen.")
+    call(SAKSI, "show", "honest", environment=mine)
+
+    heading("3. Give the record to an outsider: one file, checked offline with the public key alone.")
+    call(SAKSI, "bundle", "honest", "-o", OUT / "honest.saksi", environment=mine)
+    call(SAKSI, "keys", "export", OUT / "installation.vkey", environment=mine)
+    call(OUTSIDER, "verify", OUT / "honest.saksi", "--trust", OUT / "installation.vkey", environment=outsider)
+
+    heading("4. One bit of that file is flipped: it is refused.")
+    flip_one_byte(OUT / "honest.saksi", OUT / "flipped.saksi")
+    call(
+        OUTSIDER, "verify", OUT / "flipped.saksi", "--trust", OUT / "installation.vkey", environment=outsider, expect=1
+    )
+
+    heading("5. The same command again, with a start-up file from somewhere else that changes one hyper-parameter.")
+    call("cat", ROOT / "examples/foreign_startup/sitecustomize.py")
+    train("changed", {**mine, "PYTHONPATH": str(ROOT / "examples/foreign_startup")})
+
+    heading("6. Why do these two runs differ?")
+    call(SAKSI, "diff", "honest", "changed", environment=mine, expect=1)
+
+    print(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {os.path.relpath(OUT, ROOT)}/.")
+
+
+if __name__ == "__main__":
+    main()

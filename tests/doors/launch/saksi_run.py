@@ -1,0 +1,59 @@
+"""Runs `saksi run` as a user would: the installed command, a home of its own, output kept apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from saksi.edges.store.local import LocalStore
+from saksi.processes.agent.journal import parse_journal
+from saksi.words.codec import decode_record
+
+SAKSI = [sys.executable, "-m", "saksi.doors.main"]
+
+
+class Home:
+    """A home for saksi and everything its runs left there."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SAKSI")},
+            "SAKSI_HOME": str(folder / "home"),
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
+
+    def popen(self, *words, **options):
+        options.setdefault("env", self.environment)
+        return subprocess.Popen([*SAKSI, *words], **options)
+
+    def run(self, *words, timeout=100, **options):
+        options.setdefault("env", self.environment)
+        return subprocess.run([*SAKSI, *words], capture_output=True, text=True, timeout=timeout, check=False, **options)
+
+    def runs(self):
+        folder = self.folder / "home" / "runs"
+        return sorted(folder.iterdir(), key=lambda each: each.stat().st_ctime_ns) if folder.exists() else []
+
+    def records(self, number=-1):
+        entries = parse_journal(LocalStore(self.runs()[number]).journal()).entries
+        return [decode_record(entry) for entry in entries]
+
+    def json(self, *words):
+        return json.loads(self.run(*words, "--json").stdout)
+
+
+def agents_alive(home):
+    """The agents that wrote this home's runs and still exist, by pid (the lock's text is the writer's)."""
+    found = []
+    for folder in home.runs():
+        try:
+            pid = int((folder / "lock").read_text())
+            os.kill(pid, 0)
+        except (OSError, ValueError):
+            continue
+        found.append(pid)
+    return found

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from saksi.doors.launch.arguments import HELP, parse_arguments
+from saksi.words.errors import UsageError
+
+
+def test_everything_behind_the_double_dash_belongs_to_the_command():
+    parsed = parse_arguments(["--name", "a", "--", "python", "--name", "b", "--", "-q"])
+    assert parsed.command == ("python", "--name", "b", "--", "-q")
+    assert parsed.name == "a"
+    assert not parsed.quiet
+
+
+def test_the_first_word_that_is_no_option_begins_the_command():
+    assert parse_arguments(["-q", "python", "-u", "x.py"]).command == ("python", "-u", "x.py")
+
+
+def test_values_may_be_joined_with_an_equals_sign():
+    parsed = parse_arguments(["--level=full", "--segment=5", "--anchor=/a/", "--anchor", "/b/", "--", "x"])
+    assert (parsed.level, parsed.segment, parsed.anchors) == ("full", 5, ("/a/", "/b/"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--"],
+        ["--name"],
+        ["--name", "", "--", "x"],
+        ["--name", "-x", "--", "x"],
+        ["--name", "a\nb", "--", "x"],
+        ["--level", "loud", "--", "x"],
+        ["--segment", "0", "--", "x"],
+        ["--segment", "1e3", "--", "x"],
+        ["--segment", "٣", "--", "x"],
+        ["--nothing", "--", "x"],
+        ["--require=yes", "--", "x"],
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(words):
+    with pytest.raises(UsageError) as refused:
+        parse_arguments(words)
+    assert "\n" not in str(refused.value)
+    assert refused.value.remedy
+
+
+def test_help_needs_no_command_and_shows_an_example():
+    assert parse_arguments(["--help"]).help
+    assert "Example:" in HELP
