@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -48,7 +50,8 @@ def test_the_seed_is_in_no_repr(home):
 def test_first_uses_at_once_end_with_one_key(home):
     program = (
         "import sys, pathlib; from saksi.edges.home import Home; from saksi.edges.keys import open_keyring; "
-        "sys.stdin.read(); k = open_keyring(Home(pathlib.Path(sys.argv[1]))); print(k.signer.vkey, k.redaction_key.hex())"
+        "sys.stdin.read(); keys = open_keyring(Home(pathlib.Path(sys.argv[1]))); "
+        "print(keys.signer.vkey, keys.redaction_key.hex())"
     )
     running = [
         subprocess.Popen(
@@ -121,8 +124,21 @@ def test_a_folder_in_place_of_the_seed(home):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
 def test_a_home_that_cannot_be_written(home):
     home.root.mkdir(mode=0o500)
-    with pytest.raises(StoreError, match="cannot open the keys in .*: Permission denied"):
+    with pytest.raises(StoreError, match=r"cannot open the keys in .*: Permission denied"):
         open_keyring(home)
+
+
+def test_a_home_on_a_read_only_disk(home, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise OSError(errno.EROFS, "")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(StoreError, match=r"Read-only file system.*set SAKSI_HOME"):
+        open_keyring(home)
+    monkeypatch.undo()
+    keyring = open_keyring(home)
+    monkeypatch.setattr(os, "link", refuse)
+    assert open_keyring(home).signer.key == keyring.signer.key  # with keys made, nothing is written
 
 
 def test_a_home_below_a_file(tmp_path):
@@ -172,10 +188,8 @@ def test_a_rotation_that_is_cut_leaves_a_keyring_that_trusts_every_key_that_sign
         real(fd)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    try:
+    with suppress(StoreError):
         old.rotate(now_ns=5)
-    except StoreError:
-        pass
     monkeypatch.undo()
     now = open_keyring(home)
     assert old.signer.key in now.trusted()

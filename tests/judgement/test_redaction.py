@@ -30,8 +30,9 @@ OTHER = bytes(32)
 # What generators of secrets produce; long enough not to occur in our own text by chance.
 secrets = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+/=.!%^*@#,;:-", min_size=8)
 names = st.sampled_from(
-    ["token", "hf-token", "hf_token", "password", "db-passwd", "api-key", "api_key", "apiKey", "secret", "client-secret",
-     "wandb.api_key", "auth", "aws-secret-access-key", "AWS_SESSION_TOKEN", "key", "access-token", "passphrase"]
+    ["token", "hf-token", "hf_token", "password", "db-passwd", "api-key", "api_key", "apiKey", "secret",
+     "client-secret", "wandb.api_key", "auth", "aws-secret-access-key", "AWS_SESSION_TOKEN", "key", "access-token",
+     "passphrase"]
 )  # fmt: skip
 
 

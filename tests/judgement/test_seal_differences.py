@@ -146,6 +146,4 @@ def test_git_not_known_is_told_with_the_reason():
 
 def test_uncommitted_changes_are_told_by_path():
     git = replace(SEAL.git, dirty=False, dirty_digest=None, changed=(), changed_total=0)
-    assert sentences(replace(SEAL, git=git)) == {
-        "git.dirtyDigest": "Changes that are not committed differ: model.py."
-    }
+    assert sentences(replace(SEAL, git=git)) == {"git.dirtyDigest": "Changes that are not committed differ: model.py."}

@@ -61,11 +61,15 @@ class Listener:
         self._accepting.join(5)
         for thread in self._threads:
             thread.join(5)
+        for connection in self.sockets:
+            connection.close()
 
-    def drain(self) -> None:
-        """Wait until every connection has been closed by its other end."""
+    def drain(self, connections: int = 1) -> None:
+        """Wait until so many connections have come, and all of them have been closed by their other end."""
         end = time.monotonic() + 10
-        while time.monotonic() < end and any(thread.is_alive() for thread in list(self._threads)):
+        while time.monotonic() < end and (
+            len(self._threads) < connections or any(thread.is_alive() for thread in list(self._threads))
+        ):
             time.sleep(0.01)
 
     def frames(self, connection: int = 0):

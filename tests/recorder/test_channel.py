@@ -102,7 +102,7 @@ def test_a_connection_that_broke_is_opened_anew(channel_module, agent, tmp_path)
     channel.emit("fault", fault(2))
     channel.flush()
     channel.close()
-    agent.drain()
+    agent.drain(2)
     again = agent.frames(1)
     assert [frame.error for frame in again][0] == "first"
     assert [frame.error for frame in again][-1] == "2"

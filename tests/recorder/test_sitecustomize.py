@@ -6,7 +6,9 @@ import os
 
 import pytest
 from recorder.listener import PATH, Listener, environment, run
-from recorder.test_guest_rules import INTERPRETERS
+from recorder.test_guest_rules import INTERPRETERS as EVERY
+
+INTERPRETERS = [python for python in EVERY if "/2.7" not in python]
 
 FAKE_TORCH = "x = 1\n"
 
@@ -50,6 +52,12 @@ def test_a_failing_sitecustomize_is_reported_in_sites_own_words(tmp_path, python
 def test_a_sitecustomize_that_misses_an_import_is_reported(tmp_path):
     more = with_user_code(tmp_path, sitecustomize="import no_such_module\n")
     assert "no_such_module" in run("pass", environment(tmp_path / "none", **more)).stderr
+
+
+@pytest.mark.parametrize("python", [python for python in EVERY if "/2.7" in python])
+def test_an_interpreter_from_before_our_time_is_not_disturbed(tmp_path, python):
+    done = run("print('fine')", environment(tmp_path / "none"), python=python)
+    assert (done.stdout, done.stderr) == ("fine\n", "")
 
 
 def test_our_folder_ends_up_last_on_the_path(tmp_path):
@@ -98,7 +106,7 @@ def test_a_failing_import_of_torch_looks_natural_and_is_waited_for_again(tmp_pat
 
 
 def test_a_missing_torch_is_missing(tmp_path):
-    done = run("import torch", environment(tmp_path / "none"), python=INTERPRETERS[0], check=False)
+    done = run("import torch", environment(tmp_path / "none"), python=INTERPRETERS[-2], check=False)
     assert "ModuleNotFoundError: No module named 'torch'" in done.stderr
     assert "saksi" not in done.stderr
 

@@ -117,7 +117,19 @@ def test_files_are_those_that_arguments_name(tmp_path):
     for name in ("a", "b", "c", "d", "password.txt"):
         (tmp_path / name).write_text("x")
     (tmp_path / "folder").mkdir()
-    argv = ["a", "--x=b", "key=c", "@d", "folder", "missing", "a", "--password-file", "password.txt", "a\0b", "x" * 5000]
+    argv = [
+        "a",
+        "--x=b",
+        "conf=c",
+        "@d",
+        "folder",
+        "missing",
+        "a",
+        "--password-file",
+        "password.txt",
+        "a\0b",
+        "x" * 5000,
+    ]
     assert files_given(argv, tmp_path) == ("a", "b", "c", "d")
     assert files_given(argv, tmp_path, besides=["a"]) == ("b", "c", "d")
 

@@ -1,7 +1,7 @@
 """What `--json` prints: one versioned value for each read command. The screens draw the same values.
 
 Every type has its JSON Schema in `saksi/doors/schemas`, which ships in the package. A change of meaning is a new
-version. `saksi.findings/v1` lives with the findings, in the words.
+version. `saksi.findings/v1` lives with the findings, `saksi.diff/v1` with what computes it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from saksi.judgement.diff import Difference
+from saksi.judgement.log_layer import Outcome
 from saksi.judgement.series import Series
 from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
 
 __all__ = [
     "SCHEMAS",
     "AttemptLine",
-    "DiffReport",
     "Evidence",
     "EventLine",
-    "FirstDifference",
     "FsckLine",
     "FsckReport",
     "KeyLine",
@@ -28,7 +28,6 @@ __all__ = [
     "Made",
     "RunLine",
     "RunsReport",
-    "SealDifference",
     "ShowReport",
     "VerifyLine",
     "VerifyReport",
@@ -122,41 +121,6 @@ class ShowReport(_Document, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
 
 
-class SealDifference(_Document, frozen=True, kw_only=True):
-    """One field of the seals that differs."""
-
-    group: str
-    field: str
-    before: str | None
-    after: str | None
-    sentence: str
-
-
-class FirstDifference(_Document, frozen=True, kw_only=True):
-    """The first record that differs: where, which field, and both values as text."""
-
-    rank: int
-    optimizer: int | None
-    step: int | None
-    field: str
-    before: str | None
-    after: str | None
-    sentence: str
-
-
-class DiffReport(_Document, frozen=True, kw_only=True):
-    """`saksi diff A B --json`. `seals` is null where the seals could not be compared; `notes` say why."""
-
-    schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
-    before: str
-    after: str
-    result: Literal["same", "different", "not_checkable"]
-    seals: tuple[SealDifference, ...] | None
-    records_compared: int
-    first: FirstDifference | None
-    notes: tuple[str, ...]
-
-
 class Made(_Document, frozen=True, kw_only=True):
     """Where a file's content was recorded: by which run, at which step. `observed`: the agent read the file itself."""
 
@@ -174,7 +138,7 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
 
     target: str
     kind: Literal["run", "bundle", "file"]
-    verdict: Literal["accepted", "refused", "inconclusive"]
+    verdict: Outcome
     run: str | None
     entries: int | None
     digest: str | None
@@ -221,10 +185,10 @@ class FsckReport(_Document, frozen=True, kw_only=True):
     runs: tuple[FsckLine, ...]
 
 
-AnyReport: TypeAlias = FindingsReport | RunsReport | ShowReport | DiffReport | VerifyReport | KeysReport | FsckReport
+AnyReport: TypeAlias = FindingsReport | RunsReport | ShowReport | Difference | VerifyReport | KeysReport | FsckReport
 
 SCHEMAS: Final = {
-    "saksi.diff/v1": DiffReport,
+    "saksi.diff/v1": Difference,
     "saksi.findings/v1": FindingsReport,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,

@@ -59,13 +59,18 @@ def grid(rows: Iterable[tuple[str, RenderableType]], *, indent: int = 0) -> Tabl
     return table
 
 
-def listing(headings: Sequence[str], rows: Iterable[Sequence[Text]], *, right: Sequence[str] = ()) -> Table:
-    """A table without frame. Headings named in `right` are of numbers; the last column takes what is left."""
+def listing(
+    headings: Sequence[str], rows: Iterable[Sequence[Text]], *, right: Sequence[str] = (), folding: bool = False
+) -> Table:
+    """A table without frame. Headings named in `right` are of numbers.
+
+    The last column takes what is left and folds; with `folding` every column may fold.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, show_edge=False)
     for at, heading in enumerate(headings):
         last = at == len(headings) - 1
         justify = "right" if heading in right else "left"
-        table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=not last)  # type: ignore[arg-type]
+        table.add_column(Text(heading), justify=justify, overflow="fold", no_wrap=not (last or folding))  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*row)
     return table

@@ -159,7 +159,7 @@ class Witness:
         broken = _Break(entry=item.index, rank=record.rank, step=chain.step, skipped=skipped, what=what)
         if len(chain.breaks) < _MAX_BREAKS:
             chain.breaks.append(broken)
-        if len(chain.breaks) == 1 and not chain.refused:
+        if len(chain.breaks) == 1 and not skipped:  # missing numbers may yet be explained by a refusal
             state.noted.announce(_broken(broken))
 
 

@@ -224,8 +224,9 @@ def check_log(store: Store, keys: Sequence[VerifierKey], *, known_heads: Sequenc
     """Every reason why the folder is not sound, one line each; none if it is.
 
     Judges the journal against the head, both against the published head and `known_heads`, tiles and bundles against
-    the journal, and every blob against its name. Nobody may write meanwhile: lock the store, or check a copy. Frames that were staged and never acknowledged are no reason: a
-    crash leaves them and the next writer cuts them. Raises `MissingKey` and `StoreError`.
+    the journal, and every blob against its name. Nobody may write meanwhile: lock the store, or check a copy. Frames
+    that were staged and never acknowledged are no reason: a crash leaves them and the next writer cuts them. Raises
+    `MissingKey` and `StoreError`.
     """
     problems: list[str] = []
     try:

@@ -48,5 +48,7 @@ def _make_way():  # noqa: ANN202
     spec.loader.exec_module(module)
 
 
+if sys.version_info < (3, 6):  # a tool of the job may be that old: there is nothing to record, and little to chain with
+    raise ImportError("No module named sitecustomize")
 _arm()  # while this folder is still the first on the path
 _make_way()

@@ -1,0 +1,63 @@
+"""Two runs side by side: what should have run, then the first place where what did run parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from saksi.doors.cli.drawing import grid, listing
+from saksi.doors.cli.screen import Screen
+from saksi.judgement.diff import Difference, FirstDifference
+
+__all__ = ["draw_diff"]
+
+_SEALS: Final = 12
+_FIELDS: Final = 8
+
+
+def draw_diff(found: Difference, screen: Screen) -> RenderableType:
+    """The answer first, then what it rests on."""
+    parts: list[RenderableType] = [
+        grid((("A", Text(found.a, style="bold")), ("B", Text(found.b, style="bold")))),
+        Text(""),
+        Text("Seals", style="dim"),
+        *_seals(found, screen),
+        Text(""),
+        Text("Records", style="dim"),
+        Text(screen.plain(found.sentence, 600), style="bold" if found.first else ""),
+    ]
+    if found.first is not None:
+        parts += [Text(""), _first(found.first, screen)]
+        if found.first.fields_omitted or len(found.first.fields) > _FIELDS:
+            more = len(found.first.fields) - _FIELDS + found.first.fields_omitted
+            parts.append(Text(f"{more:,} more fields: saksi diff {found.a} {found.b} --json", style="dim"))
+    return Group(*parts)
+
+
+def _seals(found: Difference, screen: Screen) -> Iterator[Text]:
+    if not found.seals_compared:
+        yield Text("The seals could not be read, so they were not compared.", style="yellow")
+    elif not found.seal:
+        yield Text("What should run is the same in both: no difference between the seals.")
+    for each in found.seal[:_SEALS]:
+        yield Text(f"{each.group}: ", style="dim").append(screen.plain(each.sentence, 300), style="not dim")
+    if len(found.seal) > _SEALS:
+        yield Text(f"{len(found.seal) - _SEALS:,} more: saksi diff {found.a} {found.b} --json", style="dim")
+
+
+def _first(first: FirstDifference, screen: Screen) -> RenderableType:
+    rows = (
+        [Text(screen.plain(each.field, 60)), Text(_value(each.a, screen)), Text(_value(each.b, screen))]
+        for each in first.fields[:_FIELDS]
+    )
+    return listing(("Field", "A", "B"), rows, folding=True)
+
+
+def _value(value: object, screen: Screen) -> str:
+    if value is None:
+        return "not there"
+    return screen.plain(value if isinstance(value, str) else msgspec.json.encode(value).decode(), 60)

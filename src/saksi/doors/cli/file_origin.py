@@ -1,0 +1,114 @@
+"""Which run and step made a file, and is it unchanged? Pure: records in, one line of a report out.
+
+Rules: content that a run recorded as saved is known; content that was only ever loaded has no known maker; a path that
+a run saved with other content speaks against the file; anything else is not known. What a record says counts only if
+its log's signatures verify: the caller leaves out the others and says so.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+
+from saksi.doors.cli.documents import Made, VerifyLine
+from saksi.judgement.log_layer import Outcome
+from saksi.words.records import FileRecord
+
+__all__ = ["Recorded", "judge_file"]
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's log says of a file. `folder` is the run's working directory, where that is known."""
+
+    run: str
+    entry: int
+    folder: str | None
+    record: FileRecord
+
+
+def judge_file(
+    *, target: str, paths: Collection[str], digest: str, recorded: Iterable[Recorded], doubts: Sequence[str] = ()
+) -> VerifyLine:
+    """The answer for a file with this digest that lies at `paths` (as named, and without links).
+
+    `doubts` say which runs could not be asked.
+    """
+    made: list[Recorded] = []
+    loaded: list[Recorded] = []
+    others: list[Recorded] = []
+    for each in recorded:
+        if digest in (each.record.digest, each.record.claimed_digest):
+            (made if each.record.action == "saved" else loaded).append(each)
+        elif each.record.action == "saved" and _path(each) in paths and (_observed(each) or each.record.claimed_digest):
+            others.append(each)
+    verdict, sentence, reasons = _answer(digest, made, loaded, others)
+    if verdict != "accepted":
+        reasons += doubts
+    return VerifyLine(
+        target=target,
+        kind="file",
+        verdict=verdict,
+        run=made[-1].run if made else None,
+        entries=None,
+        digest=digest,
+        sentence=sentence,
+        reasons=tuple(reasons),
+        made=tuple(_made(each, digest) for each in (*made, *loaded)),
+    )
+
+
+def _answer(
+    digest: str, made: Sequence[Recorded], loaded: Sequence[Recorded], others: Sequence[Recorded]
+) -> tuple[Outcome, str, list[str]]:
+    if made:
+        torn = [each for each in made if _disagrees(each)]
+        if torn:
+            reason = "what the job wrote and what the agent then read are two different contents"
+            return "inconclusive", f"{_maker(torn[-1])}, but not surely unchanged since.", [reason]
+        later = [each for each in others if each.run == made[-1].run and each.entry > made[-1].entry]
+        more = f" The last content recorded at this path is of step {later[-1].record.step}." if later else ""
+        claimed = "" if made[-1].record.digest == digest else " Its digest is the job's claim; the agent read no such file."
+        return "accepted", f"{_maker(made[-1])}, and unchanged since.{more}{claimed}", []
+    if others:
+        was = others[-1].record.digest or others[-1].record.claimed_digest
+        sentence = f"{_maker(others[-1])} at this path, but with other content: it was changed since, or is another file."
+        return "refused", sentence, [f"recorded {was}, found {digest}"]
+    if loaded:
+        last = loaded[-1]
+        sentence = f"Loaded by run {last.run}, with this content; no run is recorded to have made it."
+        return "inconclusive", sentence, []
+    return "inconclusive", "No run is recorded to have made a file with this content.", []
+
+
+def _maker(each: Recorded) -> str:
+    step = "before its first step" if each.record.step < 0 else f"after step {each.record.step}"
+    return f"Saved by run {each.run} {step}, rank {each.record.rank}"
+
+
+def _disagrees(each: Recorded) -> bool:
+    claimed = each.record.claimed_digest
+    return _observed(each) and claimed is not None and claimed != each.record.digest
+
+
+def _observed(each: Recorded) -> bool:
+    return each.record.digest is not None
+
+
+def _path(each: Recorded) -> str:
+    path = each.record.path
+    return path if each.folder is None else posixpath.normpath(posixpath.join(each.folder, path))
+
+
+def _made(each: Recorded, digest: str) -> Made:
+    record = each.record
+    return Made(
+        run=each.run,
+        action=record.action,
+        path=record.path,
+        step=record.step,
+        rank=record.rank,
+        entry=each.entry,
+        observed=record.digest == digest,
+    )

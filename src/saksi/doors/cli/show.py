@@ -1,0 +1,56 @@
+"""`saksi show`: one screen about one run; with `--follow`, while it goes on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from saksi.doors.cli.documents import ShowReport, encode
+from saksi.doors.cli.reading import find, judged, open_reading, seal_of
+from saksi.doors.cli.screen import screen_of_output, write
+from saksi.doors.cli.summary import show_report
+
+__all__ = ["register"]
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, name, or `last`.")],
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Look again about each second until the run ends; Ctrl-C leaves.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.show/v1.")] = False,
+) -> int:
+    """Show what happened in a run and what is held of it, on one screen. Ends with 0 whatever the verdict.
+
+    \b
+    Example:
+      saksi show last --follow
+    """
+    whole = find(run)
+    if follow:
+        from saksi.doors.cli.follow import follow as watch  # noqa: PLC0415 - rich only where something is drawn
+
+        report = watch(lambda: _report(whole), screen_of_output, draw=not as_json)
+    else:
+        report = _report(whole)
+    if as_json:
+        write(encode(report))
+        return 0
+    from saksi.doors.cli.drawing import render  # noqa: PLC0415 - as above
+    from saksi.doors.cli.show_screen import draw_show  # noqa: PLC0415 - as above
+
+    screen = screen_of_output()
+    write(render(draw_show(report, screen), screen))
+    return 0
+
+
+def _report(run: str) -> ShowReport:
+    reading = open_reading(run)
+    return show_report(judged(reading), seal_of(reading))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show")(show)
