@@ -36,7 +36,9 @@ def main():
         plain_words = [options.python, "-c", CODE]
         words = [SAKSI, "run", "-q", "--", *plain_words]
         first = started_after(words, environment)
-        pairs = [(started_after(words, environment), started_after(plain_words, environment)) for _ in range(options.pairs)]
+        pairs = [
+            (started_after(words, environment), started_after(plain_words, environment)) for _ in range(options.pairs)
+        ]
     extra = sorted(with_saksi - plain for with_saksi, plain in pairs)
     result = {
         "bench": "launch",

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from saksi.edges.store.protocol import Store
-from saksi.processes.agent.journal import parse_journal
 from saksi.processes.agent.soundness import check_log
+from saksi.proofs.journal import parse_journal
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, open_log_checkpoint
 from saksi.proofs.tlog.merkle import hash_reader, leaf_hashes, root_of
 from saksi.proofs.tlog.note import VerifierKey

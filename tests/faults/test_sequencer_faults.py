@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from log_soundness import assert_log_sound
 from saksi.edges.store.memory import Call, Fate, MemoryDisk, MemoryStore, Outcome
-from saksi.processes.agent.journal import parse_journal
 from saksi.processes.agent.sequencer import Sequencer, SequencerStopped
+from saksi.proofs.journal import parse_journal
 from saksi.proofs.tlog.log_checkpoint import open_log_checkpoint
 from saksi.proofs.tlog.merkle import leaf_hashes, root_of
 from saksi.proofs.tlog.note import NoteSigner

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+
 from recorder.listener import PATH, TOKEN, Listener
 
 DETACH = {"updates": [], "frames": 1, "self_ns": 0, "exception": None}

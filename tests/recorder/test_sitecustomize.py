@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from recorder.listener import PATH, Listener, environment, run
 from recorder.test_guest_rules import INTERPRETERS as EVERY
 

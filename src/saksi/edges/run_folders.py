@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -42,10 +43,8 @@ def all_runs(
     except SaksiError:
         place = None
     if place is not None and place.moves_home and place.folder.is_dir():
-        try:
+        with contextlib.suppress(SaksiError):  # the runs are found where they are; the next command tries again
             finish_moves(home.runs, place.folder)
-        except SaksiError:
-            pass  # the runs are found where they are; the next command tries again
         runs.update({each.name: each for each in sorted(place.folder.iterdir()) if RUN_ID.fullmatch(each.name)})
     runs.update({run: home.run_folder(run) for run in home.run_ids()})
     return runs

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from saksi.edges.store.local import LocalStore
-from saksi.processes.agent.journal import parse_journal
+from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
 
 SAKSI = [sys.executable, "-m", "saksi.doors.main"]

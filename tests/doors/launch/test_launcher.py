@@ -8,8 +8,8 @@ import sys
 import time
 
 import pytest
-from doors.launch.saksi_run import Home, agents_alive
 
+from doors.launch.saksi_run import Home, agents_alive
 from saksi.words.records import ExitRecord, GapRecord, SealRecord, SignalRecord
 
 SLEEPER = "import signal, time, sys; print('up', flush=True); time.sleep(60)"
@@ -79,7 +79,9 @@ def test_the_end_of_output_is_the_commands_end_not_the_agents(home):
 def test_a_terminal_stays_a_terminal(home):
     primary, secondary = pty.openpty()
     script = "import sys, os; print([os.isatty(n) for n in (0, 1, 2)])"
-    process = home.popen("run", "-q", "--", sys.executable, "-c", script, stdin=secondary, stdout=secondary, stderr=secondary)  # fmt: skip
+    process = home.popen(
+        "run", "-q", "--", sys.executable, "-c", script, stdin=secondary, stdout=secondary, stderr=secondary
+    )
     os.close(secondary)
     assert process.wait(20) == 0
     assert b"[True, True, True]" in os.read(primary, 1000)
@@ -131,7 +133,9 @@ def test_control_c_on_the_terminal_reaches_the_command_once(home):
 
 @pytest.mark.parametrize("delay", [0.02, 0.08, 0.15, 0.2, 0.25, 0.3, 0.4])
 def test_an_interrupt_at_any_moment_leaves_no_process_and_no_traceback(home, delay):
-    process = home.popen("run", "--", sys.executable, "-c", SLEEPER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    process = home.popen(
+        "run", "--", sys.executable, "-c", SLEEPER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
@@ -160,9 +164,16 @@ def test_a_recorder_that_was_switched_off_is_a_gap_in_the_record(home):
 
 def test_the_agent_being_killed_does_not_touch_the_command(home):
     process = home.popen(
-        "run", "--", sys.executable, "-c", "print('up', flush=True); input(); print('done')",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        "run",
+        "--",
+        sys.executable,
+        "-c",
+        "print('up', flush=True); input(); print('done')",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "up\n"
     agents = agents_alive(home)
     assert agents

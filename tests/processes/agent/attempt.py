@@ -16,7 +16,7 @@ from saksi.edges.clock import SystemClock
 from saksi.edges.store.local import LocalStore
 from saksi.processes.agent.control import Closed, JobExited, JobStarted, Ready, Stop, receive_from_agent, send
 from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
-from saksi.processes.agent.journal import parse_journal
+from saksi.proofs.journal import parse_journal
 from saksi.proofs.tlog.note import NoteSigner
 from saksi.words.codec import decode_record
 
@@ -42,19 +42,44 @@ class FakeRecorder:
         return raw
 
     def hello(self, **changed):
-        fields = dict(
-            version=1, pid=os.getpid(), ppid=1, rank=0, local_rank=0, world_size=1, forked=False, level="standard",
-            python="3.11.7", implementation="cpython", executable=sys.executable, torch="2.13.0", threads=1,
-            deterministic=False, flags={}, fingerprint_key="0" * 64,
-        )  # fmt: skip
+        fields = {
+            "version": 1,
+            "pid": os.getpid(),
+            "ppid": 1,
+            "rank": 0,
+            "local_rank": 0,
+            "world_size": 1,
+            "forked": False,
+            "level": "standard",
+            "python": "3.11.7",
+            "implementation": "cpython",
+            "executable": sys.executable,
+            "torch": "2.13.0",
+            "threads": 1,
+            "deterministic": False,
+            "flags": {},
+            "fingerprint_key": "0" * 64,
+        }
         return self.say("hello", **{**fields, **changed})
 
     def update(self, step, **changed):
-        fields = dict(
-            optimizer=0, update=step, skipped=False, phase_ns={"data": 1, "compute": 1, "optimizer": 1}, loss=1.5,
-            losses=1, groups=[{"lr": 0.1}], groups_omitted=0, gradient_norm=None, batches=[], batches_omitted=0,
-            rng={}, fingerprints=[], inventory="0" * 64, self_ns=1,
-        )  # fmt: skip
+        fields = {
+            "optimizer": 0,
+            "update": step,
+            "skipped": False,
+            "phase_ns": {"data": 1, "compute": 1, "optimizer": 1},
+            "loss": 1.5,
+            "losses": 1,
+            "groups": [{"lr": 0.1}],
+            "groups_omitted": 0,
+            "gradient_norm": None,
+            "batches": [],
+            "batches_omitted": 0,
+            "rng": {},
+            "fingerprints": [],
+            "inventory": "0" * 64,
+            "self_ns": 1,
+        }
         return self.say("update", **{**fields, **changed})
 
     def detach(self, updates):

@@ -115,7 +115,7 @@ def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback form
 
 def _options(
     *,
-    version: Annotated[  # noqa: ARG001 - read by its callback
+    version: Annotated[
         bool,
         typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True),
     ] = False,

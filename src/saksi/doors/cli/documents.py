@@ -19,8 +19,8 @@ from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
 __all__ = [
     "SCHEMAS",
     "AttemptLine",
-    "Evidence",
     "EventLine",
+    "Evidence",
     "FsckLine",
     "FsckReport",
     "KeyLine",

@@ -78,7 +78,7 @@ def start_agent(arguments: LaunchArguments, environment: Mapping[str, str], fold
     home = resolve_home(environment)
     keyring = open_keyring(home)
     place = place_for_runs(home, environment, uid=os.getuid())
-    attempt = begin_attempt(arguments, home, place, keyring, folder)
+    attempt = begin_attempt(arguments, environment, folder, home=home, place=place, keyring=keyring)
     scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=_runtime_folder(environment)))
     try:
         token = secrets.token_hex(32)

@@ -55,7 +55,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_arguments(words: Sequence[str]) -> LaunchArguments:
-    """The options before `--` (or before the first word that is none), and the command after it. Raises `UsageError`."""
+    """The options before `--` (or the first word that is none), and the command after it. Raises `UsageError`."""
     options: dict[str, str] = {}
     anchors: list[str] = []
     flags: set[str] = set()

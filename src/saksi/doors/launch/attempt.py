@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,10 +11,11 @@ import msgspec
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.edges.configuration import read_configuration
 from saksi.edges.filesystem import LogFolder
-from saksi.edges.home import Home
+from saksi.edges.home import Home, find_run
 from saksi.edges.keys import Keyring
 from saksi.edges.resumable import resumable
-from saksi.edges.run_folders import folder_for
+from saksi.edges.run_folders import all_runs, folder_for
+from saksi.edges.run_labels import label_of
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.words.run import Level, run_id_from
 
@@ -35,7 +37,13 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begin_attempt(
-    arguments: LaunchArguments, home: Home, place: LogFolder, keyring: Keyring, folder: Path
+    arguments: LaunchArguments,
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    home: Home,
+    place: LogFolder,
+    keyring: Keyring,
 ) -> Attempted:
     """The attempt that `arguments` ask for; options win over the project's configuration. Raises `SaksiError`."""
     found = read_configuration(folder)
@@ -58,15 +66,16 @@ def begin_attempt(
             segment=arguments.segment or settings.segment,
             configuration=configuration,
         )
-    earlier = resumable(arguments.resume, home, keyring.trusted())
+    runs = all_runs(home, environment, uid=os.getuid())
+    earlier = resumable(runs[find_run(arguments.resume, runs, label_of)], keyring.trusted())
     return Attempted(
         run=earlier.run,
         number=earlier.attempts,
         folder=earlier.folder,
-        name=earlier.name,
-        project=earlier.project,
-        level=arguments.level or earlier.level,
-        segment=arguments.segment or earlier.segment,
+        name=earlier.seal.name,
+        project=earlier.seal.project,
+        level=arguments.level or earlier.seal.level,
+        segment=arguments.segment or earlier.seal.segment,
         configuration=configuration,
         previous_keys=earlier.keys,
     )

@@ -90,7 +90,7 @@ class CoverageCheck:
     ) -> Coverage:
         """The coverage that a report states; `findings` are those of all checks."""
         about = [each for each in findings if is_about_coverage(each)]
-        heard, witnessed = state.steps()
+        heard, witnessed = state.steps(ended=ended)
         expected: int | None = heard if planned_steps is None else max(planned_steps, heard)
         if heard == 0 or any(each.code == "coverage.process_unwitnessed" for each in about):
             expected = None

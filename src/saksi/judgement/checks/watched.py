@@ -132,12 +132,12 @@ class Watched:
             groups.setdefault((each.attempt, generation), []).append(each)
         return [groups[key] for key in sorted(groups)]
 
-    def steps(self) -> tuple[int, int]:
+    def steps(self, *, ended: bool) -> tuple[int, int]:
         """Steps expected (the highest counter heard or told of, of every launch) and Steps heard of every rank."""
         expected = witnessed = 0
         for group in self.generations():
             most = max(max(each.told_of(0), _next(each)) for each in group)
-            missing = [stretch for each in group for stretch in _missing(each, most)]
+            missing = [stretch for each in group for stretch in _missing(each, most, ended=ended)]
             uncounted = max((each.counters[0].uncounted for each in group if 0 in each.counters), default=0)
             expected += most
             witnessed += max(0, most - stretches_length(missing) - uncounted)
@@ -156,12 +156,14 @@ def _next(each: Heard) -> int:
     return each.counters[0].next if 0 in each.counters else 0
 
 
-def _missing(each: Heard, most: int) -> list[tuple[int, int]]:
-    """Stretches of Steps that were not heard of this rank; one that said goodbye is held to its own number."""
+def _missing(each: Heard, most: int, *, ended: bool) -> list[tuple[int, int]]:
+    """Stretches of Steps that were not heard of this rank.
+
+    One that said goodbye is held to its own number, one that is gone to that of the others.
+    """
     stretches = list(each.counters[0].stretches) if 0 in each.counters else []
-    end = each.told_of(0) if each.left and each.told is not None else most
-    if each.left is None:
-        return stretches
+    gone = ended or each.left is not None
+    end = each.told_of(0) if each.told is not None else most if gone else 0
     if _next(each) < end:
         stretches.append((_next(each), end - 1))
     return stretches

@@ -40,6 +40,8 @@ def _install() -> None:
         _part(name, lambda name=name: _module(name).install())
     if "optimizers" in _installed:
         session.announcers.append(_module("optimizers").announced)
+    if "generators" in _installed:  # numpy loads its generators only when they are first asked for
+        FINDER.wait_for("numpy.random", _module("generators").install_numpy)
     if "steps" in _installed:
         FINDER.wait_for("torch._dynamo", _module("steps").hide_from_dynamo)
 

@@ -42,7 +42,7 @@ def python_seed(*args: Any, **kwargs: Any) -> Any:
 
 
 def numpy_seed(*args: Any, **kwargs: Any) -> Any:
-    """numpy's own, told of first."""
+    """Numpy's own, told of first."""
     if torch.compiler.is_compiling():
         return _original_numpy(*args, **kwargs)  # type: ignore[misc]
     seeded("numpy", args, kwargs)
@@ -53,11 +53,10 @@ def install() -> None:
     """Put the wrappers in place."""
     torch.manual_seed = torch.random.manual_seed = torch_seed
     random.seed = python_seed
-    install_numpy()
 
 
 def install_numpy() -> None:
-    """Put numpy's wrapper in place if numpy is loaded and has none."""
+    """Put numpy's wrapper in place, once somebody has loaded `numpy.random`."""
     global _original_numpy
     module = session.loaded("numpy.random")
     if module is not None and _original_numpy is None and hasattr(module, "seed"):

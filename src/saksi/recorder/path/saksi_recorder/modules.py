@@ -23,7 +23,7 @@ _said: set[int] = set()
 
 
 def registered(module: Any, name: str, value: Any) -> None:
-    """torch's hook for a parameter, buffer or child being registered in `module`."""
+    """Torch's hook for a parameter, buffer or child being registered in `module`."""
     if torch.compiler.is_compiling():
         return
     identity = id(module)

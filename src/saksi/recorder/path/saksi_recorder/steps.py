@@ -37,12 +37,12 @@ class Open:
 
 
 def before(optimizer: Any, args: Any, kwargs: Any) -> None:
-    """torch's hook before any optimizer's step."""
+    """Torch's hook before any optimizer's step."""
     _before(optimizer)
 
 
 def after(optimizer: Any, args: Any, kwargs: Any) -> None:
-    """torch's hook after any optimizer's step."""
+    """Torch's hook after any optimizer's step."""
     _after(optimizer)
 
 
@@ -148,7 +148,6 @@ def _after(optimizer: Any) -> None:
 
 @guarded("first_update")
 def _at_first_update(ordinal: int) -> None:
-    generators.install_numpy()
     session.say_world()
     modules.announce()
     if ordinal != 0:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saksi.processes.agent import journal
-from saksi.processes.agent.journal import (
+from saksi.proofs.journal import (
     MAX_ENTRY,
     Frame,
     Projection,

@@ -1,0 +1,103 @@
+"""With and without the recorder, at either level, training ends in the same bits: weights, optimizer, generators, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from recorder.listener import Listener, environment, kinds, run
+
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
+# Each variant trains in a forked child, so that each is the first optimizer of a process and is recorded in full.
+SCRIPT = r"""
+import hashlib, itertools, json, os, random, sys
+import numpy, torch
+from torch.utils.data import DataLoader, TensorDataset
+torch.set_num_threads(1)
+
+class Noisy(TensorDataset):
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x + random.random() + torch.rand(()) * 0.01, y
+
+def train(name, kernel, workers):
+    torch.manual_seed(1); random.seed(2); numpy.random.seed(3)
+    model = torch.nn.Sequential(torch.nn.Conv1d(1, 4, 3), torch.nn.BatchNorm1d(4), torch.nn.Flatten(),
+        torch.nn.Dropout(0.2), torch.nn.Linear(24, 1)).to(memory_format=torch.contiguous_format)
+    more = {"momentum": 0.9} if name == "SGD" else {}
+    more.update({"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}[kernel])
+    optimizer = getattr(torch.optim, name)(model.parameters(), lr=1e-2, **more)
+    data = Noisy(torch.arange(8 * 40.).view(40, 1, 8) / 50, torch.arange(40.).view(40, 1))
+    loader = DataLoader(data, batch_size=4, shuffle=True, num_workers=workers)
+    losses = []
+    for epoch in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.mse_loss(model(x), y)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
+    h = hashlib.sha256(json.dumps(losses).encode())
+    for t in list(model.state_dict().values()) + [v for s in optimizer.state_dict()["state"].values() for v in s.values() if torch.is_tensor(v)]:
+        h.update(t.numpy().tobytes())
+    h.update(repr(random.getstate()).encode()); h.update(repr(numpy.random.get_state()).encode()); h.update(torch.get_rng_state().numpy().tobytes())
+    path = os.environ["FOLDER"] + "/ckpt.pt"
+    torch.save(model.state_dict(), path)
+    h.update(open(path, "rb").read())
+    with open(path, "wb") as stream:
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, stream)
+    h.update(open(path, "rb").read())
+    with open(path, "wb") as stream:
+        torch.save(model.state_dict(), stream, _use_new_zipfile_serialization=False)
+    h.update(open(path, "rb").read()[:200])
+    return h.hexdigest()
+
+variants = itertools.product(("SGD", "Adam", "AdamW"), ("single", "foreach", "fused"), (0, 2))
+for variant in variants:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, train(*variant).encode())
+        sys.exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    print(json.dumps([*variant, os.read(reading, 100).decode()]))
+    os.close(reading)
+"""
+TRAINING_ONLY = Path(__file__).parents[2] / ".venv-train" / "bin" / "python"
+
+
+def results(tmp_path, level, python):
+    if level == "off":
+        return run(SCRIPT, environment(None, FOLDER=str(tmp_path), PYTHONPATH=""), python=python).stdout
+    agent = Listener(tmp_path / "s")
+    done = run(SCRIPT, environment(tmp_path / "s", FOLDER=str(tmp_path), SAKSI_LEVEL=level), python=python)
+    agent.drain(19)
+    every = [agent.frames(i) for i in range(len(agent.connections))]
+    agent.close()
+    assert len(every) == 19
+    assert sum(len(kinds(frames, "Update")) for frames in every) == 18 * 20
+    assert not [fault for frames in every for fault in kinds(frames, "Fault")]
+    assert [frames[0].forked for frames in every] == [False] + [True] * 18
+    for frames in every[1:]:
+        assert len(kinds(frames, "Root")) == (22 if level == "full" else 4) + 1
+        assert frames[-1].updates == [20]
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("python", [None, TRAINING_ONLY], ids=["saksi's environment", "the training environment"])
+def test_training_ends_in_the_same_bits(tmp_path, python):
+    import sys  # noqa: PLC0415
+
+    if python is not None and not python.exists():
+        pytest.skip("no second environment at hand")
+    python = str(python or sys.executable)
+    plain = results(tmp_path, "off", python)
+    assert len({json.loads(line)[-1] for line in plain.splitlines()}) >= 6
+    assert results(tmp_path, "standard", python) == plain
+    assert results(tmp_path, "full", python) == plain
