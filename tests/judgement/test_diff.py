@@ -1,6 +1,7 @@
 import msgspec
 import pytest
 
+from judgement.seals import plain_seal
 from saksi.judgement.diff import Difference, diff
 from simulated_run import SimulatedRun, hex64
 
@@ -99,6 +100,36 @@ def test_a_seed_is_the_cause_of_what_it_changes():
     assert (found.first.update, fields(found)) == (3, ["seeded[0].seed"])
 
 
+def rng(python: str, torch: str = "t") -> dict:
+    return {"rng": {"python": hex64(python), "torch": hex64(torch)}}
+
+
+def test_a_generator_that_nobody_seeds_is_said_and_hides_nothing():
+    a = trained(altered={(0, step): rng(f"a{step}") for step in range(12)})
+    altered = {(0, step): rng(f"b{step}") for step in range(12)}
+    found = compared(a, trained(OTHER, altered=altered))
+    assert (found.same, found.unseeded) == (True, ("python",))
+    assert "Not seeded in either run, and so different from the start: python." in found.sentence
+    found = compared(a, trained(OTHER, altered=altered | {(0, 7): {"groups": GROUPS} | rng("b7")}))
+    assert (found.first is not None and found.first.update, fields(found)) == (7, ["groups[0].lr"])
+
+
+def test_a_generator_that_agreed_at_first_counts_when_it_differs():
+    found = compared(trained(), trained(OTHER, altered={(0, 5): rng("x", "x")}))
+    assert fields(found) == ["rng.python", "rng.torch"]
+
+
+def test_a_generator_that_was_seeded_counts_from_the_start():
+    def seed(connection, step):
+        if step == 0:
+            connection.send("seeded", generator="python", seed="1", caller=None)
+
+    a = trained(between=seed, altered={(0, step): rng(f"a{step}") for step in range(12)})
+    b = trained(OTHER, between=seed, altered={(0, step): rng(f"b{step}") for step in range(12)})
+    found = compared(a, b)
+    assert (fields(found), found.unseeded) == (["rng.python"], ())
+
+
 def test_a_loaded_model_checkpoint_with_other_bytes_is_named():
     def load(digest):
         ckpt = {"path": "a.pt", "digest": digest, "size": 1, "device": 1, "inode": 1, "mtime_ns": 1, "step": -1}
@@ -172,6 +203,16 @@ def test_the_setting_is_compared_at_the_first_update():
         connection.goodbye()
         simulated.exit()
     assert fields(compared(a, b)) == ["setting[0].threads"]
+
+
+def test_seals_are_compared_first_where_both_are_given():
+    seal = plain_seal()
+    other = msgspec.structs.replace(seal, seeds={"torch": "2"})
+    found = compared(trained(), trained(OTHER), seal_a=seal, seal_b=other)
+    assert found.seals_compared
+    assert [each.group for each in found.seal] == ["seeds"] * len(found.seal)
+    assert (found.same, found.first) == (False, None)
+    assert not compared(trained(), trained(OTHER), seal_a=seal).seals_compared
 
 
 def test_a_difference_can_be_printed():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -31,6 +32,21 @@ def test_the_statement_names_the_run_the_script_the_commit_and_the_interpreter()
         {"name": "git", "digest": {"gitCommit": "a" * 40}},
         {"name": "/venv/bin/python", "digest": {"sha256": sha256(b"python").hex}},
     ]
+
+
+def test_the_page_shows_every_member_in_order():
+    page = (Path(__file__).parents[2] / "spec" / "seal.md").read_text()
+    shown = json.loads(page.split("```json\n")[1].split("```")[0])
+    assert members(shown) == members(json.loads(STATEMENT))
+
+
+def members(value):
+    """The names of members in order, without those of tables whose names are the user's."""
+    names = {}
+    for name, inner in value.items():
+        of_the_user = name in {"seeds", "environment", "environmentChangedBySaksi", "unobserved"}
+        names[name] = members(inner) if isinstance(inner, dict) and not of_the_user else None
+    return names if not names else [(name, names[name]) for name in names]
 
 
 def test_a_seal_of_an_unknown_program_still_has_a_subject():

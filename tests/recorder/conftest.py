@@ -7,6 +7,5 @@ from recorder.listener import Listener
 
 @pytest.fixture
 def agent(tmp_path):
-    listener = Listener(tmp_path / "s")
-    yield listener
-    listener.close()
+    with Listener(tmp_path / "s") as listener:
+        yield listener

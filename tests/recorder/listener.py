@@ -33,6 +33,12 @@ class Listener:
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
     def _accept(self) -> None:
         while True:
             try:

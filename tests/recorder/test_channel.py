@@ -25,13 +25,6 @@ def channel_module():
         sys.path.remove(str(PATH))
 
 
-@pytest.fixture
-def agent(tmp_path):
-    listener = Listener(tmp_path / "s")
-    yield listener
-    listener.close()
-
-
 def fault(number):
     return {"where": "here", "error": str(number)}
 
@@ -55,16 +48,15 @@ def test_without_an_agent_the_queue_is_bounded_and_drops_are_counted(channel_mod
     for number in range(9000):
         channel.emit("fault", fault(number))
     assert len(channel._queue) == 8192
-    agent = Listener(tmp_path / "s")
-    channel.flush()
-    channel.emit("fault", fault("late"))
-    channel.flush()
-    channel.close()
-    agent.drain()
-    frames = agent.frames()
+    with Listener(tmp_path / "s") as agent:
+        channel.flush()
+        channel.emit("fault", fault("late"))
+        channel.flush()
+        channel.close()
+        agent.drain()
+        frames = agent.frames()
     assert len(frames) == 8193
     assert (frames[-1].error, frames[-1].lost, frames[-1].seq) == ("late", 9001 - 8192, 9001)
-    agent.close()
 
 
 def test_the_queue_is_bounded_in_bytes(channel_module, tmp_path):
@@ -76,18 +68,17 @@ def test_the_queue_is_bounded_in_bytes(channel_module, tmp_path):
 
 
 def test_an_agent_that_stops_reading_costs_no_time(channel_module, tmp_path):
-    agent = Listener(tmp_path / "s", reading=False)
-    channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, list)
-    start = time.thread_time()
-    for _ in range(2000):
-        channel.emit("fault", {"where": "x" * 1000, "error": "y" * 3000})
-    assert time.thread_time() - start < 2
-    assert channel._queue
-    start = time.monotonic()
-    channel.flush(0.3)
-    assert time.monotonic() - start < 1
-    channel.close()
-    agent.close()
+    with Listener(tmp_path / "s", reading=False):
+        channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, list)
+        start = time.thread_time()
+        for _ in range(2000):
+            channel.emit("fault", {"where": "x" * 1000, "error": "y" * 3000})
+        assert time.thread_time() - start < 2
+        assert channel._queue
+        start = time.monotonic()
+        channel.flush(0.3)
+        assert time.monotonic() - start < 1
+        channel.close()
 
 
 def test_a_connection_that_broke_is_opened_anew(channel_module, agent, tmp_path):

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from recorder.listener import environment, kinds, run
+from recorder.listener import Listener, environment, kinds, run
 
 pytestmark = pytest.mark.training
 
@@ -121,12 +121,9 @@ def recorded(agent, tmp_path, **more):
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory):
-    from recorder.listener import Listener  # noqa: PLC0415
-
     folder = tmp_path_factory.mktemp("standard")
-    agent = Listener(folder / "s")
-    yield recorded(agent, folder)
-    agent.close()
+    with Listener(folder / "s") as agent:
+        yield recorded(agent, folder)
 
 
 def test_every_frame_decodes_and_nothing_is_lost(standard):

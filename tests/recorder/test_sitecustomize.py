@@ -113,7 +113,6 @@ def test_a_missing_torch_is_missing(tmp_path):
 
 
 def test_a_process_without_torch_never_connects(tmp_path):
-    agent = Listener(tmp_path / "s")
-    run("import json", environment(tmp_path / "s"))
-    agent.close()
+    with Listener(tmp_path / "s") as agent:
+        run("import json", environment(tmp_path / "s"))
     assert agent.connections == []

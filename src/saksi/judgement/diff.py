@@ -65,7 +65,11 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included."""
+    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included.
+
+    `unseeded` are generators that neither run seeded and whose states differ from the first Update on. That is so in
+    any two runs, so it is said and not taken for the first difference.
+    """
 
     schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
     a: str
@@ -75,6 +79,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     seals_compared: bool
     first: FirstDifference | None
     lengths: tuple[Length, ...]
+    unseeded: tuple[str, ...]
     compared: int
     sentence: str
 
@@ -89,6 +94,8 @@ class _Comparison:
         self.first: Key | None = None
         self.entries = (0, 0)
         self.fields: list[FieldDifference] = []
+        self.begun: set[tuple[int, int, int]] = set()
+        self.unseeded: dict[tuple[int, int, int], frozenset[str]] = {}
 
     def take(self, side: Literal[0, 1], view: UpdateView) -> None:
         key = view.key
@@ -113,7 +120,13 @@ class _Comparison:
 
     def _compare(self, a: UpdateView, b: UpdateView) -> None:
         self.compared += "root" not in a.fields
-        found = [each for name in FIELD_ORDER for each in _differences(name, a.fields.get(name), b.fields.get(name))]
+        apart = self._apart(a, b)
+        found = [
+            each
+            for name in FIELD_ORDER
+            for each in _differences(name, a.fields.get(name), b.fields.get(name))
+            if each.field not in apart
+        ]
         if not found:
             return
         if self.first is None or a.key < self.first:
@@ -121,6 +134,18 @@ class _Comparison:
             self._forget()
         elif a.key == self.first:
             self.fields += found
+
+    def _apart(self, a: UpdateView, b: UpdateView) -> frozenset[str]:
+        """Fields of generators that neither run seeded and that never agreed."""
+        stream = (a.key.attempt, a.key.generation, a.key.rank)
+        if "root" in a.fields:
+            return frozenset()
+        if stream not in self.begun:
+            self.begun.add(stream)
+            rng_a, rng_b = a.fields["rng"], b.fields["rng"]
+            never = (name for name in a.unseeded & b.unseeded if rng_a.get(name) != rng_b.get(name))
+            self.unseeded[stream] = frozenset(never)
+        return frozenset(f"rng.{name}" for name in self.unseeded[stream] & a.unseeded & b.unseeded)
 
     def _forget(self) -> None:
         """Drops what waits for a moment after the first difference."""
@@ -149,6 +174,7 @@ def diff(
     seals = () if seal_a is None or seal_b is None else seal_differences.differences(seal_a, seal_b)
     first = _first(comparison)
     lengths = tuple(_lengths(comparison))
+    unseeded = tuple(sorted(frozenset[str]().union(*comparison.unseeded.values())))
     return Difference(
         a=a,
         b=b,
@@ -157,8 +183,9 @@ def diff(
         seals_compared=seal_a is not None and seal_b is not None,
         first=first,
         lengths=lengths,
+        unseeded=unseeded,
         compared=comparison.compared,
-        sentence=diff_sentence(first, lengths, comparison.compared),
+        sentence=diff_sentence(first, lengths, unseeded, comparison.compared),
     )
 
 
@@ -218,21 +245,25 @@ def _lengths(comparison: _Comparison) -> Iterator[Length]:
             yield Length(attempt=attempt, generation=generation, rank=rank, optimizer=optimizer, a=a, b=b)
 
 
-def diff_sentence(first: FirstDifference | None, lengths: Sequence[Length], compared: int) -> str:
+def diff_sentence(
+    first: FirstDifference | None, lengths: Sequence[Length], unseeded: Sequence[str], compared: int
+) -> str:
     """What a newcomer reads of the records: where they part, and in what."""
-    longer = "".join(
+    tail = "".join(
         f" Rank {each.rank} made {each.a} updates of optimizer {each.optimizer} and {each.b}." for each in lengths[:3]
     )
+    if unseeded:
+        tail += f" Not seeded in either run, and so different from the start: {', '.join(unseeded)}."
     if first is None:
         if compared == 0:
-            return f"No update is in both runs, so nothing could be compared.{longer}"
-        return f"The records agree in all {compared} updates that both runs have.{longer}"
+            return f"No update is in both runs, so nothing could be compared.{tail}"
+        return f"The records agree in all {compared} updates that both runs have.{tail}"
     where = "before the first step" if first.update < 0 else f"at step {first.update}"
-    rank = f" of rank {first.rank}"
     lead = first.fields[0]
     others = len(first.fields) + first.fields_omitted - 1
     more = f" ({others} other {'field differs' if others == 1 else 'fields differ'} there too)" if others else ""
-    return f"They first differ {where}{rank}: {lead.field} is {_shown(lead.a)} and {_shown(lead.b)}{more}.{longer}"
+    what = f"{lead.field} is {_shown(lead.a)} and {_shown(lead.b)}"
+    return f"They first differ {where} of rank {first.rank}: {what}{more}.{tail}"
 
 
 def _shown(value: object) -> str:

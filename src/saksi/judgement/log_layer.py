@@ -101,9 +101,11 @@ def check_log(
     read_hash = hash_reader(leaf_hashes(entries)) if entries else None
     admitted: list[AdmittedKey] = []
     reasons: list[Reason] = []
+    last = _FIRST_KEY
     for index, entry in enumerate(entries):
         if not entry.startswith(_KEY_ENTRY):
             continue
+        last = index
         found = _admitted(index, entry, run=run, keys=keys, read_hash=read_hash, before=admitted)
         if isinstance(found, Reason):
             reasons.append(found)
@@ -113,6 +115,8 @@ def check_log(
         if not reasons:
             text = "entry 1 does not admit a key, so nobody is known to sign this log"
             reasons.append(Reason(outcome="refused", text=text, entry=_FIRST_KEY))
+        return LogLayer(keys=tuple(admitted), head=None, reasons=tuple(reasons))
+    if admitted[-1].entry != last:  # who signs the head is not known: the reasons say why
         return LogLayer(keys=tuple(admitted), head=None, reasons=tuple(reasons))
     verified = _head(run, entries, head, admitted, read_hash)
     if isinstance(verified, Reason):

@@ -66,11 +66,12 @@ class Key(msgspec.Struct, frozen=True, order=True, kw_only=True):
 
 
 class UpdateView(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of one Update that two runs can share. `update` is -1 for what came before the first one."""
+    """The fields of one Update that two runs can share. `unseeded` are generators that nobody had seeded by then."""
 
     key: Key
     entry: int
     fields: dict[str, Any]
+    unseeded: frozenset[str] = frozenset()
 
 
 class _Stream:
@@ -82,6 +83,7 @@ class _Stream:
         self.generation = generation
         self.between: dict[str, list[Any]] = {}
         self.hooks: dict[str, list[str]] | None = None
+        self.seeded: set[str] = set()
 
     def say(self, name: str, value: object) -> None:
         kept = self.between.setdefault(name, [])
@@ -90,7 +92,13 @@ class _Stream:
 
     def view(self, update: int, optimizer: int, entry: int, fields: dict[str, Any]) -> UpdateView:
         key = Key(attempt=self.attempt, generation=self.generation, update=update, rank=self.rank, optimizer=optimizer)
-        return UpdateView(key=key, entry=entry, fields=fields)
+        unseeded = frozenset(name for name in fields.get("rng", ()) if _seeder_of(name) not in self.seeded)
+        return UpdateView(key=key, entry=entry, fields=fields, unseeded=unseeded)
+
+
+def _seeder_of(generator: str) -> str:
+    """Whose seed call sets a generator's state: torch's sets those of every device."""
+    return generator if generator in {"python", "numpy"} else "torch"
 
 
 def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
@@ -127,6 +135,7 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             setting |= {"python": frame.python, "deterministic": frame.deterministic, "flags": frame.flags}
             stream.say("setting", setting)
         case SeededFrame():
+            stream.seeded.add(frame.generator)
             stream.say("seeded", {"generator": frame.generator, "seed": frame.seed})
         case OptimizerFrame():
             optimizer = {"class": frame.class_name, "defaults": frame.defaults, "tensors": frame.tensors}

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from doors.launch.saksi_run import Home, agents_alive
 from saksi.words.records import ExitRecord, GapRecord, SealRecord, SignalRecord
+from saksi_run import Home, agents_alive
 
 SLEEPER = "import signal, time, sys; print('up', flush=True); time.sleep(60)"
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from processes.agent.attempt import Attempt
+from agent_attempt import Attempt
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.names import blob_name
 from saksi.words.codec import decode_block

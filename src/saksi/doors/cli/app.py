@@ -11,11 +11,12 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Annotated, Final
 
 import typer
 
+from saksi import __version__
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.screen import tell
 from saksi.words.errors import SaksiError
 
@@ -40,13 +41,9 @@ _INTERRUPTED: Final = 130
 # Typer up to 0.19 raises click's errors, later ones its own copy of them: the base of both is found here.
 _REFUSED: Final = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
-_HELP: Final = """saksi: an independent witness for AI training runs.
-
-\b
-Example:
-  saksi run -- python train.py
-  saksi show last
-"""
+_HELP: Final = help_text(
+    "saksi: an independent witness for AI training runs.", "saksi run -- python train.py", "saksi show last"
+)
 
 
 def call(words: Sequence[str]) -> int:
@@ -101,7 +98,7 @@ def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(_options)
+    app.callback(help=_HELP)(_options)
     for name in names:
         importlib.import_module(COMMANDS[name]).register(app)
     return app
@@ -109,7 +106,7 @@ def make_app(names: Sequence[str] = tuple(COMMANDS)) -> typer.Typer:
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback form
     if wanted:
-        sys.stdout.write(f"saksi {metadata.version('saksi')}\n")
+        sys.stdout.write(f"saksi {__version__}\n")
         raise typer.Exit
 
 
@@ -120,7 +117,4 @@ def _options(
         typer.Option("--version", help="Print the version and end.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    pass
-
-
-_options.__doc__ = _HELP
+    """Options of `saksi` itself."""

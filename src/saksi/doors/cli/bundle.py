@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.reading import find, open_reading
 from saksi.doors.cli.screen import screen_of_output, write
@@ -24,13 +25,9 @@ def bundle(
     *,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to make; must be new.")],
 ) -> int:
-    """Write a run into one file: its log, its blobs and its signed head. It carries no keys.
+    """Write a run into one file.
 
-    \b
-    Example:
-      saksi bundle last -o run.saksi
-      saksi keys export -o lab.vkey
-      saksi verify run.saksi --trust lab.vkey
+    Its log, its blobs and its signed head. A bundle carries no keys: the reader says whom to trust.
     """
     reading = open_reading(find(run))
     if reading.head is None:
@@ -65,4 +62,12 @@ def _make(path: Path, content: bytes) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("bundle")(bundle)
+    app.command(
+        "bundle",
+        help=help_text(
+            bundle,
+            "saksi bundle last -o run.saksi",
+            "saksi keys export -o lab.vkey",
+            "saksi verify run.saksi --trust lab.vkey",
+        ),
+    )(bundle)

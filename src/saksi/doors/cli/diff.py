@@ -1,4 +1,4 @@
-"""`saksi diff`: why do these two runs differ?"""
+"""`saksi diff`: why two runs differ."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from saksi.doors.cli.documents import encode
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import find, items_of, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.judgement import diff as judgement
@@ -25,13 +26,11 @@ def diff(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.diff/v1.")] = False,
 ) -> int:
-    """Say why two runs differ: their seals, then the first step, rank and field that differ.
+    """Say why two runs differ.
+
+    First their seals, then the first step, rank and field that differ.
 
     Ends with 0 if they are the same, 1 if they differ, 3 if they could not be compared.
-
-    \b
-    Example:
-      saksi diff baseline last
     """
     first, second = open_reading(find(a)), open_reading(find(b))
     found = judgement.diff(
@@ -62,4 +61,4 @@ def exit_code(found: Difference) -> int:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("diff")(diff)
+    app.command("diff", help=help_text(diff, "saksi diff baseline last"))(diff)

@@ -7,17 +7,15 @@ version. `saksi.findings/v1` lives with the findings, `saksi.diff/v1` with what 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
-from saksi.judgement.diff import Difference
 from saksi.judgement.log_layer import Outcome
 from saksi.judgement.series import Series
-from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
+from saksi.words.findings import Coverage, Finding, Verdict
 
 __all__ = [
-    "SCHEMAS",
     "AttemptLine",
     "EventLine",
     "Evidence",
@@ -185,21 +183,7 @@ class FsckReport(_Document, frozen=True, kw_only=True):
     runs: tuple[FsckLine, ...]
 
 
-AnyReport: TypeAlias = FindingsReport | RunsReport | ShowReport | Difference | VerifyReport | KeysReport | FsckReport
-
-SCHEMAS: Final = {
-    "saksi.diff/v1": Difference,
-    "saksi.findings/v1": FindingsReport,
-    "saksi.fsck/v1": FsckReport,
-    "saksi.keys/v1": KeysReport,
-    "saksi.runs/v1": RunsReport,
-    "saksi.show/v1": ShowReport,
-    "saksi.verify/v1": VerifyReport,
-}
-"""The frozen list of what scripts may rely on."""
-
-
-def encode(report: AnyReport) -> str:
+def encode(report: msgspec.Struct) -> str:
     """The report as one compact line of JSON."""
     return msgspec.json.encode(report).decode()
 

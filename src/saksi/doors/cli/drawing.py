@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import IO, Final
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -24,10 +24,10 @@ VERDICT_STYLES: Final[dict[Verdict, str]] = {"clean": "green", "unknown": "bold"
 _LABEL_WIDTH: Final = 9
 
 
-def console_of(screen: Screen, file: io.TextIOBase | None = None) -> Console:
+def console_of(screen: Screen, file: IO[str] | None = None) -> Console:
     """A console that draws for `screen` and looks nowhere else."""
     return Console(
-        file=io.StringIO() if file is None else file,  # type: ignore[arg-type] # a text stream, whatever its class
+        file=io.StringIO() if file is None else file,
         width=screen.width,
         height=screen.height or 25,
         force_terminal=screen.colour,
@@ -96,10 +96,9 @@ def finding_rows(findings: Iterable[Finding], screen: Screen) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for each in findings:
-        place = where(each)
         head = Text(screen.plain(each.code, 80), style="bold")
-        if place:
-            head.append(f"  {place}", style="not bold dim")
+        for part in (screen.plain(each.subject, 80), where(each)):
+            head.append(f"  {part}" if part else "", style="not bold dim")
         head.append(f"\n{screen.plain(each.message, 600)}", style="not bold")
         table.add_row(Text(each.severity, style=SEVERITY_STYLES.get(each.severity, "")), head)
     return table

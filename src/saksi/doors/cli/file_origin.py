@@ -1,4 +1,4 @@
-"""Which run and step made a file, and is it unchanged? Pure: records in, one line of a report out.
+"""Which run and step made a file, and whether it is unchanged. Pure: records in, one line of a report out.
 
 Rules: content that a run recorded as saved is known; content that was only ever loaded has no known maker; a path that
 a run saved with other content speaks against the file; anything else is not known. What a record says counts only if
@@ -69,11 +69,15 @@ def _answer(
             return "inconclusive", f"{_maker(torn[-1])}, but not surely unchanged since.", [reason]
         later = [each for each in others if each.run == made[-1].run and each.entry > made[-1].entry]
         more = f" The last content recorded at this path is of step {later[-1].record.step}." if later else ""
-        claimed = "" if made[-1].record.digest == digest else " Its digest is the job's claim; the agent read no such file."
+        claimed = (
+            "" if made[-1].record.digest == digest else " Its digest is the job's claim; the agent read no such file."
+        )
         return "accepted", f"{_maker(made[-1])}, and unchanged since.{more}{claimed}", []
     if others:
         was = others[-1].record.digest or others[-1].record.claimed_digest
-        sentence = f"{_maker(others[-1])} at this path, but with other content: it was changed since, or is another file."
+        sentence = (
+            f"{_maker(others[-1])} at this path, but with other content: it was changed since, or is another file."
+        )
         return "refused", sentence, [f"recorded {was}, found {digest}"]
     if loaded:
         last = loaded[-1]

@@ -8,8 +8,9 @@ import msgspec
 import typer
 
 from saksi.doors.cli.documents import encode
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import judged, open_reading
-from saksi.doors.cli.screen import screen_of_output, write
+from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.judgement.verdict import exit_code
 from saksi.words.errors import UsageError
 from saksi.words.findings import SEVERITIES, Severity, at_or_above
@@ -28,14 +29,15 @@ def findings(
         str, typer.Option(metavar="SEVERITY", help="List only findings from this severity on.")
     ] = "info",
 ) -> int:
-    """List the findings of a run. Ends with 0 if it is clean, 1 if something was found, 3 if not all is known.
+    """List the findings of a run.
 
-    \b
-    Example:
-      saksi findings last --fail-on critical
+    Ends with 0 if it is clean, 1 if something was found, 3 if not all is known.
     """
     floor, least = _severity(fail_on, "--fail-on"), _severity(severity, "--severity")
-    report = judged(open_reading(run)).report
+    reading = open_reading(run)
+    if reading.short is not None:
+        tell(f"the log of run {reading.run} is not whole: {reading.short} (saksi fsck {reading.run})")
+    report = judged(reading).report
     shown = msgspec.structs.replace(report, items=tuple(i for i in report.items if at_or_above(i.severity, least)))
     if as_json:
         write(encode(shown))
@@ -57,4 +59,4 @@ def _severity(text: str, option: str) -> Severity:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("findings")(findings)
+    app.command("findings", help=help_text(findings, "saksi findings last --fail-on critical"))(findings)

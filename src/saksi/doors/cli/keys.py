@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from saksi.doors.cli.documents import KeyLine, KeysReport, encode
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
@@ -19,13 +20,9 @@ __all__ = ["register"]
 
 
 def init() -> int:
-    """Make this installation's key, if there is none yet.
+    """Make the key, if there is none yet.
 
     `saksi run` does it by itself on its first use.
-
-    \b
-    Example:
-      saksi keys init
     """
     home = resolve_home(os.environ)
     keyring = open_keyring(home)
@@ -34,11 +31,9 @@ def init() -> int:
 
 
 def list_(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.keys/v1.")] = False) -> int:
-    """List the keys that verification trusts here; the one that signs comes first.
+    """List the keys that are trusted here.
 
-    \b
-    Example:
-      saksi keys list
+    The one that signs comes first.
     """
     keyring = open_keyring(resolve_home(os.environ), create=False)
     keys = tuple(
@@ -54,11 +49,9 @@ def list_(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON obje
 
 
 def rotate() -> int:
-    """Make a new key that signs from now on; the old one stays trusted and signs who followed it.
+    """Make a new key that signs from now on.
 
-    \b
-    Example:
-      saksi keys rotate
+    The old one stays trusted, and signs who followed it.
     """
     home = resolve_home(os.environ)
     keyring = open_keyring(home, create=False).rotate(now_ns=time.time_ns())
@@ -72,11 +65,9 @@ def export(
         typer.Option("-o", "--output", metavar="FILE", help="The file to make. Without it: standard output."),
     ] = None,
 ) -> int:
-    """Give out the public key, for others to verify with: `saksi verify BUNDLE --trust FILE`.
+    """Give out the public key.
 
-    \b
-    Example:
-      saksi keys export -o lab.vkey
+    Others verify with it: `saksi verify BUNDLE --trust FILE`.
     """
     keyring = open_keyring(resolve_home(os.environ), create=False)
     if file is None:
@@ -90,17 +81,13 @@ def export(
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help=_HELP, rich_markup_mode=None, no_args_is_help=False)
-    group.command("init")(init)
-    group.command("list")(list_)
-    group.command("rotate")(rotate)
-    group.command("export")(export)
+    group = typer.Typer(
+        help=help_text("Make, list, rotate and give out keys.", "saksi keys list"),
+        rich_markup_mode=None,
+        no_args_is_help=False,
+    )
+    group.command("init", help=help_text(init, "saksi keys init"))(init)
+    group.command("list", help=help_text(list_, "saksi keys list"))(list_)
+    group.command("rotate", help=help_text(rotate, "saksi keys rotate"))(rotate)
+    group.command("export", help=help_text(export, "saksi keys export -o lab.vkey"))(export)
     app.add_typer(group, name="keys")
-
-
-_HELP = """Make, list, rotate and give out keys.
-
-\b
-Example:
-  saksi keys list
-"""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from saksi.edges.home import Label, find_run, resolve_home
+from saksi.edges.home import find_run, resolve_home
 from saksi.edges.keys import read_trust_file
 from saksi.edges.run_folders import all_runs
+from saksi.edges.run_labels import label_of
 from saksi.edges.runs import RunMaterials, open_run
+from saksi.edges.store.durable import told
 from saksi.judgement.items import BlobReader, Item, read_items
 from saksi.judgement.seal import Seal, parse_seal
 from saksi.judgement.verdict import Judgement, judge
@@ -32,13 +34,13 @@ def catalogue() -> dict[str, Path]:
 
 def find(text: str) -> str:
     """The id of the run that `text` means. Raises `UsageError`."""
-    return find_run(text, catalogue(), _label_of)
+    return find_run(text, catalogue(), label_of)
 
 
 def open_reading(run: str) -> RunMaterials:
     """What the run with this id holds now. Raises `UsageError`, `MalformedInput`, `StoreError`."""
     folders = catalogue()
-    return open_run(folders[find_run(run, folders, _label_of)])
+    return open_run(folders[find_run(run, folders, label_of)])
 
 
 def items_of(reading: RunMaterials) -> Iterator[Item]:
@@ -60,14 +62,18 @@ def seal_of(reading: RunMaterials) -> Seal | None:
 
 
 def trusted_keys(files: Sequence[Path]) -> tuple[VerifierKey, ...]:
-    """The keys of `files`, else the public keys of the home; none where there is no home. Raises `UsageError`."""
+    """The keys of `files`, else the public keys of the home; without a home none.
+
+    Raises `UsageError`, `StoreError`.
+    """
     if files:
         return tuple(dict.fromkeys(key for file in files for key in read_trust_file(file)))
     try:
         folder = resolve_home(os.environ).keys
     except SaksiError:
         return ()
-    homely = [path for path in (folder / "installation.vkey", folder / "trusted.vkeys") if path.exists()]
+    with told("read", folder):
+        homely = [path for path in (folder / "installation.vkey", folder / "trusted.vkeys") if path.exists()]
     return tuple(dict.fromkeys(key for file in homely for key in read_trust_file(file)))
 
 
@@ -82,11 +88,3 @@ def _seal(entries: Sequence[bytes], blob: BlobReader) -> Seal | None:
         return parse_seal(parse_envelope(content).payload)
     except SaksiError:
         return None
-
-
-def _label_of(folder: Path) -> Label | None:
-    """A run's name and time, from the first frame of its journal alone."""
-    from saksi.edges.store.local import LocalStore
-
-    store = LocalStore(folder)
-    return None

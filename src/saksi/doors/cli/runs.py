@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from saksi.doors.cli.documents import RunLine, RunsReport, encode
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.reading import catalogue, judged, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
@@ -17,12 +18,7 @@ __all__ = ["register"]
 
 
 def runs(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.runs/v1.")] = False) -> int:
-    """List all runs, the oldest first, each with its verdict.
-
-    \b
-    Example:
-      saksi runs
-    """
+    """List all runs. The newest is the last."""
     found = catalogue()
     lines = [_line(run) for run in progress(sorted(found), "reading runs")]
     report = RunsReport(runs=tuple(sorted(lines, key=_began)))
@@ -40,7 +36,7 @@ def runs(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON objec
 def _line(run: str) -> RunLine:
     try:
         reading = open_reading(run)
-        return run_line(judged(reading), seal_of(reading))
+        return run_line(judged(reading), seal_of(reading), short=reading.short)
     except SaksiError as error:
         return unreadable_line(run, error)
 
@@ -51,4 +47,4 @@ def _began(line: RunLine) -> tuple[str, str]:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("runs")(runs)
+    app.command("runs", help=help_text(runs, "saksi runs"))(runs)

@@ -1,10 +1,27 @@
-"""The JSON Schemas that ship in the package, one for each document."""
+"""The JSON Schemas that ship in the package, one for each document: the frozen list of what scripts may rely on."""
 
 from __future__ import annotations
 
 from importlib import resources
+from typing import Final
 
-__all__ = ["file_name", "schema_text"]
+import msgspec
+
+from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
+from saksi.judgement.diff import Difference
+from saksi.words.findings import FindingsReport
+
+__all__ = ["SCHEMAS", "file_name", "schema_text"]
+
+SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
+    "saksi.diff/v1": Difference,
+    "saksi.findings/v1": FindingsReport,
+    "saksi.fsck/v1": FsckReport,
+    "saksi.keys/v1": KeysReport,
+    "saksi.runs/v1": RunsReport,
+    "saksi.show/v1": ShowReport,
+    "saksi.verify/v1": VerifyReport,
+}
 
 
 def file_name(schema: str) -> str:

@@ -78,9 +78,9 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plain(text: str, *, unicode: bool = True) -> str:
-    """`text` without anything that could steer a terminal: what is not printable is shown as an escape.
+    r"""`text` without anything that could steer a terminal: what is not printable is shown as an escape.
 
-    Control characters, line breaks, text-direction overrides and lone surrogates become `\\x1b`, `\\n`, `\\u202e`.
+    Control characters, line breaks, text-direction overrides and lone surrogates become `\x1b`, `\n`, `\u202e`.
     Without `unicode`, everything beyond ASCII does.
     """
     if text.isprintable() and (unicode or text.isascii()):

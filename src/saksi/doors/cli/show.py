@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from saksi.doors.cli.documents import ShowReport, encode
+from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import find, judged, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.doors.cli.summary import show_report
@@ -22,11 +23,9 @@ def show(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.show/v1.")] = False,
 ) -> int:
-    """Show what happened in a run and what is held of it, on one screen. Ends with 0 whatever the verdict.
+    """Show one run on one screen.
 
-    \b
-    Example:
-      saksi show last --follow
+    What happened in it, and what is held of it. Ends with 0 whatever the verdict.
     """
     whole = find(run)
     if follow:
@@ -48,9 +47,9 @@ def show(
 
 def _report(run: str) -> ShowReport:
     reading = open_reading(run)
-    return show_report(judged(reading), seal_of(reading))
+    return show_report(judged(reading), seal_of(reading), short=reading.short)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("show")(show)
+    app.command("show", help=help_text(show, "saksi show last --follow"))(show)

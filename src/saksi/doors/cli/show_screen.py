@@ -22,6 +22,7 @@ _FINDINGS: Final = 5
 _ATTEMPTS: Final = 4
 _RANKS: Final = 4
 _EVENTS: Final = 10
+_ELSEWHERE: Final = ("attempt_key", "finding")  # shown as attempts, and below as findings
 _FEWEST_EVENTS: Final = 4
 _OTHER_LINES: Final = 26  # what the rest of a full screen takes
 _SPARK: Final = 48
@@ -132,7 +133,7 @@ def _number(value: float, seconds: bool) -> str:  # noqa: FBT001 - private, and 
 
 def _events(report: ShowReport, screen: Screen) -> RenderableType:
     room = _EVENTS if screen.height is None else min(max(screen.height - _OTHER_LINES, _FEWEST_EVENTS), _EVENTS)
-    events, omitted = report.events, report.events_omitted
+    events, omitted = tuple(each for each in report.events if each.kind not in _ELSEWHERE), report.events_omitted
     if len(events) <= room and not omitted:
         return grid(_event_rows(events, screen))
     first, last = events[: room // 2], events[-(room - room // 2) :]

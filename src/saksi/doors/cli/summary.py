@@ -24,8 +24,8 @@ def state_of(history: History, *, live: bool) -> State:
     return "ended" if history.ended else "interrupted"
 
 
-def run_line(judgement: Judgement, seal: Seal | None) -> RunLine:
-    """The run's line in the list."""
+def run_line(judgement: Judgement, seal: Seal | None, *, short: str | None = None) -> RunLine:
+    """The run's line in the list. `short` says why its log is not whole, if it is not."""
     report, history = judgement.report, judgement.history
     return RunLine(
         run=report.run,
@@ -37,7 +37,7 @@ def run_line(judgement: Judgement, seal: Seal | None) -> RunLine:
         steps_witnessed=report.coverage.steps_witnessed,
         steps_expected=report.coverage.steps_expected,
         verdict=report.verdict,
-        sentence=verdict_sentence(judgement).text,
+        sentence=verdict_sentence(judgement).text + _not_whole(short),
         error=None,
     )
 
@@ -59,8 +59,8 @@ def unreadable_line(run: str, error: SaksiError) -> RunLine:
     )
 
 
-def show_report(judgement: Judgement, seal: Seal | None) -> ShowReport:
-    """Everything that one screen shows."""
+def show_report(judgement: Judgement, seal: Seal | None, *, short: str | None = None) -> ShowReport:
+    """Everything that one screen shows. `short` says why the log is not whole, if it is not."""
     report, history = judgement.report, judgement.history
     said = verdict_sentence(judgement)
     sealed_reason = "" if seal is not None else " The seal could not be read."
@@ -73,8 +73,8 @@ def show_report(judgement: Judgement, seal: Seal | None) -> ShowReport:
         started=instant(history.first_wall_ns),
         state=state_of(history, live=not judgement.ended),
         verdict=report.verdict,
-        sentence=said.text + sealed_reason,
-        next_command=said.next_command,
+        sentence=said.text + sealed_reason + _not_whole(short),
+        next_command=said.next_command if short is None else f"saksi fsck {report.run}",
         evidence=_evidence(report.run, history),
         coverage=report.coverage,
         attempts=tuple(_attempt(each) for each in history.attempts),
@@ -94,6 +94,10 @@ def show_report(judgement: Judgement, seal: Seal | None) -> ShowReport:
         events_omitted=history.events_omitted,
         findings=report.items,
     )
+
+
+def _not_whole(short: str | None) -> str:
+    return "" if short is None else f" The log is not whole: {short}."
 
 
 def _evidence(run: str, history: History) -> Evidence:

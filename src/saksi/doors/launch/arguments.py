@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.configuration import check_label
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
@@ -36,7 +37,6 @@ Example:
 
 _WITH_VALUE: Final = ("--name", "--project", "--resume", "--level", "--segment", "--anchor")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
-MAX_LABEL: Final = 128
 
 
 class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,11 +96,7 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
 
 
 def _label(text: str | None, option: str) -> str | None:
-    if text is None:
-        return None
-    if not text or len(text) > MAX_LABEL or not text.isprintable() or text.startswith("-"):
-        raise UsageError(f"{option} {text[:80]!r} is not a name", remedy=f"1 to {MAX_LABEL} printable characters")
-    return text
+    return None if text is None else check_label(text, what=option)
 
 
 def _level(text: str | None) -> Level | None:

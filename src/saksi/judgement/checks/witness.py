@@ -19,7 +19,7 @@ from saksi.words.findings import Finding
 from saksi.words.frames import FaultFrame, UpdateFrame
 from saksi.words.records import AttachRecord, BlockRecord, RefusedRecord
 
-__all__ = ["WITNESS", "Witness"]
+__all__ = ["CHAINS", "ChainCheck"]
 
 _MAX_BREAKS: Final = 256
 """Breaks kept for one connection; more of them say nothing new."""
@@ -61,7 +61,7 @@ class _Heard:
         self.noted = Noted()
 
 
-class Witness:
+class ChainCheck:
     """Sequence, predecessor and drop counter of every frame; refusals; the recorder's own faults."""
 
     name = "witness"
@@ -215,4 +215,4 @@ def _unexplained(chain: _Chain) -> list[_Break]:
     return chain.breaks
 
 
-WITNESS: Final = Witness()
+CHAINS: Final = ChainCheck()

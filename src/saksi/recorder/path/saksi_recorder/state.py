@@ -48,12 +48,12 @@ def listed() -> list[tuple[str, Any, Any]]:
 
 
 @guarded("root")
-def root(at: str, step: int) -> None:
-    """Take a state root and say it."""
+def root(at: str, step: int) -> bool:
+    """Take a state root and say it; False if there is nothing to take it of."""
     with memory.quiet():
         tensors = listed()
         if not tensors:
-            return
+            return False
         lines = [
             [text(key), None if alias is None else text(alias), str(tensor.dtype), list(tensor.shape)]
             for key, alias, tensor in tensors
@@ -83,6 +83,7 @@ def root(at: str, step: int) -> None:
             "leaves": base64.b64encode(b"".join(leaves)).decode("ascii") if len(leaves) <= MAX_LEAVES else None,
         },
     )
+    return True
 
 
 def at_segment_end(step: int) -> bool:

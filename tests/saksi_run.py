@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,12 @@ SAKSI = [sys.executable, "-m", "saksi.doors.main"]
 class Home:
     """A home for saksi and everything its runs left there."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, cache: Path | None = None):
         self.folder = folder
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SAKSI")},
             "SAKSI_HOME": str(folder / "home"),
-            "XDG_CACHE_HOME": str(folder / "cache"),
+            "XDG_CACHE_HOME": str(cache or _shared_cache(folder)),
         }
 
     def popen(self, *words, **options):
@@ -57,3 +58,9 @@ def agents_alive(home):
             continue
         found.append(pid)
     return found
+
+
+def _shared_cache(folder):
+    """One cache for a session's tests, of all its workers: bytecode is then compiled once, as for a real user."""
+    base = next((each for each in folder.parents if re.fullmatch(r"pytest-\d+", each.name)), folder)
+    return base / "saksi-cache"

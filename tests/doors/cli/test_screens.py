@@ -1,0 +1,162 @@
+"""The screens, as reviewed files."""
+
+from datetime import UTC
+
+import msgspec
+import pytest
+from rich.cells import cell_len
+
+from doors.cli.cli_home import HOSTILE, OTHER, SealedRun, golden
+from saksi.doors.cli.diff_screen import draw_diff
+from saksi.doors.cli.documents import RunsReport
+from saksi.doors.cli.drawing import render
+from saksi.doors.cli.findings_screen import draw_findings
+from saksi.doors.cli.runs_table import draw_runs
+from saksi.doors.cli.screen import Screen
+from saksi.doors.cli.show_screen import draw_show
+from saksi.doors.cli.summary import run_line, show_report, unreadable_line
+from saksi.judgement.diff import diff
+from saksi.judgement.verdict import judge
+from saksi.words.errors import MalformedInput
+from simulated_run import SimulatedRun, train
+
+WIDE = Screen(width=100, height=None, unicode=True, colour=False, zone=UTC)
+NARROW = Screen(width=60, height=None, unicode=False, colour=False, zone=UTC)
+SCREENS = [("wide", WIDE), ("narrow", NARROW)]
+
+
+def honest(run: str = OTHER, **seal) -> SealedRun:
+    simulated = SealedRun(run, **seal)
+    train(simulated, steps=60, block=10)
+    simulated.exit()
+    return simulated
+
+
+def troubled() -> SealedRun:
+    simulated = SealedRun(project="lab")
+    train(simulated, ranks=2, steps=20, block=5)
+    simulated.exit(code=None, signal=9, reason="killed")
+    simulated.resume()
+    connection = simulated.attach()
+    for step in range(12):
+        connection.drop_update() if step in (4, 5) else connection.update(loss="NaN" if step == 7 else 1.0 / (step + 1))
+    connection.vanish()
+    simulated.process()
+    return simulated
+
+
+def reported(simulated: SealedRun, **more):
+    return show_report(judge(simulated.items(), run=simulated.run, live=more.pop("live", False)), simulated.sealed, **more)
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+@pytest.mark.parametrize("make", [honest, troubled])
+def test_show(name, screen, make):
+    golden(f"show-{make.__name__}-{name}", render(draw_show(reported(make()), screen), screen))
+
+
+def test_show_of_a_running_job():
+    simulated = SealedRun()
+    connection = simulated.attach()
+    for _ in range(8):
+        connection.update()
+    connection.flush()
+    golden("show-running", render(draw_show(reported(simulated, live=True), WIDE), WIDE))
+
+
+def test_show_of_a_log_cut_short():
+    report = reported(honest(), short="the journal ends after 3 of 9 entries")
+    assert "The log is not whole" in report.sentence
+    assert report.next_command == f"saksi fsck {OTHER}"
+
+
+def test_show_of_a_run_that_never_began():
+    empty = SimulatedRun(seal=False)
+    report = show_report(judge(empty.items(), run=empty.run), None)
+    golden("show-empty", render(draw_show(report, WIDE), WIDE))
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+def test_runs(name, screen):
+    lines = [
+        run_line(judge(each.items(), run=each.run), each.sealed)
+        for each in (honest(), troubled(), honest("0" * 16, name=None))
+    ]
+    lines.append(unreadable_line("1" * 16, MalformedInput("note", "no signature")))
+    golden(f"runs-{name}", render(draw_runs(RunsReport(runs=tuple(lines)), screen), screen))
+
+
+def test_runs_without_any():
+    golden("runs-none", render(draw_runs(RunsReport(runs=()), WIDE), WIDE))
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+def test_findings(name, screen):
+    report = judge(troubled().items(), run="00112233445566aa").report
+    golden(f"findings-{name}", render(draw_findings(report, screen, left_out=2), screen))
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+def test_diff(name, screen):
+    a, b = honest(), SealedRun(name="again", seeds={"PYTHONHASHSEED": "1"})
+    connection = b.attach()
+    for step in range(60):
+        connection.update(**({"groups": [{"lr": 0.002}], "loss": HOSTILE[:0] or 9.5} if step >= 37 else {}))
+    connection.goodbye()
+    found = diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), seal_a=a.sealed, seal_b=b.sealed)
+    golden(f"diff-{name}", render(draw_diff(found, screen), screen))
+
+
+def test_diff_of_equal_runs_without_seals():
+    a = honest()
+    found = diff(a=a.run, b=a.run, items_a=a.items(), items_b=a.items())
+    golden("diff-same", render(draw_diff(found, WIDE), WIDE))
+
+
+def test_colour_says_nothing_alone():
+    coloured = msgspec.structs.replace(WIDE, colour=True)
+    drawn = render(draw_show(reported(troubled()), coloured), coloured)
+    assert "\x1b[" in drawn
+    bare = "".join(part.partition("m")[2] if at else part for at, part in enumerate(drawn.split("\x1b[")))
+    assert [line.rstrip() for line in bare.splitlines()] == render(
+        draw_show(reported(troubled()), WIDE), WIDE
+    ).splitlines()
+
+
+@pytest.mark.parametrize("screen", [WIDE, NARROW])
+def test_what_a_run_says_of_itself_cannot_steer_the_terminal(screen):
+    simulated = SealedRun(name=HOSTILE, project=HOSTILE)
+    simulated.sealed = msgspec.structs.replace(
+        simulated.sealed, command=msgspec.structs.replace(simulated.sealed.command, argv=(HOSTILE, "x" * 3000))
+    )
+    connection = simulated.attach(python=HOSTILE, torch=HOSTILE)
+    connection.send("uncovered", what=HOSTILE, reason=HOSTILE, step=-1)
+    connection.send("seeded", generator="torch", seed=HOSTILE, caller=HOSTILE)
+    connection.send("fault", where=HOSTILE, error=HOSTILE)
+    connection.update(rng={})
+    simulated.process(command=[HOSTILE], executable=HOSTILE)
+    simulated.file(path=HOSTILE, digest=None, reason=HOSTILE)
+    connection.goodbye(exception=HOSTILE)
+    simulated.exit(code=None, reason=HOSTILE)
+    judgement = judge(simulated.items(), run=simulated.run)
+    drawn = [
+        draw_show(show_report(judgement, simulated.sealed, short=HOSTILE), screen),
+        draw_findings(judgement.report, screen),
+        draw_runs(RunsReport(runs=(run_line(judgement, simulated.sealed, short=HOSTILE),)), screen),
+        draw_runs(RunsReport(runs=(unreadable_line("1" * 16, MalformedInput(HOSTILE, HOSTILE)),)), screen),
+    ]
+    other = SealedRun(name=HOSTILE)
+    other.attach().update(groups=[{HOSTILE: HOSTILE}])
+    found = diff(
+        a=simulated.run,
+        b=OTHER,
+        items_a=simulated.items(),
+        items_b=other.items(),
+        seal_a=simulated.sealed,
+        seal_b=other.sealed,
+    )
+    for each in (*drawn, draw_diff(found, screen)):
+        text = render(each, screen)
+        assert text.replace("\n", "").isprintable()
+        assert "\\x1b" in text or each is drawn[-1] or "[bold red]" in text
+        assert max(map(cell_len, text.splitlines())) <= screen.width
