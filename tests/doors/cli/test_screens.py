@@ -100,8 +100,11 @@ def test_findings(name, screen):
 def test_diff(name, screen):
     a, b = honest(), SealedRun(name="again", seeds={"PYTHONHASHSEED": "1"})
     connection = b.attach()
+    a_frames = {"class_name": "torch.optim.adamw.AdamW", "file": "adamw.py", "groups": 1, "tensors": 4, "defaults": {}}
+    connection.send("seeded", generator="torch", seed="1337", caller="train.py:3")
+    connection.send("optimizer", ordinal=0, **a_frames)
     for step in range(60):
-        connection.update(**({"groups": [{"lr": 0.002}], "loss": HOSTILE[:0] or 9.5} if step >= 37 else {}))
+        connection.update(**({"groups": [{"lr": 0.002}], "loss": 9.5} if step >= 37 else {}))
     connection.goodbye()
     found = diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), seal_a=a.sealed, seal_b=b.sealed)
     golden(f"diff-{name}", render(draw_diff(found, screen), screen))
@@ -158,5 +161,5 @@ def test_what_a_run_says_of_itself_cannot_steer_the_terminal(screen):
     for each in (*drawn, draw_diff(found, screen)):
         text = render(each, screen)
         assert text.replace("\n", "").isprintable()
-        assert "\\x1b" in text or each is drawn[-1] or "[bold red]" in text
+        assert "\\x1b" in text
         assert max(map(cell_len, text.splitlines())) <= screen.width

@@ -97,7 +97,9 @@ def finding_rows(findings: Iterable[Finding], screen: Screen) -> Table:
     table.add_column(overflow="fold")
     for each in findings:
         head = Text(screen.plain(each.code, 80), style="bold")
-        for part in (screen.plain(each.subject, 80), where(each)):
+        place = where(each)
+        subject = "" if each.subject in place else screen.plain(each.subject, 80)
+        for part in (subject, place):
             head.append(f"  {part}" if part else "", style="not bold dim")
         head.append(f"\n{screen.plain(each.message, 600)}", style="not bold")
         table.add_row(Text(each.severity, style=SEVERITY_STYLES.get(each.severity, "")), head)

@@ -103,8 +103,9 @@ def at_ckpt(size: int) -> None:
     A quarter, because a model may be exported in half precision and in two files; much smaller files are
     statistics that a script may save at every step.
     """
-    held = [p for _, one in optimizers.living() for p in optimizers.parameters(one)]
-    nbytes = sum(p.numel() * p.element_size() for p in held)
+    with memory.quiet():
+        held = [p for _, one in optimizers.living() for p in optimizers.parameters(one)]
+        nbytes = sum(p.numel() * p.element_size() for p in held)
     if held and size * 4 >= nbytes and _last_ckpt[0] != session.step:
         _last_ckpt[0] = session.step  # type: ignore[call-overload]
         root("ckpt", session.step)

@@ -149,7 +149,8 @@ def _after(optimizer: Any) -> None:
 @guarded("first_update")
 def _at_first_update(ordinal: int) -> None:
     session.say_world()
-    modules.announce()
+    with memory.quiet():
+        modules.announce()
     if ordinal != 0:
         session.uncovered(
             "Steps", "the first update is not of optimizer 0: Steps and state roots follow that one alone"

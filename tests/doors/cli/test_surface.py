@@ -1,0 +1,71 @@
+"""The commands and flags are frozen lists, and each has its place in docs/cli.md."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from saksi.doors.cli.app import COMMANDS, call, make_app
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "cli.md"
+LAUNCHER = "run"  # its flags are the launcher's, and frozen there
+FROZEN = {
+    "run": [],
+    "runs": ["--json"],
+    "show": ["--follow", "--json"],
+    "findings": ["--fail-on", "--json", "--severity"],
+    "diff": ["--json"],
+    "verify": ["--anchor", "--json", "--trust"],
+    "bundle": ["--output", "-o"],
+    "keys export": ["--output", "-o"],
+    "keys init": [],
+    "keys list": ["--json"],
+    "keys rotate": [],
+    "fsck": ["--json", "--repair"],
+}
+
+
+def surface() -> dict[str, list[str]]:
+    found = {}
+    root = typer.main.get_command(make_app())
+    for name, command in root.commands.items():
+        inner = getattr(command, "commands", None)
+        parts = {name: command} if inner is None else {f"{name} {each}": sub for each, sub in inner.items()}
+        for full, each in parts.items():
+            found[full] = sorted(
+                option for parameter in each.params if parameter.param_type_name == "option" for option in parameter.opts
+            )
+    return found
+
+
+def test_commands_and_flags_are_frozen():
+    assert surface() == FROZEN
+    assert list(COMMANDS) == list(dict.fromkeys(each.split()[0] for each in FROZEN))
+
+
+def test_every_command_has_a_heading_and_its_flags_in_the_docs():
+    sections = re.split(r"^## ", DOCS.read_text("utf-8"), flags=re.M)[1:]
+    documented = {title.strip().strip("`").removeprefix("saksi "): body for title, _, body in (s.partition("\n") for s in sections)}
+    for command, flags in FROZEN.items():
+        assert command in documented, command
+        assert [flag for flag in flags if f"`{flag}" not in documented[command]] == [], command
+
+
+@pytest.mark.parametrize("command", ["", *FROZEN])
+def test_every_help_has_an_example(command, capsys):
+    assert call([*command.split(), "--help"]) == 0
+    printed = capsys.readouterr()
+    assert "Example:" in printed.out
+    assert f"saksi {command}" in printed.out
+    assert printed.err == ""
+
+
+def test_version(capsys):
+    assert call(["--version"]) == 0
+    assert re.fullmatch(r"saksi \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_no_words_are_a_call_for_help(capsys):
+    assert call([]) == 0
+    assert "Commands:" in capsys.readouterr().out
