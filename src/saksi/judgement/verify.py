@@ -23,7 +23,7 @@ from saksi.words.codec import decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.findings import Coverage, Finding
-from saksi.words.records import SealRecord
+from saksi.words.records import AttemptKeyRecord, SealRecord
 
 __all__ = ["LogMaterials", "Outcome", "Reason", "Trust", "Verification", "VerificationPolicy", "verify"]
 
@@ -82,8 +82,10 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 class _Reading:
     """Reads a log's items once, noting what stands against it on the way."""
 
-    def __init__(self, materials: LogMaterials, sizes: Sequence[int]) -> None:
+    def __init__(self, trust: Trust, materials: LogMaterials, sizes: Sequence[int]) -> None:
+        self._trust = trust
         self._materials = materials
+        self._admitting: int | None = None  # the attempt whose key the entry before admitted
         self._sizes = set(sizes)
         self.reasons: list[Reason] = []
         self.times: list[int] = []
@@ -94,7 +96,8 @@ class _Reading:
             if item.record.run != self._materials.run:
                 self._note("refused", f"an entry of run {item.record.run}", item.index)
             if item.index > 0 and isinstance(item.record, SealRecord):
-                self._note("refused", "a second seal", item.index)
+                self._take_seal(item.index, item.record)
+            self._admitting = item.record.attempt if isinstance(item.record, AttemptKeyRecord) else None
             if item.unread == "absent":
                 self._note("inconclusive", f"missing: {item.reason}", item.index)
             elif item.unread is not None:
@@ -102,6 +105,13 @@ class _Reading:
             if item.index in {0, last} or item.index + 1 in self._sizes:
                 self.times.append(item.record.wall_ns)
             yield item
+
+    def _take_seal(self, index: int, record: SealRecord) -> None:
+        """A further attempt seals its own launch, right behind the key that admits it."""
+        if record.attempt == 0 or record.attempt != self._admitting:
+            self._note("refused", "a second seal", index)
+            return
+        self.reasons += _seal(self._trust, self._materials, index)
 
     def _note(self, outcome: Outcome, text: str, entry: int) -> None:
         if len(self.reasons) < _MAX_REASONS or outcome == "refused":
@@ -127,11 +137,11 @@ def verify(
     reasons = list(layer.reasons)
     if layer.head is None or any(each.outcome == "refused" for each in reasons):
         return _answer(materials, reasons, layer=layer)
-    reasons += _seal(trust, materials)
+    reasons += _seal(trust, materials, 0)
     if len(layer.anchored) < policy.anchors_required:
         text = f"{len(layer.anchored)} anchors agree, and {policy.anchors_required} are required"
         reasons.append(Reason(outcome="inconclusive", text=text))
-    reading = _Reading(materials, layer.anchored)
+    reading = _Reading(trust, materials, layer.anchored)
     try:
         judgement = judge(reading.items(), run=materials.run, assurance=policy.assurance)
     except MalformedInput as error:
@@ -141,31 +151,31 @@ def verify(
     return _answer(materials, reasons, layer=layer, judgement=judgement, times=reading.times)
 
 
-def _seal(trust: Trust, materials: LogMaterials) -> list[Reason]:
-    """Entry 0 must be the seal of this run, signed by a trusted key."""
+def _seal(trust: Trust, materials: LogMaterials, entry: int) -> list[Reason]:
+    """The entry must be a seal of this run, signed by a trusted key."""
     try:
-        record = decode_record(materials.entries[0], where="index 0")
+        record = decode_record(materials.entries[entry], where=f"index {entry}")
     except MalformedInput as error:
-        return [reason_of(error, entry=0)]
+        return [reason_of(error, entry=entry)]
     if not isinstance(record, SealRecord):
-        return [Reason(outcome="refused", text="entry 0 is not the seal", entry=0)]
+        return [Reason(outcome="refused", text=f"entry {entry} is not the seal", entry=entry)]
     content = materials.blob(Digest.parse(record.envelope))
     if content is None:
-        return [Reason(outcome="inconclusive", text=f"missing: the seal, blob {record.envelope}", entry=0)]
+        return [Reason(outcome="inconclusive", text=f"missing: the seal, blob {record.envelope}", entry=entry)]
     if str(sha256(content)) != record.envelope:
-        return [Reason(outcome="refused", text=f"the seal's bytes are not {record.envelope}", entry=0)]
-    payload = opened(content, trust.keys, what="the seal", entry=0)
+        return [Reason(outcome="refused", text=f"the seal's bytes are not {record.envelope}", entry=entry)]
+    payload = opened(content, trust.keys, what="the seal", entry=entry)
     if isinstance(payload, Reason):
         return [payload]
     try:
         statement = parse_statement(payload)
         sealed = msgspec.json.decode(statement.predicate, type=_SealedRun)
     except (SaksiError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return [Reason(outcome="refused", text=f"the seal cannot be read: {error}", entry=0)]
+        return [Reason(outcome="refused", text=f"the seal cannot be read: {error}", entry=entry)]
     if statement.predicate_type != SEAL:
-        return [Reason(outcome="refused", text=f"the seal is a {statement.predicate_type}", entry=0)]
+        return [Reason(outcome="refused", text=f"the seal is a {statement.predicate_type}", entry=entry)]
     if sealed.run != materials.run:
-        return [Reason(outcome="refused", text=f"the seal is of run {sealed.run}", entry=0)]
+        return [Reason(outcome="refused", text=f"the seal is of run {sealed.run}", entry=entry)]
     return []
 
 
