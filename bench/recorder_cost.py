@@ -72,7 +72,8 @@ for step in range(STEPS):
     cpu.append(time.thread_time() - c)
     wall.append(time.perf_counter() - w)
 parameters = list(model.parameters())
-print(json.dumps({"wall": wall, "cpu": cpu, "parameters": sum(p.numel() for p in parameters), "tensors": len(parameters)}))
+count = sum(p.numel() for p in parameters)
+print(json.dumps({"wall": wall, "cpu": cpu, "parameters": count, "tensors": len(parameters)}))
 """
 
 
@@ -105,9 +106,7 @@ def once(python: str, level: str, steps: int) -> dict[str, object]:
                 "SAKSI_TOKEN": TOKEN,
                 "SAKSI_LEVEL": level,
             }
-        done = subprocess.run(
-            [python, "-c", SCRIPT, str(steps)], env=env, capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([python, "-c", SCRIPT, str(steps)], env=env, capture_output=True, text=True, check=True)
         time.sleep(0.2)
         frames = [json.loads(packet) for packet in packets[1:]]
     return {**json.loads(done.stdout), "frames": frames}
@@ -149,17 +148,15 @@ def main() -> int:
     found: dict[str, list[dict[str, float]]] = {"off": [], "standard": [], "full": []}
     about: dict[str, object] = {}
     for number in range(options.repeats):
-        for level in found:
+        for level, rows in found.items():
             print(f"repeat {number + 1} of {options.repeats}: {level}", file=sys.stderr, flush=True)
             run = once(options.python, level, options.steps)
             about = {"parameters": run["parameters"], "tensors": run["tensors"]}
-            found[level].append(measured(run))
+            rows.append(measured(run))
     step = statistics.median(one["cpu_ms"] for one in found["off"])
     result: dict[str, object] = {"schema": "saksi.bench.recorder_cost/v1", **about, "step_cpu_ms": round(step, 1)}
     for level in ("standard", "full"):
-        each = [
-            shares(level, seen, off["cpu_ms"]) for seen, off in zip(found[level], found["off"], strict=True)
-        ]
+        each = [shares(level, seen, off["cpu_ms"]) for seen, off in zip(found[level], found["off"], strict=True)]
         ratios = [seen["wall_ms"] / off["wall_ms"] for seen, off in zip(found[level], found["off"], strict=True)]
         row = {name: round(statistics.median(one[name] for one in each), 4) for name in each[0]}
         row["wall_ratio"] = round(statistics.median(ratios), 3)

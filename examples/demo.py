@@ -77,7 +77,7 @@ def main():
 
     heading("3. Give the record to an outsider: one file, checked offline with the public key alone.")
     call(SAKSI, "bundle", "honest", "-o", OUT / "honest.saksi", environment=mine)
-    call(SAKSI, "keys", "export", OUT / "installation.vkey", environment=mine)
+    call(SAKSI, "keys", "export", "-o", OUT / "installation.vkey", environment=mine)
     call(OUTSIDER, "verify", OUT / "honest.saksi", "--trust", OUT / "installation.vkey", environment=outsider)
 
     heading("4. One bit of that file is flipped: it is refused.")

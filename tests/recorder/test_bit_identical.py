@@ -1,5 +1,7 @@
 """With and without the recorder, at either level, training ends in the same bits: weights, optimizer, generators, files."""
 
+# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
+
 from __future__ import annotations
 
 import json

@@ -96,8 +96,8 @@ def test_a_connection_that_broke_is_opened_anew(channel_module, agent, tmp_path)
     channel.close()
     agent.drain(2)
     again = agent.frames(1)
-    assert [frame.error for frame in again][0] == "first"
-    assert [frame.error for frame in again][-1] == "2"
+    assert again[0].error == "first"
+    assert again[-1].error == "2"
     assert again[0].seq == 0
     assert again[0].lost + len(again) >= 3
 

@@ -1,5 +1,7 @@
 """Forks, spawned workers, dying scripts, absent agents: training goes on, and the record says what it can."""
 
+# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
+
 from __future__ import annotations
 
 import contextlib
@@ -11,6 +13,7 @@ import threading
 import time
 
 import pytest
+
 from recorder.listener import Listener, environment, kinds, run
 
 pytestmark = pytest.mark.training
@@ -246,9 +249,7 @@ print(final())
     assert train(tail, tmp_path, socket_path=tmp_path / "s").stdout == plain
     agent.drain()
     frames = agent.frames()
-    assert [(one.where, one.error) for one in kinds(frames, "Fault")] == [
-        ("fingerprints", "ValueError: no sums today")
-    ]
+    assert [(one.where, one.error) for one in kinds(frames, "Fault")] == [("fingerprints", "ValueError: no sums today")]
     assert [update.fingerprints for update in kinds(frames, "Update")] == [[], [], []]
     assert len(kinds(frames, "Update")[0].rng) >= 2
 

@@ -1,5 +1,7 @@
 """What a small training run says about itself, frame by frame, compared with what the script itself worked out."""
 
+# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
+
 from __future__ import annotations
 
 import hashlib
@@ -139,7 +141,19 @@ def test_every_frame_decodes_and_nothing_is_lost(standard):
     seen = {type(frame).__name__ for frame in frames}
     assert seen == {
         f"{name}Frame"
-        for name in ["Hello", "Optimizer", "Module", "Seeded", "Update", "Layout", "Root", "Ckpt", "Inventory", "Environment", "Detach"]
+        for name in [
+            "Hello",
+            "Optimizer",
+            "Module",
+            "Seeded",
+            "Update",
+            "Layout",
+            "Root",
+            "Ckpt",
+            "Inventory",
+            "Environment",
+            "Detach",
+        ]
     }
 
 

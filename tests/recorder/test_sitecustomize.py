@@ -1,5 +1,7 @@
 """The folder on PYTHONPATH leaves no trace but its own: the user's sitecustomize, sys.path and imports behave as before."""
 
+# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
+
 from __future__ import annotations
 
 import os

@@ -174,7 +174,7 @@ def test_a_run_is_verified_against_anchors(kept, tmp_path):
     folder.mkdir(parents=True)
     (folder / "000000000004.note").write_bytes(simulated.head(4))
     code, out, _ = kept.call("verify", "last", "--anchor", str(tmp_path / "anchors"))
-    assert (code, "1 anchors agree" in out or "1 anchor agrees" in out) == (0, True)
+    assert (code, "1 anchor agrees" in out) == (0, True)
     assert kept.call("verify", "last", "--anchor", str(tmp_path / "gone"))[0] == 2
     (folder / "000000000005.note").write_bytes(honest(RUN, name="other").head(5))
     assert kept.call("verify", "last", "--anchor", str(tmp_path / "anchors"))[0] == 1
@@ -190,19 +190,20 @@ def test_the_worst_target_decides(kept, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "records", "code", "words"),
+    ("content", "records", "answer"),
     [
-        (b"abc", [{"content": b"abc"}], 0, "after step 5, rank 0, and unchanged since"),
-        (b"abc", [{"content": b"abc"}, {"content": b"later", "step": 9}], 0, "of step 9"),
-        (b"xyz", [{"content": b"abc"}], 1, "with other content"),
-        (b"xyz", [{"content": b"abc", "path": "/elsewhere"}], 3, "No run is recorded"),
-        (b"abc", [{"content": b"abc", "action": "loaded"}], 3, "no run is recorded to have made it"),
-        (b"abc", [{"content": None, "claimed": b"abc"}], 0, "the job's claim"),
-        (b"abc", [{"content": b"abc", "claimed": b"other"}], 3, "not surely unchanged"),
-        (b"abc", [], 3, "No run is recorded"),
+        (b"abc", [{"content": b"abc"}], (0, "after step 5, rank 0, and unchanged since")),
+        (b"abc", [{"content": b"abc"}, {"content": b"later", "step": 9}], (0, "of step 9")),
+        (b"xyz", [{"content": b"abc"}], (1, "with other content")),
+        (b"xyz", [{"content": b"abc", "path": "/elsewhere"}], (3, "No run is recorded")),
+        (b"abc", [{"content": b"abc", "action": "loaded"}], (3, "no run is recorded to have made it")),
+        (b"abc", [{"content": None, "claimed": b"abc"}], (0, "the job's claim")),
+        (b"abc", [{"content": b"abc", "claimed": b"other"}], (3, "not surely unchanged")),
+        (b"abc", [], (3, "No run is recorded")),
     ],
 )
-def test_a_file_is_looked_up_in_the_records(home, tmp_path, content, records, code, words):
+def test_a_file_is_looked_up_in_the_records(home, tmp_path, content, records, answer):
+    code, words = answer
     home.trust()
     file = tmp_path / "model.pt"
     file.write_bytes(content)

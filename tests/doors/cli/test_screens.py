@@ -46,7 +46,9 @@ def troubled() -> SealedRun:
 
 
 def reported(simulated: SealedRun, **more):
-    return show_report(judge(simulated.items(), run=simulated.run, live=more.pop("live", False)), simulated.sealed, **more)
+    return show_report(
+        judge(simulated.items(), run=simulated.run, live=more.pop("live", False)), simulated.sealed, **more
+    )
 
 
 @pytest.mark.parametrize(("name", "screen"), SCREENS)

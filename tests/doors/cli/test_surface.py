@@ -34,7 +34,10 @@ def surface() -> dict[str, list[str]]:
         parts = {name: command} if inner is None else {f"{name} {each}": sub for each, sub in inner.items()}
         for full, each in parts.items():
             found[full] = sorted(
-                option for parameter in each.params if parameter.param_type_name == "option" for option in parameter.opts
+                option
+                for parameter in each.params
+                if parameter.param_type_name == "option"
+                for option in parameter.opts
             )
     return found
 
@@ -45,8 +48,11 @@ def test_commands_and_flags_are_frozen():
 
 
 def test_every_command_has_a_heading_and_its_flags_in_the_docs():
-    sections = re.split(r"^## ", DOCS.read_text("utf-8"), flags=re.M)[1:]
-    documented = {title.strip().strip("`").removeprefix("saksi "): body for title, _, body in (s.partition("\n") for s in sections)}
+    sections = re.split(r"^## ", DOCS.read_text("utf-8"), flags=re.MULTILINE)[1:]
+    documented = {
+        title.strip().strip("`").removeprefix("saksi "): body
+        for title, _, body in (s.partition("\n") for s in sections)
+    }
     for command, flags in FROZEN.items():
         assert command in documented, command
         assert [flag for flag in flags if f"`{flag}" not in documented[command]] == [], command

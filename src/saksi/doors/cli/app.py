@@ -17,7 +17,7 @@ import typer
 
 from saksi import __version__
 from saksi.doors.cli.help_text import help_text
-from saksi.doors.cli.screen import tell
+from saksi.doors.cli.screen import ReaderLeft, tell
 from saksi.words.errors import SaksiError
 
 __all__ = ["COMMANDS", "call", "make_app"]
@@ -62,8 +62,8 @@ def call(words: Sequence[str]) -> int:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
-    except BrokenPipeError:
-        raise  # the reader went away: `main` knows what to do
+    except (ReaderLeft, BrokenPipeError):
+        raise BrokenPipeError from None  # `main` knows what to do
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it was, the user reads one line
         return _unexpected(error, words)
     return ended if isinstance(ended, int) else 0

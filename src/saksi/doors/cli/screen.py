@@ -17,6 +17,7 @@ __all__ = [
     "MAX_WIDTH",
     "MIN_WIDTH",
     "PIPE_WIDTH",
+    "ReaderLeft",
     "Screen",
     "duration",
     "plain",
@@ -38,6 +39,10 @@ _DIGITS: Final = 6
 _MILLI: Final = 1e-3
 _MINUTE: Final = 60
 _HOUR: Final = 3600
+
+
+class ReaderLeft(Exception):
+    """Nobody reads our output any more (`saksi show | head`). No `OSError`: typer would end the process for one."""
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,8 +148,11 @@ def screen_of_output() -> Screen:
 
 
 def write(text: str) -> None:
-    """A result, on standard output."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """A result, on standard output. Raises `ReaderLeft`."""
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    except BrokenPipeError:
+        raise ReaderLeft from None
 
 
 def tell(message: str) -> None:

@@ -139,7 +139,8 @@ def _sentence(found: Verification) -> str:
     if found.longest_unanchored_ns is None:
         return f"{signed} No anchor was compared: the job's own account could have rewritten it."
     stretch = duration(found.longest_unanchored_ns / 1e9)
-    return f"{signed} {found.anchors:,} anchors agree; the longest stretch without one is {stretch}."
+    agree = "1 anchor agrees" if found.anchors == 1 else f"{found.anchors:,} anchors agree"
+    return f"{signed} {agree}; the longest stretch without one is {stretch}."
 
 
 def _file(target: str, path: Path, trust: Trust) -> VerifyLine:

@@ -8,6 +8,7 @@ Python found, so that `inspect`, `pickle` and `importlib.resources` see what the
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from typing import Any, Callable, Optional
 
@@ -44,10 +45,8 @@ class Finder:
             return
 
         def exec_module(module: Any) -> None:
-            try:
+            with suppress(AttributeError):
                 del loader.exec_module  # type: ignore[union-attr]
-            except AttributeError:
-                pass
             execute(module)
             self.arrived(spec.name)
 
@@ -63,10 +62,8 @@ class Finder:
         if not self.awaited and self in sys.meta_path:
             sys.meta_path.remove(self)
         if act is not None:
-            try:
+            with suppress(Exception):
                 act()
-            except Exception:
-                pass
 
     def wait_for(self, name: str, act: Callable[[], None]) -> None:
         """`act` is called once, after module `name` has been executed; at once if it has been already."""

@@ -140,9 +140,8 @@ def end() -> None:
 
 @guard.guarded("detach")
 def _last_words() -> None:
-    if session.step >= 0 and "memory" in _installed:
-        if not _module("state").root("exit", session.step):
-            session.uncovered("the state at exit", "the program let go of it before it ended")
+    if session.step >= 0 and "memory" in _installed and not _module("state").root("exit", session.step):
+        session.uncovered("the state at exit", "the program let go of it before it ended")
     _module("environment").say()
     if session.channel is not None:
         session.say(

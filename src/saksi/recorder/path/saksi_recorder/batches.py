@@ -4,6 +4,8 @@ Patched, because there is no hook: `__init__`, `_next_index` and `__next__` of t
 kept by the number of the task they were sent with, so that prefetching, workers and a second epoch cannot shift them.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import functools
@@ -42,6 +44,7 @@ class _Known:
 
 @functools.wraps(_original_init)
 def iterate(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Torch's own, told of first."""
     if torch.compiler.is_compiling():
         return _original_init(self, *args, **kwargs)
     # Before the original: with workers, its subclass draws the first indices while it is being constructed.
@@ -51,6 +54,7 @@ def iterate(self: Any, *args: Any, **kwargs: Any) -> None:
 
 @functools.wraps(_original_index)
 def next_index(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Torch's own, and what it chose is noted."""
     if torch.compiler.is_compiling():
         return _original_index(self, *args, **kwargs)
     index = _original_index(self, *args, **kwargs)
@@ -60,6 +64,7 @@ def next_index(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 @functools.wraps(_original_next)
 def next_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Torch's own, and what it handed out is noted."""
     if torch.compiler.is_compiling():
         return _original_next(self, *args, **kwargs)
     if session.dormant:

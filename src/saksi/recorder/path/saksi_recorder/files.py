@@ -8,6 +8,8 @@ inode, size and mtime. A save to a stream passes through a thin proxy, which cha
 and `flush` there, and the zip does not depend on the stream's class.
 """
 
+# ruff: noqa: SLF001, PTH  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
+
 from __future__ import annotations
 
 import functools
@@ -58,6 +60,7 @@ class Tee:
 
 @functools.wraps(_original_save)
 def save(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own; a stream it writes to is digested on the way."""
     if torch.compiler.is_compiling():
         return _original_save(*args, **kwargs)
     teed, args, kwargs = with_tee(args, kwargs)
@@ -68,6 +71,7 @@ def save(*args: Any, **kwargs: Any) -> Any:
 
 @functools.wraps(_original_load)
 def load(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own, told of afterwards."""
     if torch.compiler.is_compiling():
         return _original_load(*args, **kwargs)
     result = _original_load(*args, **kwargs)

@@ -5,6 +5,8 @@ is loaded, `numpy.random.seed`. Reseeding through other doors (`set_rng_state`, 
 digests only.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import functools
@@ -27,6 +29,7 @@ _original_numpy: Optional[Callable[..., Any]] = None
 
 @functools.wraps(_original_torch)
 def torch_seed(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own, told of first."""
     if torch.compiler.is_compiling():
         return _original_torch(*args, **kwargs)
     seeded("torch", args, kwargs)
@@ -35,6 +38,7 @@ def torch_seed(*args: Any, **kwargs: Any) -> Any:
 
 @functools.wraps(_original_python)
 def python_seed(*args: Any, **kwargs: Any) -> Any:
+    """Python's own, told of first."""
     if torch.compiler.is_compiling():
         return _original_python(*args, **kwargs)
     seeded("python", args, kwargs)

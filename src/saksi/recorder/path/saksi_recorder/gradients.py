@@ -2,7 +2,8 @@
 
 Patched, because there is no hook: `torch.autograd.backward` (`Tensor.backward` calls it by that name) and
 `torch.nn.utils.clip_grad_norm_` (also in `torch.nn.utils.clip_grad`). The loss is read before the backward, because an
-optimizer may step inside of it; a value on a device is not read, that would wait for it.
+optimizer may step inside of it; a value on a device is not read, that would wait for it. Calls made from inside a
+compiled function are not covered: such an update has `losses` 0.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _depth = [0]  # reentrant checkpointing calls backward inside of backward: one l
 
 @functools.wraps(_original_backward)
 def backward(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own; the loss is read first."""
     if torch.compiler.is_compiling():
         return _original_backward(*args, **kwargs)
     if _depth[0] == 0:
@@ -38,6 +40,7 @@ def backward(*args: Any, **kwargs: Any) -> Any:
 
 @functools.wraps(_original_clip)
 def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own; what it measured is noted."""
     if torch.compiler.is_compiling():
         return _original_clip(*args, **kwargs)
     norm = _original_clip(*args, **kwargs)

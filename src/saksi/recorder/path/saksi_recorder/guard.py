@@ -11,6 +11,7 @@ import functools
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Callable, Optional, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -47,10 +48,8 @@ def fault(part: str, error: BaseException) -> None:
         return
     _off.add(part)
     for report in _report:
-        try:
+        with suppress(Exception):
             report(part, type(error).__name__ + ": " + str(error)[:1000])
-        except Exception:
-            pass
 
 
 def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[[Function], Function]:

@@ -4,6 +4,8 @@ Rules: the recorder's own hooks are listed like any other, by name, so that one 
 names are worked out again only when something changed.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import hashlib

@@ -4,6 +4,8 @@ Rules: a tensor that is not dense, strided and in the CPU's memory is never read
 each kind of those is named once; a view is used and let go inside the call that asked for it.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import ctypes
@@ -20,6 +22,8 @@ _from_memory = ctypes.pythonapi.PyMemoryView_FromMemory
 _from_memory.restype = ctypes.py_object
 _from_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
 _WRITABLE = 0x200  # PyBUF_WRITE: torch.frombuffer warns about anything less; nothing is ever written
+
+MAX_DEPTH = 8
 
 _SCALARS = {
     torch.float64: "<d",
@@ -138,10 +142,10 @@ def _tensor(value: Any) -> Any:
 
 
 def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every tensor in nested lists, tuples and dictionaries, with its path; in order, dictionaries as they are filled."""
+    """Every tensor in nested lists, tuples and dictionaries, with its path, in order."""
     if isinstance(value, torch.Tensor):
         yield path, value
-    elif depth >= 8:
+    elif depth >= MAX_DEPTH:
         return
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):

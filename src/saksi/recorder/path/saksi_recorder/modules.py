@@ -4,6 +4,8 @@ Rules: only weak references; the hooks return None, so nothing of what is regist
 they do nothing. A module that never registers anything itself (a deep copy, an unpickled one) is not seen.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import weakref
@@ -22,7 +24,7 @@ _ordinals: dict[int, tuple[int, Any]] = {}
 _said: set[int] = set()
 
 
-def registered(module: Any, name: str, value: Any) -> None:
+def registered(module: Any, _name: str, _value: Any) -> None:
     """Torch's hook for a parameter, buffer or child being registered in `module`."""
     if torch.compiler.is_compiling():
         return

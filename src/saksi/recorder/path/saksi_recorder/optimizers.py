@@ -26,6 +26,7 @@ _next = [0]
 
 @functools.wraps(_original)
 def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Torch's own; the optimizer is numbered afterwards."""
     if torch.compiler.is_compiling():
         return _original(self, *args, **kwargs)
     _original(self, *args, **kwargs)

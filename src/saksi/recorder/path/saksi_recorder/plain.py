@@ -27,7 +27,7 @@ def number(value: float) -> Union[float, str]:
 
 
 def plain(value: Any, scalar: Any = None, depth: int = 0) -> Any:
-    """`value` for a frame: numbers and text as they are, `scalar(value)` for tensors where it knows, else a short repr."""
+    """`value` for a frame: numbers and text as they are, `scalar(value)` where that knows, else a short repr."""
     if value is None or value is True or value is False:
         return value
     kind = type(value)

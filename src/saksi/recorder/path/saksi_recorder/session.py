@@ -15,6 +15,8 @@ from . import guard
 from .channel import Channel
 from .plain import text
 
+MAX_DIGITS = 18  # of a number in the environment: below 2^63
+MAX_UNCOVERED = 256
 MAX_BATCHES = 64  # between two updates; an evaluation epoch hands out more, and those are counted
 
 channel: Optional[Channel] = None
@@ -83,7 +85,7 @@ def say_hello() -> None:
 def count_of(name: str, default: int) -> int:
     """A number from the environment."""
     value = os.environ.get(name, "")
-    return int(value) if value.isdigit() and len(value) < 19 else default
+    return int(value) if value.isdigit() and len(value) <= MAX_DIGITS else default
 
 
 def world() -> tuple[int, int]:
@@ -111,7 +113,7 @@ def say_world() -> None:
 
 def uncovered(what: str, reason: str) -> None:
     """Name once what is known not to be seen."""
-    if what in _uncovered or len(_uncovered) >= 256:
+    if what in _uncovered or len(_uncovered) >= MAX_UNCOVERED:
         return
     _uncovered[what] = reason
     say("uncovered", {"what": text(what), "reason": text(reason), "step": step})

@@ -16,6 +16,7 @@ from .channel import MAX_FRAME_BYTES
 from .guard import guarded
 from .plain import text
 
+FIRST, LATER = 10, 100  # Steps in each of the first ten segments, and in those after
 MAX_LINES = 1024
 MAX_PART_BYTES = MAX_FRAME_BYTES - 2048
 MAX_LEAVES = 1300  # 41,600 bytes are 55,468 in base64
@@ -93,7 +94,7 @@ def at_segment_end(step: int) -> bool:
         return True
     if session.segment is not None:
         return done % session.segment == 0
-    return done % 10 == 0 if done <= 100 else done % 100 == 0
+    return done % FIRST == 0 if done <= LATER else done % LATER == 0
 
 
 @guarded("root")
@@ -114,7 +115,7 @@ def at_ckpt(size: int) -> None:
 def _say_layout(layout: str, lines: list[Any], sizes: list[int]) -> None:
     parts: list[list[Any]] = [[]]
     room = MAX_PART_BYTES
-    for line, size in zip(lines, sizes):
+    for line, size in zip(lines, sizes):  # noqa: B905  (strict= is newer than Python 3.9)
         if parts[-1] and (len(parts[-1]) >= MAX_LINES or size > room):
             parts.append([])
             room = MAX_PART_BYTES

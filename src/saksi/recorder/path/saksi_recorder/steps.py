@@ -5,6 +5,8 @@ belongs to the outermost; a step that raised leaves nothing behind that could be
 trace the hooks: they are wrapped in `torch._dynamo.disable` as soon as somebody else has imported it, never before.
 """
 
+# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+
 from __future__ import annotations
 
 import sys
@@ -36,12 +38,12 @@ class Open:
         self.began_ns = 0
 
 
-def before(optimizer: Any, args: Any, kwargs: Any) -> None:
+def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
     """Torch's hook before any optimizer's step."""
     _before(optimizer)
 
 
-def after(optimizer: Any, args: Any, kwargs: Any) -> None:
+def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
     """Torch's hook after any optimizer's step."""
     _after(optimizer)
 
@@ -166,21 +168,20 @@ def _ends(optimizer: Any, end: str, turn: int) -> list[dict[str, Any]]:
         parameters = optimizers.parameters(optimizer)
         moments = fingerprints.share(optimizers.moments(optimizer), turn)
         return [
-            _fingerprint("sum64-4096", "parameters", 0, 1, end, fingerprints.sums(parameters)),
-            _fingerprint("sum64-4096", "moments", turn, fingerprints.SHARES, end, fingerprints.sums(moments)),
+            _fingerprint("sum64-4096", "parameters", (0, 1), end, fingerprints.sums(parameters)),
+            _fingerprint("sum64-4096", "moments", (turn, fingerprints.SHARES), end, fingerprints.sums(moments)),
             _fingerprint(
                 "mult64-4096",
                 "parameters",
-                turn,
-                fingerprints.SHARES,
+                (turn, fingerprints.SHARES),
                 end,
                 fingerprints.sums(fingerprints.share(parameters, turn), keyed=True),
             ),
         ]
 
 
-def _fingerprint(name: str, over: str, share: int, of: int, end: str, value: Optional[str]) -> dict[str, Any]:
-    one = {"name": name, "over": over, "share": share, "of": of, "start": None, "end": None}
+def _fingerprint(name: str, over: str, share: tuple[int, int], end: str, value: Optional[str]) -> dict[str, Any]:
+    one = {"name": name, "over": over, "share": share[0], "of": share[1], "start": None, "end": None}
     one[end] = value
     return one
 

@@ -1,0 +1,72 @@
+"""What torch.save writes is the same to the last byte, to paths and to streams of every kind."""
+
+# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recorder.listener import environment, kinds, run
+
+pytestmark = pytest.mark.training
+
+SCRIPT = r"""
+import hashlib, io, json, os, pathlib, tempfile, gzip
+import torch
+torch.manual_seed(0)
+model = torch.nn.Linear(64, 64)
+folder = pathlib.Path(os.environ["FOLDER"])
+out, errors = {}, []
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+torch.save(model.state_dict(), folder / "path.pt"); out["path"] = digest(folder / "path.pt")
+torch.save(model.state_dict(), str(folder / "text.bin")); out["text"] = digest(folder / "text.bin")
+os.chdir(folder); torch.save(f="relative.pt", obj=model.state_dict()); out["relative"] = digest("relative.pt")
+torch.save(model.state_dict(), "nämlich.pt"); out["not ascii"] = digest("nämlich.pt")
+with open("stream.pt", "wb") as stream: torch.save(model.state_dict(), stream)
+out["stream"] = digest("stream.pt")
+with open("keyword.pt", "wb") as stream: torch.save(model.state_dict(), f=stream)
+out["keyword"] = digest("keyword.pt")
+buffer = io.BytesIO(b"before"); buffer.seek(6); torch.save(model.state_dict(), buffer)
+out["buffer"] = hashlib.sha256(buffer.getvalue()).hexdigest()
+with gzip.GzipFile("z.gz", "wb", mtime=0) as stream: torch.save(model.state_dict(), stream)
+out["gzip"] = hashlib.sha256(gzip.open("z.gz").read()).hexdigest()
+with open("old.pt", "wb") as stream: torch.save(model.state_dict(), stream, _use_new_zipfile_serialization=False)
+out["old"] = str(torch.load("old.pt")["weight"].sum())
+class OnlyWrite:
+    def __init__(self): self.pieces = []
+    def write(self, piece): self.pieces.append(bytes(piece)); return len(piece)
+    def flush(self): pass
+only = OnlyWrite(); torch.save(model.state_dict(), only); out["only write"] = hashlib.sha256(b"".join(only.pieces)).hexdigest()
+class Full(io.BytesIO):
+    def write(self, piece): raise OSError(28, "No space left on device")
+class NoStream: pass
+for target in (Full(), NoStream(), "/nowhere/at/all.pt"):
+    try: torch.save(model.state_dict(), target)
+    except Exception as error: errors.append([type(error).__name__, str(error).split("0x")[0]])
+try: torch.load("/nowhere/at/all.pt")
+except Exception as error: errors.append([type(error).__name__, str(error)])
+out["errors"] = errors
+print(json.dumps(out))
+"""
+
+
+def test_bytes_and_errors_are_the_same_and_streams_are_digested(agent, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plain = json.loads(run(SCRIPT, environment(None, PYTHONPATH="", FOLDER=str(tmp_path / "a"))).stdout)
+    said = json.loads(run(SCRIPT, environment(tmp_path / "s", FOLDER=str(tmp_path / "b"))).stdout)
+    assert said == plain
+    agent.drain()
+    frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    saved = [frame for frame in kinds(frames, "Ckpt") if frame.action == "saved"]
+    paths = [frame.path and frame.path.rpartition("/")[2] for frame in saved]
+    assert paths[:4] == ["path.pt", "text.bin", "relative.pt", "nämlich.pt"]
+    assert all(frame.digest is None and frame.size for frame in saved[:4])
+    digests = {frame.digest for frame in saved}
+    for name in ("stream", "keyword", "gzip", "only write"):
+        assert f"sha256:{said[name]}" in digests
+    assert paths[4:6] == ["stream.pt", "keyword.pt"]
