@@ -50,6 +50,7 @@ def test_loads_and_saves_faults_and_processes_are_events():
     connection = simulated.attach()
     ckpt = {"path": "a.pt", "digest": None, "size": 3, "device": 1, "inode": 2, "mtime_ns": 3}
     connection.send("ckpt", action="saved", step=-1, **ckpt)
+    connection.send("ckpt", action="saved", step=-1, **ckpt | {"path": None, "digest": "sha256:1"})
     connection.send("fault", where="batches", error="TypeError")
     connection.send("uncovered", what="compiled", reason="inside a graph", step=-1)
     connection.send("inventory", inventory="a" * 64, hooks={"forward": ["hook"]})
@@ -57,7 +58,7 @@ def test_loads_and_saves_faults_and_processes_are_events():
     connection.goodbye(exception="KeyboardInterrupt")
     simulated.exit(code=None, signal=9)
     texts = [each.text for each in history_of(simulated.items()).events]
-    assert "saved a.pt: bytes not seen" in texts
+    assert "saved through a file object: sha256:1" in texts
     assert "module 0: GPT, 1,234 parameters" in texts
     assert "the script ended with KeyboardInterrupt" in texts
     assert "ended by signal 9" in texts

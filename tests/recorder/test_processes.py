@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import threading
@@ -203,7 +202,7 @@ def test_without_an_agent_that_listens_training_is_the_same(tmp_path, state):
                     time.sleep(0.01)
                 agent.sockets[0].recv(100)
                 agent.sockets[0].shutdown(socket.SHUT_RDWR)
-                os.unlink(tmp_path / "s")
+                (tmp_path / "s").unlink()
 
             threading.Thread(target=hang_up, daemon=True).start()
         start = time.monotonic()

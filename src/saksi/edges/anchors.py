@@ -47,6 +47,11 @@ class FolderAnchor(NamedTuple):
 
     folder: Path
 
+    @property
+    def target(self) -> str:
+        """How records name it."""
+        return str(self.folder)
+
     def send(self, run: str, size: int, note: bytes) -> None:
         """Keep the head for good. The same head again is accepted.
 
@@ -75,6 +80,11 @@ class CommandAnchor(NamedTuple):
 
     argv: tuple[str, ...]
     seconds: float = COMMAND_SECONDS
+
+    @property
+    def target(self) -> str:
+        """How records name it: the program, since its arguments may hold a secret."""
+        return self.argv[0]
 
     def send(self, run: str, size: int, note: bytes) -> None:
         """Start the command with the note on its standard input. Raises `StoreError` unless it ends with 0 in time."""

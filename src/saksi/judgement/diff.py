@@ -65,7 +65,8 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included.
+    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included; what
+    changes with every login (group `session`) is listed and does not count.
 
     `unseeded` are generators that neither run seeded and whose states differ from the first Update on. That is so in
     any two runs, so it is said and not taken for the first difference.
@@ -178,7 +179,7 @@ def diff(
     return Difference(
         a=a,
         b=b,
-        same=first is None and not lengths and not seals,
+        same=first is None and not lengths and all(each.group == "session" for each in seals),
         seal=seals,
         seals_compared=seal_a is not None and seal_b is not None,
         first=first,

@@ -19,6 +19,7 @@ from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
 from saksi.words.frames import DetachFrame, HelloFrame, Number, RootFrame, UpdateFrame
 from saksi.words.records import (
+    AnchorRecord,
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
@@ -112,6 +113,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...]
     events_omitted: int
     findings: tuple[Recorded, ...]
+    anchors: tuple[AnchorRecord, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -175,6 +177,7 @@ class HistoryBuilder:
         self._series: dict[tuple[int, str], SeriesBuilder] = {}
         self._timeline = Timeline()
         self._findings: list[Recorded] = []
+        self._anchors: list[AnchorRecord] = []
 
     def take(self, item: Item) -> None:
         """Takes one item in."""
@@ -196,6 +199,8 @@ class HistoryBuilder:
             self._end(item.index, record)
         elif isinstance(record, SealRecord):
             self._seal = self._seal or record.envelope
+        elif isinstance(record, AnchorRecord):
+            self._anchors.append(record)
         elif isinstance(record, FindingRecord):
             self._findings.append(Recorded(entry=item.index, finding=record.finding))
 
@@ -303,6 +308,7 @@ class HistoryBuilder:
             events=self._timeline.events(),
             events_omitted=self._timeline.omitted,
             findings=tuple(self._findings),
+            anchors=tuple(self._anchors),
         )
 
 

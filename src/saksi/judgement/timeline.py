@@ -27,6 +27,7 @@ from saksi.words.frames import (
 )
 from saksi.words.records import (
     AnyRecord,
+    AnchorRecord,
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
@@ -150,6 +151,9 @@ def _record_text(record: AnyRecord) -> str | None:
         case SignalRecord():
             sender = "" if record.sender is None else f" from process {record.sender.pid}, uid {record.sender.uid}"
             return f"{record.signal}{sender}{', forwarded' if record.forwarded else ''}"
+        case AnchorRecord():
+            covered = "nothing" if record.last_size is None else f"{record.last_size} entries"
+            return f"anchored at {record.target}: {covered}, {record.failed} failed"
         case GapRecord():
             return f"not watching: {record.reason}"
         case FindingRecord():
@@ -180,8 +184,8 @@ def _frame_text(frame: AnyFrame) -> str | None:
             return f"module {frame.ordinal}: {frame.class_name}, {frame.parameters:,} parameters"
         case SeededFrame():
             return f"{frame.generator} seeded with {frame.seed}"
-        case CkptFrame():
-            return f"{frame.action} {frame.path or 'to memory'}: {frame.digest or 'bytes not seen'}"
+        case CkptFrame(path=None):  # a file with a path is told by the record of what the agent found there
+            return f"{frame.action} through a file object: {frame.digest or 'bytes not seen'}"
         case InventoryFrame():
             return f"hooks and modes in force: {sum(map(len, frame.hooks.values()))}"
         case UncoveredFrame():

@@ -14,6 +14,7 @@ from saksi.words.digest import DIGEST_PATTERN
 from saksi.words.findings import Finding
 
 __all__ = [
+    "AnchorRecord",
     "AnyRecord",
     "AttachRecord",
     "AttemptKeyRecord",
@@ -166,6 +167,17 @@ class GapRecord(Record, frozen=True, tag="gap"):
     since_wall_ns: Count | None
 
 
+class AnchorRecord(Record, frozen=True, tag="anchor"):
+    """What became of the heads offered to one anchor, before the last head. Written as an attempt closes."""
+
+    target: Text
+    sent: Count
+    failed: Count
+    last_size: Count | None
+    last_error: Text | None
+    longest_stretch_ns: Count
+
+
 class FindingRecord(Record, frozen=True, tag="finding"):
     """A judgement made while the run went on."""
 
@@ -195,6 +207,7 @@ AnyRecord: TypeAlias = (
     | RefusedRecord
     | SignalRecord
     | GapRecord
+    | AnchorRecord
     | FindingRecord
     | ExitRecord
 )

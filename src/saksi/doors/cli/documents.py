@@ -132,7 +132,10 @@ class Made(_Document, frozen=True, kw_only=True):
 
 
 class VerifyLine(_Document, frozen=True, kw_only=True):
-    """One target. `accepted` and `refused` are definite; `inconclusive` is neither."""
+    """One target. `accepted` and `refused` are definite; `inconclusive` is neither.
+
+    `root` is of the log's tree, `signed_by` names the trusted keys behind it, `anchors` counts those that agree.
+    """
 
     target: str
     kind: Literal["run", "bundle", "file"]
@@ -143,6 +146,10 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
     sentence: str
     reasons: tuple[str, ...]
     made: tuple[Made, ...]
+    root: str | None = None
+    signed_by: tuple[str, ...] = ()
+    anchors: int = 0
+    longest_unanchored_ns: int | None = None
 
 
 class VerifyReport(_Document, frozen=True, kw_only=True):

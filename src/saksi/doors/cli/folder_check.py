@@ -15,7 +15,7 @@ from saksi.edges.store.local import LocalStore
 from saksi.judgement.log_layer import check_log as check_signatures
 from saksi.processes.agent.soundness import check_log, repair_projections
 from saksi.proofs.tlog.note_key import VerifierKey
-from saksi.words.errors import LogBusy, MissingKey, SaksiError
+from saksi.words.errors import LogBusy, MalformedInput, MissingKey, SaksiError
 
 __all__ = ["check_folder"]
 
@@ -50,6 +50,8 @@ def _keys_of(reading: RunMaterials, trusted: Sequence[VerifierKey]) -> tuple[Ver
     if reading.head is None:
         raise MissingKey(f"run {reading.run} has no head: {reading.short}")
     layer = check_signatures(run=reading.run, entries=reading.entries, head=reading.head, keys=trusted, anchors=())
+    if not layer.keys and (reading.short is not None or any(each.outcome == "refused" for each in layer.reasons)):
+        raise MalformedInput("the log", reading.short or layer.reasons[0].text)
     if not layer.keys:
         raise MissingKey("; ".join(each.text for each in layer.reasons[:2]))
     return tuple(each.key for each in layer.keys)

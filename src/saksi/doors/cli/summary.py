@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from saksi.doors.cli.documents import AttemptLine, EventLine, Evidence, RunLine, ShowReport, State, instant
+from saksi.doors.cli.screen import duration
 from saksi.judgement.history import Attempt, History
 from saksi.judgement.seal import Seal
 from saksi.judgement.timeline import exit_text
@@ -101,9 +102,15 @@ def _not_whole(short: str | None) -> str:
 
 
 def _evidence(run: str, history: History) -> Evidence:
-    # Anchors lie where the job cannot reach them, so nothing in the run's own folder says which there are.
-    sentence = f"{EMBEDDED} (compare with one: saksi verify {run} --anchor A)"
-    return Evidence(level=1, entries=history.entries, anchored=None, sentence=sentence)
+    kept = [each for each in history.anchors if each.last_size is not None]
+    if not kept:
+        never = "no anchor was kept" if history.anchors else "it was never anchored: see `saksi run --anchor`"
+        return Evidence(level=1, entries=history.entries, anchored=None, sentence=f"{EMBEDDED}; {never}")
+    # What the run says of its anchors is the agent's word; comparing with one is what shows a rewritten record.
+    best = max(kept, key=lambda each: each.last_size or 0)
+    stretch = duration(best.longest_stretch_ns / 1e9)
+    sentence = f"{EMBEDDED} (longest stretch without one {stretch}; compare: saksi verify {run} --anchor {best.target})"
+    return Evidence(level=1, entries=history.entries, anchored=best.last_size, sentence=sentence)
 
 
 def _attempt(attempt: Attempt) -> AttemptLine:

@@ -118,6 +118,10 @@ def _verified(
         sentence=_sentence(found),
         reasons=(*(() if short is None else (short,)), *places),
         made=(),
+        root=found.root,
+        signed_by=found.signed_by,
+        anchors=found.anchors,
+        longest_unanchored_ns=found.longest_unanchored_ns,
     )
 
 

@@ -24,6 +24,10 @@ _log = logging.getLogger(__name__)
 class Sink(Protocol):
     """What an anchor does (`edges.anchors`)."""
 
+    @property
+    def target(self) -> str:
+        """How records name it."""
+
     def send(self, run: str, size: int, note: bytes) -> None:
         """Keep the head outside. Raises `SaksiError` if it did not."""
 
@@ -60,6 +64,11 @@ class AnchorWorker:
         self._longest = 0.0
         self._thread = threading.Thread(target=self._work, name=f"saksi-anchor-{run}", daemon=True)
         self._thread.start()
+
+    @property
+    def target(self) -> str:
+        """How records name the anchor."""
+        return self._anchor.target
 
     def offer(self, size: int, note: bytes) -> None:
         """Take the head of `size` entries for sending. Returns at once; never raises for what the anchor does."""

@@ -36,7 +36,6 @@ from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import Service, ServiceSetup, ignore_the_jobs_signals
-from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
@@ -127,18 +126,13 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         store.close()
         send(control, Ready(problem=str(error)))
         return 1
-    workers = [AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors]
-
-    def anchor(head: LogCheckpoint, note: bytes) -> None:
-        for worker in workers:
-            worker.offer(head.size, note)
-
+    workers = tuple(AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors)
     service_setup = ServiceSetup(
         launcher=setup.launcher,
         account=os.getuid(),
         token=setup.token,
         redact=setup.redact,
-        anchor=anchor,
+        anchors=workers,
         notes=setup.notes,
     )
     service = Service(service_setup, clock=clock, scribe=scribe, listener=listener, control=control)

@@ -100,7 +100,7 @@ class Intake:
                 self._heard(connection, taken)
         now = self._clock.mono_ns()
         if connection.block_is_due(now, age_ns=OLDEST_BLOCK_NS):
-            self._write_block(connection)
+            self.store_block(connection)
 
     def flush(self) -> None:
         """Store the blocks that are old enough: a second at first, so that a young run can be followed, ten later."""
@@ -108,7 +108,7 @@ class Intake:
         age = min(OLDEST_BLOCK_NS, max(YOUNGEST_BLOCK_NS, (now - self._started_ns) // 10))
         for connection in self._connections.values():
             if connection.block_is_due(now, age_ns=age):
-                self._write_block(connection)
+                self.store_block(connection)
 
     def close(self) -> None:
         """No more peers: what the connected ones have sent is taken, then all are closed."""
@@ -132,7 +132,8 @@ class Intake:
         )
         self._scribe.write(record)
 
-    def _write_block(self, connection: Connection) -> None:
+    def store_block(self, connection: Connection) -> None:
+        """Store what `connection` has said so far."""
         block = connection.take_block()
         if block is not None:
             self._scribe.write_block(connection, block)
@@ -163,7 +164,7 @@ class Intake:
         connection.socket.close()
         if connection.hello is None:
             return
-        self._write_block(connection)
+        self.store_block(connection)
         record = DetachRecord(
             connection=connection.number,
             peer=connection.peer,

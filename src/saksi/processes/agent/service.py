@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.ckpt_files import CkptFiles
 from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.control import (
@@ -30,9 +31,8 @@ from saksi.processes.agent.control import (
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.observer import Observer, Seen
 from saksi.processes.agent.scribe import Scribe
-from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
-from saksi.words.records import ExitRecord, FileRecord, GapRecord, ProcessRecord, SignalRecord
+from saksi.words.records import AnchorRecord, ExitRecord, FileRecord, GapRecord, ProcessRecord, SignalRecord
 
 __all__ = ["Service", "ServiceSetup", "ignore_the_jobs_signals"]
 
@@ -54,7 +54,7 @@ class ServiceSetup(msgspec.Struct, frozen=True, kw_only=True):
     account: int
     token: str
     redact: Callable[[tuple[str, ...]], list[str]]
-    anchor: Callable[[LogCheckpoint, bytes], None]
+    anchors: tuple[AnchorWorker, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -152,6 +152,7 @@ class Service:
                 self.interpreter = seen.facts.executable or self.interpreter
                 self._write_process("seen", seen)
         if isinstance(frame, CkptFrame):
+            self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
         elif isinstance(frame, EnvironmentFrame):
             self.sources.update(path for _, path in frame.modules if path.endswith(".py"))
@@ -193,7 +194,8 @@ class Service:
         committed = self._scribe.commit()
         head, note = self._scribe.head, self._scribe.head_note
         if committed and head is not None and note is not None and note != self._anchored:
-            self._setup.anchor(head, note)
+            for worker in self._setup.anchors:
+                worker.offer(head.size, note)
             self._anchored = note
         self._scribe.write_findings()
         return committed
@@ -221,11 +223,26 @@ class Service:
         self._intake.close()
         self._write_files()
         self._commit()
+        self._write_anchors()
         self._write_exit()
         if not self._commit():
             self._commit()  # once more: reopening recovers a log whose write failed
         self._scribe.publish()
         self._selector.close()
+
+    def _write_anchors(self) -> None:
+        for worker in self._setup.anchors:
+            statistics = worker.statistics()
+            record = AnchorRecord(
+                target=worker.target[:4096],
+                sent=statistics.sent,
+                failed=statistics.failed,
+                last_size=statistics.last_size,
+                last_error=None if statistics.last_error is None else statistics.last_error[:4096],
+                longest_stretch_ns=int(statistics.longest_stretch * 1e9),
+                **self._scribe.stamp(),
+            )
+            self._scribe.write(record)
 
     def _write_exit(self) -> None:
         job, exited = self._job, self._exited

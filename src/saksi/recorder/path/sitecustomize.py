@@ -5,7 +5,7 @@ last on sys.path, so that nothing in it can shadow a module of the user; whateve
 raised here too, and `site` reports it in its own words; where the user has none, this import fails as it would have.
 """
 
-# ruff: noqa: PTH  (plain os: light, and also what old interpreters know)
+# ruff: noqa: PTH100, PTH120  (plain os: light, and also what old interpreters know)
 
 import os
 import sys

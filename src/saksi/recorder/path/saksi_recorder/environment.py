@@ -1,6 +1,6 @@
 """The source files of the modules this process has imported, told as it ends."""
 
-# ruff: noqa: PTH  (plain os: light, and also what old interpreters know)
+# ruff: noqa: PTH100  (plain os: light, and also what old interpreters know)
 
 from __future__ import annotations
 

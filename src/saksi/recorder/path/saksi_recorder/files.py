@@ -8,7 +8,7 @@ inode, size and mtime. A save to a stream passes through a thin proxy, which cha
 and `flush` there, and the zip does not depend on the stream's class.
 """
 
-# ruff: noqa: SLF001, PTH  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
+# ruff: noqa: SLF001, PTH100, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
 
 from __future__ import annotations
 
