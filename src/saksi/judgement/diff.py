@@ -65,8 +65,9 @@ class Length(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included; what
-    changes with every login (group `session`) is listed and does not count.
+    """`saksi diff A B --json`. `same` is whether nothing that was compared differs, seals included.
+
+    What changes with every login (group `session`) is listed and does not count.
 
     `unseeded` are generators that neither run seeded and whose states differ from the first Update on. That is so in
     any two runs, so it is said and not taken for the first difference.

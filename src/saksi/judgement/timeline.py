@@ -26,8 +26,8 @@ from saksi.words.frames import (
     UpdateFrame,
 )
 from saksi.words.records import (
-    AnyRecord,
     AnchorRecord,
+    AnyRecord,
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
@@ -148,6 +148,15 @@ def _record_text(record: AnyRecord) -> str | None:
             return f"{record.action} {record.path}: {record.digest or record.reason or 'not read'}"
         case RefusedRecord():
             return f"refused ({record.count}): {record.reason}"
+        case FindingRecord():
+            return f"{record.finding.code}: {record.finding.message}"
+        case _:
+            return _outside_text(record)
+
+
+def _outside_text(record: AnyRecord) -> str | None:
+    """What the launcher, the kernel and the anchors did."""
+    match record:
         case SignalRecord():
             sender = "" if record.sender is None else f" from process {record.sender.pid}, uid {record.sender.uid}"
             return f"{record.signal}{sender}{', forwarded' if record.forwarded else ''}"
@@ -156,8 +165,6 @@ def _record_text(record: AnyRecord) -> str | None:
             return f"anchored at {record.target}: {covered}, {record.failed} failed"
         case GapRecord():
             return f"not watching: {record.reason}"
-        case FindingRecord():
-            return f"{record.finding.code}: {record.finding.message}"
         case ExitRecord():
             return exit_text(record)
         case _:

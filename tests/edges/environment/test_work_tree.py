@@ -320,7 +320,7 @@ def test_many_files_are_counted_and_not_all_listed(repository, observe):
 
 
 def test_names_that_are_not_utf8_and_files_of_secrets(repository, observe):
-    with open(os.fsencode(repository) + b"/\xff.txt", "wb") as file:  # noqa: PTH123 - a name in bytes
+    with open(os.fsencode(repository) + b"/\xff.txt", "wb") as file:
         file.write(b"x")
     (repository / ".env").write_text("A=1")
     untracked = {each.path: each.digest for each in observe(repository)[0].untracked}

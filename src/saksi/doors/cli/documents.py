@@ -134,7 +134,8 @@ class Made(_Document, frozen=True, kw_only=True):
 class VerifyLine(_Document, frozen=True, kw_only=True):
     """One target. `accepted` and `refused` are definite; `inconclusive` is neither.
 
-    `root` is of the log's tree, `signed_by` names the trusted keys behind it, `anchors` counts those that agree.
+    `root` is of the log's tree, `signed_by` names the keys of its attempts, each admitted by a trusted key, and
+    `anchors` counts those that agree.
     """
 
     target: str
