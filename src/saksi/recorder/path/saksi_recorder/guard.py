@@ -33,8 +33,13 @@ def is_off(part: str) -> bool:
 
 
 def cpu_ns() -> int:
-    """CPU time spent in guarded calls so far, all threads."""
+    """CPU time spent in guarded calls so far, all threads, helpers included."""
     return _spent["cpu"]
+
+
+def add_cpu_ns(spent: int) -> None:
+    """CPU time of a helper thread: it is ours as well."""
+    _spent["cpu"] += spent
 
 
 def wall_ns() -> int:

@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from . import memory, modules, optimizers, session
+from . import leaves, memory, modules, optimizers, session
 from .channel import MAX_FRAME_BYTES
 from .guard import guarded
 from .plain import text
@@ -62,13 +62,9 @@ def root(at: str, step: int) -> bool:
         encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in lines]
         layout = hashlib.sha256(b"".join(encoded))
         digest = hashlib.sha256(b"saksi.state/v1\n" + layout.digest())
-        leaves, total = [], 0
-        for _, _, tensor in tensors:
-            held = memory.hold(tensor)
-            total += held.nbytes
-            leaf = hashlib.sha256(held.view).digest()
-            leaves.append(leaf)
-            digest.update(leaf)
+        found, total = leaves.digests([tensor for _, _, tensor in tensors])
+    for leaf in found:
+        digest.update(leaf)
     if layout.hexdigest() not in _said:
         _said.add(layout.hexdigest())
         _say_layout(layout.hexdigest(), lines, [len(one) for one in encoded])
@@ -79,9 +75,9 @@ def root(at: str, step: int) -> bool:
             "step": step,
             "root": digest.hexdigest(),
             "layout": layout.hexdigest(),
-            "tensors": len(leaves),
+            "tensors": len(found),
             "bytes": total,
-            "leaves": base64.b64encode(b"".join(leaves)).decode("ascii") if len(leaves) <= MAX_LEAVES else None,
+            "leaves": base64.b64encode(b"".join(found)).decode("ascii") if len(found) <= MAX_LEAVES else None,
         },
     )
     return True
