@@ -256,6 +256,29 @@ def test_full_takes_a_root_at_every_step(agent, tmp_path):
     assert {str(step): root for step, root in (steps | attach).items()} == said["root"]
 
 
+LET_GO = """
+import torch
+def main(steps):
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        model(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+main({steps})
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [(10, []), (13, ["the last root is of step 9"]), (3, ["the last root is of step -1"])]
+)
+def test_steps_behind_the_last_root_of_a_model_that_is_gone_are_said(agent, tmp_path, steps, said):
+    run(LET_GO.format(steps=steps), environment(tmp_path / "s"))
+    agent.drain(1)
+    uncovered = kinds(agent.frames(0), "Uncovered")
+    assert [one.reason.rpartition("; ")[2] for one in uncovered] == said
+    assert [one.what for one in uncovered] == ["the state of the last steps"] * len(said)
+
+
 def test_a_segment_of_fixed_length(agent, tmp_path):
     frames, _ = recorded(agent, tmp_path, SAKSI_SEGMENT="7")
     assert [root.step for root in kinds(frames, "Root") if root.at == "step"] == [6, 13, 20]

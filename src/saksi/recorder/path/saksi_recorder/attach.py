@@ -140,8 +140,8 @@ def end() -> None:
 
 @guard.guarded("detach")
 def _last_words() -> None:
-    if session.step >= 0 and "memory" in _installed and not _module("state").root("exit", session.step):
-        session.uncovered("the state at exit", "the program let go of it before it ended")
+    if session.step >= 0 and "memory" in _installed:
+        _last_root(_module("state"))
     _module("environment").say()
     if session.channel is not None:
         session.say(
@@ -153,6 +153,14 @@ def _last_words() -> None:
                 "exception": _exception(),
             },
         )
+
+
+def _last_root(state: Any) -> None:
+    """The root that ends the last segment. A program that has let go of its model can no longer be asked for one."""
+    bound = state.bound_until()
+    if not state.root("exit", session.step) and bound < session.step:
+        reason = "the program let go of its model before it ended; the last root is of step %d" % bound
+        session.uncovered("the state of the last steps", reason)
 
 
 def _exception() -> Optional[str]:

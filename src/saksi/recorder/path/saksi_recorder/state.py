@@ -23,6 +23,7 @@ MAX_LEAVES = 1300  # 41,600 bytes are 55,468 in base64
 
 _said: set[str] = set()
 _last_ckpt = [None]
+_bound = [-2]  # the Step of the last root; -1 is the initial state
 
 
 def listed() -> list[tuple[str, Any, Any]]:
@@ -68,6 +69,7 @@ def root(at: str, step: int) -> bool:
     if layout.hexdigest() not in _said:
         _said.add(layout.hexdigest())
         _say_layout(layout.hexdigest(), lines, [len(one) for one in encoded])
+    _bound[0] = step
     session.say(
         "root",
         {
@@ -81,6 +83,11 @@ def root(at: str, step: int) -> bool:
         },
     )
     return True
+
+
+def bound_until() -> int:
+    """The last Step whose state a root binds; -2 before the first root."""
+    return _bound[0]
 
 
 def at_segment_end(step: int) -> bool:
@@ -121,9 +128,10 @@ def _say_layout(layout: str, lines: list[Any], sizes: list[int]) -> None:
         session.say("layout", {"layout": layout, "part": number, "parts": len(parts), "lines": part})
 
 
-def _forget_ckpt() -> None:
+def _forget() -> None:
     _last_ckpt[0] = None
+    _bound[0] = -2
 
 
 session.forgetters.append(_said.clear)
-session.wakers.append(_forget_ckpt)
+session.wakers.append(_forget)
