@@ -15,7 +15,7 @@ from saksi.edges.store.local import LocalStore
 from saksi.judgement.log_layer import check_log as check_signatures
 from saksi.processes.agent.soundness import check_log, repair_projections
 from saksi.proofs.tlog.note_key import VerifierKey
-from saksi.words.errors import LogBusy, MalformedInput, MissingKey, SaksiError
+from saksi.words.errors import LogBusy, MalformedInput, MissingKey, SaksiError, StoreError
 
 __all__ = ["check_folder"]
 
@@ -25,7 +25,7 @@ def check_folder(run: str, folder: Path, trusted: Sequence[VerifierKey], *, repa
     store = LocalStore(folder)
     repaired: list[str] = []
     try:
-        store.lock()
+        _lock(store, needed=repair)
         keys = _keys_of(open_run(folder), trusted)
         if repair:
             repaired = repair_projections(store, keys)
@@ -39,6 +39,17 @@ def check_folder(run: str, folder: Path, trusted: Sequence[VerifierKey], *, repa
     finally:
         store.close()
     return FsckLine(run=run, sound=not problems, problems=tuple(problems), repaired=tuple(repaired))
+
+
+def _lock(store: LocalStore, *, needed: bool) -> None:
+    """Keep writers away while we look. Where nothing can be written (a copy, a read-only home) there are none."""
+    try:
+        store.lock()
+    except LogBusy:
+        raise
+    except StoreError:
+        if needed:
+            raise
 
 
 def _keys_of(reading: RunMaterials, trusted: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:

@@ -17,6 +17,7 @@ from saksi.edges.resumable import resumable
 from saksi.edges.run_folders import all_runs, folder_for
 from saksi.edges.run_labels import label_of
 from saksi.proofs.tlog.note import VerifierKey
+from saksi.words.errors import UsageError
 from saksi.words.run import Level, run_id_from
 
 __all__ = ["Attempted", "begin_attempt"]
@@ -67,6 +68,11 @@ def begin_attempt(
             configuration=configuration,
         )
     runs = all_runs(home, environment, uid=os.getuid())
+    if place.moves_home:
+        raise UsageError(
+            f"--resume {arguments.resume}: {place.reason}, and a run that was moved there cannot be continued there",
+            remedy="set SAKSI_HOME to a folder on a local disk, or start a new run",
+        )
     earlier = resumable(runs[find_run(arguments.resume, runs, label_of)], keyring.trusted())
     return Attempted(
         run=earlier.run,

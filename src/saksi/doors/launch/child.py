@@ -1,8 +1,11 @@
 """The training command as a child of the launcher: a TTY stays a TTY, signals reach it, its status comes back.
 
-The child shares the launcher's process group and its standard streams, so that job control works as it does without
-saksi. A signal the terminal sent has reached the child already and is not sent again; one that somebody sent to the
-launcher alone is forwarded. Which of the two it was, the kernel says (`si_code`).
+The child shares the launcher's process group and every file that was open, so that job control, job servers and
+`<(process substitution)` work as they do without saksi. A signal the terminal sent has reached the child already and
+is not sent again; one that a process sent is forwarded. Which of the two it was, the kernel says (`si_code`).
+
+BUG: whether a process signalled the launcher alone or its whole group, the kernel does not say. A signal that was sent to
+the group, or to each process of the job, reaches the command twice: losing one would be worse.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import msgspec
 
 from saksi.words.records import Peer
 
-__all__ = ["HELD_SIGNALS", "CannotStart", "Child", "Ended", "hold_signals", "interrupted", "release_signals"]
+__all__ = ["HELD_SIGNALS", "CannotStart", "Child", "Ended", "Held", "hold_signals", "interrupted", "release_signals"]
 
 HELD_SIGNALS: Final = frozenset(
     {
@@ -35,6 +38,7 @@ HELD_SIGNALS: Final = frozenset(
 )
 _ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _SI_KERNEL: Final = 0x80
+NO_STATUS: Final = 125
 NOT_EXECUTABLE: Final = 126
 NOT_FOUND: Final = 127
 
@@ -60,15 +64,29 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
         return 128 + (self.signal or 0) if self.code is None else self.code
 
 
-def hold_signals() -> set[signal.Signals]:
-    """Keep the signals of a job waiting until they can be handled; the mask that was in force, for the child."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS | {signal.SIGCHLD})
-    return {each for each in before if isinstance(each, signal.Signals)}
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What `hold_signals` found: the mask, and whether the end of children was ignored."""
+
+    mask: frozenset[int]
+    children_ignored: bool
 
 
-def release_signals(before: set[signal.Signals]) -> None:
-    """Put back the mask that `hold_signals` found."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def hold_signals() -> Held:
+    """Keep the signals of a job waiting until they can be handled; what was in force before, for the child.
+
+    Where SIGCHLD is ignored the kernel throws a child's status away; the launcher needs it.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS | {signal.SIGCHLD})
+    ignored = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return Held(mask=frozenset(int(each) for each in mask), children_ignored=ignored)
+
+
+def release_signals(before: Held) -> None:
+    """Put back what `hold_signals` found."""
+    if before.children_ignored:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before.mask)
 
 
 def interrupted() -> signal.Signals | None:
@@ -80,7 +98,7 @@ def interrupted() -> signal.Signals | None:
 class Child:
     """The running command."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], mask: set[signal.Signals]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], held: Held) -> None:
         """Start it. Raises `CannotStart` (126 not executable, 127 not found)."""
         program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
         self.started_wall_ns = time.time_ns()
@@ -90,9 +108,10 @@ class Child:
                 list(command),
                 executable=program,
                 env=dict(environment),
+                close_fds=False,  # files that were open for the command stay so; ours are not inheritable
                 # The one thing between fork and exec: the child must not inherit our blocked signals. The launcher
                 # has a single thread, which is what makes this safe.
-                preexec_fn=lambda: release_signals(mask),  # noqa: PLW1509 - see above
+                preexec_fn=lambda: release_signals(held),  # noqa: PLW1509 - see above
             )
         except FileNotFoundError:
             raise CannotStart(NOT_FOUND, _why_not_found(command[0])) from None
@@ -123,7 +142,8 @@ class Child:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return found if found is not None else 0
+                # Nobody is left to wait for: somebody else took the status, and an unknown one is never 0.
+                return NO_STATUS << 8 if found is None else found
             if pid == 0:
                 return found
             if pid == self._process.pid:

@@ -8,7 +8,6 @@ acts only before it starts.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from saksi.doors.launch.child import (
     CannotStart,
     Child,
     Ended,
+    Held,
     hold_signals,
     interrupted,
     release_signals,
@@ -45,16 +45,14 @@ def run(words: Sequence[str]) -> int:
     if arguments.help:
         sys.stdout.write(HELP)
         return 0
-    mask = hold_signals()
+    held = hold_signals()
     try:
-        return _run(arguments, dict(os.environ), Path.cwd(), SystemClock(), mask)
+        return _run(arguments, dict(os.environ), Path.cwd(), SystemClock(), held)
     finally:
-        release_signals(mask)
+        release_signals(held)
 
 
-def _run(
-    arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock, mask: set[signal.Signals]
-) -> int:
+def _run(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock, held: Held) -> int:
     adopt_orphans()
     agent = _agent(arguments, environment, folder, clock)
     if isinstance(agent, int):
@@ -65,7 +63,7 @@ def _run(
     if agent is not None and not arguments.quiet:
         _say(f"run {agent.run}, attempt {agent.attempt}: witnessed; `saksi show {agent.run[:8]} --follow`")
     try:
-        child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, mask)
+        child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, held)
     except CannotStart as error:
         _say(str(error))
         return _cancel(agent, f"the command did not start: {error}", error.code)

@@ -2,7 +2,7 @@
 
 The launcher forks; there is no second interpreter to start. The child takes a session of its own, lets go of every
 file the job may wait for, forbids dumps of its memory, and makes the attempt's key there. The installation's key
-signs that key in and is then dropped.
+signs that key in; nothing asks for it again.
 
 Level 1 means: this process and the job run under one account, and that account could have rewritten the record after
 its last anchor.
@@ -10,6 +10,7 @@ its last anchor.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -93,12 +94,12 @@ def _become_an_agent(folder: Path, *, keep_open: tuple[int, ...]) -> None:
     ignore_the_jobs_signals()
     forbid_dumps()
     os.chdir("/")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = os.open(folder / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    os.dup2(nothing, 1)
-    os.dup2(log, 2)
+    for standard in (0, 1, 2):  # before anything can fail: the terminal is the job's
+        os.dup2(nothing, standard)
+    with contextlib.suppress(OSError):  # without its diagnostics the agent works all the same
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.dup2(os.open(folder / "agent.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), 2)
     # Whoever started `saksi run` may wait for the end of a pipe that we would otherwise hold open.
     start = 3
     for number in sorted(keep_open):
