@@ -206,7 +206,7 @@ def test_the_launcher_being_killed_does_not_touch_the_command_and_the_log_is_clo
 
 
 def test_files_that_were_open_stay_open_for_the_command(home):
-    words = " ".join([sys.executable, "-m", "saksi.doors.main", "run", "-q", "--", "cat"])
+    words = f"{sys.executable} -m saksi.doors.main run -q -- cat"
     done = subprocess.run(
         ["bash", "-c", f"{words} <(echo through a pipe)"],
         env=home.environment,

@@ -11,18 +11,14 @@ import msgspec
 from saksi.edges.home import find_run, resolve_home
 from saksi.edges.keys import read_trust_file
 from saksi.edges.run_folders import all_runs
-from saksi.edges.run_labels import label_of
+from saksi.edges.run_labels import label_of, seal_in
 from saksi.edges.runs import RunMaterials, open_run
 from saksi.edges.store.durable import told
-from saksi.judgement.items import BlobReader, Item, read_items
-from saksi.judgement.seal import Seal, parse_seal
+from saksi.judgement.items import Item, read_items
+from saksi.judgement.seal import Seal
 from saksi.judgement.verdict import Judgement, judge
-from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.tlog.note_key import VerifierKey
-from saksi.words.codec import decode_record
-from saksi.words.digest import Digest, sha256
 from saksi.words.errors import SaksiError
-from saksi.words.records import SealRecord
 
 __all__ = ["catalogue", "find", "items_of", "judged", "open_reading", "seal_of", "trusted_keys"]
 
@@ -58,7 +54,7 @@ def judged(reading: RunMaterials) -> Judgement:
 
 def seal_of(reading: RunMaterials) -> Seal | None:
     """What the run says that it is, not verified here: `saksi verify` judges the signature. `None` if unreadable."""
-    return _seal(reading.entries[:1], reading.blob)
+    return seal_in(reading.entries[0], reading.blob) if reading.entries else None
 
 
 def trusted_keys(files: Sequence[Path]) -> tuple[VerifierKey, ...]:
@@ -75,16 +71,3 @@ def trusted_keys(files: Sequence[Path]) -> tuple[VerifierKey, ...]:
     with told("read", folder):
         homely = [path for path in (folder / "installation.vkey", folder / "trusted.vkeys") if path.exists()]
     return tuple(dict.fromkeys(key for file in homely for key in read_trust_file(file)))
-
-
-def _seal(entries: Sequence[bytes], blob: BlobReader) -> Seal | None:
-    try:
-        record = decode_record(entries[0]) if entries else None
-        if not isinstance(record, SealRecord):
-            return None
-        content = blob(Digest.parse(record.envelope))
-        if content is None or str(sha256(content)) != record.envelope:
-            return None
-        return parse_seal(parse_envelope(content).payload)
-    except SaksiError:
-        return None

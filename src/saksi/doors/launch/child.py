@@ -1,11 +1,11 @@
 """The training command as a child of the launcher: a TTY stays a TTY, signals reach it, its status comes back.
 
 The child shares the launcher's process group and every file that was open, so that job control, job servers and
-`<(process substitution)` work as they do without saksi. A signal the terminal sent has reached the child already and
-is not sent again; one that a process sent is forwarded. Which of the two it was, the kernel says (`si_code`).
+`<(process substitution)` work as they do without saksi. A signal the terminal sent has reached the child already and is
+not sent again; one that a process sent is forwarded. Which of the two it was, the kernel says (`si_code`).
 
-BUG: whether a process signalled the launcher alone or its whole group, the kernel does not say. A signal that was sent to
-the group, or to each process of the job, reaches the command twice: losing one would be worse.
+BUG: whether a process signalled the launcher alone or its whole group, the kernel does not say. A signal that was
+sent to the group, or to each process of the job, reaches the command twice: losing one would be worse.
 """
 
 from __future__ import annotations
