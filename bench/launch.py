@@ -1,7 +1,8 @@
 """Extra wall time of `saksi run` before the command starts, against starting the same command plainly.
 
 Each pair starts a Python that prints CLOCK_MONOTONIC as its first act; the parent knows when it started the process.
-The first run of an environment is measured apart: it asks the interpreter and hashes it.
+The first run of an environment is measured apart: it asks the interpreter and hashes it. saksi's own bytecode is
+there, as it is after an installation.
 
     .venv/bin/python bench/launch.py [--python EXE] [--pairs 15]
 """
@@ -32,7 +33,8 @@ def main():
     parser.add_argument("--pairs", type=int, default=15)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        environment = {**os.environ, "SAKSI_HOME": f"{folder}/home", "XDG_CACHE_HOME": f"{folder}/cache"}
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment = {**inherited, "SAKSI_HOME": f"{folder}/home", "XDG_CACHE_HOME": f"{folder}/cache"}
         plain_words = [options.python, "-c", CODE]
         words = [SAKSI, "run", "-q", "--", *plain_words]
         first = started_after(words, environment)

@@ -44,9 +44,10 @@ T0 = 1_700_000_000_000_000_000
 
 
 class SealStandIn(msgspec.Struct, frozen=True):
-    """The least a seal's predicate needs for a log to be judged: which run it is for."""
+    """The least a seal's predicate needs for a log to be judged: which run and attempt it is for."""
 
     run: str
+    attempt: int
     command: tuple[str, ...] = ("python", "train.py")
 
 
@@ -188,7 +189,7 @@ class SimulatedRun:
         self._clock = 0
         self._connections = 0
         if seal:
-            self.add(SealRecord(**self.stamp(), envelope=str(self.keep(self.seal_envelope()))))
+            self.seal()
             self.admit()
 
     # -- the world
@@ -215,9 +216,14 @@ class SimulatedRun:
         self.entries.append(encode_record(record))
         return len(self.entries) - 1
 
+    def seal(self, envelope: bytes | None = None) -> None:
+        """The attempt's seal, or another envelope in its place."""
+        digest = self.keep(self.seal_envelope() if envelope is None else envelope)
+        self.add(SealRecord(**self.stamp(), envelope=str(digest)))
+
     def seal_envelope(self, signer: NoteSigner | None = None, run: str | None = None) -> bytes:
         subject = [ResourceDescriptor(name="train.py", digest={"sha256": hex64("train.py")})]
-        statement = make_statement(subject, SEAL, SealStandIn(run or self.run))
+        statement = make_statement(subject, SEAL, SealStandIn(run or self.run, self.attempt))
         return format_envelope(sign(IN_TOTO, format_statement(statement), [signer or self.installation]))
 
     def admit(self, **changes: Any) -> None:
@@ -236,16 +242,34 @@ class SimulatedRun:
         envelope = sign(IN_TOTO, format_statement(make_statement(subject, ATTEMPT_KEY, predicate)), [self.installation])
         self.add(AttemptKeyRecord(**self.stamp(), envelope=format_envelope(envelope).decode()))
 
-    def resume(self) -> None:
-        """The next attempt, under a key of its own."""
+    def resume(self, *, seal: bool = True) -> None:
+        """The next attempt, under a key of its own and sealed anew."""
         self.attempt += 1
         self._connections = 0
         self.signer = attempt_signer(self.run, self.attempt)
         self.admit()
+        if seal:
+            self.seal()
 
     def attach(self, rank: int = 0, *, world_size: int = 1, pid: int | None = None, **hello: Any) -> Connection:
         pid = 4000 + rank if pid is None else pid
         connection = Connection(self, self._connections, rank, pid)
+        self._greet(connection, world_size=world_size, **hello)
+        return connection
+
+    def reattach(
+        self, earlier: Connection, *, undelivered: int = 0, rank: int | None = None, world_size: int = 1, **hello: Any
+    ) -> Connection:
+        """The process of `earlier` connects again: numbering from 0, `lost` and the counters of updates go on."""
+        connection = Connection(self, self._connections, earlier.rank if rank is None else rank, earlier.pid)
+        connection.lost = earlier.lost + undelivered
+        connection.updates = dict(earlier.updates)
+        connection.frames = earlier.frames
+        self._greet(connection, world_size=world_size, **hello)
+        return connection
+
+    def _greet(self, connection: Connection, *, world_size: int, **hello: Any) -> None:
+        pid, rank = connection.pid, connection.rank
         self._connections += 1
         connection.send("hello", **hello_fields(pid=pid, rank=rank, world_size=world_size, **hello))
         self.add(
@@ -257,7 +281,6 @@ class SimulatedRun:
                 claimed=msgspec.Raw(connection.pending[0]),
             )
         )
-        return connection
 
     def block(self, connection: Connection, frames: Iterable[bytes], *, keep: bool = True) -> int:
         lines = list(frames)

@@ -76,6 +76,7 @@ hardware = st.builds(
 seals = st.builds(
     Seal,
     run=st.integers(0, 2**64 - 1).map("{:016x}".format),
+    attempt=counts,
     name=maybe(texts),
     project=maybe(texts),
     created_ns=counts,
@@ -105,6 +106,7 @@ def plain_seal() -> Seal:
     change = Change(path="model.py", status="modified", executable=False, digest=str(sha256(b"model")), reason=None)
     return Seal(
         run="00112233445566aa",
+        attempt=0,
         name="baseline",
         project=None,
         created_ns=1_700_000_000_000_000_000,

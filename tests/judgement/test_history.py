@@ -1,8 +1,15 @@
-from saksi.judgement.history import history_of
+from saksi.judgement.history import History, HistoryBuilder
 from saksi.judgement.items import read_items
 from saksi.judgement.series import MAX_POINTS, SeriesBuilder
 from saksi.judgement.timeline import MAX_EVENTS
 from simulated_run import RUN, SimulatedRun, honest_run, train
+
+
+def history_of(items) -> History:
+    builder = HistoryBuilder()
+    for item in items:
+        builder.take(item)
+    return builder.build()
 
 
 def test_an_honest_run_is_summed_up():

@@ -12,7 +12,7 @@ from saksi.words.digest import sha256
 
 replace = msgspec.structs.replace
 SEAL = plain_seal()
-IGNORED = {"run", "name", "created_ns", "environment_changed_by_saksi", "plan"}
+IGNORED = {"run", "attempt", "name", "created_ns", "environment_changed_by_saksi", "plan"}
 
 
 def sentences(after, before=SEAL):
@@ -35,7 +35,7 @@ def test_differences_come_in_order_of_importance_and_mirror_each_other(one, othe
 
 def test_what_differs_by_nature_is_left_out():
     other = replace(
-        SEAL, run="f" * 16, name="other", created_ns=5, environment_changed_by_saksi={"PYTHONPATH": "/elsewhere"}
+        SEAL, run="f" * 16, attempt=3, name="other", created_ns=5, environment_changed_by_saksi={"PYTHONPATH": "/elsewhere"}
     )
     assert differences(SEAL, other) == ()
 

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy, verify
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
-from saksi.words.records import SealRecord
 from simulated_run import INSTALLATION, RUN, STRANGER, SimulatedRun, attempt_signer, honest_run, train
 
 TRUST = Trust((INSTALLATION.key,))
@@ -154,6 +153,7 @@ def test_a_later_key_that_does_not_continue_the_log_is_refused(changes):
     simulated.attempt = 1
     simulated.signer = attempt_signer(RUN, 1)
     simulated.admit(**changes)
+    simulated.seal()
     simulated.exit()
     assert judged(simulated).exit_code == 1
 
@@ -176,7 +176,7 @@ def test_an_attempt_that_goes_back_is_refused():
 
 def sealed(content: bytes) -> SimulatedRun:
     simulated = SimulatedRun(seal=False)
-    simulated.add(SealRecord(**simulated.stamp(), envelope=str(simulated.keep(content))))
+    simulated.seal(content)
     simulated.admit(previous_size=None, previous_root=None)
     train(simulated)
     simulated.exit()
@@ -215,7 +215,7 @@ def test_entry_0_must_be_the_seal_and_the_only_one():
 
 def test_a_log_whose_second_entry_admits_nobody_is_refused():
     simulated = SimulatedRun(seal=False)
-    simulated.add(SealRecord(**simulated.stamp(), envelope=str(simulated.keep(simulated.seal_envelope()))))
+    simulated.seal()
     simulated.exit()
     assert judged(simulated).exit_code == 1
 
@@ -255,10 +255,24 @@ def test_incomplete_coverage_is_inconclusive():
     assert found.coverage.steps_expected is None
 
 
-def test_what_the_run_did_is_not_judged_here():
+def test_what_the_run_did_is_not_judged_here_but_said():
     simulated = SimulatedRun()
     train(simulated)
     simulated.exit(code=None, signal=9)
+    found = judged(simulated)
+    assert (found.verdict, found.reasons) == ("accepted", ())
+    assert found.notes == ("1 finding stands in it (see `saksi findings`)",)
+
+
+def test_a_record_without_findings_has_no_notes():
+    assert judged(honest_run()).notes == ()
+
+
+def test_an_attempt_is_sealed_behind_its_first_key_and_not_behind_the_next():
+    simulated = resumed()
+    simulated.signer = attempt_signer(RUN, 1, key=1)
+    simulated.admit()
+    simulated.exit()
     assert judged(simulated).verdict == "accepted"
 
 

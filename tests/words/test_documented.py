@@ -53,7 +53,7 @@ def test_severities_are_ordered():
 
 @pytest.mark.parametrize(
     ("code", "expected"),
-    [("coverage.gap", True), ("checkpoint.not_checkable", True), ("witness.recorder_fault", True),
+    [("coverage.gap", True), ("ckpt.not_checkable", True), ("witness.recorder_fault", True),
      ("witness.frame_refused", True), ("witness.chain_broken", False), ("availability.killed", False)],
 )  # fmt: skip
 def test_what_is_about_coverage(code, expected):

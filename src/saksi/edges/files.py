@@ -1,9 +1,14 @@
-"""Hashing one file so that the digest belongs to one state of it."""
+"""Hashing one file so that the digest belongs to one state of it.
+
+The job chooses the path: only regular files are opened, none is read further than its size, and nothing raises.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +19,8 @@ from saksi.words.digest import Digest
 __all__ = ["FileState", "HashedFile", "hash_file", "state_of"]
 
 BUFFER: Final = 1 << 20
+MAX_FILE_BYTES: Final = 1 << 41
+"""2 TiB, an hour of reading: more is a sparse file or no file at all (/proc/kcore)."""
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,23 +53,41 @@ def hash_file(path: Path, expected: FileState | None) -> HashedFile:
     time within the read is not seen here.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(path.stat().st_mode):  # asked before it is opened: opening a device can do something
+            return _without_digest(None, "not a regular file")
+        # Without blocking, should a FIFO have taken the file's place since.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, opened above
+            return _hash(file, expected)
     except OSError as error:
-        return HashedFile(digest=None, size=None, reason=error.strerror or type(error).__name__)
-    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, opened without blocking on a FIFO
-        before = state_of(os.fstat(file.fileno()))
-        if expected is not None and before != expected:
-            return HashedFile(
-                digest=None, size=before.size, reason="the file was replaced or changed before it was read"
-            )
-        hasher = hashlib.sha256()
-        buffer = bytearray(BUFFER)
-        view = memoryview(buffer)
-        try:
-            while count := file.readinto(buffer):
-                hasher.update(view[:count])
-        except OSError as error:
-            return HashedFile(digest=None, size=before.size, reason=error.strerror or type(error).__name__)
-        if state_of(os.fstat(file.fileno())) != before:
-            return HashedFile(digest=None, size=before.size, reason="the file changed while it was read")
+        return _without_digest(None, error.strerror or type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - a path is anything a job can say (NUL), and memory can be short
+        return _without_digest(None, f"it cannot be read: {type(error).__name__}")
+
+
+def _hash(file: io.FileIO, expected: FileState | None) -> HashedFile:
+    found = os.fstat(file.fileno())
+    before = state_of(found)
+    if not stat.S_ISREG(found.st_mode):
+        return _without_digest(None, "not a regular file")
+    if expected is not None and before != expected:
+        return _without_digest(before.size, "the file was replaced or changed before it was read")
+    if before.size > MAX_FILE_BYTES:
+        return _without_digest(before.size, f"more than {MAX_FILE_BYTES:,} bytes are not read")
+    hasher = hashlib.sha256()
+    buffer = bytearray(BUFFER)
+    view = memoryview(buffer)
+    length = 0
+    try:
+        while length <= before.size and (count := file.readinto(buffer)):
+            hasher.update(view[:count])
+            length += count
+    except OSError as error:
+        return _without_digest(before.size, error.strerror or type(error).__name__)
+    if length != before.size or state_of(os.fstat(file.fileno())) != before:  # files of /proc have no size at all
+        return _without_digest(before.size, "the file changed while it was read, or is not as long as it says")
     return HashedFile(digest=Digest(hasher.digest()), size=before.size, reason=None)
+
+
+def _without_digest(size: int | None, reason: str) -> HashedFile:
+    return HashedFile(digest=None, size=size, reason=reason)

@@ -63,17 +63,17 @@ def read_run(store: Store, *, run: str, live: bool) -> RunMaterials:
     """The run in `store`. Raises `MalformedInput` and `StoreError`."""
     head = store.load_head()
     if head is not None:
-        entries, short = _from_journal(store, _checkpoint_in(head).size)
+        entries, short = _from_journal(store, _log_checkpoint_in(head).size)
         return RunMaterials(run=run, head=head, entries=entries, blob=_blobs(store), live=live, short=short)
     try:
         head = store.read(PUBLISHED)
     except NotStored:
         return RunMaterials(run=run, head=None, entries=(), blob=_blobs(store), live=live, short="there is no head")
-    entries, short = _from_tiles(store, _checkpoint_in(head).size)
+    entries, short = _from_tiles(store, _log_checkpoint_in(head).size)
     return RunMaterials(run=run, head=head, entries=entries, blob=_blobs(store), live=live, short=short)
 
 
-def _checkpoint_in(head: bytes) -> LogCheckpoint:
+def _log_checkpoint_in(head: bytes) -> LogCheckpoint:
     """The head's claims, not verified: only its size is used, to know how far to read."""
     return parse_log_checkpoint(parse_note(head).text)
 

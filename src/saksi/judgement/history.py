@@ -6,12 +6,11 @@ for each connection and attempt; series are thinned, events beyond a limit are c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-from saksi.judgement.items import Item, Line, read_items
+from saksi.judgement.items import Item, Line
 from saksi.judgement.series import Series, SeriesBuilder
 from saksi.judgement.timeline import Event, Timeline
 from saksi.words.codec import decode_frame
@@ -33,15 +32,9 @@ from saksi.words.records import (
 __all__ = [
     "Attempt",
     "Connection",
-    "Event",
     "History",
     "HistoryBuilder",
-    "Item",
-    "Line",
     "Recorded",
-    "Series",
-    "history_of",
-    "read_items",
 ]
 
 MAX_OPTIMIZERS: Final = 1024
@@ -174,6 +167,7 @@ class HistoryBuilder:
         self._connections: list[_Open] = []
         self._current: dict[tuple[int, int], _Open] = {}
         self._offsets: dict[int, int] = {}
+        self._processes: dict[tuple[int, int, str], _Open] = {}
         self._series: dict[tuple[int, str], SeriesBuilder] = {}
         self._timeline = Timeline()
         self._findings: list[Recorded] = []
@@ -222,6 +216,7 @@ class HistoryBuilder:
             frame = decode_frame(record.claimed)
         except MalformedInput:
             frame = None
+        hello = frame if isinstance(frame, HelloFrame) else None
         base = Connection(
             attempt=record.attempt,
             connection=record.connection,
@@ -229,11 +224,21 @@ class HistoryBuilder:
             entry=index,
             wall_ns=record.wall_ns,
             peer=record.peer,
-            hello=frame if isinstance(frame, HelloFrame) else None,
+            hello=hello,
         )
-        opened = _Open(base, self._offsets.get(record.rank, 0))
+        opened = _Open(base, self._offset(record, hello))
+        if hello is not None:
+            self._processes[record.attempt, record.peer.pid, hello.fingerprint_key] = opened
         self._connections.append(opened)
         self._current[record.attempt, record.connection] = opened
+
+    def _offset(self, record: AttachRecord, hello: HelloFrame | None) -> int:
+        """Where a connection's steps begin in a drawing: a process that connects again counts on from its own."""
+        key = None if hello is None else (record.attempt, record.peer.pid, hello.fingerprint_key)
+        earlier = None if key is None else self._processes.get(key)
+        if earlier is not None and earlier.told is None and earlier.base.rank == record.rank:
+            return earlier.offset
+        return self._offsets.get(record.rank, 0)
 
     def _detach(self, index: int, record: DetachRecord) -> None:
         opened = self._current.get((record.attempt, record.connection))
@@ -310,11 +315,3 @@ class HistoryBuilder:
             findings=tuple(self._findings),
             anchors=tuple(self._anchors),
         )
-
-
-def history_of(items: Iterable[Item]) -> History:
-    """The history of `items`, read once. Raises what reading them raises."""
-    builder = HistoryBuilder()
-    for item in items:
-        builder.take(item)
-    return builder.build()

@@ -1,8 +1,8 @@
 """The log as a log: which keys may speak for it, and whether its entries are the ones its head covers.
 
 Rules: a head counts only under the key of the last attempt; an attempt's key counts only if a trusted installation key
-signed it in; every key after the first names a head that the entries before it reproduce. Reasons are collected, never
-raised; what cannot be judged is `inconclusive`, what contradicts itself is `refused`.
+signed it in under the log's name; attempts count from 0 without gaps; every key after the first names the head of all
+entries before it. Reasons are collected, never raised; what cannot be judged is `inconclusive`, what contradicts itself is `refused`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ Outcome = Literal["accepted", "refused", "inconclusive"]
 _KEY_ENTRY: Final = b'{"kind":"attempt_key",'
 """How the canonical form of an attempt key's entry begins."""
 _FIRST_KEY: Final = 1
+_WHAT: Final = "the key of an attempt"
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,12 +102,17 @@ def check_log(
     read_hash = hash_reader(leaf_hashes(entries)) if entries else None
     admitted: list[AdmittedKey] = []
     reasons: list[Reason] = []
-    last = _FIRST_KEY
+    last, attempt = _FIRST_KEY, None
     for index, entry in enumerate(entries):
         if not entry.startswith(_KEY_ENTRY):
             continue
         last = index
-        found = _admitted(index, entry, run=run, keys=keys, read_hash=read_hash, before=admitted)
+        record = _key_record(index, entry)
+        if isinstance(record, Reason):
+            reasons.append(record)
+            continue
+        found = _admitted(index, record, run=run, keys=keys, read_hash=read_hash, before=attempt)
+        attempt = record.attempt  # also of a key that nobody here can judge: what follows is not held against it
         if isinstance(found, Reason):
             reasons.append(found)
         else:
@@ -128,56 +134,68 @@ def check_log(
     )
 
 
+def _key_record(index: int, entry: bytes) -> AttemptKeyRecord | Reason:
+    try:
+        record = decode_record(entry, where=f"index {index}")
+    except SaksiError as error:
+        return reason_of(error, entry=index, what=_WHAT)
+    if not isinstance(record, AttemptKeyRecord):
+        return Reason(outcome="refused", text="an entry is not of the kind it begins with", entry=index)
+    return record
+
+
 def _admitted(
     index: int,
-    entry: bytes,
+    record: AttemptKeyRecord,
     *,
     run: str,
     keys: Sequence[VerifierKey],
     read_hash: HashReader | None,
-    before: Sequence[AdmittedKey],
+    before: int | None,
 ) -> AdmittedKey | Reason:
-    what = "the key of an attempt"
     try:
-        record = decode_record(entry, where=f"index {index}")
-        if not isinstance(record, AttemptKeyRecord):
-            return Reason(outcome="refused", text="an entry is not of the kind it begins with", entry=index)
-        payload = opened(record.envelope.encode(), keys, what=what, entry=index)
+        payload = opened(record.envelope.encode(), keys, what=_WHAT, entry=index)
         if isinstance(payload, Reason):
             return payload
         statement = parse_statement(payload)
         if statement.predicate_type != ATTEMPT_KEY:
-            return Reason(outcome="refused", text=f"{what} is a statement of another type", entry=index)
+            return Reason(outcome="refused", text=f"{_WHAT} is a statement of another type", entry=index)
         predicate = parse_attempt_key(statement.predicate)
         key = enrol(predicate.vkey)
     except SaksiError as error:
-        return reason_of(error, entry=index, what=what)
-    text = _contradiction(predicate, record, index, run=run, read_hash=read_hash, before=before)
+        return reason_of(error, entry=index, what=_WHAT)
+    text = _contradiction(predicate, key, record, index, run=run, read_hash=read_hash, before=before)
     if text is not None:
-        return Reason(outcome="refused", text=f"{what} {text}", entry=index)
+        return Reason(outcome="refused", text=f"{_WHAT} {text}", entry=index)
     return AdmittedKey(entry=index, attempt=predicate.attempt, key=key)
 
 
 def _contradiction(
     predicate: AttemptKey,
+    key: VerifierKey,
     record: AttemptKeyRecord,
     index: int,
     *,
     run: str,
     read_hash: HashReader | None,
-    before: Sequence[AdmittedKey],
+    before: int | None,
 ) -> str | None:
+    """What is wrong with a key; `before` is the attempt of the key before it."""
     if predicate.run != run or record.run != run:
         return f"is for run {predicate.run}, not {run}"
     if predicate.attempt != record.attempt:
         return f"is for attempt {predicate.attempt}, its entry says {record.attempt}"
-    if before and predicate.attempt < before[-1].attempt:
-        return f"is for attempt {predicate.attempt}, after one for attempt {before[-1].attempt}"
+    if key.name != origin_of(run):
+        return f"is named {key.name[:80]}, not {origin_of(run)}"
+    if before is None and predicate.attempt != 0:
+        return f"is for attempt {predicate.attempt}; the first is attempt 0"
+    if before is not None and predicate.attempt not in {before, before + 1}:
+        return f"is for attempt {predicate.attempt}, after one for attempt {before}"
     size, root = predicate.previous_size, predicate.previous_root
     if size is None or root is None:
         return "names no head before it, though the log had begun" if index > _FIRST_KEY else None
-    if size > index:
-        return f"names a head of {size} entries, and only {index} come before it"
+    if size != index:
+        return f"names a head of {size} entries, and {index} come before it"
     if read_hash is None or CompactRange.read(size, read_hash).root().hex() != root:
         return f"names a head of {size} entries that these entries do not have"
     return None
@@ -229,6 +247,6 @@ def check_anchors(
         elif read_hash is None or CompactRange.read(log_checkpoint.size, read_hash).root() != log_checkpoint.root:
             other = f"{text} has another root over the first {log_checkpoint.size} entries: the log was rewritten"
             reasons.append(Reason(outcome="refused", text=other))
-        else:
+        elif log_checkpoint.size > 0:  # the head of the empty log binds nothing
             anchored.append(log_checkpoint.size)
     return anchored, reasons

@@ -143,9 +143,10 @@ class Hardware(_Part, frozen=True):
 
 
 class Seal(_Part, frozen=True):
-    """What should run. `environment` is the user's own; what the launcher adds to it stands apart."""
+    """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart."""
 
     run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    attempt: Count
     name: Text | None
     project: Text | None
     created_ns: Count

@@ -1,6 +1,7 @@
 """Why two runs may differ before the first step: two seals compared, in the order in which a person would look.
 
-What differs by nature is left out: the run's id, its name, when it was made, and what saksi added to the environment.
+What differs by nature is left out: the run's id, its attempt and name, when it was made, and what saksi added to the
+environment.
 """
 
 from __future__ import annotations

@@ -183,8 +183,7 @@ def exit_text(record: ExitRecord) -> str:
 def _frame_text(frame: AnyFrame) -> str | None:
     match frame:
         case HelloFrame():
-            switched = ", switched off" if frame.switched_off else ""
-            return f"{frame.implementation} {frame.python}, torch {frame.torch}, level {frame.level}{switched}"
+            return f"{frame.implementation} {frame.python}, torch {frame.torch}, level {frame.level}"
         case OptimizerFrame():
             return f"optimizer {frame.ordinal}: {frame.class_name}, {frame.tensors} tensors"
         case ModuleFrame():

@@ -58,7 +58,8 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     """The answer, and why. Values after `coverage` speak of a log whose signatures verified; else they are empty.
 
     `longest_unanchored_ns` is the longest stretch of wall time that no anchor ends: what lies in it could have been
-    rewritten by whoever holds the attempt's key. It is `None` without anchors.
+    rewritten by whoever holds the attempt's key. It is `None` without anchors. `notes` do not change the verdict: a
+    whole record may tell of a run that went wrong.
     """
 
     run: str
@@ -72,6 +73,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     longest_unanchored_ns: int | None
     coverage: Coverage | None
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -85,7 +87,8 @@ class _Reading:
     def __init__(self, trust: Trust, materials: LogMaterials, sizes: Sequence[int]) -> None:
         self._trust = trust
         self._materials = materials
-        self._admitting: int | None = None  # the attempt whose key the entry before admitted
+        self._attempt = 0  # the one in force
+        self._unsealed: int | None = None  # the entry whose key began the attempt in force, until the seal behind it
         self._sizes = set(sizes)
         self.reasons: list[Reason] = []
         self.times: list[int] = []
@@ -93,11 +96,7 @@ class _Reading:
     def items(self) -> Iterator[Item]:
         last = len(self._materials.entries) - 1
         for item in read_items(self._materials.entries, self._materials.blob):
-            if item.record.run != self._materials.run:
-                self._note("refused", f"an entry of run {item.record.run}", item.index)
-            if item.index > 0 and isinstance(item.record, SealRecord):
-                self._take_seal(item.index, item.record)
-            self._admitting = item.record.attempt if isinstance(item.record, AttemptKeyRecord) else None
+            self._take(item)
             if item.unread == "absent":
                 self._note("inconclusive", f"missing: {item.reason}", item.index)
             elif item.unread is not None:
@@ -105,13 +104,35 @@ class _Reading:
             if item.index in {0, last} or item.index + 1 in self._sizes:
                 self.times.append(item.record.wall_ns)
             yield item
+        self._require_sealed()
+
+    def _take(self, item: Item) -> None:
+        """Run, attempt and seal of one entry. Keys have been judged: attempts count up from 0."""
+        record = item.record
+        if record.run != self._materials.run:
+            self._note("refused", f"an entry of run {record.run}", item.index)
+        if item.index > 0 and isinstance(record, SealRecord):
+            self._take_seal(item.index, record)
+        self._require_sealed()
+        if isinstance(record, AttemptKeyRecord) and record.attempt > self._attempt:
+            self._attempt, self._unsealed = record.attempt, item.index
+        if record.attempt != self._attempt:
+            text = f"an entry of attempt {record.attempt}, where attempt {self._attempt} is in force"
+            self._note("refused", text, item.index)
 
     def _take_seal(self, index: int, record: SealRecord) -> None:
-        """A further attempt seals its own launch, right behind the key that admits it."""
-        if record.attempt == 0 or record.attempt != self._admitting:
+        """A further attempt seals its own launch, right behind the key that begins it."""
+        if self._unsealed is None:
             self._note("refused", "a second seal", index)
             return
+        self._unsealed = None
         self.reasons += _seal(self._trust, self._materials, index)
+
+    def _require_sealed(self) -> None:
+        """Refuses an attempt without a seal behind its first key: the agent writes both at once or neither."""
+        if self._unsealed is not None:
+            self._note("refused", f"attempt {self._attempt} is not sealed", self._unsealed)
+            self._unsealed = None
 
     def _note(self, outcome: Outcome, text: str, entry: int) -> None:
         if len(self.reasons) < _MAX_REASONS or outcome == "refused":
@@ -152,7 +173,7 @@ def verify(
 
 
 def _seal(trust: Trust, materials: LogMaterials, entry: int) -> list[Reason]:
-    """The entry must be a seal of this run, signed by a trusted key."""
+    """The entry must be a seal of this run and of its attempt, signed by a trusted key."""
     try:
         record = decode_record(materials.entries[entry], where=f"index {entry}")
     except MalformedInput as error:
@@ -176,13 +197,17 @@ def _seal(trust: Trust, materials: LogMaterials, entry: int) -> list[Reason]:
         return [Reason(outcome="refused", text=f"the seal is a {statement.predicate_type}", entry=entry)]
     if sealed.run != materials.run:
         return [Reason(outcome="refused", text=f"the seal is of run {sealed.run}", entry=entry)]
+    if sealed.attempt != record.attempt:
+        text = f"the seal is of attempt {sealed.attempt}, not of attempt {record.attempt}"
+        return [Reason(outcome="refused", text=text, entry=entry)]
     return []
 
 
 class _SealedRun(msgspec.Struct):
-    """The one member of a seal that binds it to a log; the others are read elsewhere."""
+    """The members of a seal that bind it to its place in a log; the others are read elsewhere."""
 
     run: str
+    attempt: int
 
 
 def _coverage(judgement: Judgement) -> list[Reason]:
@@ -228,4 +253,12 @@ def _answer(
         longest_unanchored_ns=max(gaps, default=0) if anchored else None,
         coverage=None if judgement is None else judgement.report.coverage,
         findings=() if judgement is None else judgement.report.items,
+        notes=() if judgement is None else _notes(judgement.report.items),
     )
+
+
+def _notes(findings: Sequence[Finding]) -> tuple[str, ...]:
+    if not findings:
+        return ()
+    many = "1 finding stands" if len(findings) == 1 else f"{len(findings)} findings stand"
+    return (f"{many} in it (see `saksi findings`)",)

@@ -1,7 +1,8 @@
 """Records become entries here and nowhere else; frames are only read.
 
 Rules: decoding is strict (unknown kinds and fields are refused); an entry has one form, so what decodes but would
-encode to other bytes is refused; exact bytes are what is stored, hashed and signed.
+encode to other bytes is refused; exact bytes are what is stored, hashed and signed. What is accepted here is readable
+wherever it is stored: a frame is its object and nothing around it, and is not nested deeper than a reader goes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 import msgspec
 
 from saksi.words.errors import MalformedInput
-from saksi.words.frames import MAX_FRAME_BYTES, AnyFrame
+from saksi.words.frames import MAX_FRAME_BYTES, AnyFrame, HelloFrame, OptimizerFrame, UpdateFrame
 from saksi.words.records import AnyRecord, BlockLine
 
 __all__ = [
@@ -29,6 +30,8 @@ MAX_ENTRY_BYTES: Final = 65_535
 """The length prefix of a tlog-tiles entry has 16 bits."""
 MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
 """A block is flushed at about 64 KiB; one frame may exceed that, a hostile blob may not exceed this."""
+MAX_DEPTH: Final = 32
+"""Of values whose form is free. A decoder's own limit depends on how deep its caller stands: not the same everywhere."""
 
 _RECORD: Final = msgspec.json.Decoder(AnyRecord, strict=True)
 _FRAME: Final = msgspec.json.Decoder(AnyFrame, strict=True)
@@ -37,8 +40,11 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 def encode_record(record: AnyRecord) -> bytes:
-    """The entry for `record`. Raises `MalformedInput` if it is longer than an entry may be."""
-    entry = _ENCODER.encode(record)
+    """The entry for `record`. Raises `MalformedInput` if it is longer than an entry may be, or its text is no UTF-8."""
+    try:
+        entry = _ENCODER.encode(record)
+    except UnicodeEncodeError as error:
+        raise MalformedInput("entry", str(error)) from None
     if len(entry) > MAX_ENTRY_BYTES:
         raise MalformedInput("entry", f"{len(entry)} bytes is more than the {MAX_ENTRY_BYTES} an entry may have")
     return entry
@@ -58,16 +64,20 @@ def decode_record(entry: bytes, *, where: str | None = None) -> AnyRecord:
 
 
 def decode_frame(frame: bytes | msgspec.Raw, *, where: str | None = None) -> AnyFrame:
-    """The frame in one packet. Raises `MalformedInput`; a frame is one line of at most 64 KiB."""
+    """The frame in one packet. Raises `MalformedInput`; a frame is one object of at most 64 KiB, nothing around it."""
     raw = bytes(frame)
     if len(raw) > MAX_FRAME_BYTES:
         raise MalformedInput("frame", f"{len(raw)} bytes, more than {MAX_FRAME_BYTES}", where=where)
     if b"\n" in raw:
         raise MalformedInput("frame", "contains a line break", where=where)
+    if not (raw.startswith(b"{") and raw.endswith(b"}")):  # a block or an entry would not keep what is around it
+        raise MalformedInput("frame", "there is something around the object", where=where)
     try:
         decoded: AnyFrame = _FRAME.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedInput("frame", str(error), where=where) from None
+    if not _is_flat_enough(_free_form(decoded)):
+        raise MalformedInput("frame", f"nested deeper than {MAX_DEPTH}", where=where)
     return decoded
 
 
@@ -90,3 +100,26 @@ def decode_block(blob: bytes, *, where: str | None = None) -> Iterator[tuple[int
             raise MalformedInput("block", str(error), where=place) from None
         raw = bytes(parsed.frame)
         yield parsed.received_ns, raw, decode_frame(raw, where=place)
+
+
+def _free_form(frame: AnyFrame) -> object:
+    """The part of `frame` whose depth its type does not bound."""
+    match frame:
+        case HelloFrame():
+            return frame.flags
+        case OptimizerFrame():
+            return frame.defaults
+        case UpdateFrame():
+            return frame.groups
+        case _:
+            return None
+
+
+def _is_flat_enough(value: object) -> bool:
+    layer = [value]
+    for _ in range(MAX_DEPTH):
+        nested = [each for each in layer if isinstance(each, (dict, list))]
+        if not nested:
+            return True
+        layer = [inner for each in nested for inner in (each.values() if isinstance(each, dict) else each)]
+    return not any(isinstance(each, (dict, list)) for each in layer)

@@ -32,7 +32,7 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 CODES: Final = (
     "availability.failed",
     "availability.killed",
-    "checkpoint.not_checkable",
+    "ckpt.not_checkable",
     "coverage.block_absent",
     "coverage.gap",
     "coverage.no_exit_record",
@@ -49,7 +49,7 @@ CODES: Final = (
     "witness.peer_refused",
     "witness.recorder_fault",
 )
-COVERAGE_PREFIXES: Final = ("coverage.", "checkpoint.not_checkable", "witness.frame_refused", "witness.recorder_fault")
+COVERAGE_PREFIXES: Final = ("coverage.", "ckpt.not_checkable", "witness.frame_refused", "witness.recorder_fault")
 """What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""
 
 

@@ -41,7 +41,8 @@ class SealedRun(SimulatedRun):
         super().__init__(run)
 
     def seal_envelope(self, signer: NoteSigner | None = None, run: str | None = None) -> bytes:
-        return format_envelope(sign(IN_TOTO, make_statement(self.sealed), [signer or self.installation]))
+        sealed = msgspec.structs.replace(self.sealed, attempt=self.attempt)
+        return format_envelope(sign(IN_TOTO, make_statement(sealed), [signer or self.installation]))
 
     def file(self, *, path: str, digest: str | None, claimed: str | None = None, step: int = 5, **more: Any) -> None:
         fields: dict[str, Any] = {

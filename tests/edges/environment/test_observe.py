@@ -33,6 +33,7 @@ def launch(tmp_path):
     def make(*arguments, environment=(), **changes):
         fields = {
             "run": "0" * 16,
+            "attempt": 0,
             "name": None,
             "project": None,
             "level": "standard",

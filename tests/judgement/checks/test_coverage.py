@@ -153,12 +153,6 @@ def test_a_process_seen_before_it_attached_is_witnessed():
     assert codes(simulated) == []
 
 
-def test_a_recorder_that_is_switched_off_is_unwitnessed():
-    simulated = honest_run()
-    simulated.attach(0, pid=4100, switched_off=True).goodbye()
-    assert "switched off" in only(simulated, "coverage.process_unwitnessed").message
-
-
 def test_a_job_that_does_not_train():
     simulated = SimulatedRun()
     simulated.exit()
@@ -227,8 +221,8 @@ def test_absent_blocks_leave_the_rest_standing():
     [
         ("a" * 64, "a" * 64, []),
         ("a" * 64, None, []),
-        (None, "a" * 64, ["checkpoint.not_checkable"]),
-        ("a" * 64, "b" * 64, ["checkpoint.not_checkable"]),
+        (None, "a" * 64, ["ckpt.not_checkable"]),
+        ("a" * 64, "b" * 64, ["ckpt.not_checkable"]),
     ],
 )
 def test_a_model_checkpoint_is_compared_with_what_the_job_said(digest, claimed, found):

@@ -87,6 +87,7 @@ def start_agent(arguments: LaunchArguments, environment: Mapping[str, str], fold
         added = {**_recorder_environment(attempt, environment, scratch, token), **prefix.added}
         launch = Launch(
             run=attempt.run,
+            attempt=attempt.number,
             name=attempt.name,
             project=attempt.project,
             level=attempt.level,

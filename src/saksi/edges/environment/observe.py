@@ -38,6 +38,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     run: str
+    attempt: int
     name: str | None
     project: str | None
     level: Level
@@ -82,6 +83,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
     )
     seal = Seal(
         run=launch.run,
+        attempt=launch.attempt,
         name=launch.name,
         project=launch.project,
         created_ns=now_ns,

@@ -1,10 +1,13 @@
 """Reading /proc. Processes vanish while they are read: every function answers `None` or nothing then.
 
+Names are bytes that the job chooses: what is no UTF-8 is escaped, what is long is cut.
+
 `started_ticks` (field 22 of `stat`, proc(5)) tells two processes with the same pid apart.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,12 @@ __all__ = ["ProcessFacts", "boot_id", "children_of", "descendants_of", "has_torc
 PROC: Final = Path("/proc")
 MAX_ARGUMENTS: Final = 64
 MAX_ARGUMENT: Final = 512
+MAX_COMMAND: Final = 1 << 20
+"""Read of a command line, whose length the process chooses."""
+MAX_PATH: Final = 4_096
+"""Characters of a path: what a record's text holds."""
+STARTED_TICKS: Final = 19
+"""Where field 22 stands behind the name."""
 TORCH_LIBRARIES: Final = (b"/libtorch_cpu.so", b"/libtorch.so", b"/libtorch_python.so")
 
 
@@ -46,12 +55,14 @@ def read_process(pid: int) -> ProcessFacts | None:
     except OSError:
         return None
     # The second field is the name in parentheses, and a process chooses its own name: count from the last one.
-    fields = stat[stat.rindex(b")") + 2 :].split()
+    fields = stat[stat.rfind(b")") + 2 :].split()
+    if len(fields) <= STARTED_TICKS:
+        return None
     return ProcessFacts(
         pid=pid,
         ppid=int(fields[1]),
-        started_ticks=int(fields[19]),
-        state=fields[0].decode("ascii"),
+        started_ticks=int(fields[STARTED_TICKS]),
+        state=fields[0].decode("ascii", "replace"),
         executable=_link(folder / "exe"),
         command=_command(folder / "cmdline"),
         uid=_owner(folder),
@@ -96,14 +107,16 @@ def has_torch_mapped(pid: int) -> bool | None:
 
 def _link(path: Path) -> str | None:
     try:
-        return str(path.readlink())
+        target = os.readlink(os.fsencode(path))
     except OSError:
         return None
+    return target.decode("utf-8", "backslashreplace")[:MAX_PATH]
 
 
 def _command(path: Path) -> tuple[str, ...]:
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(MAX_COMMAND)
     except OSError:
         return ()
     words = raw.rstrip(b"\0").split(b"\0")[:MAX_ARGUMENTS]

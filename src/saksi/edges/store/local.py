@@ -19,6 +19,7 @@ starts are exec'ed, and O_CLOEXEC takes the lock from them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import itertools
@@ -59,6 +60,7 @@ class LocalStore:
         self._staged = itertools.count()
         self._named = threading.Lock()  # write_once looks, then links: one at a time
         self._durable_folders: set[Path] = set()  # folders whose own name is known to be durable
+        self._in_doubt = False  # a write of journal or head failed: what reads back may not be on the device
 
     # -- reading
 
@@ -117,7 +119,11 @@ class LocalStore:
         with told("write", path), self._named:
             if not self._same_bytes_there(path, content, durable=durable):
                 staged = self._stage(content, durable=durable)
-                self._link(staged, path, content)
+                try:
+                    self._link(staged, path, content)
+                except (OSError, StoreError):
+                    staged.unlink(missing_ok=True)
+                    raise
             if durable:
                 flush_folder(path.parent)
                 self._flush_names_above(path.parent)
@@ -177,7 +183,12 @@ class LocalStore:
 
     def _stage(self, content: bytes, *, durable: bool) -> Path:
         staged = self.folder / _STAGING / str(next(self._staged))
-        write_new(staged, content, durable=durable)
+        try:
+            write_new(staged, content, durable=durable)
+        except OSError:
+            with contextlib.suppress(OSError):  # on a full disk what is half staged takes the room of what comes next
+                staged.unlink()
+            raise
         return staged
 
     def _flush_names_above(self, folder: Path) -> None:
@@ -193,7 +204,7 @@ class LocalStore:
         """See `Store.append`."""
         path = self.folder / "journal"
         fd = self._must_hold_lock(path)
-        with told("append to", path):
+        with told("append to", path), self._doubted():
             write_all(fd, frame)
             os.fdatasync(fd)
 
@@ -214,14 +225,25 @@ class LocalStore:
             # Between this look and the rename only the holder of the lock could come in, and that is us.
             if self._bytes_of(path) != expected:
                 raise HeadConflict(f"{path} is not the head this writer expected to replace")
-            self._stage(replacement, durable=True).rename(path)
-            flush_folder(self.folder)
+            with self._doubted():
+                self._stage(replacement, durable=True).rename(path)
+                flush_folder(self.folder)
+
+    @contextlib.contextmanager
+    def _doubted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._in_doubt = True
+            raise
 
     # -- one writer
 
     def lock(self) -> None:
         """See `Store.lock`."""
         if self._lock_fd is not None:
+            if self._in_doubt:
+                self._settle()
             return
         path = self.folder / "lock"
         with told("lock", path):
@@ -263,6 +285,20 @@ class LocalStore:
             raise
         self._journal_fd = fd
 
+    def _settle(self) -> None:
+        """After a failed write: make durable what the caller, who reopens, is about to read and to rely on.
+
+        Flushing again proves nothing (see `durable`). The head that reads back is written once more, as new bytes
+        under a new name; the journal up to it was flushed before the head was swapped, and what follows is cut.
+        """
+        path = self.folder / "head"
+        with told("write", path):
+            head = self._bytes_of(path)
+            if head is not None:
+                self._stage(head, durable=True).rename(path)
+            flush_folder(self.folder)
+        self._in_doubt = False
+
     def _must_hold_lock(self, path: Path) -> int:
         if self._lock_fd is None or self._journal_fd is None:
             raise StoreError(f"cannot write {path}: it is not locked for writing", remedy="lock the store first")
@@ -274,6 +310,7 @@ class LocalStore:
             if fd is not None:
                 os.close(fd)
         self._journal_fd = self._lock_fd = None
+        self._in_doubt = False
 
 
 def _exactly(fd: int, limit: int | None) -> bytes:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.watched import AttemptFacts, Heard, Watched
+from saksi.judgement.checks.watched import AttemptFacts, Heard, Trainee, Watched
 from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
@@ -31,7 +31,7 @@ __all__ = ["COVERAGE", "CoverageCheck"]
 
 _MAX_RANKS: Final = 256
 _finding = partial(observation, check="coverage")
-_NOT_CHECKABLE: Final = ("coverage.uncovered", "checkpoint.not_checkable", "witness.recorder_fault")
+_NOT_CHECKABLE: Final = ("coverage.uncovered", "ckpt.not_checkable", "witness.recorder_fault")
 
 
 class _State(Watched):
@@ -79,7 +79,7 @@ class CoverageCheck:
         """See `Check.finish`."""
         return (
             *state.noted.kept(),
-            *(finding for each in state.connections for finding in _connection(each, ended=ended)),
+            *(finding for each in state.trainees for finding in _trainee(state, each, ended=ended)),
             *_processes(state),
             *_attempts(state, ended=ended),
             *(_ranks(state) if ended else ()),
@@ -108,9 +108,7 @@ class CoverageCheck:
     def _block(self, state: _State, item: Item, record: BlockRecord) -> None:
         heard = state.open.get((record.attempt, record.connection))
         if heard is None:  # frames without an attach record still count as heard
-            heard = Heard(attempt=record.attempt, rank=record.rank, pid=0, entry=item.index, hello=None)
-            state.open[record.attempt, record.connection] = heard
-            state.connections.append(heard)
+            heard = state.unannounced(item.index, record.attempt, record.connection, record.rank)
         heard.last_entry = item.index
         if item.unread is not None:
             state.noted.note(
@@ -118,7 +116,7 @@ class CoverageCheck:
                     code="coverage.block_absent",
                     subject="blocks",
                     message="Frames that the log commits to are not at hand; an incomplete copy has this.",
-                    steps=(heard.last_step, heard.last_step),
+                    steps=(heard.trainee.last_step, heard.trainee.last_step),
                     ranks=(heard.rank,),
                     evidence=(item.index,),
                 )
@@ -130,14 +128,14 @@ class CoverageCheck:
 def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
     frame = line.frame
     if frame.lost > heard.lost:
-        first = heard.lost == 0
+        first = heard.trainee.lost == 0
         heard.lost, heard.lost_entry = frame.lost, entry
         if first:
-            state.noted.announce(_dropped(heard))
+            state.noted.announce(_dropped(heard.trainee))
     if isinstance(frame, UpdateFrame):
-        counter = heard.counter(frame.optimizer)
+        counter = heard.counter(frame.optimizer, entry)
         if counter is not None and not counter.take(frame.update, entry) and len(counter.stretches) == 1:
-            for finding in _steps(heard, frame.optimizer):
+            for finding in _steps(heard.trainee, frame.optimizer):
                 state.noted.announce(finding)
     elif isinstance(frame, UncoveredFrame):
         step = max(frame.step, 0)
@@ -169,7 +167,7 @@ def _file(state: _State, entry: int, record: FileRecord) -> None:
     step = max(record.step, 0)
     state.noted.note(
         _finding(
-            code="checkpoint.not_checkable",
+            code="ckpt.not_checkable",
             severity="info",
             subject="model checkpoints",
             message=message,
@@ -185,49 +183,48 @@ def _gap(state: _State, entry: int, record: GapRecord) -> None:
     state.noted.note(_finding(code="coverage.gap", subject="agent", message=message, evidence=(entry,)))
 
 
-def _connection(heard: Heard, *, ended: bool) -> Iterator[Finding]:
-    if heard.switched_off:
-        yield _finding(
-            code="coverage.process_unwitnessed",
-            subject=f"process {heard.pid}",
-            message="The recorder was switched off in a process (SAKSI_DISABLE), so nothing of it was seen.",
-            ranks=(heard.rank,),
-            evidence=(heard.entry,),
-        )
-    if heard.lost:
-        yield _dropped(heard)
-    for optimizer in sorted(heard.counters.keys() | set(range(len(heard.told or ())))):
-        yield from _steps(heard, optimizer)
-    if heard.trained and (heard.left is False or (heard.left is None and ended)):
-        yield _finding(
-            code="coverage.rank_ended_silently",
-            subject=f"rank {heard.rank}",
-            message="A training process ended without a goodbye, so what it did last is not known; "
-            "a signal, os._exit and a crash in native code end so.",
-            steps=(heard.last_step, heard.last_step),
-            ranks=(heard.rank,),
-            evidence=(heard.last_entry,),
-        )
-
-
-def _dropped(heard: Heard) -> Finding:
-    return _finding(
-        code="coverage.records_dropped",
-        subject=f"rank {heard.rank}",
-        message="The recorder dropped frames and counted them; "
-        "a machine under load and a slow agent are the usual causes.",
-        ranks=(heard.rank,),
-        evidence=() if heard.lost_entry is None else (heard.lost_entry,),
+def _trainee(state: Watched, trainee: Trainee, *, ended: bool) -> Iterator[Finding]:
+    if trainee.lost:
+        yield _dropped(trainee)
+    for optimizer in trainee.optimizers:
+        yield from _steps(trainee, optimizer)
+    if trainee.left or (trainee.left is None and not ended) or state.is_helper(trainee):
+        return
+    message = (
+        "A training process ended without a goodbye, so what it did last is not known; "
+        "a signal, os._exit and a crash in native code end so."
+        if trainee.trained
+        else "A process that had attached ended without a goodbye before any update of it was heard, so whether it "
+        "trained is not known; a signal, os._exit, an exec and a crash in native code end so."
+    )
+    yield _finding(
+        code="coverage.rank_ended_silently",
+        severity="warning" if trainee.trained else "info",
+        subject=f"rank {trainee.rank}",
+        message=message,
+        steps=(trainee.last_step, trainee.last_step),
+        ranks=(trainee.rank,),
+        evidence=(trainee.last.last_entry,),
     )
 
 
-def _steps(heard: Heard, optimizer: int) -> Iterator[Finding]:
-    counter = heard.counters.get(optimizer)
-    stretches = [] if counter is None else list(counter.stretches)
-    entries = [] if counter is None else counter.entries
-    reached = 0 if counter is None else counter.next
-    if heard.told_of(optimizer) > reached:
-        stretches.append((reached, heard.told_of(optimizer) - 1))
+def _dropped(trainee: Trainee) -> Finding:
+    return _finding(
+        code="coverage.records_dropped",
+        subject=f"rank {trainee.rank}",
+        message="The recorder dropped frames and counted them; "
+        "a machine under load and a slow agent are the usual causes.",
+        ranks=(trainee.rank,),
+        evidence=trainee.lost_entries,
+    )
+
+
+def _steps(trainee: Trainee, optimizer: int) -> Iterator[Finding]:
+    counted = trainee.counted(optimizer)
+    stretches = list(counted.stretches)
+    told = trainee.told_of(optimizer)
+    if told > counted.next:
+        stretches.append((counted.next, told - 1))
     if stretches:
         yield _finding(
             code="coverage.steps_missing",
@@ -235,16 +232,16 @@ def _steps(heard: Heard, optimizer: int) -> Iterator[Finding]:
             message="Updates are missing from the record; "
             "frames that were dropped and blocks that are not at hand explain them.",
             steps=(stretches[0][0], stretches[-1][1]),
-            ranks=(heard.rank,),
-            evidence=tuple(dict.fromkeys([*entries, heard.last_entry])),
+            ranks=(trainee.rank,),
+            evidence=tuple(dict.fromkeys([*counted.entries, trainee.last.last_entry])),
         )
-    if counter is not None and counter.repeated:
+    if counted.repeated:
         yield _finding(
             code="coverage.steps_missing",
             subject=f"optimizer {optimizer}",
             message="An optimizer's counter went back within one process, so its updates cannot be told apart.",
-            ranks=(heard.rank,),
-            evidence=(heard.last_entry,),
+            ranks=(trainee.rank,),
+            evidence=(trainee.last.last_entry,),
         )
 
 
@@ -270,7 +267,7 @@ def _attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
                 "the machine went down, or what followed was cut off.",
                 evidence=(attempt.entry,),
             )
-    if ended and not any(each.trained for each in state.connections):
+    if ended and not any(each.trained for each in state.trainees):
         yield _finding(
             code="coverage.no_training_seen",
             subject="run",
@@ -279,13 +276,13 @@ def _attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
 
 
 def _ranks(state: Watched) -> Iterator[Finding]:
-    by_attempt: dict[int, list[Heard]] = {}
-    for each in state.connections:
+    by_attempt: dict[int, list[Trainee]] = {}
+    for each in state.trainees:
         if each.trained:
             by_attempt.setdefault(each.attempt, []).append(each)
-    for attempt, heard in sorted(by_attempt.items()):
-        size = max(each.world_size for each in heard)
-        present = {each.rank for each in heard}
+    for attempt, trained in sorted(by_attempt.items()):
+        size = max(each.world_size for each in trained)
+        present = {each.rank for each in trained}
         absent = [rank for rank in range(min(size, _MAX_RANKS + len(present))) if rank not in present][:_MAX_RANKS]
         if absent:
             yield _finding(
@@ -294,7 +291,7 @@ def _ranks(state: Watched) -> Iterator[Finding]:
                 message=f"The job says that it has {size} ranks, and updates of {len(present)} were heard; "
                 "ranks on other machines need a witness of their own.",
                 ranks=tuple(absent),
-                evidence=tuple(each.entry for each in heard),
+                evidence=tuple(each.connections[0].entry for each in trained),
             )
 
 
@@ -314,10 +311,7 @@ def _attach(state: _State, index: int, record: AttachRecord) -> None:
         frame = decode_frame(record.claimed)
     except MalformedInput:
         frame = None
-    hello = frame if isinstance(frame, HelloFrame) else None
-    heard = Heard(attempt=record.attempt, rank=record.rank, pid=record.peer.pid, entry=index, hello=hello)
-    state.open[record.attempt, record.connection] = heard
-    state.connections.append(heard)
+    state.attach(index, record, frame if isinstance(frame, HelloFrame) else None)
     for key in [key for key in state.unwitnessed if key[:2] == (record.attempt, record.peer.pid)]:
         del state.unwitnessed[key]
 
@@ -333,6 +327,7 @@ def _detach(state: _State, index: int, record: DetachRecord) -> None:
 
 
 def _process(state: _State, index: int, record: ProcessRecord) -> None:
+    state.observe(record)
     key = (record.attempt, record.pid, record.started_ticks)
     if record.attached or record.forked:
         state.unwitnessed.pop(key, None)

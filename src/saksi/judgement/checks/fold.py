@@ -16,13 +16,19 @@ import msgspec
 from saksi.judgement.items import Item
 from saksi.words.findings import SEVERITIES, Finding, Severity
 
-__all__ = ["MAX_EVIDENCE", "Check", "Judging", "Noted", "joined", "merge", "observation"]
+__all__ = ["MAX_EVIDENCE", "MAX_TEXT", "Check", "Judging", "Noted", "joined", "merge", "observation"]
 
 MAX_EVIDENCE: Final = 64
 """Entries kept for one finding: the first ones lead a reader to the place, more would not fit a record."""
 
+MAX_TEXT: Final = 1024
+"""Bytes of a finding's subject, and of its message, as an entry spells them: a frame's text of 4,096 characters may
+take 24,576, and a finding must always fit an entry."""
+
 MAX_CAUSES: Final = 256
 """Different causes of one check that are kept apart; a hostile run could make up more without end."""
+
+_ELLIPSIS: Final = "\u2026"
 
 State = TypeVar("State")
 
@@ -112,18 +118,36 @@ def observation(
     ranks: tuple[int, ...] = (),
     evidence: tuple[int, ...] = (),
 ) -> Finding:
-    """A finding that alleges nothing, with evidence cut to what a record holds."""
+    """A finding that alleges nothing, with texts and evidence cut to what a record holds."""
     return Finding(
         code=code,
         severity=severity,
         first_step=steps[0],
         last_step=steps[1],
         ranks=ranks,
-        subject=subject,
+        subject=_cut(subject),
         check=check,
-        message=message,
+        message=_cut(message),
         evidence=evidence[:MAX_EVIDENCE],
     )
+
+
+def _cut(text: str) -> str:
+    """`text`, or as much of it as `MAX_TEXT` bytes of an entry hold, and an ellipsis."""
+    if _spelled(text) <= MAX_TEXT:
+        return text
+    kept, room = 0, MAX_TEXT - _spelled(_ELLIPSIS)
+    for character in text:
+        room -= _spelled(character)
+        if room < 0:
+            break
+        kept += 1
+    return text[:kept] + _ELLIPSIS
+
+
+def _spelled(text: str) -> int:
+    """How many bytes an entry spends on `text`, quotes left out."""
+    return len(msgspec.json.encode(text)) - 2
 
 
 class Noted:

@@ -40,9 +40,10 @@ class _Break(msgspec.Struct, frozen=True, kw_only=True):
 class _Chain:
     """One connection's chain. `prev` and `lost` are `None` after a block that could not be read."""
 
-    __slots__ = ("breaks", "lost", "prev", "refused", "seq", "step")
+    __slots__ = ("begun", "breaks", "lost", "prev", "refused", "seq", "step")
 
     def __init__(self) -> None:
+        self.begun = False
         self.seq = -1
         self.prev: str | None = _FIRST_PREV
         self.lost: int | None = 0
@@ -112,6 +113,7 @@ class ChainCheck:
                         evidence=(item.index,),
                     )
                 )
+            chain.begun = True
             chain.seq, chain.prev, chain.lost = max(chain.seq, record.last_seq), None, None
             return
         if item.lines and (len(item.lines), item.lines[0].frame.seq, item.lines[-1].frame.seq) != (
@@ -125,6 +127,8 @@ class ChainCheck:
 
     def _line(self, state: _Heard, chain: _Chain, item: Item, record: BlockRecord, line: Line) -> None:
         frame = line.frame
+        if not chain.begun:  # `lost` goes on from the process's earlier connections, `seq` does not
+            chain.begun, chain.lost = True, max(0, frame.lost - frame.seq)
         dropped = 0 if chain.lost is None else frame.lost - chain.lost
         skipped = frame.seq - chain.seq - 1 - dropped
         if dropped < 0 or frame.seq <= chain.seq or (skipped < 0 and chain.lost is not None):

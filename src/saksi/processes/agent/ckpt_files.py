@@ -2,11 +2,13 @@
 
 The job says "I saved this path" and what state the file was in; a thread reads it once, now. The digest is the
 agent's own observation, costs training nothing, and binds only if the file still is in the state that was named. A
-file that is replaced sooner than it can be read ends as `reason`, never as silence.
+file that is replaced sooner than it can be read ends as `reason`, never as silence; so does one that is not read by the
+time the attempt closes.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -20,6 +22,8 @@ from saksi.words.frames import CkptFrame
 
 __all__ = ["CkptFiles", "HashedCkpt"]
 
+_logger = logging.getLogger(__name__)
+
 MAX_WAITING: Final = 1_024
 
 
@@ -32,50 +36,77 @@ class HashedCkpt(msgspec.Struct, frozen=True, kw_only=True):
     found: HashedFile
 
 
+class _Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be hashed; `number` tells it from the others."""
+
+    number: int
+    connection: int
+    rank: int
+    frame: CkptFrame
+
+
 class CkptFiles:
     """A worker thread. `wake` is called from it whenever there is something to `collect`."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._waiting: queue.Queue[tuple[int, int, CkptFrame] | None] = queue.Queue(MAX_WAITING)
-        self._done: queue.SimpleQueue[HashedCkpt] = queue.SimpleQueue()
-        self._open = 0
+        self._waiting: queue.Queue[_Given] = queue.Queue(MAX_WAITING)
+        self._done: queue.SimpleQueue[tuple[_Given, HashedFile]] = queue.SimpleQueue()
+        self._open: dict[int, _Given] = {}
+        self._given = 0
         self._thread = threading.Thread(target=self._work, name="saksi-ckpt-files", daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
         """How many were given and not yet collected."""
-        return self._open
+        return len(self._open)
 
     def give(self, connection: int, rank: int, frame: CkptFrame) -> None:
         """Hash the file that `frame` names, when its turn comes."""
         if frame.path is None:
             return
-        self._open += 1
+        given = _Given(number=self._given, connection=connection, rank=rank, frame=frame)
+        self._given += 1
+        self._open[given.number] = given
         try:
-            self._waiting.put_nowait((connection, rank, frame))
+            self._waiting.put_nowait(given)
         except queue.Full:
-            found = HashedFile(digest=None, size=None, reason=f"more than {MAX_WAITING} files were waiting to be read")
-            self._done.put(HashedCkpt(connection=connection, rank=rank, frame=frame, found=found))
+            reason = f"more than {MAX_WAITING} files were waiting to be read"
+            self._done.put((given, HashedFile(digest=None, size=None, reason=reason)))
 
     def collect(self) -> list[HashedCkpt]:
         """What has been hashed since the last call."""
         hashed: list[HashedCkpt] = []
         while True:
             try:
-                hashed.append(self._done.get_nowait())
+                given, found = self._done.get_nowait()
             except queue.Empty:
-                self._open -= len(hashed)
                 return hashed
+            if self._open.pop(given.number, None) is not None:
+                hashed.append(_hashed(given, found))
+
+    def abandon(self, reason: str) -> list[HashedCkpt]:
+        """Those that are not read yet, without a digest and with this reason. They are never collected."""
+        left = [_hashed(each, HashedFile(digest=None, size=None, reason=reason)) for each in self._open.values()]
+        self._open.clear()
+        return left
 
     def _work(self) -> None:
-        while (item := self._waiting.get()) is not None:
-            connection, rank, frame = item
-            assert frame.path is not None  # noqa: S101 - `give` lets no other through
-            found = hash_file(Path(frame.path), _expected(frame))
-            self._done.put(HashedCkpt(connection=connection, rank=rank, frame=frame, found=found))
+        while True:
+            given = self._waiting.get()
+            try:
+                assert given.frame.path is not None  # noqa: S101 - `give` lets no other through
+                found = hash_file(Path(given.frame.path), _expected(given.frame))
+            except Exception as error:  # one file must not end the work on all others
+                _logger.exception("a file could not be hashed")
+                found = HashedFile(digest=None, size=None, reason=f"the agent failed: {type(error).__name__}")
+            self._done.put((given, found))
             self._wake()
+
+
+def _hashed(given: _Given, found: HashedFile) -> HashedCkpt:
+    return HashedCkpt(connection=given.connection, rank=given.rank, frame=given.frame, found=found)
 
 
 def _expected(frame: CkptFrame) -> FileState | None:

@@ -72,6 +72,7 @@ class Connection:
         self.lost = 0
         self.last_step: int | None = None
         self.refused = 0
+        self.unwritten = 0  # refusals that are written down together, as it closes
         self.opened_ns = now_ns
         self._token = KNOCK + token.encode("ascii")
         self._account = account

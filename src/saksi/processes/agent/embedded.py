@@ -11,7 +11,6 @@ its last anchor.
 from __future__ import annotations
 
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -166,7 +165,6 @@ def _begin(setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: Note
         scribe.write(record)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
-    gc.collect()
 
 
 def _go_home(setup: EmbeddedSetup) -> None:

@@ -1,12 +1,17 @@
 """The agent's socket: accepts recorders, reads their packets, turns them into blocks and records.
 
-Never blocks and never answers. A peer that floods, lies or vanishes costs bounded memory and one record.
+Never blocks and never answers. A peer that floods, lies, stays silent or vanishes costs bounded memory and few records.
+What is refused is written with whom it was refused; files are left over for the log, whoever connects.
 """
 
 from __future__ import annotations
 
+import errno
+import logging
+import resource
 import selectors
 import socket
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -14,16 +19,30 @@ from typing import Final
 import msgspec
 
 from saksi.edges.clock import Clock
-from saksi.processes.agent.connection import Connection, Refusal
+from saksi.processes.agent.connection import Connection, Refusal, peer_of
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame
-from saksi.words.records import AttachRecord, DetachRecord, RefusedRecord
+from saksi.words.records import AttachRecord, DetachRecord, Peer, RefusedRecord
 
 __all__ = ["Intake"]
 
+_logger = logging.getLogger(__name__)
+
 MAX_CONNECTIONS: Final = 4_096
+RESERVED_FILES: Final = 48
+"""Open files that are kept for the log, whoever connects."""
+ACCEPTED_AT_ONCE: Final = 64
+"""So that peers who connect without end cannot starve those who talk."""
 MAX_REFUSALS: Final = 64
-"""Refusals written down one by one; those after them are counted and written at the end."""
+"""Refusals written down one by one; those after them are counted."""
+MAX_REFUSALS_OF_ONE: Final = 16
+"""Of them, how many one connection may have; those after them are one record, as it closes."""
+GREETING_NS: Final = 10_000_000_000
+"""How long a peer may take to say who it is: a recorder does it as it connects."""
+PAUSE_NS: Final = 1_000_000_000
+"""How long nobody is let in after there was no file, or no memory, to do it with."""
+LAST_READ_NS: Final = 2_000_000_000
+"""How long what waits in the sockets is read as the attempt closes."""
 YOUNGEST_BLOCK_NS: Final = 1_000_000_000
 OLDEST_BLOCK_NS: Final = 10_000_000_000
 
@@ -53,7 +72,8 @@ class Intake:
         self._connections: dict[int, Connection] = {}
         self._accepted = 0
         self._written = 0
-        self._unwritten = 0
+        self._unwritten: Counter[str] = Counter()
+        self._paused_ns: int | None = None
         listener.setblocking(False)
         selector.register(listener, selectors.EVENT_READ, self.accept)
 
@@ -63,64 +83,105 @@ class Intake:
         return len(self._connections)
 
     def accept(self) -> None:
-        """Take every peer that waits at the door."""
-        while True:
+        """Take the peers that wait at the door, some at a time."""
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
                 connected, _ = self._listener.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    self._pause(error)
                 return
-            if len(self._connections) >= MAX_CONNECTIONS:
+            if len(self._connections) < _room():
+                self._admit(connected)
+            else:
+                reason = f"more than {len(self._connections)} connections were open"
+                self._turn_away(reason, sample="", peer=peer_of(connected))
                 connected.close()
-                self._unwritten += 1
-                continue
-            connected.setblocking(False)
-            number = self._accepted
-            self._accepted += 1
-            connection = Connection(
-                number, connected, token=self._token, account=self._account, now_ns=self._clock.mono_ns()
-            )
-            self._connections[number] = connection
-            self._selector.register(connected, selectors.EVENT_READ, partial(self.read, connection))
 
-    def read(self, connection: Connection) -> None:
-        """Take what `connection` has sent, some packets at a time."""
+    def _admit(self, connected: socket.socket) -> None:
+        connected.setblocking(False)
+        number = self._accepted
+        self._accepted += 1
+        now = self._clock.mono_ns()
+        connection = Connection(number, connected, token=self._token, account=self._account, now_ns=now)
+        self._connections[number] = connection
+        self._selector.register(connected, selectors.EVENT_READ, partial(self.read, connection))
+
+    def _pause(self, error: OSError) -> None:
+        """Look away from the door for a while: a peer that cannot be let in would wake us again at once."""
+        _logger.warning("nobody can be let in: %s", error)
+        self._selector.unregister(self._listener)
+        self._paused_ns = self._clock.mono_ns()
+
+    def read(self, connection: Connection) -> bool:
+        """Take what `connection` has sent, some packets at a time; whether there was anything."""
+        try:
+            return self._read(connection)
+        except Exception as error:  # whatever one peer brought about must not end the others' record
+            _logger.exception("connection %d", connection.number)
+            reason = f"the agent failed on what it sent: {type(error).__name__}"
+            self._write_refusal(connection, Refusal(reason=reason, sample="", closes=True))
+            self._close(connection)
+            return False
+
+    def _read(self, connection: Connection) -> bool:
+        heard = False
         for packet in connection.packets():
+            heard = True
             if packet is None:
                 self._close(connection)
-                return
+                return heard
             taken = connection.accept(packet, self._clock.mono_ns())
             if isinstance(taken, Refusal):
                 self._write_refusal(connection, taken)
                 if taken.closes:
                     self._close(connection)
-                    return
+                    return heard
             elif taken is not None:
                 if connection.frames == 1:
                     self._write_attach(connection)
                 self._heard(connection, taken)
-        now = self._clock.mono_ns()
-        if connection.block_is_due(now, age_ns=OLDEST_BLOCK_NS):
-            self.store_block(connection)
+                # After each frame: some packets of the largest size are more than a block may hold.
+                if connection.block_is_due(self._clock.mono_ns(), age_ns=OLDEST_BLOCK_NS):
+                    self.store_block(connection)
+        return heard
 
     def flush(self) -> None:
-        """Store the blocks that are old enough: a second at first, so that a young run can be followed, ten later."""
+        """Store the blocks that are old enough: a second at first, so that a young run can be followed, ten later.
+
+        Close the peers that never said who they are, and open the door again after a pause.
+        """
         now = self._clock.mono_ns()
         age = min(OLDEST_BLOCK_NS, max(YOUNGEST_BLOCK_NS, (now - self._started_ns) // 10))
-        for connection in self._connections.values():
+        for connection in list(self._connections.values()):
             if connection.block_is_due(now, age_ns=age):
                 self.store_block(connection)
+            elif connection.hello is None and now - connection.opened_ns >= GREETING_NS:
+                self._close_silent(connection)
+        if self._paused_ns is not None and now - self._paused_ns >= PAUSE_NS:
+            self._paused_ns = None
+            self._selector.register(self._listener, selectors.EVENT_READ, self.accept)
+
+    def _close_silent(self, connection: Connection) -> None:
+        self.read(connection)  # it may have spoken while we were busy
+        if connection.hello is None and connection.number in self._connections:
+            reason = f"no hello within {GREETING_NS / 1e9:g} seconds"
+            self._turn_away(reason, sample="", peer=connection.peer)
+            self._close(connection)
 
     def close(self) -> None:
         """No more peers: what the connected ones have sent is taken, then all are closed."""
-        self._selector.unregister(self._listener)
+        if self._paused_ns is None:
+            self._selector.unregister(self._listener)
         self._listener.close()
-        for connection in list(self._connections.values()):
-            self.read(connection)
+        until = self._clock.mono_ns() + LAST_READ_NS
+        talking = list(self._connections.values())
+        while talking and self._clock.mono_ns() < until:
+            talking = [each for each in talking if self.read(each) and each.number in self._connections]
         for connection in list(self._connections.values()):
             self._close(connection)
-        if self._unwritten:
-            reason = "more refusals than are written down one by one"
-            self._write(reason, sample="", count=self._unwritten, connection=None)
+        for reason, count in self._unwritten.items():
+            self._write(reason, sample="", count=count)
 
     def _write_attach(self, connection: Connection) -> None:
         record = AttachRecord(
@@ -139,16 +200,28 @@ class Intake:
             self._scribe.write_block(connection, block)
 
     def _write_refusal(self, connection: Connection, refusal: Refusal) -> None:
+        if connection.hello is None and connection.phase == "knock":
+            self._turn_away(refusal.reason, sample=refusal.sample, peer=connection.peer)
+        elif self._written >= MAX_REFUSALS or connection.refused > MAX_REFUSALS_OF_ONE:
+            connection.unwritten += 1
+        else:
+            self._written += 1
+            self._write(refusal.reason, sample=refusal.sample, count=1, connection=connection, peer=connection.peer)
+
+    def _turn_away(self, reason: str, *, sample: str, peer: Peer) -> None:
+        """Write down a peer that may not attach; it has no connection. Reasons are few: those we word ourselves."""
         if self._written >= MAX_REFUSALS:
-            self._unwritten += 1
+            self._unwritten[reason] += 1
             return
         self._written += 1
-        self._write(refusal.reason, sample=refusal.sample, count=1, connection=connection)
+        self._write(reason, sample=sample, count=1, peer=peer)
 
-    def _write(self, reason: str, *, sample: str, count: int, connection: Connection | None) -> None:
+    def _write(
+        self, reason: str, *, sample: str, count: int, connection: Connection | None = None, peer: Peer | None = None
+    ) -> None:
         record = RefusedRecord(
             connection=None if connection is None else connection.number,
-            peer=None if connection is None else connection.peer,
+            peer=peer,
             rank=None if connection is None or connection.hello is None else connection.rank,
             reason=reason,
             sample=sample,
@@ -162,6 +235,9 @@ class Intake:
             return
         self._selector.unregister(connection.socket)
         connection.socket.close()
+        if connection.unwritten:
+            reason = "more frames were refused than are written down one by one"
+            self._write(reason, sample="", count=connection.unwritten, connection=connection, peer=connection.peer)
         if connection.hello is None:
             return
         self.store_block(connection)
@@ -176,3 +252,9 @@ class Intake:
             **self._scribe.stamp(),
         )
         self._scribe.write(record)
+
+
+def _room() -> int:
+    """How many connections may be open: some files are left over for the log, which comes first."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - RESERVED_FILES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from saksi.judgement.checks import ALL
@@ -14,6 +15,8 @@ from saksi.words.records import AnyRecord, FindingRecord
 
 __all__ = ["LiveChecks"]
 
+_logger = logging.getLogger(__name__)
+
 MAX_FINDINGS: Final = 1_024
 """Findings written while the run goes on; the same checks over the stored log find the rest again."""
 
@@ -25,17 +28,22 @@ class LiveChecks:
         self._judging = Judging(ALL)
         self._news: list[Finding] = []
         self._announced = 0
+        self._failed = False
 
     def take(self, index: int, record: AnyRecord, block: bytes | None) -> None:
         """One committed record, with the content of its block where it is one."""
-        if isinstance(record, FindingRecord):
+        if isinstance(record, FindingRecord) or self._failed:
             return
         try:
             lines = () if block is None else lines_of(block)
             item = Item(index=index, record=record, lines=lines)
         except MalformedInput as error:  # cannot be: each line passed the same parser on its way in
             item = Item(index=index, record=record, unread="malformed", reason=str(error))
-        self._news.extend(self._judging.take(item))
+        try:
+            self._news.extend(self._judging.take(item))
+        except Exception:  # what is judged comes from the job; an error of ours must not end the writing
+            _logger.exception("entry %d could not be judged; nothing is judged from here on", index)
+            self._failed = True
 
     def news(self) -> tuple[Finding, ...]:
         """What was found since the last call; at most `MAX_FINDINGS` in a run."""
@@ -45,7 +53,14 @@ class LiveChecks:
         return news
 
     def closing_sentence(self) -> str:
-        """What the launcher says at the end: how much was witnessed, and whether anything was found."""
+        """What the launcher says at the end: how much was witnessed, and whether anything was found. Never raises."""
+        try:
+            return "the record was not judged: the checks failed" if self._failed else self._sentence()
+        except Exception:
+            _logger.exception("the record could not be judged")
+            return "the record was not judged: the checks failed"
+
+    def _sentence(self) -> str:
         findings = self._judging.findings(ended=True)
         coverage = COVERAGE.value(self._judging.state_of(COVERAGE), findings, ended=True, planned_steps=None)
         expected = "?" if coverage.steps_expected is None else str(coverage.steps_expected)

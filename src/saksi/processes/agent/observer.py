@@ -37,6 +37,7 @@ class Seen(msgspec.Struct, kw_only=True):
     torch: bool | None = None
     recorded: bool = False
     announced: bool = False
+    left_out: bool = False
     next_look_ns: int = 0
     looks: int = 0
 
@@ -59,7 +60,7 @@ class Observer:
         self._descendants = descendants
         self._torch_mapped = torch_mapped
         self._seen: dict[int, Seen] = {}
-        self.left_out = 0
+        self.left_out = 0  # processes that were worth a record and got none
         self._recorded = 0
 
     def follow(self, pid: int) -> None:
@@ -140,7 +141,8 @@ class Observer:
         if seen.recorded and (seen.announced or not (seen.torch and not seen.attached)):
             return False
         if self._recorded >= MAX_RECORDED:
-            self.left_out += 1
+            self.left_out += not seen.left_out  # processes, not looks at them
+            seen.left_out = True
             return False
         seen.recorded = True
         seen.announced = bool(seen.torch)

@@ -3,8 +3,10 @@
 Rules:
 
 - A blob is durable before the entry that names it.
+- A record becomes its entry when it is written, and an entry that waits is one that readers accept. What does not fit is
+  cut, or a gap record says that there was something: no record holds up those behind it.
 - What is committed is acknowledged; what waits is bounded. If the store fails, the log is reopened (which recovers
-  it) and what waited is tried again; what had to be dropped becomes a gap record.
+  it) and what waited is tried again; one gap record for the whole stretch comes before it and says what was dropped.
 - Checks are driven over exactly what was committed, with the indices it got.
 """
 
@@ -14,16 +16,26 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, TypedDict
 
+import msgspec
+
 from saksi.edges.clock import Clock
 from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.live import LiveChecks
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
-from saksi.words.codec import encode_record
+from saksi.words.codec import decode_record, encode_record
 from saksi.words.digest import sha256
-from saksi.words.errors import SaksiError
-from saksi.words.records import AnyRecord, BlockRecord, FindingRecord, GapRecord
+from saksi.words.errors import MalformedInput, SaksiError
+from saksi.words.records import (
+    AnyRecord,
+    AttemptKeyRecord,
+    BlockRecord,
+    FindingRecord,
+    GapRecord,
+    ProcessRecord,
+    SealRecord,
+)
 
 __all__ = ["LogWriter", "Scribe", "Stamp"]
 
@@ -31,6 +43,11 @@ _logger = logging.getLogger(__name__)
 
 MAX_WAITING: Final = 100_000
 """Records held while the store fails: at a few hundred bytes each, some tens of megabytes."""
+MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
+"""Of entries and blobs held while the store fails."""
+CUT_TEXT: Final = 512
+"""Characters that are left of a text that made its record too long."""
+CUT_WORDS: Final = 16
 BATCH: Final = 4_096
 
 
@@ -42,6 +59,18 @@ class Stamp(TypedDict):
     wall_ns: int
     mono_ns: int
     boot: str
+
+
+class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """One record, the entry it has become, and the content of the blob that it names."""
+
+    record: AnyRecord
+    entry: bytes
+    block: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.entry) + (0 if self.block is None else len(self.block))
 
 
 class LogWriter(Protocol):
@@ -84,8 +113,12 @@ class Scribe:
         self._log: LogWriter | None = open_log()
         self._acknowledged = self._log.head.size
         self._attempted = 0
-        self._waiting: list[tuple[AnyRecord, bytes | None]] = []
+        self._waiting: list[_Waiting] = []
+        self._waiting_bytes = 0
+        self._gap_is_first = False  # the first that waits is the gap record of the failure that lasts
+        self._gap_is_told = False  # the failure that lasts has its gap record in the log already
         self._dropped = 0
+        self._dropped_told = 0
         self._failing_since: int | None = None
         self._published: bytes | None = None
         self.problem: str | None = None
@@ -98,11 +131,33 @@ class Scribe:
         )
 
     def write(self, record: AnyRecord, *, block: bytes | None = None) -> None:
-        """Queue one record for the next commit. `block` is the content of the blob that a block record names."""
-        if len(self._waiting) >= MAX_WAITING:
+        """Queue one record for the next commit. `block` is the content of the blob that a block record names.
+
+        Never raises, but for a seal or a key that cannot be written: without these the rest means nothing.
+        """
+        waiting = self._entered(record, block)
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + waiting.size > MAX_WAITING_BYTES:
             self._dropped += 1
             return
-        self._waiting.append((record, block))
+        self._waiting.append(waiting)
+        self._waiting_bytes += waiting.size
+
+    def _entered(self, record: AnyRecord, block: bytes | None) -> _Waiting:
+        try:
+            return _waiting(record, block)
+        except Exception as error:
+            if isinstance(record, SealRecord | AttemptKeyRecord):
+                raise
+            _logger.warning("a record is cut or left out: %s", error)
+            reason = f"a {_kind(record)} record could not be written down: {type(error).__name__}: {error}"
+        try:
+            return _waiting(_cut(record), block)
+        except Exception:  # noqa: BLE001 - the first error is the one to tell
+            return self._gap(reason, since_wall_ns=None)
+
+    def _gap(self, reason: str, *, since_wall_ns: int | None) -> _Waiting:
+        printable = reason.encode("ascii", "backslashreplace").decode("ascii")[:4096]
+        return _waiting(GapRecord(reason=printable, since_wall_ns=since_wall_ns, **self.stamp()), None)
 
     def write_block(self, connection: Connection, block: Block) -> None:
         """Queue a block: its blob is stored at the commit, before its record."""
@@ -143,15 +198,17 @@ class Scribe:
 
     def commit(self) -> bool:
         """Make everything that waits durable. Whether it is; if not, it still waits and `problem` says why."""
-        if not self._waiting and self._failing_since is None:
+        if not self._waiting and self._failing_since is None and not self._dropped:
             return True
         try:
             log = self._log or self._reopen()
+            self._tell_gap()
             while self._waiting:
                 self._commit_batch(log)
         except (SaksiError, OSError) as error:
             return self._fail(error)
         self._failing_since = None
+        self._gap_is_told = False
         self.problem = None
         return True
 
@@ -168,33 +225,50 @@ class Scribe:
 
     def _commit_batch(self, log: LogWriter) -> None:
         batch = self._waiting[:BATCH]
-        for record, block in batch:
-            if block is not None and isinstance(record, BlockRecord):
-                self._store.write_once(blob_name(record.blob.removeprefix("sha256:")), block)
+        for each in batch:
+            if each.block is not None and isinstance(each.record, BlockRecord):
+                self._store.write_once(blob_name(each.record.blob.removeprefix("sha256:")), each.block)
         self._attempted = len(batch)
-        indices = log.append([encode_record(record) for record, _ in batch])
-        self._acknowledge(indices)
+        self._acknowledge(log.append([each.entry for each in batch]))
 
     def _acknowledge(self, indices: range) -> None:
         batch = self._waiting[: len(indices)]
         del self._waiting[: len(indices)]
+        self._waiting_bytes -= sum(each.size for each in batch)
+        if self._gap_is_first and batch:
+            self._gap_is_first = False
+            self._gap_is_told = True
+            self._dropped -= self._dropped_told
         self._attempted = 0
         self._acknowledged = indices.stop
-        for index, (record, block) in zip(indices, batch, strict=True):
-            self._checks.take(index, record, block)
+        for index, each in zip(indices, batch, strict=True):
+            self._checks.take(index, each.record, each.block)
 
     def _reopen(self) -> LogWriter:
+        # Locking again settles what the failed write left in doubt: what is read from here on is on the device.
         log = self._log = self._open_log()
         if self._attempted and log.head.size == self._acknowledged + self._attempted:
             # The write was reported as failed and had persisted: trying it again would write everything twice.
             self._acknowledge(range(self._acknowledged, log.head.size))
-        reason = f"the log could not be written: {self.problem}"
-        if self._dropped:
-            reason += f"; {self._dropped} records were dropped"
-        gap = GapRecord(reason=reason[:4096], since_wall_ns=self._failing_since, **self.stamp())
-        self._waiting.append((gap, None))
-        self._dropped = 0
+        self._attempted = 0
         return log
+
+    def _tell_gap(self) -> None:
+        """Put the gap record of a failure, or of what was dropped, before what waits: one, however often it is tried."""
+        if (self._failing_since is None or self._gap_is_told) and not self._dropped:
+            return
+        reason = "more records came than can wait to be written"
+        if self._failing_since is not None:
+            reason = f"the log could not be written: {self.problem}"
+        if self._dropped:
+            reason = f"{reason[:4000]}; {self._dropped} records were dropped"
+        gap = self._gap(reason, since_wall_ns=self._failing_since)
+        if self._gap_is_first:
+            self._waiting_bytes -= self._waiting.pop(0).size
+        self._waiting.insert(0, gap)
+        self._waiting_bytes += gap.size
+        self._gap_is_first = True
+        self._dropped_told = self._dropped
 
     def _fail(self, error: Exception) -> bool:
         _logger.warning("%s", error)
@@ -203,3 +277,38 @@ class Scribe:
         if self._failing_since is None:
             self._failing_since = self._clock.wall_ns()
         return False
+
+
+def _waiting(record: AnyRecord, block: bytes | None) -> _Waiting:
+    """`record` as an entry that readers accept. Raises `MalformedInput`, and whatever a value of a wrong type raises."""
+    entry = encode_record(record)
+    decode_record(entry)  # an entry that is not canonical makes the whole log unreadable, and stays in it for good
+    return _Waiting(record=record, entry=entry, block=block)
+
+
+def _cut(record: AnyRecord) -> AnyRecord:
+    """`record` with its long texts cut. Raises `MalformedInput` for a kind that has none."""
+    if isinstance(record, FindingRecord):
+        finding = record.finding
+        shorter = msgspec.structs.replace(
+            finding,
+            subject=_cut_text(finding.subject),
+            message=_cut_text(finding.message),
+            ranks=finding.ranks[:CUT_TEXT],
+            evidence=finding.evidence[:CUT_TEXT],
+        )
+        return msgspec.structs.replace(record, finding=shorter)
+    if isinstance(record, ProcessRecord):
+        words = [_cut_text(word) for word in record.command[:CUT_WORDS]]
+        executable = None if record.executable is None else _cut_text(record.executable)
+        return msgspec.structs.replace(record, command=words, executable=executable)
+    raise MalformedInput("entry", f"a {_kind(record)} record has nothing that can be cut")
+
+
+def _cut_text(text: str) -> str:
+    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return whole if len(whole) <= CUT_TEXT else f"{whole[:CUT_TEXT]}…"
+
+
+def _kind(record: AnyRecord) -> str:
+    return str(type(record).__struct_config__.tag)
