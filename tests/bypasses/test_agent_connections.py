@@ -78,6 +78,7 @@ def test_a_peer_that_never_says_who_it_is_is_closed_and_written_down(tmp_path, m
     assert silent.recv(10) == b""
     knocked.socket.settimeout(10)
     assert knocked.socket.recv(10) == b""
+    silent.close()
     attempt.end()
     refused = [each for each in attempt.records() if isinstance(each, RefusedRecord)]
     assert len(refused) == 2
@@ -138,4 +139,5 @@ def test_without_a_pidfd_the_agent_still_ends_after_the_job(tmp_path, monkeypatc
         attempt.control.close()  # the launcher is gone
     job.wait()
     assert ended(attempt.pid)
+    attempt.control.close()
     assert isinstance(attempt.records()[-1], ExitRecord)

@@ -32,13 +32,13 @@ def test_a_program_whose_path_is_not_utf8_is_written_down(attempt, tmp_path):
     folder = os.fsencode(tmp_path) + b"/b\xff"
     os.mkdir(folder)
     shutil.copy(shutil.which("sleep"), folder + b"/sleep")
-    with subprocess.Popen([folder + b"/sleep", "60", b"\xfe"]) as process:
+    with subprocess.Popen([b"\xfe", "60"], executable=folder + b"/sleep") as process:
         time.sleep(2)
         process.kill()
     attempt.end()
     (seen, *_) = [each for each in attempt.records() if isinstance(each, ProcessRecord) and each.pid == process.pid]
     assert seen.executable.endswith("b\\xff/sleep")
-    assert seen.command[-1] == "\\xfe"
+    assert seen.command[0] == "\\xfe"
 
 
 def test_a_command_of_control_characters_is_cut_and_stops_nothing(attempt):

@@ -86,6 +86,7 @@ def test_a_key_of_another_name_than_the_logs_is_refused():
     simulated.signer = NoteSigner("saksi/run/ffffffffffffffff", bytes(range(32)))
     simulated.seal()
     simulated.admit(previous_size=None, previous_root=None)
+    simulated.signer = attempt_signer(RUN, 0)
     train(simulated)
     simulated.exit()
     found = judged(simulated)

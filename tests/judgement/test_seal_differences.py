@@ -35,7 +35,12 @@ def test_differences_come_in_order_of_importance_and_mirror_each_other(one, othe
 
 def test_what_differs_by_nature_is_left_out():
     other = replace(
-        SEAL, run="f" * 16, attempt=3, name="other", created_ns=5, environment_changed_by_saksi={"PYTHONPATH": "/elsewhere"}
+        SEAL,
+        run="f" * 16,
+        attempt=3,
+        name="other",
+        created_ns=5,
+        environment_changed_by_saksi={"PYTHONPATH": "/elsewhere"},
     )
     assert differences(SEAL, other) == ()
 

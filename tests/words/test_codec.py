@@ -204,3 +204,42 @@ def test_values_are_frozen():
     with pytest.raises(AttributeError):
         Peer(pid=1, uid=1, gid=1).pid = 2  # type: ignore[misc]
     assert BlockRecord.__struct_config__.frozen
+
+
+def update_frame(**changed):
+    fields = {
+        "kind": "update", "seq": 0, "prev": "0" * 64, "wall_ns": 1, "mono_ns": 1, "lost": 0, "optimizer": 0,
+        "update": 0, "skipped": False, "phase_ns": {"data": 1, "compute": 1, "optimizer": 1}, "loss": 1.5, "losses": 1,
+        "groups": [], "groups_omitted": 0, "gradient_norm": None, "batches": [], "batches_omitted": 0, "rng": {},
+        "fingerprints": [], "inventory": "0" * 64, "self_ns": 1,
+    }  # fmt: skip
+    return json.dumps(fields | changed).encode()
+
+
+@pytest.mark.parametrize("around", [b" %b", b"%b ", b"\t%b", b"%b\r", b"\xef\xbb\xbf%b", b"%b\0"])
+def test_a_frame_with_anything_around_its_object_is_refused(around):
+    raw = update_frame()
+    assert decode_frame(raw).seq == 0
+    with pytest.raises(MalformedInput):
+        decode_frame(around % raw)
+
+
+@pytest.mark.parametrize(("depth", "accepted"), [(20, True), (40, False), (900, False), (5_000, False)])
+def test_a_frame_is_nested_only_as_deep_as_every_reader_goes(depth, accepted):
+    deep = b"[" * depth + b"]" * depth
+    raw = update_frame(groups=[{"lr": "DEEP"}]).replace(b'"DEEP"', deep)
+    if accepted:
+        assert decode_frame(raw).seq == 0
+    else:
+        with pytest.raises(MalformedInput):
+            decode_frame(raw)
+
+
+def test_text_that_has_no_utf8_is_malformed():
+    finding = Finding(
+        code="coverage.gap", severity="info", first_step=None, last_step=None, ranks=(), subject="\udcff", check="c",
+        message="",
+    )  # fmt: skip
+    stamp = {"run": "0" * 16, "attempt": 0, "wall_ns": 0, "mono_ns": 0, "boot": ""}
+    with pytest.raises(MalformedInput):
+        encode_record(FindingRecord(finding=finding, **stamp))

@@ -14,6 +14,7 @@ INTERRUPTED = 130
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code. What a user sees on failure is one line, never a traceback."""
     given = list(sys.argv[1:] if words is None else words)
+    _occupy_standard_files()
     try:
         if given[:1] == ["run"]:
             from saksi.doors.launch.launcher import run  # noqa: PLC0415 - each door is opened alone: it keeps `run` fast
@@ -28,6 +29,23 @@ def main(words: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`saksi show | head`): nothing to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _occupy_standard_files() -> None:
+    """Where 0, 1 or 2 is closed, /dev/null takes its place for us, or the next file we open would get that number.
+
+    It is closed again for the command that `saksi run` starts (files are not inheritable here), which finds what it
+    would have found without us.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - as above
 
 
 if __name__ == "__main__":

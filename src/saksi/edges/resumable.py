@@ -37,8 +37,7 @@ def resumable(folder: Path, trusted: Sequence[VerifierKey]) -> Resumable:
     """
     found = open_run(folder)
     if found.live:
-        writer = (folder / "lock").read_text(errors="replace").strip()
-        raise LogBusy(f"run {found.run} is still being written by process {writer}", remedy="wait until it has ended")
+        raise LogBusy(f"run {found.run} is still being written", remedy="wait until it has ended")
     if found.head is None or found.short is not None:
         raise StoreError(f"run {found.run} cannot be continued: {found.short}", remedy="see `saksi fsck`")
     layer = check_log(run=found.run, entries=found.entries, head=found.head, keys=trusted, anchors=())

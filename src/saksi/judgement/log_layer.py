@@ -2,7 +2,8 @@
 
 Rules: a head counts only under the key of the last attempt; an attempt's key counts only if a trusted installation key
 signed it in under the log's name; attempts count from 0 without gaps; every key after the first names the head of all
-entries before it. Reasons are collected, never raised; what cannot be judged is `inconclusive`, what contradicts itself is `refused`.
+entries before it. Reasons are collected, never raised; what cannot be judged is `inconclusive`, what contradicts itself
+is `refused`.
 """
 
 from __future__ import annotations

@@ -90,6 +90,7 @@ class _Reading:
         self._attempt = 0  # the one in force
         self._unsealed: int | None = None  # the entry whose key began the attempt in force, until the seal behind it
         self._sizes = set(sizes)
+        self._refused = False
         self.reasons: list[Reason] = []
         self.times: list[int] = []
 
@@ -112,7 +113,7 @@ class _Reading:
         if record.run != self._materials.run:
             self._note("refused", f"an entry of run {record.run}", item.index)
         if item.index > 0 and isinstance(record, SealRecord):
-            self._take_seal(item.index, record)
+            self._take_seal(item.index)
         self._require_sealed()
         if isinstance(record, AttemptKeyRecord) and record.attempt > self._attempt:
             self._attempt, self._unsealed = record.attempt, item.index
@@ -120,7 +121,7 @@ class _Reading:
             text = f"an entry of attempt {record.attempt}, where attempt {self._attempt} is in force"
             self._note("refused", text, item.index)
 
-    def _take_seal(self, index: int, record: SealRecord) -> None:
+    def _take_seal(self, index: int) -> None:
         """A further attempt seals its own launch, right behind the key that begins it."""
         if self._unsealed is None:
             self._note("refused", "a second seal", index)
@@ -135,7 +136,8 @@ class _Reading:
             self._unsealed = None
 
     def _note(self, outcome: Outcome, text: str, entry: int) -> None:
-        if len(self.reasons) < _MAX_REASONS or outcome == "refused":
+        if len(self.reasons) < _MAX_REASONS or (outcome == "refused" and not self._refused):
+            self._refused |= outcome == "refused"
             self.reasons.append(Reason(outcome=outcome, text=text, entry=entry))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import select
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -17,7 +19,8 @@ import msgspec
 import saksi
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import Attempted, begin_attempt
-from saksi.edges.anchors import parse_anchor
+from saksi.doors.launch.child import interrupted
+from saksi.edges.anchors import Anchor
 from saksi.edges.bytecode import KeptStore, environment_id, is_sound
 from saksi.edges.clock import Clock
 from saksi.edges.environment.observe import Launch, observe
@@ -36,6 +39,7 @@ __all__ = ["RunningAgent", "start_agent"]
 READY_S: Final = 20.0
 CLOSE_S: Final = 90.0
 """The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
+MAX_RUNTIME_FOLDER: Final = 72
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 
 
@@ -57,12 +61,21 @@ class RunningAgent:
         send(self._control, message)
 
     def close(self) -> str | None:
-        """Wait for the agent's last word; `None` if it is gone or does not come."""
-        self._control.settimeout(CLOSE_S)
-        answer = receive_from_agent(self._control)
+        """Wait for the agent's last word; `None` if it is gone or does not come, or a signal says not to wait.
+
+        The agent goes on alone in that case, and closes the log.
+        """
+        deadline = time.monotonic() + CLOSE_S
+        sentence = None
+        while time.monotonic() < deadline and interrupted() is None:
+            ready, _, _ = select.select([self._control], [], [], 0.1)
+            if ready:
+                answer = receive_from_agent(self._control)
+                sentence = answer.sentence if isinstance(answer, Closed) else None
+                break
         self._control.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
-        return answer.sentence if isinstance(answer, Closed) else None
+        return sentence
 
 
 class _Prefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,9 +85,15 @@ class _Prefix(msgspec.Struct, frozen=True, kw_only=True):
     added: dict[str, str]
 
 
-def start_agent(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock) -> RunningAgent:
+def start_agent(
+    arguments: LaunchArguments,
+    environment: Mapping[str, str],
+    folder: Path,
+    clock: Clock,
+    *,
+    anchors: tuple[Anchor, ...],
+) -> RunningAgent:
     """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`."""
-    anchors = tuple(parse_anchor(each) for each in arguments.anchors)
     home = resolve_home(environment)
     keyring = open_keyring(home)
     place = place_for_runs(home, environment, uid=os.getuid())
@@ -187,9 +206,15 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def _runtime_folder(environment: Mapping[str, str]) -> str | None:
+def _runtime_folder(environment: Mapping[str, str]) -> str:
     """A private, short path for the socket: a Unix socket's path has 107 bytes at most."""
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    if runtime and os.access(runtime, os.W_OK | os.X_OK) and len(runtime) < 64:  # noqa: PLR2004 - room for our part
-        return runtime
-    return None
+    for folder in (environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
+        if folder and _is_usable(folder):
+            return folder
+    return "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+
+
+def _is_usable(folder: str) -> bool:
+    path = Path(folder)
+    fits = len(os.fsencode(folder)) <= MAX_RUNTIME_FOLDER
+    return fits and path.is_absolute() and path.is_dir() and os.access(folder, os.W_OK | os.X_OK)

@@ -10,6 +10,7 @@ sent to the group, or to each process of the job, reaches the command twice: los
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -22,7 +23,17 @@ import msgspec
 
 from saksi.words.records import Peer
 
-__all__ = ["HELD_SIGNALS", "CannotStart", "Child", "Ended", "Held", "hold_signals", "interrupted", "release_signals"]
+__all__ = [
+    "HELD_SIGNALS",
+    "CannotStart",
+    "Child",
+    "Ended",
+    "Held",
+    "drain_signals",
+    "hold_signals",
+    "interrupted",
+    "release_signals",
+]
 
 HELD_SIGNALS: Final = frozenset(
     {
@@ -104,15 +115,7 @@ class Child:
         self.started_wall_ns = time.time_ns()
         self.started_ns = time.monotonic_ns()
         try:
-            self._process = subprocess.Popen(
-                list(command),
-                executable=program,
-                env=dict(environment),
-                close_fds=False,  # files that were open for the command stay so; ours are not inheritable
-                # The one thing between fork and exec: the child must not inherit our blocked signals. The launcher
-                # has a single thread, which is what makes this safe.
-                preexec_fn=lambda: release_signals(held),  # noqa: PLW1509 - see above
-            )
+            self._process = _start(list(command), program, environment, held)
         except FileNotFoundError:
             raise CannotStart(NOT_FOUND, _why_not_found(command[0])) from None
         except (PermissionError, IsADirectoryError, OSError) as error:
@@ -153,6 +156,8 @@ class Child:
     def _pass_on(self, arrived: signal.struct_siginfo, seen: Callable[[str, bool, Peer | None], None]) -> None:
         number = signal.Signals(arrived.si_signo)
         from_terminal = arrived.si_code == _SI_KERNEL
+        if number == signal.SIGHUP and os.getsid(0) == os.getpid():
+            from_terminal = False  # a terminal that hangs up tells the session's leader alone, and that is us
         sender = None if from_terminal else Peer(pid=max(arrived.si_pid, 0), uid=max(arrived.si_uid, 0), gid=0)
         if not from_terminal:
             try:
@@ -160,6 +165,35 @@ class Child:
             except ProcessLookupError:
                 from_terminal = True  # it ended meanwhile: nothing was forwarded
         seen(number.name, not from_terminal, sender)
+
+
+def _start(
+    command: list[str], program: str | None, environment: Mapping[str, str], held: Held
+) -> subprocess.Popen[bytes]:
+    def start(words: list[str], executable: str | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            words,
+            executable=executable,
+            env=dict(environment),
+            close_fds=False,  # files that were open for the command stay so; ours are not inheritable
+            # The one thing between fork and exec: the child must not inherit our blocked signals. The launcher has a
+            # single thread, which is what makes this safe.
+            preexec_fn=lambda: release_signals(held),  # noqa: PLW1509 - see above
+        )
+
+    try:
+        return start(command, program)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        # A script without `#!`: execvp and every shell hand it to sh.
+        return start(["/bin/sh", program or command[0], *command[1:]], "/bin/sh")
+
+
+def drain_signals() -> None:
+    """Take the held signals that still wait: what they could have ended has ended."""
+    while signal.sigtimedwait(HELD_SIGNALS, 0) is not None:
+        pass
 
 
 def _why_not_found(program: str) -> str:

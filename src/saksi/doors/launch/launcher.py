@@ -20,10 +20,12 @@ from saksi.doors.launch.child import (
     Child,
     Ended,
     Held,
+    drain_signals,
     hold_signals,
     interrupted,
     release_signals,
 )
+from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, Stop
@@ -47,14 +49,15 @@ def run(words: Sequence[str]) -> int:
         return 0
     held = hold_signals()
     try:
-        return _run(arguments, dict(os.environ), Path.cwd(), SystemClock(), held)
+        return _run(arguments, dict(os.environ), SystemClock(), held)
     finally:
+        drain_signals()
         release_signals(held)
 
 
-def _run(arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock, held: Held) -> int:
+def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, held: Held) -> int:
     adopt_orphans()
-    agent = _agent(arguments, environment, folder, clock)
+    agent = _agent(arguments, environment, clock)
     if isinstance(agent, int):
         return agent
     number = interrupted()
@@ -73,16 +76,22 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], folder: Pat
     return ended.exit_code
 
 
-def _agent(
-    arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock
-) -> RunningAgent | int | None:
-    """The witness; `None` to go on without one, or the exit code to end with."""
+def _agent(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock) -> RunningAgent | int | None:
+    """The agent; `None` to go on without one, or the exit code to end with.
+
+    What the command line asks for and cannot be had (`--anchor`, `--resume`) ends here. Nothing else stops training.
+    """
     try:
-        return start_agent(arguments, environment, folder, clock)
+        anchors = tuple(parse_anchor(each) for each in arguments.anchors)
     except UsageError as error:
-        _say(str(error))  # what was asked for cannot be done as asked: better to say so than to train unwitnessed
+        _say(str(error))
         return error.exit_code
+    try:
+        return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors)
     except (SaksiError, OSError) as error:
+        if arguments.resume is not None:
+            _say(str(error))
+            return error.exit_code if isinstance(error, UsageError) else SAKSI_FAILED
         said = str(error)
     except Exception as error:  # noqa: BLE001 - a defect of the witness never stops training
         said = f"internal error: {type(error).__name__}: {error}"
@@ -124,8 +133,9 @@ def _cancel(agent: RunningAgent | None, reason: str, code: int) -> int:
 
 def _say(line: str) -> None:
     """One line of ours among the job's: on standard error, and never in the way of anything."""
+    shown = "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in line)
     try:
-        sys.stderr.write(f"saksi: {line}\n")
+        sys.stderr.write(f"saksi: {shown}\n")
         sys.stderr.flush()
     except (OSError, ValueError):
         return

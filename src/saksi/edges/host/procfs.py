@@ -119,6 +119,8 @@ def _command(path: Path) -> tuple[str, ...]:
             raw = file.read(MAX_COMMAND)
     except OSError:
         return ()
+    if not raw:  # a kernel thread, a zombie, or a process in the middle of exec
+        return ()
     words = raw.rstrip(b"\0").split(b"\0")[:MAX_ARGUMENTS]
     return tuple(word[:MAX_ARGUMENT].decode("utf-8", "backslashreplace") for word in words)
 

@@ -241,11 +241,12 @@ class Watched:
         return any(pid in trained for pid in self._ancestors(trainee))
 
     def _ancestors(self, trainee: Trainee) -> Iterator[int]:
-        pid: int | None = trainee.pid
         past = {trainee.pid}
-        while (pid := self._parent(trainee.attempt, pid)) is not None and pid not in past:
-            past.add(pid)
-            yield pid
+        parent = self._parent(trainee.attempt, trainee.pid)
+        while parent is not None and parent not in past:
+            past.add(parent)
+            yield parent
+            parent = self._parent(trainee.attempt, parent)
 
     def _parent(self, attempt: int, pid: int) -> int | None:
         seen = self.processes.get((attempt, pid))

@@ -69,7 +69,8 @@ _FROM_AGENT: Final = msgspec.json.Decoder(FromAgent)
 def send(channel: socket.socket, message: FromLauncher | FromAgent) -> bool:
     """Send one message; whether the other side was there to take it."""
     try:
-        channel.send(msgspec.json.encode(message))
+        # Never wait: an agent that was stopped must not hold up a signal for the command.
+        channel.send(msgspec.json.encode(message), socket.MSG_DONTWAIT)
     except OSError:
         return False
     return True

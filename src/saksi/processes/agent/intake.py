@@ -94,18 +94,25 @@ class Intake:
             if len(self._connections) < _room():
                 self._admit(connected)
             else:
-                reason = f"more than {len(self._connections)} connections were open"
-                self._turn_away(reason, sample="", peer=peer_of(connected))
-                connected.close()
+                self._refuse_at_the_door(
+                    connected, f"{len(self._connections)} connections were open, as many as may be"
+                )
 
     def _admit(self, connected: socket.socket) -> None:
         connected.setblocking(False)
-        number = self._accepted
-        self._accepted += 1
-        now = self._clock.mono_ns()
+        number, now = self._accepted, self._clock.mono_ns()
         connection = Connection(number, connected, token=self._token, account=self._account, now_ns=now)
+        try:
+            self._selector.register(connected, selectors.EVENT_READ, partial(self.read, connection))
+        except OSError as error:
+            self._refuse_at_the_door(connected, f"the agent cannot listen to it: {error.strerror}")
+            return
+        self._accepted += 1
         self._connections[number] = connection
-        self._selector.register(connected, selectors.EVENT_READ, partial(self.read, connection))
+
+    def _refuse_at_the_door(self, connected: socket.socket, reason: str) -> None:
+        self._turn_away(reason, sample="", peer=peer_of(connected))
+        connected.close()
 
     def _pause(self, error: OSError) -> None:
         """Look away from the door for a while: a peer that cannot be let in would wake us again at once."""
@@ -235,8 +242,10 @@ class Intake:
             return
         self._selector.unregister(connection.socket)
         connection.socket.close()
-        if connection.unwritten:
-            reason = "more frames were refused than are written down one by one"
+        reason = "more frames were refused than are written down one by one"
+        if connection.unwritten and connection.hello is None:
+            self._unwritten[reason] += connection.unwritten  # peers that never attach may come without end
+        elif connection.unwritten:
             self._write(reason, sample="", count=connection.unwritten, connection=connection, peer=connection.peer)
         if connection.hello is None:
             return

@@ -140,7 +140,9 @@ def _lies_under(prefix: Path, pyc: str) -> bool:
 
 def _digest(source: str) -> str | None:
     try:
-        if not stat.S_ISREG(Path(source).stat().st_mode):  # asked before it is opened: opening a device can do something
+        if not stat.S_ISREG(
+            Path(source).stat().st_mode
+        ):  # asked before it is opened: opening a device can do something
             return None
         descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened above

@@ -3,23 +3,30 @@
 It ends when the job has ended and everything that was said is in the log. It ignores the signals that end a job
 (a cancelled job still deserves its last records); it is stopped by the job's end, never by the job's signals.
 
-If the launcher dies first, the job goes on and so does the agent: it holds a pidfd of the job.
+If the launcher dies first, the job goes on and so does the agent: it holds a pidfd of the job, or looks for it in /proc
+where the kernel has none. An error of our own in one thing is written down as a gap, and the rest goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import os
+import resource
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.edges.host.procfs import read_process
 from saksi.processes.agent.anchors import AnchorWorker
-from saksi.processes.agent.ckpt_files import CkptFiles
+from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
 from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.control import (
     JobExited,
@@ -29,12 +36,15 @@ from saksi.processes.agent.control import (
     receive_from_launcher,
 )
 from saksi.processes.agent.intake import Intake
-from saksi.processes.agent.observer import Observer, Seen
+from saksi.processes.agent.keeper import MAX_FILES
+from saksi.processes.agent.observer import MAX_RECORDED, Observer, Seen
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
 from saksi.words.records import AnchorRecord, ExitRecord, FileRecord, GapRecord, ProcessRecord, SignalRecord
 
 __all__ = ["Service", "ServiceSetup", "ignore_the_jobs_signals"]
+
+_logger = logging.getLogger(__name__)
 
 LOOK_NS: Final = 250_000_000
 COMMIT_NS: Final = 1_000_000_000
@@ -45,6 +55,10 @@ LAST_WORDS_NS: Final = 3_000_000_000
 """After the job's end: how long connected processes may still talk before the log is closed."""
 FILES_NS: Final = 60_000_000_000
 """After the job's end: how long model checkpoints may still be hashed."""
+MAX_SOURCE_PATH: Final = 1_024
+"""Characters of a source file's path that is kept for later; with `MAX_FILES` of them, some tens of megabytes."""
+MAX_ERRORS: Final = 16
+"""Errors of our own that are written down; all of them are in the agent's log file."""
 
 
 class ServiceSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +102,8 @@ class Service:
         self._stopped: Stop | None = None
         self._job_gone_ns: int | None = None
         self._pidfd: int | None = None
+        self._polled: tuple[int, int] | None = None  # pid and start of the job, where there is no pidfd
+        self._errors = 0
         self._due: dict[str, int] = {}
         self._anchored: bytes | None = None
         self.sources: set[str] = set()
@@ -95,15 +111,26 @@ class Service:
 
     def run(self) -> None:
         """Watch until the job has ended, then close the log."""
+        _raise_file_limit()
         for note in self._setup.notes:
-            self._scribe.write(GapRecord(reason=note, since_wall_ns=None, **self._scribe.stamp()))
+            self._scribe.write(GapRecord(reason=note[:4096], since_wall_ns=None, **self._scribe.stamp()))
         self._selector.register(self._control, selectors.EVENT_READ, self._from_launcher)
         self._selector.register(self._wake_read, selectors.EVENT_READ, self._woken)
         while not self._is_over():
             for key, _ in self._selector.select(timeout=0.1):
-                key.data()
-            self._periodically()
+                self._guarded(key.data)
+            self._guarded(self._periodically)
         self._close()
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do one thing; should it fail, the record says so and the agent goes on with the next."""
+        try:
+            act()
+        except Exception as error:
+            _logger.exception("the agent failed in one thing and goes on")
+            self._errors += 1
+            if self._errors <= MAX_ERRORS:
+                self._write_gap(f"the agent failed in one thing and went on: {type(error).__name__}: {error}")
 
     # -- what arrives
 
@@ -130,10 +157,26 @@ class Service:
         self._job = job
         self._observer.follow(job.pid)
         try:
-            self._pidfd = os.pidfd_open(job.pid)
-        except OSError:  # it has ended already, or the kernel is older than 5.3: the launcher says when it ends
+            self._pidfd = _pidfd_of(job.pid)
+        except ProcessLookupError:  # it has ended already, and its status was taken: the launcher may still tell it
+            self._job_ended()
+        except OSError:  # a kernel older than 5.3, or a sandbox: look for it instead
+            facts = read_process(job.pid)
+            if facts is None:
+                self._job_ended()
+            else:
+                self._polled = (job.pid, facts.started_ticks)
+        else:
+            self._selector.register(self._pidfd, selectors.EVENT_READ, self._job_ended)
+
+    def _look_for_the_job(self) -> None:
+        if self._polled is None:
             return
-        self._selector.register(self._pidfd, selectors.EVENT_READ, self._job_ended)
+        pid, started_ticks = self._polled
+        facts = read_process(pid)
+        if facts is None or facts.started_ticks != started_ticks or facts.state in "ZX":
+            self._polled = None
+            self._job_ended()
 
     def _job_ended(self) -> None:
         """The kernel says that the job is gone; its status only the launcher can tell."""
@@ -155,7 +198,9 @@ class Service:
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
         elif isinstance(frame, EnvironmentFrame):
-            self.sources.update(path for _, path in frame.modules if path.endswith(".py"))
+            for _, path in frame.modules:
+                if path.endswith(".py") and len(path) <= MAX_SOURCE_PATH and len(self.sources) < MAX_FILES:
+                    self.sources.add(path)
 
     def _wake(self) -> None:
         try:
@@ -168,7 +213,7 @@ class Service:
             os.read(self._wake_read, 4096)
         except OSError:
             return
-        self._write_files()
+        self._write_files(self._files.collect())
 
     # -- what is done now and then
 
@@ -183,6 +228,7 @@ class Service:
         if self._job is not None and self._is_due("look", LOOK_NS):
             for event, seen in self._observer.look(self._clock.mono_ns()):
                 self._write_process(event, seen)
+            self._look_for_the_job()
         self._intake.flush()
         pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
         if pressing or self._is_due("commit", COMMIT_NS if self._scribe.problem is None else RETRY_NS):
@@ -218,17 +264,30 @@ class Service:
     # -- the end
 
     def _close(self) -> None:
-        for event, seen in self._observer.close(self._clock.mono_ns()):
-            self._write_process(event, seen)
-        self._intake.close()
-        self._write_files()
-        self._commit()
-        self._write_anchors()
+        for act in (self._close_observer, self._intake.close, self._close_files, self._commit, self._write_anchors):
+            self._guarded(act)
         self._write_exit()
         if not self._commit():
             self._commit()  # once more: reopening recovers a log whose write failed
         self._scribe.publish()
         self._selector.close()
+
+    def _close_observer(self) -> None:
+        for event, seen in self._observer.close(self._clock.mono_ns()):
+            self._write_process(event, seen)
+        left_out = self._observer.left_out
+        if left_out:
+            self._write_gap(f"{left_out} processes beyond {MAX_RECORDED:,} were seen and not written down")
+
+    def _close_files(self) -> None:
+        """The last frames may have named files: what time is left is theirs, what is not read then says so."""
+        while self._files.pending and self._job_gone_ns is not None and self._stopped is None:
+            if self._clock.mono_ns() - self._job_gone_ns >= FILES_NS:
+                break
+            self._write_files(self._files.collect())
+            time.sleep(0.01)
+        self._write_files(self._files.collect())
+        self._write_files(self._files.abandon("the attempt was closed before the file was read"))
 
     def _write_anchors(self) -> None:
         for worker in self._setup.anchors:
@@ -265,8 +324,12 @@ class Service:
 
     # -- records
 
-    def _write_files(self) -> None:
-        for hashed in self._files.collect():
+    def _write_gap(self, reason: str) -> None:
+        printable = reason.encode("ascii", "backslashreplace").decode("ascii")
+        self._scribe.write(GapRecord(reason=printable[:1024], since_wall_ns=None, **self._scribe.stamp()))
+
+    def _write_files(self, found_files: list[HashedCkpt]) -> None:
+        for hashed in found_files:
             frame, found = hashed.frame, hashed.found
             record = FileRecord(
                 connection=hashed.connection,
@@ -299,6 +362,21 @@ class Service:
             **self._scribe.stamp(),
         )
         self._scribe.write(record)
+
+
+def _pidfd_of(pid: int) -> int:
+    """Raises `ProcessLookupError`, or another `OSError` where there are none."""
+    opener = getattr(os, "pidfd_open", None)  # an interpreter built against old headers has no such function
+    if opener is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    return int(opener(pid))
+
+
+def _raise_file_limit() -> None:
+    """As many open files as we may have: each recorder is one, and the log needs some."""
+    with contextlib.suppress(OSError, ValueError):
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def ignore_the_jobs_signals() -> None:

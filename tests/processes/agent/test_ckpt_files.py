@@ -1,0 +1,59 @@
+"""The worker that hashes files outlives every file, and every file gets an answer."""
+
+from __future__ import annotations
+
+import threading
+
+from saksi.processes.agent import ckpt_files
+from saksi.processes.agent.ckpt_files import CkptFiles
+from saksi.words.frames import CkptFrame
+
+
+def frame(path, seq=0):
+    return CkptFrame(
+        seq=seq, prev="0" * 64, wall_ns=0, mono_ns=0, lost=0, action="saved", path=str(path), digest=None, size=None,
+        device=None, inode=None, mtime_ns=None, step=0,
+    )  # fmt: skip
+
+
+def test_an_error_in_one_file_does_not_end_the_others(tmp_path, monkeypatch):
+    woken = threading.Semaphore(0)
+    real = ckpt_files.hash_file
+
+    def failing(path, expected):
+        if path.name == "bad":
+            raise RuntimeError("a defect")
+        return real(path, expected)
+
+    monkeypatch.setattr(ckpt_files, "hash_file", failing)
+    (tmp_path / "good").write_bytes(b"x")
+    files = CkptFiles(woken.release)
+    files.give(0, 0, frame(tmp_path / "bad"))
+    files.give(0, 0, frame(tmp_path / "good"))
+    assert woken.acquire(timeout=10)
+    assert woken.acquire(timeout=10)
+    bad, good = files.collect()
+    assert "RuntimeError" in bad.found.reason
+    assert good.found.digest is not None
+    assert files.pending == 0
+
+
+def test_what_is_abandoned_has_the_reason_and_is_never_collected(tmp_path, monkeypatch):
+    going, done = threading.Event(), threading.Semaphore(0)
+    real = ckpt_files.hash_file
+
+    def waiting(path, expected):
+        going.wait(10)
+        return real(path, expected)
+
+    monkeypatch.setattr(ckpt_files, "hash_file", waiting)
+    files = CkptFiles(done.release)
+    for number in range(3):
+        files.give(0, 0, frame(tmp_path / "file", number))
+    left = files.abandon("closed")
+    assert [(each.frame.seq, each.found.reason) for each in left] == [(0, "closed"), (1, "closed"), (2, "closed")]
+    assert files.pending == 0
+    going.set()
+    for _ in range(3):
+        assert done.acquire(timeout=10)
+    assert files.collect() == []
