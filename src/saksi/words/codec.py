@@ -31,7 +31,7 @@ MAX_ENTRY_BYTES: Final = 65_535
 MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
 """A block is flushed at about 64 KiB; one frame may exceed that, a hostile blob may not exceed this."""
 MAX_DEPTH: Final = 32
-"""Of values whose form is free. A decoder's own limit depends on how deep its caller stands: not the same everywhere."""
+"""Of values whose form is free. A decoder's own limit depends on how deep its caller stands."""
 
 _RECORD: Final = msgspec.json.Decoder(AnyRecord, strict=True)
 _FRAME: Final = msgspec.json.Decoder(AnyFrame, strict=True)

@@ -107,7 +107,7 @@ def has_torch_mapped(pid: int) -> bool | None:
 
 def _link(path: Path) -> str | None:
     try:
-        target = os.readlink(os.fsencode(path))
+        target = os.readlink(os.fsencode(path))  # noqa: PTH115 - as bytes, which pathlib does not give
     except OSError:
         return None
     return target.decode("utf-8", "backslashreplace")[:MAX_PATH]

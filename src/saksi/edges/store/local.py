@@ -261,7 +261,8 @@ class LocalStore:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(fd, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            said = os.pread(fd, 20, 0).strip()
+            holder = said.decode("ascii") if said.isdigit() else "unknown"
             raise LogBusy(
                 f"{path}: process {holder} is writing this log", remedy="wait until it ends, or end it"
             ) from None
@@ -271,12 +272,16 @@ class LocalStore:
     def _prepare(self) -> None:
         """With the lock held: open the journal, empty the staging folder, flush the folder's own names."""
         staging = self.folder / _STAGING
+        if staging.is_symlink():  # what lies behind a link is not ours to empty
+            raise StoreError(f"{staging} is a link", remedy="remove it")
         staging.mkdir(mode=FOLDER_MODE, exist_ok=True)
         for left in staging.iterdir():
             left.unlink()
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        # O_NONBLOCK: a FIFO in the journal's place must not hold the writer for ever.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         fd = os.open(self.folder / "journal", flags, FILE_MODE)
         try:
+            _must_be_a_file(fd, self.folder / "journal")
             # What a writer before us left unflushed is flushed before anyone builds on it.
             os.fsync(fd)
             flush_folder(self.folder)
@@ -325,3 +330,8 @@ def _exactly(fd: int, limit: int | None) -> bytes:
         if wanted is not None:
             wanted -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _must_be_a_file(fd: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise StoreError(f"{path} is not a file", remedy="run `saksi verify` on this run")

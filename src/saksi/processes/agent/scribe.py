@@ -3,8 +3,8 @@
 Rules:
 
 - A blob is durable before the entry that names it.
-- A record becomes its entry when it is written, and an entry that waits is one that readers accept. What does not fit is
-  cut, or a gap record says that there was something: no record holds up those behind it.
+- A record becomes its entry when it is written, and an entry that waits is one that readers accept. What does not fit
+  is cut, or a gap record says that there was something: no record holds up those behind it.
 - What is committed is acknowledged; what waits is bounded. If the store fails, the log is reopened (which recovers
   it) and what waited is tried again; one gap record for the whole stretch comes before it and says what was dropped.
 - Checks are driven over exactly what was committed, with the indices it got.
@@ -254,7 +254,7 @@ class Scribe:
         return log
 
     def _tell_gap(self) -> None:
-        """Put the gap record of a failure, or of what was dropped, before what waits: one, however often it is tried."""
+        """Put the gap record of a failure, or of what was dropped, before what waits: one, whatever is tried."""
         if (self._failing_since is None or self._gap_is_told) and not self._dropped:
             return
         reason = "more records came than can wait to be written"
@@ -280,7 +280,7 @@ class Scribe:
 
 
 def _waiting(record: AnyRecord, block: bytes | None) -> _Waiting:
-    """`record` as an entry that readers accept. Raises `MalformedInput`, and whatever a value of a wrong type raises."""
+    """`record` as an entry that readers accept. Raises `MalformedInput`, or what a value of a wrong type raises."""
     entry = encode_record(record)
     decode_record(entry)  # an entry that is not canonical makes the whole log unreadable, and stays in it for good
     return _Waiting(record=record, entry=entry, block=block)
