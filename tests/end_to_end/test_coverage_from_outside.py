@@ -105,6 +105,19 @@ def test_a_process_that_is_killed_keeps_what_it_had_said(home):
     assert codes(report) >= {"availability.killed", "coverage.rank_ended_silently"}
 
 
+def test_a_process_that_is_left_behind_is_named(home):
+    script = home.folder / "leave.py"
+    script.write_text(
+        TRAIN + "\nimport subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(8)'],"
+        " start_new_session=True, stdin=-3, stdout=-3, stderr=-3)\n"
+    )
+    assert home.run("run", "-q", "--", sys.executable, str(script)).returncode == 0
+    report = home.json("findings", "last")
+    assert report["coverage"]["steps_witnessed"] == 12
+    assert report["coverage"]["complete"] is False
+    assert "processes left running" in {each["subject"] for each in report["items"]}
+
+
 def test_model_checkpoints_are_hashed_from_outside_and_recognised_later(home):
     script = home.folder / "save.py"
     script.write_text(TRAIN + f"\ntorch.save(model.state_dict(), {str(home.folder / 'model.pt')!r})\n")

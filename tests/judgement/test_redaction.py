@@ -40,6 +40,7 @@ names = st.sampled_from(
 @example("token", "a=b-cdefg", "--")
 @example("password", "-startswithdash", "--")
 @example("token", "0000000#", "--")  # in a URL, digits and a `#` look like a port
+@example("token", "@000000#", "--")
 def test_a_planted_secret_never_passes_a_command_line(name, secret, dashes):
     assume(not re.match(r"--[A-Za-z]", secret))
     forms = [[f"{dashes}{name}={secret}"], ["--url", f"https://user:{secret.replace('/', 'x')}@host/path"]]

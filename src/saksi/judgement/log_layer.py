@@ -21,7 +21,7 @@ from saksi.proofs.tlog.merkle import CompactRange, HashReader, hash_reader, leaf
 from saksi.proofs.tlog.note import parse_note, signers_of
 from saksi.proofs.tlog.note_key import VerifierKey, enrol
 from saksi.words.codec import decode_record
-from saksi.words.errors import SaksiError
+from saksi.words.errors import MissingKey, SaksiError
 from saksi.words.records import AttemptKeyRecord
 from saksi.words.run import origin_of
 
@@ -237,8 +237,12 @@ def check_anchors(
                 reasons.append(Reason(outcome="inconclusive", text=f"{text} is not signed by a key of this log"))
                 continue
             log_checkpoint = parse_log_checkpoint(note.text)
-        except SaksiError as error:
+        except MissingKey as error:
             reasons.append(reason_of(error, what=text))
+            continue
+        except SaksiError as error:
+            # Whoever can add a file to the folder of anchors could otherwise have an honest log refused.
+            reasons.append(Reason(outcome="inconclusive", text=f"{text} is no signed head: {error}"))
             continue
         if log_checkpoint.origin != origin_of(run):
             reasons.append(Reason(outcome="inconclusive", text=f"{text} is of another log, {log_checkpoint.origin}"))

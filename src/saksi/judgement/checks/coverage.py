@@ -70,7 +70,7 @@ class CoverageCheck:
             case AttemptKeyRecord():
                 _begin(state, item.index, record)
             case ExitRecord():
-                _exit(state, record)
+                _exit(state, item.index, record)
             case _:
                 pass
         return state, state.noted.news()
@@ -301,7 +301,14 @@ def _begin(state: _State, index: int, record: AttemptKeyRecord) -> None:
         state.attempts.append(AttemptFacts(record.attempt, index))
 
 
-def _exit(state: Watched, record: ExitRecord) -> None:
+def _exit(state: _State, entry: int, record: ExitRecord) -> None:
+    if record.left_running:
+        message = (
+            f"{record.left_running} of the job's processes still ran when the record was closed, so what they did "
+            "afterwards is not known; services that a script starts and leaves behind end so."
+        )
+        subject = "processes left running"
+        state.noted.note(_finding(code="coverage.gap", subject=subject, message=message, evidence=(entry,)))
     if state.attempts and state.attempts[-1].number == record.attempt:
         state.attempts[-1].exited = True
 

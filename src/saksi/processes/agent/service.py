@@ -53,6 +53,8 @@ PUBLISH_NS: Final = 60_000_000_000
 RETRY_NS: Final = 5_000_000_000
 LAST_WORDS_NS: Final = 3_000_000_000
 """After the job's end: how long connected processes may still talk before the log is closed."""
+STRAGGLERS_NS: Final = 500_000_000
+"""After the job's end: how long its other processes may still be about to end."""
 FILES_NS: Final = 60_000_000_000
 """After the job's end: how long model checkpoints may still be hashed."""
 MAX_SOURCE_PATH: Final = 1_024
@@ -256,6 +258,8 @@ class Service:
             return False  # the launcher is about to tell the status
         if self._intake.open_connections and waited < LAST_WORDS_NS:
             return False
+        if waited < STRAGGLERS_NS and self._observer.alive():
+            return False  # helpers of multiprocessing end a moment after the command
         return not (self._files.pending and waited < FILES_NS)
 
     def _control_is_open(self) -> bool:
