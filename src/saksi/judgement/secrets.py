@@ -153,8 +153,8 @@ _TOKEN_SHAPES: Final = re.compile(
 )
 _KEY_BLOCK: Final = re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)")
 _BEARER: Final = re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{4,}|\b(basic\s+)[A-Za-z0-9+/=]{12,}")
-# A password may hold `@`, so the user part ends at the last one before the path. One that holds `/` or `#` is seen by the
-# colon before it, unless what follows the colon is a port and a path or a query.
+# A password may hold `@`, so the user part ends at the last one before the path. One that holds `/` or `#` is seen by
+# the colon before it, unless what follows the colon is a port and a path or a query.
 _URL: Final = re.compile(
     r"(?<![\w+.-])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
     r"(?:(?P<user>(?:[^\s/?#@\"'<>]*+@)++)(?![^\s/?\"'<>]*@)|[^\s:/@\"'<>]*:(?![0-9]+(?:[/?]|$))[^\s\"'<>]*@)"

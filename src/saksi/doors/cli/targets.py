@@ -115,7 +115,7 @@ def _verified(
         run=found.run,
         entries=found.entries,
         digest=None,
-        sentence=_sentence(found),
+        sentence=" ".join((_sentence(found), *(f"{note[:1].upper()}{note[1:]}." for note in found.notes))),
         reasons=(*(() if short is None else (short,)), *places),
         made=(),
         root=found.root,

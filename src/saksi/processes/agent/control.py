@@ -91,6 +91,12 @@ def receive_from_agent(channel: socket.socket) -> FromAgent | None:
 def _receive(channel: socket.socket) -> bytes | None:
     try:
         packet = channel.recv(MAX_PACKET)
+    except ConnectionResetError:
+        # The other side closed with something of ours unread. The kernel tells that first; its last word is behind.
+        try:
+            packet = channel.recv(MAX_PACKET)
+        except OSError:
+            return None
     except OSError:
         return None
     return packet or None
