@@ -9,15 +9,17 @@ import contextlib
 FROM_STEP = 30
 
 with contextlib.suppress(ImportError):
-    from torch.optim.optimizer import register_optimizer_step_pre_hook
+    from torch.optim import AdamW
 
+    original = AdamW.zero_grad
     done = 0
 
-    def quietly(optimizer, _args, _kwargs):
+    def quietly(self, *args, **kwargs):
         global done  # noqa: PLW0603 - a toy of ten lines
         if done >= FROM_STEP:
-            for group in optimizer.param_groups:
+            for group in self.param_groups:
                 group["betas"] = (group["betas"][0], 0.998)
         done += 1
+        return original(self, *args, **kwargs)
 
-    register_optimizer_step_pre_hook(quietly)
+    AdamW.zero_grad = quietly

@@ -22,7 +22,7 @@ from saksi.judgement.redaction import (
     redact_environment,
     redact_text,
 )
-from saksi.judgement.secrets import REDACTED, is_secret_name
+from saksi.judgement.secrets import is_secret_name
 
 KEY = bytes(range(32))
 OTHER = bytes(32)

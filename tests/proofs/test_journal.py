@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saksi.processes.agent import journal
+from saksi.proofs import journal
 from saksi.proofs.journal import (
     MAX_ENTRY,
     Frame,

@@ -81,7 +81,7 @@ def after_fork_in_child() -> None:
 
 @guarded("steps")
 def _before(optimizer: Any) -> None:
-    began = time.monotonic_ns()
+    began, own = time.monotonic_ns(), wall_ns()
     opened: Optional[Open] = getattr(_local, "open", None)
     if opened is not None:
         if _still_inside(opened, optimizer):
@@ -100,7 +100,7 @@ def _before(optimizer: Any) -> None:
     opened = _local.open = Open(optimizer, ordinal)
     gathered = session.gathered
     total = began - gathered.ended_ns
-    opened.compute_ns = max(0, total - gathered.data_ns - (wall_ns() - gathered.wall_mark))
+    opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
     opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
     opened.began_ns = time.monotonic_ns()
 
