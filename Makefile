@@ -1,7 +1,7 @@
 # Everything from a clone: `make demo`, `make test`. Needs Python 3.11 or newer, make and git; the first call sets up.
 #
 #   PYTHON=python3.12                  another interpreter for the environments
-#   PIP_ARGS="--index-url https://…"   handed to every pip that fetches: a mirror, a CPU build of torch, …
+#   PIP_ARGS="--index-url URL"   handed to every pip that fetches: a mirror, a CPU build of torch, …
 #   PYTEST_ARGS="-k store -x"          handed to pytest by `make test` and `make quick`
 
 PYTHON      ?= python3

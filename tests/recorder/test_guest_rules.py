@@ -13,7 +13,7 @@ from recorder.listener import PATH
 
 SOURCES = sorted(PATH.rglob("*.py"))
 TORCHLESS = ("arm", "channel", "environment", "guard", "plain", "session")
-INTERPRETERS = [*sorted(str(p) for p in Path("/root/.pyenv/versions").glob("*/bin/python")), sys.executable]
+INTERPRETERS = [*sorted(str(p) for p in (Path.home() / ".pyenv/versions").glob("*/bin/python")), sys.executable]
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.name)
