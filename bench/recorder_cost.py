@@ -2,8 +2,8 @@
 
 A GPT of 10.7 million parameters (width 384, 6 layers, batch 4 x 128, AdamW, one thread). `off`, `standard` and `full`
 run in turn, `--repeats` times, each as a process of its own with a reading agent beside it. Self time is what the
-frames say (`self_ns`: CPU time, helper threads included) and counts state roots, which fall due every 10 Steps at first
-and every 100 later; the share for a long run is worked out from both. Where another core is idle, a helper hashes
+frames say (`self_ns`: CPU time, worker threads included) and counts state roots, which fall due every 10 Steps at first
+and every 100 later; the share for a long run is worked out from both. Where another core is idle, a worker thread hashes
 beside the training thread, which then waits about half as long. Ratios are medians over the repeats; absolute times on
 a shared machine are not worth much.
 """
@@ -118,7 +118,7 @@ def measured(run: dict[str, object], *, skip: int = 2) -> dict[str, float]:
     wall, cpu, frames = run["wall"], run["cpu"], run["frames"]
     updates = [frame for frame in frames if frame["kind"] == "update"]
     rooted = {frame["step"] for frame in frames if frame["kind"] == "root" and frame["at"] == "step"}
-    # How long training waited for a root: helper threads hash beside it where there are idle cores.
+    # How long training waited for a root: worker threads hash beside it where there are idle cores.
     said = {frame["update"]: frame["mono_ns"] for frame in updates}
     stalls = [
         (frame["mono_ns"] - said[frame["step"]]) / 1e6

@@ -23,7 +23,7 @@ from saksi.edges.store.memory import MemoryDisk, MemoryStore
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.soundness import check_log
-from saksi.proofs.journal import PUBLISHED, stored_name
+from saksi.proofs.projection import PUBLISHED, stored_name
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, open_log_checkpoint
 from saksi.proofs.tlog.merkle import CompactRange, inclusion_proof, leaf_hash, leaf_hashes, root_of, verify_inclusion
 from saksi.proofs.tlog.note import NoteSigner

@@ -1,4 +1,4 @@
-"""Digests are the same with helpers and without, for memory of every shape, and when helpers cannot start."""
+"""Digests are the same with worker threads and without, for memory of every shape, and when they cannot start."""
 
 # ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
 
@@ -21,8 +21,8 @@ def raw(t):
     return bytes(t.resolve_conj().contiguous().flatten().view(torch.uint8).tolist()) if t.numel() < 9999 else t.numpy().tobytes()
 expected = [hashlib.sha256(raw(t)).digest() for t in tensors]
 def refuse(*a): raise RuntimeError("can't start new thread at interpreter shutdown")
-for helpers in (0, 1, 3):
-    leaves._helpers = lambda total: helpers
+for workers in (0, 1, 3):
+    leaves._workers = lambda total: workers
     with memory.quiet():
         found, total = leaves.digests(tensors)
     assert found == expected
@@ -34,6 +34,6 @@ print("same")
 """
 
 
-def test_digests_do_not_depend_on_helpers(tmp_path):
+def test_digests_do_not_depend_on_worker_threads(tmp_path):
     done = run(SCRIPT, environment(None, PYTHONPATH=""), cwd=tmp_path)
     assert (done.stdout, done.stderr) == ("same\n", "")

@@ -188,7 +188,7 @@ def _trainee(state: Watched, trainee: Trainee, *, ended: bool) -> Iterator[Findi
         yield _dropped(trainee)
     for optimizer in trainee.optimizers:
         yield from _steps(trainee, optimizer)
-    if trainee.left or (trainee.left is None and not ended) or state.is_helper(trainee):
+    if trainee.left or (trainee.left is None and not ended) or state.is_worker(trainee):
         return
     message = (
         "A training process ended without a goodbye, so what it did last is not known; "

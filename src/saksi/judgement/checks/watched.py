@@ -225,7 +225,7 @@ class Watched:
         """What the kernel said of a process when it was first looked at."""
         self.processes.setdefault((record.attempt, record.pid), record)
 
-    def is_helper(self, trainee: Trainee) -> bool:
+    def is_worker(self, trainee: Trainee) -> bool:
         """Whether a process that made no update is a worker by construction: nothing is expected of its end.
 
         That is a fork of a process that had attached (it connects only to save or to train, and made no update), and a

@@ -259,7 +259,7 @@ class Service:
         if self._intake.open_connections and waited < LAST_WORDS_NS:
             return False
         if waited < STRAGGLERS_NS and self._observer.alive():
-            return False  # helpers of multiprocessing end a moment after the command
+            return False  # processes of multiprocessing end a moment after the command
         return not (self._files.pending and waited < FILES_NS)
 
     def _control_is_open(self) -> bool:

@@ -113,7 +113,7 @@ def _after_fork_in_child() -> None:
         for name in ("steps", "gradients"):
             if name in _installed:
                 _module(name).after_fork_in_child()
-    except Exception:
+    except Exception:  # half of the parent's state is worse than none: this child goes unwitnessed, which the agent sees
         session.channel = None
 
 
@@ -134,7 +134,7 @@ def end() -> None:
         _last_words()
         session.channel.flush(2.0)
         session.channel.close()
-    except Exception:
+    except Exception:  # the interpreter is half gone; readers find that the goodbye is missing
         pass
 
 

@@ -33,12 +33,12 @@ def is_off(part: str) -> bool:
 
 
 def cpu_ns() -> int:
-    """CPU time spent in guarded calls so far, all threads, helpers included."""
+    """CPU time spent in guarded calls so far, all threads, the hashing ones included."""
     return _spent["cpu"]
 
 
 def add_cpu_ns(spent: int) -> None:
-    """CPU time of a helper thread: it is ours as well."""
+    """CPU time of a thread that hashes: it is ours as well."""
     _spent["cpu"] += spent
 
 
@@ -95,6 +95,6 @@ def _of_a_signal_handler(error: BaseException) -> bool:
         step = step.tb_next
     try:
         handlers = [signal.getsignal(number) for number in signal.valid_signals()]
-    except Exception:
+    except Exception:  # Python's table of handlers cannot be read: then the error counts as ours, and stays in here
         return False
     return any(getattr(getattr(h, "__func__", h), "__code__", None) in codes for h in handlers if callable(h))

@@ -1,7 +1,7 @@
 """SHA-256 of many tensors, on the cores this process may use and nobody else of the job does.
 
-Rules: helpers live only inside one call, hold no lock of Python's and touch no tensor, only memory that the caller
-holds on to; whatever a helper does not finish or cannot start, the calling thread does itself; their CPU time counts as
+Rules: worker threads live only inside one call, hold no lock of Python's and touch no tensor, only memory that the caller
+holds on to; whatever a worker does not finish or cannot start, the calling thread does itself; their CPU time counts as
 the recorder's own.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from . import guard, memory, session
 
-MAX_HELPERS = 3
-MIN_BYTES = 8 * 1024 * 1024  # below that, a helper costs more than it saves
+MAX_WORKERS = 3
+MIN_BYTES = 8 * 1024 * 1024  # below that, a worker costs more than it saves
 
 
 def digests(tensors: list[Any]) -> tuple[list[bytes], int]:
@@ -32,9 +32,9 @@ def digests(tensors: list[Any]) -> tuple[list[bytes], int]:
             out[place] = hashlib.sha256(held.view).digest()
     waiting.sort(key=lambda one: -one[1].nbytes)
     work = iter(waiting)
-    helpers = [_helper(work, out) for _ in range(_helpers(total))]
+    workers = [_worker(work, out) for _ in range(_workers(total))]
     _take(work, out)
-    for done in helpers:
+    for done in workers:
         if done is not None:
             done.acquire()
     for place, held in waiting:
@@ -49,7 +49,7 @@ def _take(work: Any, out: list[Any]) -> None:
         out[place] = hashlib.sha256(held.view).digest()
 
 
-def _helper(work: Any, out: list[Any]) -> Any:
+def _worker(work: Any, out: list[Any]) -> Any:
     done = _thread.allocate_lock()
     done.acquire()
 
@@ -57,19 +57,19 @@ def _helper(work: Any, out: list[Any]) -> Any:
         try:
             _take(work, out)
             guard.add_cpu_ns(time.thread_time_ns())
-        except Exception:
+        except Exception:  # what it did not finish, the calling thread does; nothing is lost
             pass
         finally:
             done.release()
 
     try:
         _thread.start_new_thread(run, ())
-    except Exception:
+    except Exception:  # no thread to be had: the calling thread does the work
         return None
     return done
 
 
-def _helpers(total: int) -> int:
+def _workers(total: int) -> int:
     if total < MIN_BYTES:
         return 0
     try:
@@ -78,4 +78,4 @@ def _helpers(total: int) -> int:
         return 0
     # The ranks of one host hash at the same moment: each takes its part of the cores.
     share = cores // max(1, session.count_of("LOCAL_WORLD_SIZE", 1))
-    return max(0, min(MAX_HELPERS, share - 1))
+    return max(0, min(MAX_WORKERS, share - 1))
