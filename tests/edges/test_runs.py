@@ -8,7 +8,8 @@ from saksi.edges.store.local import LocalStore
 from saksi.edges.store.memory import MemoryDisk, MemoryStore
 from saksi.edges.store.names import blob_name
 from saksi.judgement.verify import Trust, VerificationPolicy, verify
-from saksi.proofs.journal import Projection, encode_frames
+from saksi.proofs.journal import encode_frames
+from saksi.proofs.projection import Projection
 from saksi.words.errors import MalformedInput, UsageError
 from simulated_run import INSTALLATION, RUN, SimulatedRun, honest_run
 

@@ -19,7 +19,8 @@ from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.judgement.items import BlobReader
 from saksi.judgement.verify import LogMaterials
-from saksi.proofs.journal import PUBLISHED, Torn, frames_of, stored_name
+from saksi.proofs.journal import Torn, frames_of
+from saksi.proofs.projection import PUBLISHED, stored_name
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, parse_log_checkpoint
 from saksi.proofs.tlog.note import parse_note
 from saksi.proofs.tlog.tiles import bundles_for, decode_bundle

@@ -20,7 +20,8 @@ from typing import Self
 
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.soundness import LogRefused, Replayed, mend, open_head, open_published, replay
-from saksi.proofs.journal import PUBLISHED, Torn, encode_frames, frames_of
+from saksi.proofs.journal import Torn, encode_frames, frames_of
+from saksi.proofs.projection import PUBLISHED
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, sign_log_checkpoint
 from saksi.proofs.tlog.merkle import EMPTY_ROOT, CompactRange, leaf_hashes
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey

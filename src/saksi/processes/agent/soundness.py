@@ -22,7 +22,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from saksi.edges.store.protocol import Store
-from saksi.proofs.journal import LOG_FOLDER, PUBLISHED, Frame, Projection, Stored, Torn, frames_of
+from saksi.proofs.journal import Frame, Torn, frames_of
+from saksi.proofs.projection import LOG_FOLDER, PUBLISHED, Projection, Stored
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, open_log_checkpoint
 from saksi.proofs.tlog.note import SignatureRefused, VerifierKey
 from saksi.proofs.tlog.tiles import ENTRIES, TILE_HEIGHT, TILE_WIDTH, Tile, parse_tile_path
