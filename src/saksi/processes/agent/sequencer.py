@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 from saksi.edges.store.protocol import Store
-from saksi.processes.agent.soundness import LogRefused, Replayed, mend, open_head, open_published, replay
+from saksi.processes.agent.recovery import LogRefused, Replayed, mend, open_head, open_published, replay
 from saksi.proofs.journal import Torn, encode_frames, frames_of
 from saksi.proofs.projection import PUBLISHED
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, sign_log_checkpoint
