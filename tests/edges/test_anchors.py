@@ -71,8 +71,9 @@ def test_a_command_gets_the_note(tmp_path):
     assert (tmp_path / "kept").read_bytes() == b"note"
 
 
-def test_a_command_may_leave_the_note_unread():
-    python("").send("r", 1, b"x" * 60_000)
+def test_a_command_may_leave_the_note_unread(tmp_path):
+    python(f"open({str(tmp_path / 'ran')!r}, 'x')").send("r", 1, b"x" * 60_000)
+    assert (tmp_path / "ran").exists()
 
 
 def test_a_command_that_fails_says_why():

@@ -213,8 +213,8 @@ def test_uses_and_keys_are_apart():
 
 @given(st.binary(max_size=20))
 def test_what_the_system_hands_out_can_be_written(raw):
-    text = printable(raw.decode("utf-8", "surrogateescape"))
-    text.encode("utf-8")
+    written = printable(raw.decode("utf-8", "surrogateescape")).encode("utf-8")
+    assert written.decode("utf-8") == raw.decode("utf-8", "backslashreplace")
 
 
 def test_no_listed_name_looks_like_a_secret():

@@ -93,7 +93,7 @@ def test_only_malformed_input_escapes_from_a_field_of_another_kind(data):
     place[name] = data.draw(json_values)
     payload = json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     with suppress(MalformedInput):
-        parse_seal(payload)
+        assert make_statement(parse_seal(payload)) == payload
 
 
 @pytest.mark.parametrize(

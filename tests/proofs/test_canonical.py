@@ -40,9 +40,17 @@ def test_only_one_spelling_of_base64_is_accepted(text):
         assert encode_base64(decode_base64(text, what="root")) == text
 
 
+def refusal(content):
+    try:
+        refuse_repeated_members(content, what="statement")
+    except MalformedInput as refused:
+        return str(refused)
+    return None
+
+
 @pytest.mark.parametrize("content", [b"{}", b'{"a":{"a":1},"b":[{"a":1},{"a":2}]}', b"[1e999, 123456789]", b"null"])
 def test_json_without_repeated_members_passes(content):
-    refuse_repeated_members(content, what="statement")
+    assert refusal(content) is None
 
 
 @pytest.mark.parametrize(
@@ -58,9 +66,8 @@ def test_json_without_repeated_members_passes(content):
     ],
 )
 def test_json_that_readers_could_read_in_two_ways_is_refused(content, reason):
-    with pytest.raises(MalformedInput, match=reason):
-        refuse_repeated_members(content, what="statement")
+    assert reason in refusal(content)
 
 
 def test_long_numbers_cost_nothing():
-    refuse_repeated_members(b"[" + b"9" * 100_000 + b"]", what="statement")
+    assert refusal(b"[" + b"9" * 100_000 + b"]") is None

@@ -100,9 +100,14 @@ def test_a_frame_comes_out_as_it_went_in(frame):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=300) | PLAIN.map(msgspec.json.encode))
 def test_only_malformed_input_escapes(content):
-    for parse in (decode_record, decode_frame, lambda each: list(decode_block(each))):
-        with contextlib.suppress(MalformedInput):
-            parse(content)
+    with contextlib.suppress(MalformedInput):
+        assert encode_record(decode_record(content)) == content
+    with contextlib.suppress(MalformedInput):
+        frame = decode_frame(content)
+        assert decode_frame(msgspec.json.encode(frame)) == frame
+    with contextlib.suppress(MalformedInput):
+        for received, raw, frame in list(decode_block(content)):
+            assert list(decode_block(encode_block_line(received, raw))) == [(received, raw, frame)]
 
 
 ENTRIES = honest_run().entries

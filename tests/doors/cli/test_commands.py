@@ -66,7 +66,7 @@ def test_runs_without_a_home_says_what_to_do_and_makes_none(home):
 def test_show_finds_a_run_by_every_name(kept, name):
     code, out, err = kept.call("show", name)
     assert (code, err) == (0, "")
-    golden("command-show", out)
+    assert out == golden("command-show", out)
 
 
 def test_show_as_json(kept):

@@ -54,7 +54,8 @@ def reported(simulated: SealedRun, **more):
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
 @pytest.mark.parametrize("make", [honest, troubled])
 def test_show(name, screen, make):
-    golden(f"show-{make.__name__}-{name}", render(draw_show(reported(make()), screen), screen))
+    shown = render(draw_show(reported(make()), screen), screen)
+    assert shown == golden(f"show-{make.__name__}-{name}", shown)
 
 
 def test_show_of_a_running_job():
@@ -63,7 +64,8 @@ def test_show_of_a_running_job():
     for _ in range(8):
         connection.update()
     connection.flush()
-    golden("show-running", render(draw_show(reported(simulated, live=True), WIDE), WIDE))
+    shown = render(draw_show(reported(simulated, live=True), WIDE), WIDE)
+    assert shown == golden("show-running", shown)
 
 
 def test_show_of_a_log_cut_short():
@@ -75,7 +77,8 @@ def test_show_of_a_log_cut_short():
 def test_show_of_a_run_that_never_began():
     empty = SimulatedRun(seal=False)
     report = show_report(judge(empty.items(), run=empty.run), None)
-    golden("show-empty", render(draw_show(report, WIDE), WIDE))
+    shown = render(draw_show(report, WIDE), WIDE)
+    assert shown == golden("show-empty", shown)
 
 
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
@@ -85,17 +88,20 @@ def test_runs(name, screen):
         for each in (honest(), troubled(), honest("0" * 16, name=None))
     ]
     lines.append(unreadable_line("1" * 16, MalformedInput("note", "no signature")))
-    golden(f"runs-{name}", render(draw_runs(RunsReport(runs=tuple(lines)), screen), screen))
+    shown = render(draw_runs(RunsReport(runs=tuple(lines)), screen), screen)
+    assert shown == golden(f"runs-{name}", shown)
 
 
 def test_runs_without_any():
-    golden("runs-none", render(draw_runs(RunsReport(runs=()), WIDE), WIDE))
+    shown = render(draw_runs(RunsReport(runs=()), WIDE), WIDE)
+    assert shown == golden("runs-none", shown)
 
 
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
 def test_findings(name, screen):
     report = judge(troubled().items(), run="00112233445566aa").report
-    golden(f"findings-{name}", render(draw_findings(report, screen, left_out=2), screen))
+    shown = render(draw_findings(report, screen, left_out=2), screen)
+    assert shown == golden(f"findings-{name}", shown)
 
 
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
@@ -109,13 +115,15 @@ def test_diff(name, screen):
         connection.update(**({"groups": [{"lr": 0.002}], "loss": 9.5} if step >= 37 else {}))
     connection.goodbye()
     found = diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), seal_a=a.sealed, seal_b=b.sealed)
-    golden(f"diff-{name}", render(draw_diff(found, screen), screen))
+    shown = render(draw_diff(found, screen), screen)
+    assert shown == golden(f"diff-{name}", shown)
 
 
 def test_diff_of_equal_runs_without_seals():
     a = honest()
     found = diff(a=a.run, b=a.run, items_a=a.items(), items_b=a.items())
-    golden("diff-same", render(draw_diff(found, WIDE), WIDE))
+    shown = render(draw_diff(found, WIDE), WIDE)
+    assert shown == golden("diff-same", shown)
 
 
 def test_colour_says_nothing_alone():

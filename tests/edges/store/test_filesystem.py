@@ -153,21 +153,23 @@ def run(tmp_path):
     return store.folder
 
 
-def assert_home(tmp_path):
+def moved(tmp_path):
+    """What the run at home holds, and the names at home and on scratch. It can be locked, as the next attempt will."""
     store = LocalStore(tmp_path / "home" / "run1")
-    assert (store.journal(), store.load_head(), store.read("blobs/sha256/ab/cd")) == (b"journal", b"head", b"blob")
-    assert len(store.read("log/tile/0/000")) == 3_000_000
-    assert listed(tmp_path / "home") == ["run1"]
-    assert listed(tmp_path / "scratch") == []
-    store.lock()  # a moved run can be written again
+    store.lock()
     store.close()
+    stored = (store.journal(), store.load_head(), store.read("blobs/sha256/ab/cd"), len(store.read("log/tile/0/000")))
+    return stored, listed(tmp_path / "home"), listed(tmp_path / "scratch")
+
+
+WHOLE = ((b"journal", b"head", b"blob", 3_000_000), ["run1"], [])
 
 
 def test_a_closed_run_moves_home(tmp_path, run):
     move_home(run, tmp_path / "home" / "run1")
-    assert_home(tmp_path)
+    assert moved(tmp_path) == WHOLE
     move_home(run, tmp_path / "home" / "run1")  # again: nothing left to do
-    assert_home(tmp_path)
+    assert moved(tmp_path) == WHOLE
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_a_move_cut_off_anywhere_is_finished_by_the_next_command(tmp_path, run, 
     if not begun:  # cut before the first byte: the run is still whole where it was
         assert run.exists()
         move_home(run, tmp_path / "home" / "run1")
-    assert_home(tmp_path)
+    assert moved(tmp_path) == WHOLE
     assert finish_moves(tmp_path / "home", tmp_path / "scratch") == []
 
 
@@ -203,7 +205,7 @@ def test_a_half_copied_run_is_copied_anew(tmp_path, run):
     (left / "log" / "tile" / "superseded").write_bytes(b"?")
     (left / "journal").write_bytes(b"jour")
     assert finish_moves(tmp_path / "home", tmp_path / "scratch") == ["run1"]
-    assert_home(tmp_path)
+    assert moved(tmp_path) == WHOLE
 
 
 def test_a_run_that_is_written_or_was_never_begun_to_move_is_left_alone(tmp_path, run):

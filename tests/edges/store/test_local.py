@@ -172,7 +172,10 @@ def test_a_started_command_does_not_inherit_the_lock(store):
         store.close()
         second = LocalStore(store.folder)
         second.lock()
+        second.append(b"journal")
         second.close()
+        assert child.poll() is None
+        assert second.journal() == b"journal"
     finally:
         child.kill()
         child.wait()

@@ -76,7 +76,8 @@ def test_every_one_bit_change_of_an_envelope_is_refused():
 def test_spliced_envelope_is_one_or_malformed(data):
     at, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 9))
     with suppress(MalformedInput):
-        parse_envelope(GOOD[:at] + data.draw(st.binary(max_size=6)) + GOOD[at + length :])
+        envelope = parse_envelope(GOOD[:at] + data.draw(st.binary(max_size=6)) + GOOD[at + length :])
+        assert parse_envelope(format_envelope(envelope)) == envelope
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:0123456789eE.-\\u pay', max_size=60).map(str.encode))

@@ -83,7 +83,10 @@ def test_spliced_statement_is_one_or_malformed(data):
     at, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 9))
     content = GOOD[:at] + data.draw(st.binary(max_size=6)) + GOOD[at + length :]
     with suppress(MalformedInput):
-        parse_attempt_key(parse_statement(content).predicate)
+        statement = parse_statement(content)
+        assert parse_statement(format_statement(statement)) == statement
+        key = parse_attempt_key(statement.predicate)
+        assert parse_attempt_key(msgspec.json.encode(key)) == key
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]",:0123456789eE.-\\u pay', max_size=60).map(str.encode))

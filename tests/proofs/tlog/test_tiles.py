@@ -147,6 +147,7 @@ def test_consistency_proofs_from_tiles_verify(stored):
     size, root = len(leaves), root_of(leaves)
     for old in (1, 255, 256, 257, 65_535, 65_536, 65_537, 69_999, 70_000):
         proof = consistency_proof(old_size=old, new_size=size, read_hash=hash_from_tiles(store.__getitem__, size))
+        assert proof == consistency_proof(old_size=old, new_size=size, read_hash=hash_reader(leaves))
         verify_consistency(old_size=old, new_size=size, old_root=root_of(leaves[:old]), new_root=root, proof=proof)
 
 
