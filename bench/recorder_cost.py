@@ -3,9 +3,9 @@
 A GPT of 10.7 million parameters (width 384, 6 layers, batch 4 x 128, AdamW, one thread). `off`, `standard` and `full`
 run in turn, `--repeats` times, each as a process of its own with a reading agent beside it. Self time is what the
 frames say (`self_ns`: CPU time, worker threads included) and counts state roots, which fall due every 10 Steps at first
-and every 100 later; the share for a long run is worked out from both. Where another core is idle, a worker thread hashes
-beside the training thread, which then waits about half as long. Ratios are medians over the repeats; absolute times on
-a shared machine are not worth much.
+and every 100 later; the share for a long run is worked out from both. Where another core is idle, a worker thread
+hashes beside the training thread, which then waits about half as long. Ratios are medians over the repeats; absolute
+times on a shared machine are not worth much.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def _after_fork_in_child() -> None:
         for name in ("steps", "gradients"):
             if name in _installed:
                 _module(name).after_fork_in_child()
-    except Exception:  # half of the parent's state is worse than none: this child goes unwitnessed, which the agent sees
+    except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came
         session.channel = None
 
 

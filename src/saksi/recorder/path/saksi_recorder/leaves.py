@@ -1,8 +1,8 @@
 """SHA-256 of many tensors, on the cores this process may use and nobody else of the job does.
 
-Rules: worker threads live only inside one call, hold no lock of Python's and touch no tensor, only memory that the caller
-holds on to; whatever a worker does not finish or cannot start, the calling thread does itself; their CPU time counts as
-the recorder's own.
+Rules: worker threads live only inside one call, hold no lock of Python's and touch no tensor, only memory that the
+caller holds on to; whatever a worker does not finish or cannot start, the calling thread does itself; their CPU time
+counts as the recorder's own.
 """
 
 from __future__ import annotations
