@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+from recorder.interpreters import BEFORE_3, SINCE_3
 from recorder.listener import PATH, Listener, environment, run
-from recorder.test_guest_rules import INTERPRETERS as EVERY
 
-INTERPRETERS = [python for python in EVERY if "/2.7" not in python]
+BARE = Path(__file__).parents[2] / ".venv-bare/bin/python"  # has no torch
 
 FAKE_TORCH = "x = 1\n"
 
@@ -22,7 +23,7 @@ def with_user_code(tmp_path, **files):
     return {"PYTHONPATH": f"{PATH}{os.pathsep}{tmp_path}"}
 
 
-@pytest.mark.parametrize("python", INTERPRETERS)
+@pytest.mark.parametrize("python", SINCE_3)
 def test_the_users_sitecustomize_runs_as_if_alone(tmp_path, python):
     more = with_user_code(tmp_path, sitecustomize="import sys\nseen = (__name__, __file__)\n")
     script = "import sys, sitecustomize as s; print(s.seen, s is sys.modules['sitecustomize'])"
@@ -31,7 +32,7 @@ def test_the_users_sitecustomize_runs_as_if_alone(tmp_path, python):
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("python", INTERPRETERS)
+@pytest.mark.parametrize("python", SINCE_3)
 def test_without_one_there_is_none(tmp_path, python):
     script = (
         "import sys; print('sitecustomize' in sys.modules)\n"
@@ -42,7 +43,7 @@ def test_without_one_there_is_none(tmp_path, python):
     assert (with_us.stdout, with_us.stderr) == (without.stdout, without.stderr)
 
 
-@pytest.mark.parametrize("python", INTERPRETERS)
+@pytest.mark.parametrize("python", SINCE_3)
 def test_a_failing_sitecustomize_is_reported_in_sites_own_words(tmp_path, python):
     more = with_user_code(tmp_path, sitecustomize="raise ValueError('mine')\n")
     script = "import sys; print('sitecustomize' in sys.modules, 'up and running')"
@@ -57,7 +58,7 @@ def test_a_sitecustomize_that_misses_an_import_is_reported(tmp_path):
     assert "no_such_module" in run("pass", environment(tmp_path / "none", **more)).stderr
 
 
-@pytest.mark.parametrize("python", [python for python in EVERY if "/2.7" in python])
+@pytest.mark.parametrize("python", BEFORE_3)
 def test_an_interpreter_from_before_our_time_is_not_disturbed(tmp_path, python):
     done = run("print('fine')", environment(tmp_path / "none"), python=python)
     assert (done.stdout, done.stderr) == ("fine\n", "")
@@ -109,7 +110,7 @@ def test_a_failing_import_of_torch_looks_natural_and_is_waited_for_again(tmp_pat
 
 
 def test_a_missing_torch_is_missing(tmp_path):
-    done = run("import torch", environment(tmp_path / "none"), python=INTERPRETERS[-2], check=False)
+    done = run("import torch", environment(tmp_path / "none"), python=str(BARE), check=False)
     assert "ModuleNotFoundError: No module named 'torch'" in done.stderr
     assert "saksi" not in done.stderr
 

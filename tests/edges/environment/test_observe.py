@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 
@@ -23,11 +22,7 @@ def launch(tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     folder = tmp_path / "repository"
-    if shutil.which("git") is not None:
-        make_repository(folder)
-    else:
-        folder.mkdir()
-        (folder / "train.py").write_text("print(1)\n")
+    make_repository(folder)
     (folder / "config.toml").write_text("lr = 1\n")
 
     def make(*arguments, environment=(), **changes):

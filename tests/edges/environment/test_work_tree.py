@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 import time
 from contextlib import suppress
@@ -16,8 +15,6 @@ from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.seal import MAX_CHANGES, MAX_UNTRACKED, digest_of_changes
 
 KEY = b"k" * 32
-
-pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
 
 
 @pytest.fixture
