@@ -10,7 +10,7 @@ import contextlib
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -156,9 +156,7 @@ class CrashingWriter(RuleBasedStateMachine):
 
 
 TestCrashingWriter = CrashingWriter.TestCase
-TestCrashingWriter.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestCrashingWriter.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 def scenario(writer, fault):

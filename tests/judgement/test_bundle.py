@@ -70,7 +70,7 @@ def test_a_log_of_many_tiles_comes_out_whole():
     assert list(unpack(packed(simulated)).entries) == simulated.entries
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 8 * len(WHOLE) - 1))
 def test_any_flipped_bit_is_recognised_and_refused(bit):
     changed = bytearray(WHOLE)
@@ -92,7 +92,7 @@ def test_every_bit_of_the_first_and_last_lines_counts():
             unpack(bytes(changed))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(max_size=200))
 def test_missing_and_appended_bytes_are_refused(length, more):
     for content in (WHOLE[:length], WHOLE[length:][1:], WHOLE + more + b"\n", more + b"x" + WHOLE, WHOLE * 2):
@@ -100,7 +100,7 @@ def test_missing_and_appended_bytes_are_refused(length, more):
             unpack(content)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(sorted(parts()[1])))
 def test_members_in_another_order_are_refused(order):
     contents = parts()[1]

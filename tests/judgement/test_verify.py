@@ -280,7 +280,7 @@ WHOLE = honest_run(ranks=2, steps=5)
 RESUMED = resumed()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([WHOLE, RESUMED]), st.data())
 def test_deleting_anything_is_never_accepted(simulated, data):
     entries, blobs = list(simulated.entries), dict(simulated.blobs)
@@ -293,7 +293,7 @@ def test_deleting_anything_is_never_accepted(simulated, data):
     assert found.verdict != "accepted"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([WHOLE, RESUMED]), st.data())
 def test_any_flipped_bit_is_refused(simulated, data):
     entries, blobs, head = list(simulated.entries), dict(simulated.blobs), simulated.head()

@@ -1,18 +1,13 @@
-"""What the tests of floor 1 share: keys that sign, the vectors' place, and one limit on examples."""
+"""What the tests of floor 1 share: keys that sign and the vectors' place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from saksi.proofs.tlog.note import NoteSigner
 from saksi.proofs.tlog.signature_types import COSIGNATURE
-
-# Examples are judged by what they return: on two shared cores any of them may be slow.
-settings.register_profile("saksi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("saksi")
 
 
 @pytest.fixture(scope="session")

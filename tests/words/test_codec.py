@@ -79,7 +79,7 @@ RECORDS = st.one_of(*(structs(each) for each in typing.get_args(AnyRecord)))
 FRAMES = st.one_of(*(structs(each) for each in typing.get_args(AnyFrame)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(RECORDS)
 def test_a_record_comes_out_as_it_went_in(record):
     entry = encode_record(record)
@@ -88,7 +88,7 @@ def test_a_record_comes_out_as_it_went_in(record):
         assert decode_record(entry) == record
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(FRAMES)
 def test_a_frame_comes_out_as_it_went_in(frame):
     raw = msgspec.json.encode(frame)
@@ -97,7 +97,7 @@ def test_a_frame_comes_out_as_it_went_in(frame):
     assert (received, kept, decoded) == (5, raw, frame)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300) | PLAIN.map(msgspec.json.encode))
 def test_only_malformed_input_escapes(content):
     with contextlib.suppress(MalformedInput):
@@ -113,7 +113,7 @@ def test_only_malformed_input_escapes(content):
 ENTRIES = honest_run().entries
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(ENTRIES), st.integers(0), st.binary(min_size=1, max_size=4))
 def test_a_damaged_entry_is_refused_or_still_canonical(entry, at, damage):
     at %= len(entry)
