@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from damage import flipped
 from saksi.judgement.bundle import TAIL_BYTES, looks_like_bundle, pack, unpack
 from saksi.judgement.verify import LogMaterials, Trust, VerificationPolicy, verify
 from saksi.words.digest import sha256
@@ -73,9 +74,7 @@ def test_a_log_of_many_tiles_comes_out_whole():
 @settings(max_examples=300)
 @given(st.integers(0, 8 * len(WHOLE) - 1))
 def test_any_flipped_bit_is_recognised_and_refused(bit):
-    changed = bytearray(WHOLE)
-    changed[bit // 8] ^= 1 << bit % 8
-    content = bytes(changed)
+    content = flipped(WHOLE, bit)
     assert looks_like_bundle(head=content[:64], tail=content[-TAIL_BYTES:], name="a.bin")
     with pytest.raises(MalformedInput) as caught:
         unpack(content)
@@ -85,11 +84,10 @@ def test_any_flipped_bit_is_recognised_and_refused(bit):
 def test_every_bit_of_the_first_and_last_lines_counts():
     places = [*range(8 * 64), *range(8 * (len(WHOLE) - TAIL_BYTES), 8 * len(WHOLE))]
     for bit in places:
-        changed = bytearray(WHOLE)
-        changed[bit // 8] ^= 1 << bit % 8
-        assert looks_like_bundle(head=bytes(changed[:64]), tail=bytes(changed[-TAIL_BYTES:]), name="x")
+        content = flipped(WHOLE, bit)
+        assert looks_like_bundle(head=content[:64], tail=content[-TAIL_BYTES:], name="x")
         with pytest.raises(MalformedInput):
-            unpack(bytes(changed))
+            unpack(content)
 
 
 @settings(max_examples=100)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from damage import one_bit_changes, spliced
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, sign_log_checkpoint
 from saksi.proofs.tlog.merkle import ProofRefused, hash_reader, inclusion_proof, leaf_hashes, root_of
 from saksi.proofs.tlog.note import NoteSigner, SignatureRefused
@@ -62,17 +63,13 @@ def test_proof_under_a_stranger_s_key_is_refused(other_signer):
 
 
 def test_every_one_bit_change_of_a_proof_file_is_refused():
-    for bit in range(len(GOOD) * 8):
-        changed = bytearray(GOOD)
-        changed[bit // 8] ^= 1 << (bit % 8)
+    for changed in one_bit_changes(GOOD):
         with pytest.raises((MalformedInput, SignatureRefused, ProofRefused)):
-            verify_proof_file(bytes(changed), entry=ENTRIES[6], keys=[SIGNER.key])
+            verify_proof_file(changed, entry=ENTRIES[6], keys=[SIGNER.key])
 
 
-@given(st.data())
-def test_spliced_proof_file_is_one_or_malformed(data):
-    at, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 9))
-    content = GOOD[:at] + data.draw(st.binary(max_size=6)) + GOOD[at + length :]
+@given(spliced(GOOD, st.binary(max_size=6)))
+def test_spliced_proof_file_is_one_or_malformed(content):
     with suppress(MalformedInput):
         assert format_proof_file(parse_proof_file(content)) == content
 
