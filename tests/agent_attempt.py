@@ -19,8 +19,10 @@ from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
 from saksi.proofs.journal import parse_journal
 from saksi.proofs.tlog.note import NoteSigner
 from saksi.words.codec import decode_record
+from simulated_run import hello_fields, update_fields
 
 RUN = "00112233445566ff"
+LEAN = {"gradient_norm": None, "batches": [], "rng": {}, "fingerprints": []}  # many updates fit a socket's buffer
 
 
 class FakeRecorder:
@@ -42,45 +44,10 @@ class FakeRecorder:
         return raw
 
     def hello(self, **changed):
-        fields = {
-            "version": 1,
-            "pid": os.getpid(),
-            "ppid": 1,
-            "rank": 0,
-            "local_rank": 0,
-            "world_size": 1,
-            "forked": False,
-            "level": "standard",
-            "python": "3.11.7",
-            "implementation": "cpython",
-            "executable": sys.executable,
-            "torch": "2.13.0",
-            "threads": 1,
-            "deterministic": False,
-            "flags": {},
-            "fingerprint_key": "0" * 64,
-        }
-        return self.say("hello", **{**fields, **changed})
+        return self.say("hello", **hello_fields(pid=os.getpid(), rank=0, world_size=1) | changed)
 
     def update(self, step, **changed):
-        fields = {
-            "optimizer": 0,
-            "update": step,
-            "skipped": False,
-            "phase_ns": {"data": 1, "compute": 1, "optimizer": 1},
-            "loss": 1.5,
-            "losses": 1,
-            "groups": [{"lr": 0.1}],
-            "groups_omitted": 0,
-            "gradient_norm": None,
-            "batches": [],
-            "batches_omitted": 0,
-            "rng": {},
-            "fingerprints": [],
-            "inventory": "0" * 64,
-            "self_ns": 1,
-        }
-        return self.say("update", **{**fields, **changed})
+        return self.say("update", **update_fields(step) | LEAN | changed)
 
     def detach(self, updates):
         return self.say("detach", updates=updates, frames=self.seq + 1, self_ns=1, exception=None)
@@ -151,6 +118,7 @@ class Attempt:
         os.waitpid(self.pid, 0)
         return closed.sentence
 
-    def records(self):
+    def records(self, kind=object):
+        """The records in the log, or those of one kind."""
         entries = parse_journal(LocalStore(self.folder).journal()).entries
-        return [decode_record(entry) for entry in entries]
+        return [record for record in map(decode_record, entries) if isinstance(record, kind)]

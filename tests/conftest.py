@@ -2,8 +2,33 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from agent_attempt import Attempt
+from saksi.edges.store.local import LocalStore
+from saksi.edges.store.memory import MemoryDisk, MemoryStore
 
 # Examples are judged by what they return: on two shared cores any of them may be slow.
 settings.register_profile("saksi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("saksi")
+
+
+@pytest.fixture
+def attempt(tmp_path):
+    """An agent around a job that sleeps; ended with the test unless the test ends it."""
+    started = Attempt(tmp_path)
+    assert started.problem is None
+    started.start_job()
+    yield started
+    if started.job.poll() is None:
+        started.end()
+
+
+@pytest.fixture(params=["memory", "local"])
+def another(request, tmp_path):
+    """A function that opens one more store on the same disk."""
+    if request.param == "memory":
+        disk = MemoryDisk()
+        return lambda: MemoryStore(disk)
+    return lambda: LocalStore(tmp_path / "run")

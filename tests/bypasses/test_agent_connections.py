@@ -80,7 +80,7 @@ def test_a_peer_that_never_says_who_it_is_is_closed_and_written_down(tmp_path, m
     assert knocked.socket.recv(10) == b""
     silent.close()
     attempt.end()
-    refused = [each for each in attempt.records() if isinstance(each, RefusedRecord)]
+    refused = attempt.records(RefusedRecord)
     assert len(refused) == 2
     assert all("hello" in each.reason and each.peer.pid == os.getpid() for each in refused)
 
@@ -94,7 +94,7 @@ def test_a_peer_turned_away_at_the_door_is_written_down_with_the_reason(tmp_path
     held += strangers(attempt, 3)
     time.sleep(0.5)
     attempt.end()
-    refused = [each for each in attempt.records() if isinstance(each, RefusedRecord) and "open" in each.reason]
+    refused = [each for each in attempt.records(RefusedRecord) if "open" in each.reason]
     assert sum(each.count for each in refused) == 3
     assert all(each.connection is None for each in refused)
     for each in held:
@@ -121,7 +121,7 @@ def test_what_waits_in_the_socket_as_the_attempt_closes_is_read_to_the_end(tmp_p
     os.kill(attempt.pid, signal.SIGCONT)
     attempt.end(kill=False)
     assert sent > 100
-    (detach,) = [each for each in attempt.records() if isinstance(each, DetachRecord)]
+    (detach,) = attempt.records(DetachRecord)
     assert detach.last_step == sent - 1
     recorder.close()
 

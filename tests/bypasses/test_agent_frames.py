@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from agent_attempt import RUN, Attempt
+from agent_attempt import RUN
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.names import blob_name
 from saksi.judgement.items import read_items
@@ -19,16 +19,6 @@ from saksi.words.errors import NotStored
 from saksi.words.records import BlockRecord, FindingRecord, RefusedRecord
 
 CONTROL = chr(1) * 4096
-
-
-@pytest.fixture
-def attempt(tmp_path):
-    started = Attempt(tmp_path)
-    assert started.problem is None
-    started.start_job()
-    yield started
-    if started.job.poll() is None:
-        started.end()
 
 
 def judged(attempt):
@@ -44,10 +34,6 @@ def judged(attempt):
     return judge(read_items(parse_journal(store.journal()).entries, blob), run=RUN).report
 
 
-def of_kind(attempt, kind):
-    return [each for each in attempt.records() if isinstance(each, kind)]
-
-
 def test_a_finding_that_does_not_fit_an_entry_is_cut_and_stops_nothing(attempt):
     recorder = attempt.recorder()
     recorder.hello()
@@ -57,7 +43,7 @@ def test_a_finding_that_does_not_fit_an_entry_is_cut_and_stops_nothing(attempt):
     recorder.update(1)
     recorder.detach([2])
     assert attempt.end().startswith("2 of 2 steps witnessed")
-    told = [each.finding for each in of_kind(attempt, FindingRecord)]
+    told = [each.finding for each in attempt.records(FindingRecord)]
     assert any(each.code == "witness.recorder_fault" and each.evidence for each in told)
 
 
@@ -69,7 +55,7 @@ def test_whitespace_around_a_hello_is_refused_and_the_log_stays_readable(attempt
     recorder.hello()
     connected.close()
     attempt.end()
-    assert any("hello" in each.sample for each in of_kind(attempt, RefusedRecord))
+    assert any("hello" in each.sample for each in attempt.records(RefusedRecord))
     assert judged(attempt).verdict != "clean"
 
 
@@ -83,7 +69,7 @@ def test_whitespace_around_a_frame_is_refused_and_the_log_stays_readable(attempt
     recorder.update(2)
     recorder.detach([3])
     attempt.end()
-    assert sum(each.count for each in of_kind(attempt, RefusedRecord)) == 1
+    assert sum(each.count for each in attempt.records(RefusedRecord)) == 1
     assert "witness.chain_broken" not in {each.code for each in judged(attempt).items}
 
 
@@ -97,7 +83,7 @@ def test_a_frame_nested_too_deeply_is_refused_and_the_log_stays_readable(attempt
     recorder.update(1)
     recorder.detach([2])
     attempt.end()
-    (refused,) = of_kind(attempt, RefusedRecord)
+    (refused,) = attempt.records(RefusedRecord)
     assert "nested" in refused.reason
     assert "witness.block_differs" not in {each.code for each in judged(attempt).items}
 
@@ -123,7 +109,7 @@ def test_a_burst_of_the_largest_frames_makes_no_block_that_readers_refuse(attemp
     recorder.detach([1])
     attempt.end()
     assert sent > 1
-    assert max(each.size for each in of_kind(attempt, BlockRecord)) < 3 * 65_536
+    assert max(each.size for each in attempt.records(BlockRecord)) < 3 * 65_536
     assert "witness.block_differs" not in {each.code for each in judged(attempt).items}
 
 
@@ -137,7 +123,7 @@ def test_refusals_beyond_those_written_one_by_one_stay_with_their_connection(att
     recorder.detach([82])
     recorder.close()
     attempt.end()
-    refused = of_kind(attempt, RefusedRecord)
+    refused = attempt.records(RefusedRecord)
     assert {each.connection for each in refused} == {0}
     assert {each.peer.pid for each in refused} == {os.getpid()}
     assert sum(each.count for each in refused) == 80

@@ -7,20 +7,8 @@ import shutil
 import subprocess
 import time
 
-import pytest
-
 from agent_attempt import Attempt
 from saksi.words.records import FileRecord, ProcessRecord
-
-
-@pytest.fixture
-def attempt(tmp_path):
-    started = Attempt(tmp_path)
-    assert started.problem is None
-    started.start_job()
-    yield started
-    if started.job.poll() is None:
-        started.end()
 
 
 def saved(recorder, path):
@@ -36,7 +24,7 @@ def test_a_program_whose_path_is_not_utf8_is_written_down(attempt, tmp_path):
         time.sleep(2)
         process.kill()
     attempt.end()
-    (seen, *_) = [each for each in attempt.records() if isinstance(each, ProcessRecord) and each.pid == process.pid]
+    (seen, *_) = [each for each in attempt.records(ProcessRecord) if each.pid == process.pid]
     assert seen.executable.endswith("b\\xff/sleep")
     assert seen.command[0] == "\\xfe"
 
@@ -47,7 +35,7 @@ def test_a_command_of_control_characters_is_cut_and_stops_nothing(attempt):
         time.sleep(2)
         process.kill()
     attempt.end()
-    seen = [each for each in attempt.records() if isinstance(each, ProcessRecord) and each.pid == process.pid]
+    seen = [each for each in attempt.records(ProcessRecord) if each.pid == process.pid]
     assert seen
     assert seen[0].command[1] == "-c"
 
@@ -62,7 +50,7 @@ def test_files_that_are_none_get_a_reason_and_the_next_one_its_digest(attempt, t
         saved(recorder, path)
     recorder.detach([1])
     attempt.end()
-    records = [each for each in attempt.records() if isinstance(each, FileRecord)]
+    records = attempt.records(FileRecord)
     assert [each.path[-4:] for each in records if each.digest is not None] == ["good"]
     assert len(records) == 6
     assert all(each.reason for each in records if each.digest is None)
@@ -82,6 +70,6 @@ def test_a_file_that_is_not_read_by_the_end_gets_a_reason(tmp_path, monkeypatch)
     saved(recorder, "/etc/hostname")
     recorder.detach([1])
     attempt.end()
-    records = [each for each in attempt.records() if isinstance(each, FileRecord)]
+    records = attempt.records(FileRecord)
     assert [each.path for each in records] == [str(huge), "/etc/hostname"]
     assert all("closed before" in each.reason for each in records)

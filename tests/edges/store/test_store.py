@@ -6,19 +6,8 @@ import itertools
 
 import pytest
 
-from saksi.edges.store.local import LocalStore
-from saksi.edges.store.memory import MemoryDisk, MemoryStore
 from saksi.edges.store.protocol import Store
 from saksi.words.errors import Conflict, HeadConflict, LogBusy, NotStored, StoreError
-
-
-@pytest.fixture(params=["memory", "local"])
-def another(request, tmp_path):
-    """A function that opens one more store on the same disk."""
-    if request.param == "memory":
-        disk = MemoryDisk()
-        return lambda: MemoryStore(disk)
-    return lambda: LocalStore(tmp_path / "runs" / "0011223344556677")
 
 
 @pytest.fixture

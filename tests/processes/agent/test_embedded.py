@@ -25,16 +25,6 @@ def kinds(records):
     return [type(each) for each in records]
 
 
-@pytest.fixture
-def attempt(tmp_path):
-    started = Attempt(tmp_path)
-    assert started.problem is None
-    started.start_job()
-    yield started
-    if started.job.poll() is None:
-        started.end()
-
-
 def test_what_a_recorder_says_is_in_the_log_byte_for_byte(attempt):
     recorder = attempt.recorder()
     said = [recorder.hello(), *(recorder.update(step) for step in range(5)), recorder.detach([5])]
@@ -60,7 +50,7 @@ def test_the_kernels_word_on_the_peer_stands_beside_what_it_claims(attempt):
     recorder.hello(pid=4, rank=3)
     recorder.close()
     attempt.end()
-    (attach,) = [each for each in attempt.records() if isinstance(each, AttachRecord)]
+    (attach,) = attempt.records(AttachRecord)
     assert attach.peer.pid == os.getpid()
     assert attach.peer.uid == os.getuid()
     assert b'"pid":4' in bytes(attach.claimed)
@@ -74,7 +64,7 @@ def test_a_recorder_that_vanishes_without_goodbye_loses_nothing_it_sent(attempt)
         recorder.update(step)
     recorder.close()
     attempt.end()
-    (detach,) = [each for each in attempt.records() if isinstance(each, DetachRecord)]
+    (detach,) = attempt.records(DetachRecord)
     assert not detach.clean
     assert detach.last_step == 6
 
@@ -94,7 +84,7 @@ def test_a_wrong_token_is_refused_and_written_down_without_the_token(attempt):
     with pytest.raises(OSError, match=r"Broken pipe|Connection reset|Transport endpoint"):
         say_hello_until_refused(stranger)
     attempt.end()
-    refused = [each for each in attempt.records() if isinstance(each, RefusedRecord)]
+    refused = attempt.records(RefusedRecord)
     assert any("token" in each.reason for each in refused)
     assert right.encode() not in LocalStore(attempt.folder).journal()
 
@@ -110,7 +100,7 @@ def test_frames_that_do_not_parse_are_refused_and_the_rest_is_kept(attempt):
     recorder.close()
     sentence = attempt.end()
     assert "1 of 1 steps witnessed" in sentence
-    refused = [each for each in attempt.records() if isinstance(each, RefusedRecord)]
+    refused = attempt.records(RefusedRecord)
     assert len(refused) == 3
 
 
@@ -121,7 +111,7 @@ def test_a_flood_of_bad_frames_becomes_few_records(attempt):
         recorder.socket.send(b"\xff\xfe")
     recorder.close()
     attempt.end()
-    refused = [each for each in attempt.records() if isinstance(each, RefusedRecord)]
+    refused = attempt.records(RefusedRecord)
     assert len(refused) < 100
     assert sum(each.count for each in refused) == 3_000
 
@@ -135,9 +125,7 @@ def test_a_job_that_never_started_leaves_a_closed_log(tmp_path):
 def test_notes_of_the_launcher_are_gaps(tmp_path):
     attempt = Attempt(tmp_path, notes=("the recorder was switched off",))
     attempt.end()
-    assert [each.reason for each in attempt.records() if isinstance(each, GapRecord)] == [
-        "the recorder was switched off"
-    ]
+    assert [each.reason for each in attempt.records(GapRecord)] == ["the recorder was switched off"]
 
 
 def test_a_second_agent_on_the_same_log_says_who_holds_it(tmp_path, attempt):

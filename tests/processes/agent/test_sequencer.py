@@ -19,14 +19,6 @@ NEXT = NoteSigner(ORIGIN, b"\x01" * 32)
 KEYS = [SIGNER.key, NEXT.key]
 
 
-@pytest.fixture(params=["memory", "local"])
-def another(request, tmp_path):
-    if request.param == "memory":
-        disk = MemoryDisk()
-        return lambda: MemoryStore(disk)
-    return lambda: LocalStore(tmp_path / "run")
-
-
 def entries(first, count):
     return [b"entry %d" % i for i in range(first, first + count)]
 
