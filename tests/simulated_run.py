@@ -369,6 +369,18 @@ def honest_run(*, run: str = RUN, ranks: int = 1, steps: int = 6, block: int = 2
     return simulated
 
 
+def run_with_other_bytes() -> SimulatedRun:
+    """One frame names other bytes before it than those that came."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    connection.update()
+    connection.prev = "f" * 64
+    connection.update()
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
 def train(simulated: SimulatedRun, *, ranks: int = 1, steps: int = 6, block: int = 2) -> None:
     """One attempt's training, blocks of `block` updates, ranks in turn."""
     connections = [simulated.attach(rank, world_size=ranks) for rank in range(ranks)]

@@ -7,7 +7,16 @@ from damage import flipped
 from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy, verify
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
-from simulated_run import INSTALLATION, RUN, STRANGER, SimulatedRun, attempt_signer, honest_run, train
+from simulated_run import (
+    INSTALLATION,
+    RUN,
+    STRANGER,
+    SimulatedRun,
+    attempt_signer,
+    honest_run,
+    run_with_other_bytes,
+    train,
+)
 
 TRUST = Trust((INSTALLATION.key,))
 
@@ -237,14 +246,7 @@ def test_an_entry_that_is_no_record_is_refused():
 
 
 def test_a_broken_chain_is_refused():
-    simulated = SimulatedRun()
-    connection = simulated.attach()
-    connection.update()
-    connection.prev = "f" * 64
-    connection.update()
-    connection.goodbye()
-    simulated.exit()
-    assert judged(simulated).exit_code == 1
+    assert judged(run_with_other_bytes()).exit_code == 1
 
 
 def test_incomplete_coverage_is_inconclusive():

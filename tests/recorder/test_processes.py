@@ -38,6 +38,15 @@ def train(tail, tmp_path, *, socket_path=None, check=True, **more):
     return run(TRAIN + tail, environment(socket_path, **more), cwd=tmp_path, check=check)
 
 
+def recorded(agent, tail, tmp_path, **more):
+    """What the script printed and the frames that came of it, none of them a fault."""
+    done = train(tail, tmp_path, socket_path=tmp_path / "s", **more)
+    agent.drain()
+    frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    return done.stdout, frames
+
+
 def test_switched_off_nothing_connects_and_nothing_is_patched(agent, tmp_path):
     tail = "step(); print(torch.save.__code__.co_filename.endswith('torch/serialization.py'))"
     assert train(tail, tmp_path, socket_path=tmp_path / "s", SAKSI_DISABLE="1").stdout == "True\n"
@@ -67,10 +76,7 @@ except RuntimeError: pass
 other.step()
 step()
 """
-    train(tail, tmp_path, socket_path=tmp_path / "s")
-    agent.drain()
-    frames = agent.frames()
-    assert not kinds(frames, "Fault")
+    _, frames = recorded(agent, tail, tmp_path)
     assert [(u.optimizer, u.update) for u in kinds(frames, "Update")] == [(0, 0), (0, 1), (1, 0), (0, 2)]
     assert "optimizer steps that raised" in [one.what for one in kinds(frames, "Uncovered")]
 
@@ -92,10 +98,7 @@ twice = Twice(model.parameters(), lr=0.1); twice.step(); twice.step()
 Ahead(optimizer).step()
 step()
 """
-    train(tail, tmp_path, socket_path=tmp_path / "s")
-    agent.drain()
-    frames = agent.frames()
-    assert not kinds(frames, "Fault")
+    _, frames = recorded(agent, tail, tmp_path)
     updates = kinds(frames, "Update")
     assert [(u.optimizer, u.update) for u in updates] == [(1, 0), (2, 0), (2, 1), (3, 0), (0, 0)]
     assert updates[0].losses > 1
@@ -229,10 +232,8 @@ except Timeout: print("reached")
 g._sha = original
 step()
 """
-    assert train(tail, tmp_path, socket_path=tmp_path / "s").stdout == "reached\n"
-    agent.drain()
-    frames = agent.frames()
-    assert not kinds(frames, "Fault")
+    printed, frames = recorded(agent, tail, tmp_path)
+    assert printed == "reached\n"
     assert [u.update for u in kinds(frames, "Update")] == [1]
 
 
@@ -271,10 +272,8 @@ print(len(seen), hashlib.sha256("".join(seen).encode()).hexdigest(), final())
 print([p._version for p in model.parameters()])
 """
     plain = train(tail, tmp_path, PYTHONPATH="").stdout
-    assert train(tail, tmp_path, socket_path=tmp_path / "s", SAKSI_LEVEL="full").stdout == plain
-    agent.drain()
-    frames = agent.frames()
-    assert not kinds(frames, "Fault")
+    printed, frames = recorded(agent, tail, tmp_path, SAKSI_LEVEL="full")
+    assert printed == plain
     hooks = kinds(frames, "Inventory")[0].hooks
     assert hooks["modes.function"] == ["__main__.Functions"]
     assert hooks["modes.dispatch"] == ["__main__.Operators"]
@@ -289,10 +288,7 @@ for p in meta.parameters(): p.grad = torch.zeros_like(p)
 second.step(); second.step()
 step()
 """
-    train(tail, tmp_path, socket_path=tmp_path / "s")
-    agent.drain()
-    frames = agent.frames()
-    assert not kinds(frames, "Fault")
+    _, frames = recorded(agent, tail, tmp_path)
     assert [one.what for one in kinds(frames, "Uncovered")] == ["Steps", "tensors on meta"]
     assert len(kinds(frames, "Update")) == 3
 

@@ -1,7 +1,7 @@
 from saksi.judgement.checks import ALL, Judging
 from saksi.judgement.verdict import judge
 from saksi.words.records import Peer, RefusedRecord
-from simulated_run import SimulatedRun, honest_run
+from simulated_run import SimulatedRun, honest_run, run_with_other_bytes
 
 
 def report(simulated: SimulatedRun):
@@ -51,14 +51,7 @@ def test_nothing_is_said_early_that_a_refusal_may_explain():
 
 
 def test_other_bytes_before_a_frame_break_the_chain():
-    simulated = SimulatedRun()
-    connection = simulated.attach()
-    connection.update()
-    connection.prev = "f" * 64
-    connection.update()
-    connection.goodbye()
-    simulated.exit()
-    assert codes(simulated) == {"witness.chain_broken"}
+    assert codes(run_with_other_bytes()) == {"witness.chain_broken"}
 
 
 def test_frames_that_come_twice_break_the_chain():
