@@ -102,7 +102,7 @@ def test_a_peer_turned_away_at_the_door_is_written_down_with_the_reason(tmp_path
 
 
 def test_what_waits_in_the_socket_as_the_attempt_closes_is_read_to_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("saksi.processes.agent.service.LAST_WORDS_NS", 0)
+    monkeypatch.setattr("saksi.processes.agent.attempt.LAST_WORDS_NS", 0)
     attempt = Attempt(tmp_path)
     attempt.start_job()
     recorder = attempt.recorder()

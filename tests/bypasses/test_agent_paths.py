@@ -57,7 +57,7 @@ def test_files_that_are_none_get_a_reason_and_the_next_one_its_digest(attempt, t
 
 
 def test_a_file_that_is_not_read_by_the_end_gets_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("saksi.processes.agent.service.FILES_NS", 500_000_000)
+    monkeypatch.setattr("saksi.processes.agent.attempt.FILES_NS", 500_000_000)
     attempt = Attempt(tmp_path)
     attempt.start_job()
     huge = tmp_path / "huge"

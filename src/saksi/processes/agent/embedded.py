@@ -30,12 +30,13 @@ from saksi.edges.store.local import LocalStore
 from saksi.edges.store.names import blob_name
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, Ready, send
 from saksi.processes.agent.keeper import keep
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
-from saksi.processes.agent.service import Service, ServiceSetup, ignore_the_jobs_signals
+from saksi.processes.agent.service import Service, ignore_the_jobs_signals
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
@@ -127,7 +128,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         send(control, Ready(problem=str(error)))
         return 1
     workers = tuple(AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors)
-    service_setup = ServiceSetup(
+    attempt_setup = AttemptSetup(
         launcher=setup.launcher,
         account=os.getuid(),
         token=setup.token,
@@ -135,8 +136,10 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         anchors=workers,
         notes=setup.notes,
     )
-    service = Service(service_setup, clock=clock, scribe=scribe, listener=listener, control=control)
+    attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
     send(control, Ready(problem=None))
+    service = Service()
+    service.watch(attempt)
     service.run()
     unsent = [worker for worker in workers if not worker.close(ANCHOR_LAST_S)]
     sentence = checks.closing_sentence()
@@ -148,7 +151,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     _go_home(setup)
     send(control, Closed(sentence=sentence))
     control.close()
-    _keep_bytecode(setup, service)
+    _keep_bytecode(setup, attempt)
     return 0
 
 
@@ -176,9 +179,9 @@ def _go_home(setup: EmbeddedSetup) -> None:
         _logger.warning("the run stays in %s for now: %s; the next saksi command moves it", setup.folder, error)
 
 
-def _keep_bytecode(setup: EmbeddedSetup, service: Service) -> None:
-    if setup.kept is None or service.interpreter is None or not service.sources:
+def _keep_bytecode(setup: EmbeddedSetup, attempt: WatchedAttempt) -> None:
+    if setup.kept is None or attempt.interpreter is None or not attempt.sources:
         return
     os.nice(19)
-    count = keep(setup.kept, interpreter=service.interpreter, sources=service.sources)
+    count = keep(setup.kept, interpreter=attempt.interpreter, sources=attempt.sources)
     _logger.info("%d files of bytecode are kept for the next run of this environment", count)

@@ -14,30 +14,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol, TypedDict
-
-import msgspec
+from typing import Final, Protocol
 
 from saksi.edges.clock import Clock
 from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.live import LiveChecks
+from saksi.processes.agent.observations import Stamp, block_record, printable
+from saksi.processes.agent.pending import Pending, cut, kind_of, pending
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
-from saksi.words.codec import decode_record, encode_record
-from saksi.words.digest import sha256
-from saksi.words.errors import MalformedInput, SaksiError
-from saksi.words.records import (
-    AnyRecord,
-    AttemptKeyRecord,
-    BlockRecord,
-    FindingRecord,
-    GapRecord,
-    ProcessRecord,
-    SealRecord,
-)
+from saksi.words.errors import SaksiError
+from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, FindingRecord, GapRecord, SealRecord
 
-__all__ = ["LogWriter", "Scribe", "Stamp"]
+__all__ = ["LogWriter", "Scribe"]
 
 _logger = logging.getLogger(__name__)
 
@@ -45,32 +35,7 @@ MAX_WAITING: Final = 100_000
 """Records held while the store fails: at a few hundred bytes each, some tens of megabytes."""
 MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
 """Of entries and blobs held while the store fails."""
-CUT_TEXT: Final = 512
-"""Characters that are left of a text that made its record too long."""
-CUT_WORDS: Final = 16
 BATCH: Final = 4_096
-
-
-class Stamp(TypedDict):
-    """The fields every record carries."""
-
-    run: str
-    attempt: int
-    wall_ns: int
-    mono_ns: int
-    boot: str
-
-
-class _Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """One record, the entry it has become, and the content of the blob that it names."""
-
-    record: AnyRecord
-    entry: bytes
-    block: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.entry) + (0 if self.block is None else len(self.block))
 
 
 class LogWriter(Protocol):
@@ -113,7 +78,7 @@ class Scribe:
         self._log: LogWriter | None = open_log()
         self._acknowledged = self._log.head.size
         self._attempted = 0
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Pending] = []
         self._waiting_bytes = 0
         self._gap_is_first = False  # the first that waits is the gap record of the failure that lasts
         self._gap_is_told = False  # the failure that lasts has its gap record in the log already
@@ -142,39 +107,25 @@ class Scribe:
         self._waiting.append(waiting)
         self._waiting_bytes += waiting.size
 
-    def _entered(self, record: AnyRecord, block: bytes | None) -> _Waiting:
+    def _entered(self, record: AnyRecord, block: bytes | None) -> Pending:
         try:
-            return _waiting(record, block)
+            return pending(record, block)
         except Exception as error:
             if isinstance(record, SealRecord | AttemptKeyRecord):
                 raise
             _logger.warning("a record is cut or left out: %s", error)
-            reason = f"a {_kind(record)} record could not be written down: {type(error).__name__}: {error}"
+            reason = f"a {kind_of(record)} record could not be written down: {type(error).__name__}: {error}"
         try:
-            return _waiting(_cut(record), block)
+            return pending(cut(record), block)
         except Exception:  # noqa: BLE001 - the first error is the one to tell
             return self._gap(reason, since_wall_ns=None)
 
-    def _gap(self, reason: str, *, since_wall_ns: int | None) -> _Waiting:
-        printable = reason.encode("ascii", "backslashreplace").decode("ascii")[:4096]
-        return _waiting(GapRecord(reason=printable, since_wall_ns=since_wall_ns, **self.stamp()), None)
+    def _gap(self, reason: str, *, since_wall_ns: int | None) -> Pending:
+        return pending(GapRecord(reason=printable(reason)[:4096], since_wall_ns=since_wall_ns, **self.stamp()))
 
     def write_block(self, connection: Connection, block: Block) -> None:
         """Queue a block: its blob is stored at the commit, before its record."""
-        record = BlockRecord(
-            connection=connection.number,
-            rank=connection.rank,
-            blob=str(sha256(block.content)),
-            size=len(block.content),
-            frames=block.frames,
-            first_seq=block.first_seq,
-            last_seq=block.last_seq,
-            updates=block.updates,
-            first_step=block.first_step,
-            last_step=block.last_step,
-            **self.stamp(),
-        )
-        self.write(record, block=block.content)
+        self.write(block_record(connection, block, self.stamp()), block=block.content)
 
     @property
     def waiting(self) -> int:
@@ -277,38 +228,3 @@ class Scribe:
         if self._failing_since is None:
             self._failing_since = self._clock.wall_ns()
         return False
-
-
-def _waiting(record: AnyRecord, block: bytes | None) -> _Waiting:
-    """`record` as an entry that readers accept. Raises `MalformedInput`, or what a value of a wrong type raises."""
-    entry = encode_record(record)
-    decode_record(entry)  # an entry that is not canonical makes the whole log unreadable, and stays in it for good
-    return _Waiting(record=record, entry=entry, block=block)
-
-
-def _cut(record: AnyRecord) -> AnyRecord:
-    """`record` with its long texts cut. Raises `MalformedInput` for a kind that has none."""
-    if isinstance(record, FindingRecord):
-        finding = record.finding
-        shorter = msgspec.structs.replace(
-            finding,
-            subject=_cut_text(finding.subject),
-            message=_cut_text(finding.message),
-            ranks=finding.ranks[:CUT_TEXT],
-            evidence=finding.evidence[:CUT_TEXT],
-        )
-        return msgspec.structs.replace(record, finding=shorter)
-    if isinstance(record, ProcessRecord):
-        words = [_cut_text(word) for word in record.command[:CUT_WORDS]]
-        executable = None if record.executable is None else _cut_text(record.executable)
-        return msgspec.structs.replace(record, command=words, executable=executable)
-    raise MalformedInput("entry", f"a {_kind(record)} record has nothing that can be cut")
-
-
-def _cut_text(text: str) -> str:
-    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return whole if len(whole) <= CUT_TEXT else f"{whole[:CUT_TEXT]}…"
-
-
-def _kind(record: AnyRecord) -> str:
-    return str(type(record).__struct_config__.tag)

@@ -1,0 +1,267 @@
+"""One attempt under watch: what arrives of it, when it is over, and what is written as it ends.
+
+It is over when the job has ended and everything that was said is in the log. If the launcher dies first, the job goes
+on and so does the watch. An error of our own in one thing is written down as a gap, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from saksi.edges.clock import Clock
+from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.bell import Bell
+from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
+from saksi.processes.agent.connection import Connection
+from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, receive_from_launcher
+from saksi.processes.agent.intake import Intake
+from saksi.processes.agent.job import Job
+from saksi.processes.agent.keeper import MAX_FILES
+from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable, process_record
+from saksi.processes.agent.observer import MAX_RECORDED, Observer, Seen
+from saksi.processes.agent.scribe import Scribe
+from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
+from saksi.words.records import GapRecord, SignalRecord
+
+__all__ = ["AttemptSetup", "WatchedAttempt"]
+
+_logger = logging.getLogger(__name__)
+
+LOOK_NS: Final = 250_000_000
+COMMIT_NS: Final = 1_000_000_000
+COMMIT_AT: Final = 256
+PUBLISH_NS: Final = 60_000_000_000
+RETRY_NS: Final = 5_000_000_000
+LAST_WORDS_NS: Final = 3_000_000_000
+"""After the job's end: how long connected processes may still talk before the log is closed."""
+STRAGGLERS_NS: Final = 500_000_000
+"""After the job's end: how long its other processes may still be about to end."""
+FILES_NS: Final = 60_000_000_000
+"""After the job's end: how long model checkpoints may still be hashed."""
+MAX_SOURCE_PATH: Final = 1_024
+"""Characters of a source file's path that is kept for later; with `MAX_FILES` of them, some tens of megabytes."""
+MAX_ERRORS: Final = 16
+"""Errors of our own that are written down; all of them are in the agent's log file."""
+
+
+class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an attempt before it begins."""
+
+    launcher: int
+    account: int
+    token: str
+    redact: Callable[[tuple[str, ...]], list[str]]
+    anchors: tuple[AnchorWorker, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class WatchedAttempt:
+    """One attempt. `begin` once; then `react` when `fileno` is readable and `tick` often, until it `is_over`; `close`.
+
+    What it listens to is in a selector of its own, which is itself a file that can be waited for: so one loop can
+    serve several attempts, an error belongs to one of them, and nothing of one is left in the loop once it is closed.
+    """
+
+    def __init__(
+        self, setup: AttemptSetup, *, clock: Clock, scribe: Scribe, listener: socket.socket, control: socket.socket
+    ) -> None:
+        self._setup = setup
+        self._clock = clock
+        self._scribe = scribe
+        self._control = control
+        self._selector = selectors.DefaultSelector()
+        self._job = Job(clock=clock, selector=self._selector)
+        self._observer = Observer(setup.launcher, without=frozenset({os.getpid()}))
+        self._bell = Bell()
+        self._files = CkptFiles(self._bell.ring)
+        self._intake = Intake(
+            listener,
+            token=setup.token,
+            account=setup.account,
+            clock=clock,
+            scribe=scribe,
+            selector=self._selector,
+            heard=self._heard,
+        )
+        self._errors = 0
+        self._due: dict[str, int] = {}
+        self._anchored: bytes | None = None
+        self.sources: set[str] = set()
+        self.interpreter: str | None = None
+
+    def fileno(self) -> int:
+        """Readable when something has arrived."""
+        return self._selector.fileno()
+
+    def begin(self) -> None:
+        """Write the notes that come before everything else, and listen."""
+        for note in self._setup.notes:
+            self._scribe.write(GapRecord(reason=note[:4096], since_wall_ns=None, **self._scribe.stamp()))
+        self._selector.register(self._control, selectors.EVENT_READ, self._from_launcher)
+        self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
+
+    def react(self) -> None:
+        """Take what has arrived."""
+        for key, _ in self._selector.select(timeout=0):
+            self._guarded(key.data)
+
+    def tick(self) -> None:
+        """Do what is due by now."""
+        self._guarded(self._periodically)
+
+    def is_over(self) -> bool:
+        """Whether nothing more is waited for."""
+        if self._job.stopped is not None:
+            return True
+        waited = self._job.waited_ns()
+        if waited is None:
+            return False
+        if self._job.exited is None and self._control_is_open() and waited < LAST_WORDS_NS:
+            return False  # the launcher is about to tell the status
+        if self._intake.open_connections and waited < LAST_WORDS_NS:
+            return False
+        if waited < STRAGGLERS_NS and self._observer.alive():
+            return False  # processes of multiprocessing end a moment after the command
+        return not (self._files.pending and waited < FILES_NS)
+
+    def close(self) -> None:
+        """Write the end of the attempt, and let go of everything but the scribe's store."""
+        for act in (self._close_observer, self._intake.close, self._close_files, self._commit, self._write_anchors):
+            self._guarded(act)
+        self._write_exit()
+        if not self._commit():
+            self._commit()  # once more: reopening recovers a log whose write failed
+        self._scribe.publish()
+        self._selector.close()
+
+    def _guarded(self, act: Callable[[], object]) -> None:
+        """Do one thing; should it fail, the record says so and the watch goes on with the next."""
+        try:
+            act()
+        except Exception as error:
+            _logger.exception("the agent failed in one thing and goes on")
+            self._errors += 1
+            if self._errors <= MAX_ERRORS:
+                self._write_gap(f"the agent failed in one thing and went on: {type(error).__name__}: {error}")
+
+    # -- what arrives
+
+    def _from_launcher(self) -> None:
+        message = receive_from_launcher(self._control)
+        if message is None:
+            self._selector.unregister(self._control)
+            self._job.launcher_left()
+        elif isinstance(message, JobStarted):
+            self._observer.follow(message.pid)
+            self._job.start(message)
+        elif isinstance(message, SignalSeen):
+            record = SignalRecord(
+                signal=message.signal, forwarded=message.forwarded, sender=message.sender, **self._scribe.stamp()
+            )
+            self._scribe.write(record)
+        elif isinstance(message, JobExited):
+            self._job.end(message)
+        else:
+            self._job.stop(message.reason)
+
+    def _control_is_open(self) -> bool:
+        return self._control in self._selector.get_map()
+
+    def _heard(self, connection: Connection, frame: AnyFrame) -> None:
+        if connection.frames == 1:
+            seen = self._observer.attached(connection.peer.pid, self._clock.mono_ns())
+            if seen is not None:
+                seen.recorded = True
+                self.interpreter = seen.facts.executable or self.interpreter
+                self._write_process("seen", seen)
+        if isinstance(frame, CkptFrame):
+            self._intake.store_block(connection)  # what led to the file stands in the log before the file
+            self._files.give(connection.number, connection.rank, frame)
+        elif isinstance(frame, EnvironmentFrame):
+            for _, path in frame.modules:
+                if path.endswith(".py") and len(path) <= MAX_SOURCE_PATH and len(self.sources) < MAX_FILES:
+                    self.sources.add(path)
+
+    def _rung(self) -> None:
+        if self._bell.hush():
+            self._write_files(self._files.collect())
+
+    # -- what is done now and then
+
+    def _is_due(self, what: str, every_ns: int) -> bool:
+        now = self._clock.mono_ns()
+        if now < self._due.get(what, 0):
+            return False
+        self._due[what] = now + every_ns
+        return True
+
+    def _periodically(self) -> None:
+        if self._job.started is not None and self._is_due("look", LOOK_NS):
+            for event, seen in self._observer.look(self._clock.mono_ns()):
+                self._write_process(event, seen)
+            self._job.look()
+        self._intake.flush()
+        pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
+        if pressing or self._is_due("commit", COMMIT_NS if self._scribe.problem is None else RETRY_NS):
+            self._commit()
+        if self._is_due("publish", PUBLISH_NS):
+            self._scribe.publish()
+
+    def _commit(self) -> bool:
+        committed = self._scribe.commit()
+        head, note = self._scribe.head, self._scribe.head_note
+        if committed and head is not None and note is not None and note != self._anchored:
+            for worker in self._setup.anchors:
+                worker.offer(head.size, note)
+            self._anchored = note
+        self._scribe.write_findings()
+        return committed
+
+    # -- the end
+
+    def _close_observer(self) -> None:
+        for event, seen in self._observer.close(self._clock.mono_ns()):
+            self._write_process(event, seen)
+        left_out = self._observer.left_out
+        if left_out:
+            self._write_gap(f"{left_out} processes beyond {MAX_RECORDED:,} were seen and not written down")
+
+    def _close_files(self) -> None:
+        """The last frames may have named files: what time is left is theirs, what is not read then says so."""
+        while self._files.pending and self._job.stopped is None:
+            waited = self._job.waited_ns()
+            if waited is None or waited >= FILES_NS:
+                break
+            self._write_files(self._files.collect())
+            time.sleep(0.01)
+        self._write_files(self._files.collect())
+        self._write_files(self._files.abandon("the attempt was closed before the file was read"))
+
+    def _write_anchors(self) -> None:
+        for worker in self._setup.anchors:
+            self._scribe.write(anchor_record(worker, self._scribe.stamp()))
+
+    def _write_exit(self) -> None:
+        left_running = len(self._observer.alive())
+        self._scribe.write(exit_record(self._job, left_running, self._scribe.stamp()))
+
+    # -- records
+
+    def _write_gap(self, reason: str) -> None:
+        self._scribe.write(GapRecord(reason=printable(reason)[:1024], since_wall_ns=None, **self._scribe.stamp()))
+
+    def _write_files(self, hashed_files: list[HashedCkpt]) -> None:
+        for hashed in hashed_files:
+            self._scribe.write(file_record(hashed, self._scribe.stamp()))
+
+    def _write_process(self, event: str, seen: Seen) -> None:
+        command = self._setup.redact(seen.facts.command)
+        self._scribe.write(process_record(event, seen, command, self._scribe.stamp()))

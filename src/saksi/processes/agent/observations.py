@@ -1,0 +1,113 @@
+"""What was observed, as the record that says it. The caller stamps it with the time at which it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.ckpt_files import HashedCkpt
+from saksi.processes.agent.connection import Block, Connection
+from saksi.processes.agent.job import Job
+from saksi.processes.agent.observer import Seen
+from saksi.words.digest import sha256
+from saksi.words.records import AnchorRecord, BlockRecord, ExitRecord, FileRecord, ProcessRecord
+
+__all__ = ["Stamp", "anchor_record", "block_record", "exit_record", "file_record", "printable", "process_record"]
+
+
+class Stamp(TypedDict):
+    """The fields every record carries."""
+
+    run: str
+    attempt: int
+    wall_ns: int
+    mono_ns: int
+    boot: str
+
+
+def printable(text: str) -> str:
+    """`text` in ASCII: what an error quotes may be no UTF-8, and no record can hold that."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def block_record(connection: Connection, block: Block, stamp: Stamp) -> BlockRecord:
+    """Frames of one connection, committed to by the digest of the blob that holds them."""
+    return BlockRecord(
+        connection=connection.number,
+        rank=connection.rank,
+        blob=str(sha256(block.content)),
+        size=len(block.content),
+        frames=block.frames,
+        first_seq=block.first_seq,
+        last_seq=block.last_seq,
+        updates=block.updates,
+        first_step=block.first_step,
+        last_step=block.last_step,
+        **stamp,
+    )
+
+
+def process_record(event: str, seen: Seen, command: Sequence[str], stamp: Stamp) -> ProcessRecord:
+    """A process that was seen, or that "ended". `command` is its command line as it may be shown."""
+    facts = seen.facts
+    return ProcessRecord(
+        event="ended" if event == "ended" else "seen",
+        pid=facts.pid,
+        ppid=facts.ppid,
+        started_ticks=facts.started_ticks,
+        executable=facts.executable,
+        command=list(command),
+        uid=facts.uid,
+        torch=seen.torch,
+        attached=seen.attached,
+        forked=seen.forked,
+        **stamp,
+    )
+
+
+def file_record(hashed: HashedCkpt, stamp: Stamp) -> FileRecord:
+    """A model checkpoint: what the job said of it, and what was found at its path."""
+    frame, found = hashed.frame, hashed.found
+    return FileRecord(
+        connection=hashed.connection,
+        seq=frame.seq,
+        rank=hashed.rank,
+        action=frame.action,
+        path=frame.path or "",
+        step=frame.step,
+        digest=None if found.digest is None else str(found.digest),
+        size=found.size,
+        claimed_digest=frame.digest,
+        reason=found.reason,
+        **stamp,
+    )
+
+
+def anchor_record(worker: AnchorWorker, stamp: Stamp) -> AnchorRecord:
+    """What became of the heads that one anchor was offered."""
+    statistics = worker.statistics()
+    return AnchorRecord(
+        target=worker.target[:4096],
+        sent=statistics.sent,
+        failed=statistics.failed,
+        last_size=statistics.last_size,
+        last_error=None if statistics.last_error is None else statistics.last_error[:4096],
+        longest_stretch_ns=int(statistics.longest_stretch * 1e9),
+        **stamp,
+    )
+
+
+def exit_record(job: Job, left_running: int, stamp: Stamp) -> ExitRecord:
+    """How the job ended, as far as that is known. `left_running` is how many of its processes still ran."""
+    started, exited = job.started, job.exited
+    return ExitRecord(
+        pid=0 if started is None else started.pid,
+        code=None if exited is None else exited.code,
+        signal=None if exited is None else exited.signal,
+        started_wall_ns=0 if started is None else started.wall_ns,
+        elapsed_ns=job.elapsed_ns(),
+        left_running=left_running,
+        reason=job.reason(),
+        **stamp,
+    )
