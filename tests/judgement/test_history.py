@@ -1,4 +1,5 @@
-from saksi.judgement.history import History, HistoryBuilder
+from saksi.judgement.history import History
+from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import read_items
 from saksi.judgement.series import MAX_POINTS, SeriesBuilder
 from saksi.judgement.timeline import MAX_EVENTS

@@ -14,7 +14,8 @@ import msgspec
 
 from saksi.judgement.checks import ALL, Check, Judging
 from saksi.judgement.checks.coverage import COVERAGE
-from saksi.judgement.history import History, HistoryBuilder, Recorded
+from saksi.judgement.history import History, Recorded
+from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item
 from saksi.words.findings import (
     Coverage,

@@ -3,7 +3,7 @@
 import pytest
 
 from saksi.judgement.checks import ALL, Judging
-from saksi.judgement.history import HistoryBuilder
+from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.verdict import judge
 from simulated_run import SimulatedRun
 
