@@ -116,7 +116,8 @@ def test_ranks_that_never_trained_are_named():
     connection.update()
     connection.goodbye()
     simulated.exit()
-    assert only(simulated, "coverage.rank_missing").ranks == (2, 3)
+    found = only(simulated, "coverage.rank_missing")
+    assert (found.ranks, found.subject) == ((1, 2, 3), "attempt 0, restart 1")
 
 
 def test_a_world_of_impossible_size_costs_nothing():

@@ -276,22 +276,18 @@ def _attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
 
 
 def _ranks(state: Watched) -> Iterator[Finding]:
-    by_attempt: dict[int, list[Trainee]] = {}
-    for each in state.trainees:
-        if each.trained:
-            by_attempt.setdefault(each.attempt, []).append(each)
-    for attempt, trained in sorted(by_attempt.items()):
-        size = max(each.world_size for each in trained)
-        present = {each.rank for each in trained}
+    for group in state.rank_groups():
+        size, present = group.world_size, group.present
         absent = [rank for rank in range(min(size, _MAX_RANKS + len(present))) if rank not in present][:_MAX_RANKS]
         if absent:
+            again = f", restart {group.number}" if group.number else ""
             yield _finding(
                 code="coverage.rank_missing",
-                subject=f"attempt {attempt}",
+                subject=f"attempt {group.attempt}{again}",
                 message=f"The job says that it has {size} ranks, and updates of {len(present)} were heard; "
                 "ranks on other machines need a witness of their own.",
                 ranks=tuple(absent),
-                evidence=tuple(each.connections[0].entry for each in trained),
+                evidence=tuple(each.connections[0].entry for each in group.trainees),
             )
 
 
@@ -328,7 +324,7 @@ def _detach(state: _State, index: int, record: DetachRecord) -> None:
     if heard is None:
         return
     heard.left = record.clean
-    heard.last_entry = index
+    heard.last_entry = heard.ended = index
     if record.lost > heard.lost:
         heard.lost, heard.lost_entry = record.lost, index
 

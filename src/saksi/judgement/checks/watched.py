@@ -10,10 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from saksi.judgement.rank_groups import Member, grouped, overlapping
 from saksi.words.frames import HelloFrame
 from saksi.words.records import AttachRecord, ProcessRecord
 
-__all__ = ["MAX_STRETCHES", "AttemptFacts", "Counted", "Counter", "Heard", "Trainee", "Watched", "stretches_length"]
+__all__ = [
+    "MAX_STRETCHES",
+    "AttemptFacts",
+    "Counted",
+    "Counter",
+    "Heard",
+    "RankGroup",
+    "Trainee",
+    "Watched",
+    "stretches_length",
+]
 
 MAX_STRETCHES: Final = 256
 """Enough to show where steps are missing; a run that loses every second step keeps a number instead."""
@@ -56,9 +67,21 @@ class Counter:
 
 
 class Heard:
-    """One connection. `left` is whether it said goodbye, `None` while it is open."""
+    """One connection. `left` is whether it said goodbye, `None` while it is open; `ended` the entry that says so."""
 
-    __slots__ = ("counters", "entry", "hello", "last_entry", "left", "lost", "lost_entry", "rank", "told", "trainee")
+    __slots__ = (
+        "counters",
+        "ended",
+        "entry",
+        "hello",
+        "last_entry",
+        "left",
+        "lost",
+        "lost_entry",
+        "rank",
+        "told",
+        "trainee",
+    )
 
     def __init__(self, *, trainee: Trainee, rank: int, entry: int, hello: HelloFrame | None) -> None:
         self.trainee = trainee
@@ -68,6 +91,7 @@ class Heard:
         self.counters: dict[int, Counter] = {}
         self.told: tuple[int, ...] | None = None
         self.left: bool | None = None
+        self.ended: int | None = None
         self.lost = 0
         self.lost_entry: int | None = None
         trainee.connections.append(self)
@@ -147,6 +171,19 @@ class Trainee:
         return self.counted(0).next - 1 if any(0 in each.counters for each in self.connections) else None
 
     @property
+    def member(self) -> Member:
+        """What decides with whom it trained."""
+        hello = self.last.hello
+        return Member(
+            attempt=self.attempt,
+            rank=self.rank,
+            world_size=None if hello is None else self.world_size,
+            parent=None if hello is None else hello.ppid,
+            begun=self.connections[0].entry,
+            ended=self.last.ended,
+        )
+
+    @property
     def trained(self) -> bool:
         """Whether an update was heard or told of."""
         return any(self.told or ()) or any(each.counters for each in self.connections)
@@ -179,6 +216,20 @@ class Trainee:
             entries += counter.entries
             reached = max(reached, counter.next)
         return Counted(reached, stretches, entries, repeated, uncounted)
+
+
+class RankGroup(NamedTuple):
+    """Processes that trained together. `present` are all ranks that trained while they did."""
+
+    attempt: int
+    number: int
+    trainees: list[Trainee]
+    present: frozenset[int]
+
+    @property
+    def world_size(self) -> int:
+        """The most ranks that one of them spoke of."""
+        return max(each.world_size for each in self.trainees)
 
 
 class AttemptFacts:
@@ -256,24 +307,23 @@ class Watched:
         hello = None if trainee is None else trainee.connections[0].hello
         return None if hello is None else hello.ppid
 
-    def generations(self) -> list[list[Trainee]]:
-        """Processes that trained, grouped by launch: one of each rank, in the order in which they attached.
-
-        A rank of which another process attaches within one attempt (an elastic restart) opens the next group.
-        """
-        groups: dict[tuple[int, int], list[Trainee]] = {}
-        seen: dict[tuple[int, int], int] = {}
-        for each in self.trainees:
-            if each.last_step is None and not each.told_of(0):
-                continue
-            generation = seen[each.attempt, each.rank] = seen.get((each.attempt, each.rank), -1) + 1
-            groups.setdefault((each.attempt, generation), []).append(each)
-        return [groups[key] for key in sorted(groups)]
+    def rank_groups(self) -> list[RankGroup]:
+        """The groups of processes that trained together, in order; `number` counts an attempt's from 0."""
+        trained = [each for each in self.trainees if each.last_step is not None or each.told_of(0)]
+        members = [each.member for each in trained]
+        groups: list[RankGroup] = []
+        for places in grouped(members):
+            group = [trained[at] for at in places]
+            attempt = group[0].attempt
+            number = groups[-1].number + 1 if groups and groups[-1].attempt == attempt else 0
+            present = frozenset(trained[at].rank for at in overlapping(members, places))
+            groups.append(RankGroup(attempt, number, group, present))
+        return groups
 
     def steps(self, *, ended: bool) -> tuple[int, int]:
         """Steps expected (the highest counter heard or told of, of every launch) and Steps heard of every rank."""
         expected = witnessed = 0
-        for group in self.generations():
+        for _, _, group, _ in self.rank_groups():
             counted = [each.counted(0) for each in group]
             most = max(max(each.told_of(0), found.next) for each, found in zip(group, counted, strict=True))
             missing: list[tuple[int, int]] = []
