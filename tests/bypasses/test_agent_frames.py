@@ -11,10 +11,10 @@ import pytest
 
 from agent_attempt import RUN
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
 from saksi.judgement.items import read_items
 from saksi.judgement.verdict import judge
 from saksi.proofs.journal import parse_journal
+from saksi.words.blobs import blob_name
 from saksi.words.errors import NotStored
 from saksi.words.records import BlockRecord, FindingRecord, RefusedRecord
 
@@ -27,7 +27,7 @@ def judged(attempt):
 
     def blob(digest):
         try:
-            return store.read(blob_name(digest.hex))
+            return store.read(blob_name(digest))
         except NotStored:
             return None
 

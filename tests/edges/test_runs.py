@@ -6,10 +6,10 @@ import pytest
 from saksi.edges.runs import is_written_now, open_run, read_run
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.memory import MemoryDisk, MemoryStore
-from saksi.edges.store.names import blob_name
 from saksi.judgement.verify import Trust, VerificationPolicy, verify
 from saksi.proofs.journal import encode_frames
 from saksi.proofs.projection import Projection
+from saksi.words.blobs import blob_name
 from saksi.words.errors import MalformedInput, UsageError
 from simulated_run import INSTALLATION, RUN, SimulatedRun, honest_run
 
@@ -18,7 +18,7 @@ def write(store, simulated: SimulatedRun, *, published: bool = False) -> None:
     """What the agent leaves in a store."""
     store.lock()
     for digest, content in simulated.blobs.items():
-        store.write_once(blob_name(digest.hex), content)
+        store.write_once(blob_name(digest), content)
     if published:
         projection = Projection()
         for each in (*projection.add(simulated.entries), *projection.partials()):

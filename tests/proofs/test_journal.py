@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from saksi.proofs import journal
 from saksi.proofs.journal import (
-    MAX_ENTRY,
     Frame,
     Torn,
     encode_frames,
@@ -17,6 +16,7 @@ from saksi.proofs.journal import (
     parse_journal,
 )
 from saksi.words.errors import MalformedInput
+from saksi.words.limits import MAX_ENTRY_BYTES
 
 batches = st.lists(st.lists(st.binary(max_size=20), min_size=1, max_size=5), max_size=6)
 
@@ -92,9 +92,9 @@ def test_a_frame_repeated_or_left_out_ends_the_journal():
 
 
 def test_entries_have_a_limit():
-    encode_frames(0, [b"x" * MAX_ENTRY])
+    encode_frames(0, [b"x" * MAX_ENTRY_BYTES])
     with pytest.raises(MalformedInput, match="index 8: 65536 bytes"):
-        encode_frames(7, [b"", b"x" * (MAX_ENTRY + 1)])
+        encode_frames(7, [b"", b"x" * (MAX_ENTRY_BYTES + 1)])
 
 
 def test_a_large_batch_becomes_several_frames(monkeypatch):

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from saksi.words.codec import (
     MAX_BLOCK_BYTES,
-    MAX_ENTRY_BYTES,
     decode_block,
     decode_frame,
     decode_record,
@@ -21,6 +20,7 @@ from saksi.words.digest import Digest, sha256
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
 from saksi.words.frames import MAX_FRAME_BYTES, AnyFrame
+from saksi.words.limits import MAX_ENTRY_BYTES
 from saksi.words.records import AnyRecord, BlockRecord, FindingRecord, Peer
 from simulated_run import honest_run
 

@@ -7,11 +7,11 @@ from typing import Final
 
 from saksi.edges.home import Label
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
 from saksi.judgement.items import BlobReader
 from saksi.judgement.seal import Seal, parse_seal
 from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.journal import Torn, frame_at
+from saksi.words.blobs import blob_name
 from saksi.words.codec import decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import NotStored, SaksiError
@@ -48,6 +48,6 @@ def seal_in(entry: bytes, blob: BlobReader) -> Seal | None:
 
 def _blob(store: LocalStore, digest: Digest) -> bytes | None:
     try:
-        return store.read(blob_name(digest.hex))
+        return store.read(blob_name(digest))
     except NotStored:
         return None

@@ -15,7 +15,6 @@ from typing import Final
 import msgspec
 
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.judgement.items import BlobReader
 from saksi.judgement.verify import LogMaterials
@@ -24,6 +23,7 @@ from saksi.proofs.projection import PUBLISHED, stored_name
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, parse_log_checkpoint
 from saksi.proofs.tlog.note import parse_note
 from saksi.proofs.tlog.tiles import bundles_for, decode_bundle
+from saksi.words.blobs import blob_name
 from saksi.words.digest import Digest
 from saksi.words.errors import MalformedInput, NotStored, StoreError, UsageError
 from saksi.words.run import RUN_ID
@@ -110,7 +110,7 @@ def _from_tiles(store: Store, size: int) -> tuple[list[bytes], str | None]:
 def _blobs(store: Store) -> BlobReader:
     def blob(digest: Digest) -> bytes | None:
         try:
-            return store.read(blob_name(digest.hex))
+            return store.read(blob_name(digest))
         except NotStored:
             return None
 

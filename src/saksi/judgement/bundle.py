@@ -22,9 +22,11 @@ import msgspec
 from msgspec import Meta
 
 from saksi.judgement.items import blob_of
+from saksi.proofs.projection import PUBLISHED, stored_name
 from saksi.proofs.tlog.log_checkpoint import parse_log_checkpoint
 from saksi.proofs.tlog.note import parse_note
-from saksi.proofs.tlog.tiles import TILE_WIDTH, Tile, bundles_for, decode_bundle, encode_bundle, tile_path
+from saksi.proofs.tlog.tiles import TILE_WIDTH, Tile, bundles_for, decode_bundle, encode_bundle
+from saksi.words.blobs import blob_name
 from saksi.words.codec import decode_record
 from saksi.words.digest import Digest
 from saksi.words.errors import MalformedInput, UnsupportedVersion
@@ -37,14 +39,14 @@ __all__ = [
     "MAX_MEMBERS",
     "TAIL_BYTES",
     "Unpacked",
-    "blob_member",
     "entry_members",
     "looks_like_bundle",
     "pack",
     "unpack",
 ]
 
-HEAD_MEMBER: Final = "log/checkpoint"
+HEAD_MEMBER: Final = PUBLISHED
+"""Members have the names of a store: a bundle is a published run in one file."""
 MAX_BUNDLE_BYTES: Final = 4 * 1024**3
 """A reader holds a bundle in memory; a week of 64 ranks at level full is about a quarter of this."""
 MAX_MEMBERS: Final = 1_000_000
@@ -90,14 +92,9 @@ class Unpacked(msgspec.Struct, frozen=True, kw_only=True):
         return self.blobs.get(digest)
 
 
-def blob_member(digest: Digest) -> str:
-    """The path of a blob's member, which is also its name in a store."""
-    return f"blobs/sha256/{digest.hex[:2]}/{digest.hex[2:]}"
-
-
 def entry_members(size: int) -> list[tuple[str, Tile]]:
     """The paths of the entry bundles of a log of `size` entries, in order of their entries."""
-    return [(f"log/{tile_path(tile)}", tile) for tile in bundles_for(size)]
+    return [(stored_name(tile), tile) for tile in bundles_for(size)]
 
 
 def looks_like_bundle(*, head: bytes, tail: bytes, name: str) -> bool:
@@ -125,7 +122,7 @@ def pack(*, run: str, head: bytes, entries: Sequence[bytes], blobs: Mapping[Dige
             raise MalformedInput(_WHAT, f"the records name {digest}, and it is not there")
         if hashlib.sha256(content).digest() != digest.value:
             raise MalformedInput(_WHAT, f"a blob does not have the digest {digest} that names it")
-        contents[blob_member(digest)] = content
+        contents[blob_name(digest)] = content
     paths = sorted(contents)
     if len(paths) > MAX_MEMBERS or sum(map(len, contents.values())) > MAX_BUNDLE_BYTES // 2:
         raise MalformedInput(_WHAT, f"the run is larger than a bundle may be ({MAX_BUNDLE_BYTES // 2} bytes)")
@@ -158,9 +155,9 @@ def unpack(content: bytes) -> Unpacked:
         if member is None:
             raise MalformedInput(_WHAT, f"no member {path}")
         entries += decode_bundle(member, width=tile.width)
-    blobs = {digest: contents.get(blob_member(digest)) for digest in _named_blobs(entries)}
+    blobs = {digest: contents.get(blob_name(digest)) for digest in _named_blobs(entries)}
     found = {digest: each for digest, each in blobs.items() if each is not None}
-    expected = {HEAD_MEMBER, *(path for path, _ in entry_members(size)), *(blob_member(each) for each in blobs)}
+    expected = {HEAD_MEMBER, *(path for path, _ in entry_members(size)), *(blob_name(each) for each in blobs)}
     _require_same_members(expected, contents.keys())
     for digest, each in found.items():
         if hashlib.sha256(each).digest() != digest.value:

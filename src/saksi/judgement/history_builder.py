@@ -13,10 +13,12 @@ import msgspec
 from saksi.judgement.history import Attempt, Connection, History, Recorded
 from saksi.judgement.items import Item, Line
 from saksi.judgement.series import SeriesBuilder
+from saksi.judgement.story import StoryBuilder
 from saksi.judgement.timeline import Timeline
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import DetachFrame, HelloFrame, Number, RootFrame, UpdateFrame
+from saksi.words.limits import MAX_OPTIMIZERS
 from saksi.words.records import (
     AnchorRecord,
     AttachRecord,
@@ -30,8 +32,6 @@ from saksi.words.records import (
 
 __all__ = ["HistoryBuilder"]
 
-MAX_OPTIMIZERS: Final = 1024
-"""An ordinal is a number that the job made up; a counter for each is kept for this many."""
 MAX_SERIES: Final = 3 * 1024
 """Three quantities of 1,024 ranks: the series of further ranks are not drawn."""
 
@@ -83,6 +83,7 @@ class HistoryBuilder:
         self._processes: dict[tuple[int, int, str], _Open] = {}
         self._series: dict[tuple[int, str], SeriesBuilder] = {}
         self._timeline = Timeline()
+        self._story = StoryBuilder()
         self._findings: list[Recorded] = []
         self._anchors: list[AnchorRecord] = []
 
@@ -94,6 +95,7 @@ class HistoryBuilder:
         self._first_wall = record.wall_ns if self._first_wall is None else self._first_wall
         self._last_wall = record.wall_ns
         self._timeline.take_record(item)
+        self._story.take(item)
         if isinstance(record, BlockRecord):
             self._take_block(item, record)
         elif isinstance(record, AttachRecord):
@@ -227,4 +229,5 @@ class HistoryBuilder:
             events_omitted=self._timeline.omitted,
             findings=tuple(self._findings),
             anchors=tuple(self._anchors),
+            story=self._story.build(),
         )

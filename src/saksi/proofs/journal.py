@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from saksi.words.errors import MalformedInput
+from saksi.words.limits import MAX_ENTRY_BYTES
 
 __all__ = [
     "MAGIC",
-    "MAX_ENTRY",
     "MAX_FRAME",
     "MAX_FRAME_ENTRIES",
     "Frame",
@@ -39,9 +39,6 @@ __all__ = [
 ]
 
 MAGIC: Final = b"saksi/j1"
-
-MAX_ENTRY: Final = 65_535
-"""Bytes of one entry: tlog-tiles gives an entry's length 16 bits. Larger things are blobs, by digest."""
 
 MAX_FRAME_ENTRIES: Final = 65_536
 """Entries of one frame: far above the batches the agent makes (8,192), small enough to parse in one piece."""
@@ -95,8 +92,9 @@ def encode_frames(first: int, entries: Sequence[bytes]) -> bytes:
 def _parts(first: int, entries: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
     start = size = 0
     for i, entry in enumerate(entries):
-        if len(entry) > MAX_ENTRY:
-            raise MalformedInput("entry", f"{len(entry)} bytes, the limit is {MAX_ENTRY}", where=f"index {first + i}")
+        if len(entry) > MAX_ENTRY_BYTES:
+            where = f"index {first + i}"
+            raise MalformedInput("entry", f"{len(entry)} bytes, the limit is {MAX_ENTRY_BYTES}", where=where)
         if i - start == MAX_FRAME_ENTRIES or size + len(entry) > MAX_FRAME_CONTENT:
             yield first + start, entries[start:i]
             start, size = i, 0

@@ -14,11 +14,11 @@ import msgspec
 
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import MAX_FRAME_BYTES, AnyFrame, HelloFrame, OptimizerFrame, UpdateFrame
+from saksi.words.limits import MAX_ENTRY_BYTES
 from saksi.words.records import AnyRecord, BlockLine
 
 __all__ = [
     "MAX_BLOCK_BYTES",
-    "MAX_ENTRY_BYTES",
     "decode_block",
     "decode_frame",
     "decode_record",
@@ -26,8 +26,6 @@ __all__ = [
     "encode_record",
 ]
 
-MAX_ENTRY_BYTES: Final = 65_535
-"""The length prefix of a tlog-tiles entry has 16 bits."""
 MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
 """A block is flushed at about 64 KiB; one frame may exceed that, a hostile blob may not exceed this."""
 MAX_DEPTH: Final = 32

@@ -12,11 +12,11 @@ import msgspec
 from judgement.seals import plain_seal
 from saksi.doors.main import main
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
 from saksi.judgement.seal import Seal, make_statement
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.proofs.journal import encode_frames
 from saksi.proofs.tlog.note_key import NoteSigner
+from saksi.words.blobs import blob_name
 from saksi.words.records import FileRecord
 from simulated_run import INSTALLATION, RUN, SimulatedRun
 
@@ -80,7 +80,7 @@ class CliHome:
         store = LocalStore(folder)
         store.lock()
         for digest, content in simulated.blobs.items():
-            store.write_once(blob_name(digest.hex), content)
+            store.write_once(blob_name(digest), content)
         store.append(encode_frames(0, simulated.entries))
         if head:
             store.swap_head(None, simulated.head())

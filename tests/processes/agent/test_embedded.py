@@ -7,8 +7,9 @@ import pytest
 
 from agent_attempt import Attempt
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
+from saksi.words.blobs import blob_name
 from saksi.words.codec import decode_block
+from saksi.words.digest import Digest
 from saksi.words.records import (
     AttachRecord,
     AttemptKeyRecord,
@@ -38,7 +39,7 @@ def test_what_a_recorder_says_is_in_the_log_byte_for_byte(attempt):
     assert records[-1].signal == 15
     blocks = [each for each in records if isinstance(each, BlockRecord)]
     store = LocalStore(attempt.folder)
-    lines = [raw for block in blocks for _, raw, _ in decode_block(store.read(blob_name(block.blob[7:])))]
+    lines = [raw for block in blocks for _, raw, _ in decode_block(store.read(blob_name(Digest.parse(block.blob))))]
     assert lines == said
     (detach,) = [each for each in records if isinstance(each, DetachRecord)]
     assert detach.clean

@@ -17,9 +17,10 @@ from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.proofs.journal import parse_journal
 from saksi.proofs.tlog.note import NoteSigner
-from saksi.words.codec import MAX_ENTRY_BYTES, decode_record
+from saksi.words.codec import decode_record
 from saksi.words.errors import MalformedInput, StoreError
 from saksi.words.findings import Finding
+from saksi.words.limits import MAX_ENTRY_BYTES
 from saksi.words.records import (
     AttachRecord,
     AttemptKeyRecord,

@@ -18,7 +18,6 @@ from saksi.proofs.tlog.merkle import (
 )
 from saksi.proofs.tlog.tiles import (
     ENTRIES,
-    MAX_ENTRY_BYTES,
     Tile,
     bundles_for,
     decode_bundle,
@@ -32,6 +31,7 @@ from saksi.proofs.tlog.tiles import (
     tiles_for,
 )
 from saksi.words.errors import MalformedInput
+from saksi.words.limits import MAX_ENTRY_BYTES
 
 tiles = st.builds(Tile, st.integers(ENTRIES, 63), st.integers(0, 2**55 - 1), st.integers(1, 256))
 entry_lists = st.lists(st.binary(max_size=40), min_size=1, max_size=12)

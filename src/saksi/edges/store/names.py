@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MAX_NAME", "blob_name", "checked_name", "checked_partial", "checked_prefix"]
+__all__ = ["MAX_NAME", "checked_name", "checked_partial", "checked_prefix"]
 
 MAX_NAME: Final = 512
 """Longest name in bytes: far below PATH_MAX (4,096), so that a deep home folder still fits."""
@@ -41,10 +41,3 @@ def checked_partial(name: str) -> str:
     if _PARTIAL.fullmatch(name) is None:
         raise ValueError(f"{name[:80]!r} is not a partial tile and is never removed")
     return name
-
-
-def blob_name(hex_digest: str) -> str:
-    """Where the bytes with this SHA-256 lie: `blobs/sha256/ab/<62 digits>`. Raises `ValueError`."""
-    if re.fullmatch(r"[0-9a-f]{64}", hex_digest, re.ASCII) is None:
-        raise ValueError(f"{hex_digest[:80]!r} is not 64 lower-case hexadecimal digits")
-    return f"blobs/sha256/{hex_digest[:2]}/{hex_digest[2:]}"

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from saksi.judgement.rank_groups import Member, grouped, overlapping
 from saksi.words.frames import HelloFrame
+from saksi.words.limits import MAX_OPTIMIZERS
 from saksi.words.records import AttachRecord, ProcessRecord
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
 
 MAX_STRETCHES: Final = 256
 """Enough to show where steps are missing; a run that loses every second step keeps a number instead."""
-MAX_OPTIMIZERS: Final = 1024
 
 
 class Counter:

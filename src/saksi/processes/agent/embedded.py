@@ -27,7 +27,6 @@ from saksi.edges.clock import Clock
 from saksi.edges.filesystem import move_home
 from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.names import blob_name
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
@@ -38,6 +37,7 @@ from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import Service, ignore_the_jobs_signals
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
+from saksi.words.blobs import blob_name
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
 from saksi.words.records import AttemptKeyRecord, SealRecord
@@ -158,7 +158,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
 def _begin(setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: NoteSigner) -> None:
     """The first records of an attempt: the seal and the key, the key first where there is a log already."""
     digest = sha256(setup.seal_envelope)
-    store.write_once(blob_name(digest.hex), setup.seal_envelope)
+    store.write_once(blob_name(digest), setup.seal_envelope)
     head = scribe.head
     previous = None if head is None or head.size == 0 else head
     envelope = admit(signer, setup.installation, run=setup.run, attempt=setup.attempt, previous=previous)

@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from saksi.edges.clock import Clock
-from saksi.edges.store.names import blob_name
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.observations import Stamp, block_record, printable
 from saksi.processes.agent.pending import Pending, cut, kind_of, pending
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
+from saksi.words.blobs import blob_name
+from saksi.words.digest import Digest
 from saksi.words.errors import SaksiError
 from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, FindingRecord, GapRecord, SealRecord
 
@@ -178,7 +179,7 @@ class Scribe:
         batch = self._waiting[:BATCH]
         for each in batch:
             if each.block is not None and isinstance(each.record, BlockRecord):
-                self._store.write_once(blob_name(each.record.blob.removeprefix("sha256:")), each.block)
+                self._store.write_once(blob_name(Digest.parse(each.record.blob)), each.block)
         self._attempted = len(batch)
         self._acknowledge(log.append([each.entry for each in batch]))
 

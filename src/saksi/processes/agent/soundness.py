@@ -7,9 +7,7 @@ is wrong there is evidence.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from saksi.edges.store.protocol import Store
 from saksi.processes.agent.recovery import LogRefused, Replayed, mend, open_head, open_published, replay
@@ -17,11 +15,11 @@ from saksi.proofs.projection import LOG_FOLDER, PUBLISHED
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.proofs.tlog.tiles import parse_tile_path
+from saksi.words.blobs import blob_name
+from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput
 
 __all__ = ["check_log", "repair_projections"]
-
-_BLOBS: Final = "blobs/sha256/"
 
 
 def check_log(store: Store, keys: Sequence[VerifierKey], *, known_heads: Sequence[LogCheckpoint] = ()) -> list[str]:
@@ -100,12 +98,11 @@ def _name_problems(store: Store) -> list[str]:
 def _blob_problems(store: Store) -> list[str]:
     problems = []
     for name in store.names("blobs/"):
-        digest = name.removeprefix(_BLOBS).replace("/", "", 1)
         try:
-            found = hashlib.sha256(store.read(name)).hexdigest()
+            found = sha256(store.read(name))
         except ValueError:  # a name that no writer of ours gives
             problems.append(f"{name}: not part of a run")
             continue
-        if found != digest or name != f"{_BLOBS}{found[:2]}/{found[2:]}":
-            problems.append(f"{name}: its bytes have the digest {found}")
+        if name != blob_name(found):
+            problems.append(f"{name}: its bytes have the digest {found.hex}")
     return problems

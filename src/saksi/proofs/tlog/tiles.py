@@ -16,10 +16,10 @@ import msgspec
 from saksi.proofs.canonical import MAX_UINT63, decimal
 from saksi.proofs.tlog.merkle import HASH_SIZE, HashReader, root_of
 from saksi.words.errors import MalformedInput
+from saksi.words.limits import MAX_ENTRY_BYTES
 
 __all__ = [
     "ENTRIES",
-    "MAX_ENTRY_BYTES",
     "TILE_HEIGHT",
     "TILE_WIDTH",
     "Tile",
@@ -38,7 +38,6 @@ __all__ = [
 
 TILE_HEIGHT: Final = 8
 TILE_WIDTH: Final = 1 << TILE_HEIGHT
-MAX_ENTRY_BYTES: Final = 0xFFFF  # the length prefix is two bytes
 ENTRIES: Final = -1  # the "level" of entry bundles, which lie beside the hash tiles
 
 _MAX_LEVEL: Final = 63  # C2SP tlog-tiles, "Merkle Tree"

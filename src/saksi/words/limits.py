@@ -1,0 +1,16 @@
+"""Limits that more than one part of saksi holds to.
+
+The recorder imports nothing of saksi and has numbers of its own; `tests/recorder/test_limits.py` compares them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["MAX_ENTRY_BYTES", "MAX_OPTIMIZERS"]
+
+MAX_ENTRY_BYTES: Final = 65_535
+"""Of one entry: tlog-tiles gives an entry's length 16 bits. Larger things are blobs, by digest."""
+
+MAX_OPTIMIZERS: Final = 1_024
+"""For each process: an ordinal is a number that the job made up, and a counter is kept for this many."""
