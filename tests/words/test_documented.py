@@ -9,7 +9,7 @@ from saksi.words.errors import UsageError
 from saksi.words.findings import CODES, SEVERITIES, Finding, at_or_above, is_about_coverage
 from saksi.words.frames import AnyFrame
 from saksi.words.records import AnyRecord
-from saksi.words.run import is_segment_end, origin_of, parse_run_id, run_id_from
+from saksi.words.run import origin_of, parse_run_id, run_id_from
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,12 +61,6 @@ def test_what_is_about_coverage(code, expected):
         code=code, severity="info", first_step=None, last_step=None, ranks=(), subject="", check="", message=""
     )
     assert is_about_coverage(found) is expected
-
-
-def test_segments_end_every_10_steps_and_then_every_100():
-    ends = [step for step in range(400) if is_segment_end(step)]
-    assert ends == [*range(9, 100, 10), 199, 299, 399]
-    assert [step for step in range(10) if is_segment_end(step, fixed=3)] == [2, 5, 8]
 
 
 def test_run_ids():

@@ -13,11 +13,7 @@ from typing import Final, Literal
 from saksi.words.errors import UsageError
 
 __all__ = [
-    "DENSE_SEGMENTS",
-    "DENSE_STEPS",
-    "SPARSE_STEPS",
     "Level",
-    "is_segment_end",
     "origin_of",
     "parse_run_id",
     "run_id_from",
@@ -26,9 +22,6 @@ __all__ = [
 Level = Literal["standard", "full"]
 
 RUN_ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
-DENSE_SEGMENTS: Final = 10
-DENSE_STEPS: Final = 10
-SPARSE_STEPS: Final = 100
 
 
 def run_id_from(random_bytes: bytes) -> str:
@@ -50,15 +43,3 @@ def parse_run_id(text: str) -> str:
 def origin_of(run: str) -> str:
     """The origin line of the run's log (C2SP tlog-checkpoint)."""
     return f"saksi/run/{run}"
-
-
-def is_segment_end(step: int, *, fixed: int | None = None) -> bool:
-    """Whether the segment that holds `step` ends with it: every 10 Steps for ten segments, then every 100.
-
-    `fixed` is `--segment N`. Model checkpoints, attach and exit end segments too; those are events, not arithmetic.
-    """
-    done = step + 1
-    if fixed is not None:
-        return done % fixed == 0
-    dense = DENSE_SEGMENTS * DENSE_STEPS
-    return done % DENSE_STEPS == 0 if done <= dense else (done - dense) % SPARSE_STEPS == 0

@@ -1,0 +1,45 @@
+"""The recorder imports nothing of saksi, so it has numbers of its own: what it makes of them, saksi must take."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import pytest
+from msgspec import Meta
+
+from recorder.listener import PATH, environment, run
+from saksi.words import frames
+
+SEGMENTS = f"""
+import sys; sys.path.insert(0, {str(PATH)!r})
+from saksi_recorder import session, state
+print(*(step for step in range(400) if state.at_segment_end(step)))
+session.segment = 3
+print(*(step for step in range(10) if state.at_segment_end(step)))
+"""
+
+
+@pytest.fixture
+def recorder():
+    sys.path.append(str(PATH))
+    try:
+        yield lambda name: importlib.import_module(f"saksi_recorder.{name}")
+    finally:
+        sys.path.remove(str(PATH))
+
+
+def test_a_frame_of_the_recorder_fits_into_a_packet(recorder):
+    assert recorder("channel").MAX_FRAME_BYTES <= frames.MAX_FRAME_BYTES
+
+
+def test_a_text_of_the_recorder_is_one_that_frames_hold(recorder):
+    (held,) = (each for each in frames.Text.__metadata__ if isinstance(each, Meta))
+    assert held.max_length == recorder("plain").MAX_TEXT
+
+
+@pytest.mark.training
+def test_segments_end_every_10_steps_and_then_every_100(tmp_path):
+    done = run(SEGMENTS, environment(None, PYTHONPATH=""), cwd=tmp_path)
+    every_ten = " ".join(str(step) for step in range(9, 100, 10))
+    assert (done.stdout, done.stderr) == (f"{every_ten} 199 299 399\n2 5 8\n", "")
