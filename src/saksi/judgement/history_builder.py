@@ -1,4 +1,3 @@
-"""The one pass over a log that makes its `History`.
 
 Memory is bounded apart from one value for each connection and attempt; series are thinned, events beyond a limit are
 counted.
@@ -10,10 +9,8 @@ from typing import Final
 
 import msgspec
 
-from saksi.judgement.history import Attempt, Connection, History, Recorded
 from saksi.judgement.items import Item, Line
 from saksi.judgement.series import SeriesBuilder
-from saksi.judgement.story import StoryBuilder
 from saksi.judgement.timeline import Timeline
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
@@ -30,7 +27,6 @@ from saksi.words.records import (
     SealRecord,
 )
 
-__all__ = ["HistoryBuilder"]
 
 MAX_SERIES: Final = 3 * 1024
 """Three quantities of 1,024 ranks: the series of further ranks are not drawn."""
@@ -67,8 +63,6 @@ class _Open:
         )
 
 
-class HistoryBuilder:
-    """Folds items into a `History`; `build` may be asked for at any time, as the live view does."""
 
     def __init__(self) -> None:
         self._run: str | None = None
@@ -83,7 +77,6 @@ class HistoryBuilder:
         self._processes: dict[tuple[int, int, str], _Open] = {}
         self._series: dict[tuple[int, str], SeriesBuilder] = {}
         self._timeline = Timeline()
-        self._story = StoryBuilder()
         self._findings: list[Recorded] = []
         self._anchors: list[AnchorRecord] = []
 
@@ -95,7 +88,6 @@ class HistoryBuilder:
         self._first_wall = record.wall_ns if self._first_wall is None else self._first_wall
         self._last_wall = record.wall_ns
         self._timeline.take_record(item)
-        self._story.take(item)
         if isinstance(record, BlockRecord):
             self._take_block(item, record)
         elif isinstance(record, AttachRecord):
@@ -211,9 +203,6 @@ class HistoryBuilder:
             builder = self._series[rank, name] = SeriesBuilder()
         builder.add(step, value)
 
-    def build(self) -> History:
-        """The history of what was taken in so far."""
-        return History(
             run=self._run,
             seal=self._seal,
             entries=self._entries,
@@ -229,5 +218,4 @@ class HistoryBuilder:
             events_omitted=self._timeline.omitted,
             findings=tuple(self._findings),
             anchors=tuple(self._anchors),
-            story=self._story.build(),
         )
