@@ -14,14 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-import saksi
 from saksi.doors.launch.arguments import LaunchArguments
-from saksi.doors.launch.attempt import Attempted, begin_attempt
+from saksi.doors.launch.attempt import begin_attempt
 from saksi.doors.launch.child import interrupted
+from saksi.doors.launch.surroundings import bytecode_prefix, notes_on, recorder_environment, runtime_folder
 from saksi.edges.anchors import Anchor
-from saksi.edges.bytecode import KeptStore, environment_id, is_sound
 from saksi.edges.clock import Clock
 from saksi.edges.environment.observe import Launch, observe
 from saksi.edges.home import resolve_cache, resolve_home
@@ -39,8 +36,6 @@ __all__ = ["RunningAgent", "start_agent"]
 READY_S: Final = 20.0
 CLOSE_S: Final = 90.0
 """The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
-MAX_RUNTIME_FOLDER: Final = 72
-RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 
 
 class RunningAgent:
@@ -78,13 +73,6 @@ class RunningAgent:
         return sentence
 
 
-class _Prefix(msgspec.Struct, frozen=True, kw_only=True):
-    """The bytecode prefix of one launch."""
-
-    store: KeptStore | None
-    added: dict[str, str]
-
-
 def start_agent(
     arguments: LaunchArguments,
     environment: Mapping[str, str],
@@ -98,12 +86,15 @@ def start_agent(
     keyring = open_keyring(home)
     place = place_for_runs(home, environment, uid=os.getuid())
     attempt = begin_attempt(arguments, environment, folder, home=home, place=place, keyring=keyring)
-    scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=_runtime_folder(environment)))
+    scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=runtime_folder(environment)))
     try:
         token = secrets.token_hex(32)
         listener = _listen(scratch / "agent.sock")
-        prefix = _bytecode(arguments.command, environment, folder, scratch)
-        added = {**_recorder_environment(attempt, environment, scratch, token), **prefix.added}
+        prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
+        added = {
+            **recorder_environment(attempt, environment, socket=scratch / "agent.sock", token=token),
+            **prefix.added,
+        }
         launch = Launch(
             run=attempt.run,
             attempt=attempt.number,
@@ -135,7 +126,7 @@ def start_agent(
             anchors=anchors,
             kept=prefix.store,
             redact=lambda command: list(redact_command(command)),
-            notes=_notes(environment),
+            notes=notes_on(environment),
         )
         control, agent = _fork(setup, clock, listener)
     except BaseException:
@@ -161,40 +152,6 @@ def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> tuple[
     raise StoreError(problem or f"the agent did not start; see {setup.folder / 'agent.log'}")
 
 
-def _recorder_environment(
-    attempt: Attempted, environment: Mapping[str, str], scratch: Path, token: str
-) -> dict[str, str]:
-    inherited = environment.get("PYTHONPATH")
-    added = {
-        "PYTHONPATH": f"{RECORDER}{os.pathsep}{inherited}" if inherited else str(RECORDER),
-        "SAKSI_SOCKET": str(scratch / "agent.sock"),
-        "SAKSI_TOKEN": token,
-        "SAKSI_LEVEL": attempt.level,
-    }
-    if attempt.segment is not None:
-        added["SAKSI_SEGMENT"] = str(attempt.segment)
-    return added
-
-
-def _bytecode(command: tuple[str, ...], environment: Mapping[str, str], folder: Path, scratch: Path) -> _Prefix:
-    """The kept store if it is sound, read-only by request; otherwise a prefix of this launch's own."""
-    own = {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
-    cache = resolve_cache(environment, uid=os.getuid())
-    program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
-    if cache is None or program is None:
-        return _Prefix(store=None, added=own)
-    store = KeptStore(folder=cache / "bytecode" / environment_id(os.path.abspath(folder / program)))  # noqa: PTH100 - unresolved: a venv's interpreter is a link
-    if is_sound(store):
-        return _Prefix(store=store, added={"PYTHONPYCACHEPREFIX": str(store.prefix), "PYTHONDONTWRITEBYTECODE": "1"})
-    return _Prefix(store=store, added=own)
-
-
-def _notes(environment: Mapping[str, str]) -> tuple[str, ...]:
-    if environment.get("SAKSI_DISABLE") == "1":
-        return ("SAKSI_DISABLE=1 was set: the recorder was switched off for this launch",)
-    return ()
-
-
 def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
@@ -204,17 +161,3 @@ def _listen(path: Path) -> socket.socket:
         listener.close()
         raise SaksiError(f"cannot listen on {path}: {error.strerror}", remedy="set TMPDIR to a shorter path") from None
     return listener
-
-
-def _runtime_folder(environment: Mapping[str, str]) -> str:
-    """A private, short path for the socket: a Unix socket's path has 107 bytes at most."""
-    for folder in (environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
-        if folder and _is_usable(folder):
-            return folder
-    return "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
-
-
-def _is_usable(folder: str) -> bool:
-    path = Path(folder)
-    fits = len(os.fsencode(folder)) <= MAX_RUNTIME_FOLDER
-    return fits and path.is_absolute() and path.is_dir() and os.access(folder, os.W_OK | os.X_OK)

@@ -1,0 +1,83 @@
+"""What a launch puts around the command: the recorder's folder, the bytecode prefix, a short private folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import saksi
+from saksi.doors.launch.attempt import Attempted
+from saksi.edges.bytecode import KeptStore, environment_id, is_sound
+from saksi.edges.home import resolve_cache
+
+__all__ = ["BytecodePrefix", "bytecode_prefix", "notes_on", "recorder_environment", "runtime_folder"]
+
+MAX_RUNTIME_FOLDER: Final = 72
+RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
+
+
+class BytecodePrefix(msgspec.Struct, frozen=True, kw_only=True):
+    """The bytecode prefix of one launch: the kept store behind it, and what the environment gets."""
+
+    store: KeptStore | None
+    added: dict[str, str]
+
+
+def recorder_environment(
+    attempt: Attempted, environment: Mapping[str, str], *, socket: Path, token: str
+) -> dict[str, str]:
+    """What leads the recorder into the command, and to the agent's socket."""
+    inherited = environment.get("PYTHONPATH")
+    added = {
+        "PYTHONPATH": f"{RECORDER}{os.pathsep}{inherited}" if inherited else str(RECORDER),
+        "SAKSI_SOCKET": str(socket),
+        "SAKSI_TOKEN": token,
+        "SAKSI_LEVEL": attempt.level,
+    }
+    if attempt.segment is not None:
+        added["SAKSI_SEGMENT"] = str(attempt.segment)
+    return added
+
+
+def bytecode_prefix(
+    command: tuple[str, ...], environment: Mapping[str, str], folder: Path, scratch: Path
+) -> BytecodePrefix:
+    """The kept store if it is sound, read-only by request; otherwise a prefix of this launch's own."""
+    own = {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
+    cache = resolve_cache(environment, uid=os.getuid())
+    program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+    if cache is None or program is None:
+        return BytecodePrefix(store=None, added=own)
+    store = KeptStore(folder=cache / "bytecode" / environment_id(os.path.abspath(folder / program)))  # noqa: PTH100 - unresolved: a venv's interpreter is a link
+    if is_sound(store):
+        return BytecodePrefix(
+            store=store, added={"PYTHONPYCACHEPREFIX": str(store.prefix), "PYTHONDONTWRITEBYTECODE": "1"}
+        )
+    return BytecodePrefix(store=store, added=own)
+
+
+def notes_on(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What stands in the record before everything else."""
+    if environment.get("SAKSI_DISABLE") == "1":
+        return ("SAKSI_DISABLE=1 was set: the recorder was switched off for this launch",)
+    return ()
+
+
+def runtime_folder(environment: Mapping[str, str]) -> str:
+    """A private, short path for the socket: a Unix socket's path has 107 bytes at most."""
+    for folder in (environment.get("XDG_RUNTIME_DIR"), tempfile.gettempdir()):
+        if folder and _is_usable(folder):
+            return folder
+    return "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
+
+
+def _is_usable(folder: str) -> bool:
+    path = Path(folder)
+    fits = len(os.fsencode(folder)) <= MAX_RUNTIME_FOLDER
+    return fits and path.is_absolute() and path.is_dir() and os.access(folder, os.W_OK | os.X_OK)
