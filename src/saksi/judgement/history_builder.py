@@ -1,3 +1,4 @@
+"""The one pass over a log that makes its `History`.
 
 Memory is bounded apart from one value for each connection and attempt; series are thinned, events beyond a limit are
 counted.
@@ -9,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.history import Attempt, Connection, History, Recorded
 from saksi.judgement.items import Item, Line
 from saksi.judgement.series import SeriesBuilder
 from saksi.judgement.timeline import Timeline
@@ -27,6 +29,7 @@ from saksi.words.records import (
     SealRecord,
 )
 
+__all__ = ["HistoryBuilder"]
 
 MAX_SERIES: Final = 3 * 1024
 """Three quantities of 1,024 ranks: the series of further ranks are not drawn."""
@@ -63,6 +66,8 @@ class _Open:
         )
 
 
+class HistoryBuilder:
+    """Folds items into a `History`; `build` may be asked for at any time, as the live view does."""
 
     def __init__(self) -> None:
         self._run: str | None = None
@@ -203,6 +208,9 @@ class _Open:
             builder = self._series[rank, name] = SeriesBuilder()
         builder.add(step, value)
 
+    def build(self) -> History:
+        """The history of what was taken in so far."""
+        return History(
             run=self._run,
             seal=self._seal,
             entries=self._entries,
