@@ -69,7 +69,7 @@ def test_loads_and_saves_faults_and_processes_are_events():
     assert "saved through a file object: sha256:1" in texts
     assert "module 0: GPT, 1,234 parameters" in texts
     assert "the script ended with KeyboardInterrupt" in texts
-    assert "ended by signal 9" in texts
+    assert "ended by SIGKILL" in texts
 
 
 def test_what_is_not_a_number_is_counted_and_not_drawn():

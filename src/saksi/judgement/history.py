@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from saksi.judgement.series import Series
+from saksi.judgement.story import Story
 from saksi.judgement.timeline import Event
 from saksi.words.findings import Finding
 from saksi.words.frames import HelloFrame
@@ -80,6 +81,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     events_omitted: int
     findings: tuple[Recorded, ...]
     anchors: tuple[AnchorRecord, ...] = ()
+    story: Story = Story()
 
     @property
     def ended(self) -> bool:

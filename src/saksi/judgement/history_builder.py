@@ -13,6 +13,7 @@ import msgspec
 from saksi.judgement.history import Attempt, Connection, History, Recorded
 from saksi.judgement.items import Item, Line
 from saksi.judgement.series import SeriesBuilder
+from saksi.judgement.story import StoryBuilder
 from saksi.judgement.timeline import Timeline
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
@@ -82,6 +83,7 @@ class HistoryBuilder:
         self._processes: dict[tuple[int, int, str], _Open] = {}
         self._series: dict[tuple[int, str], SeriesBuilder] = {}
         self._timeline = Timeline()
+        self._story = StoryBuilder()
         self._findings: list[Recorded] = []
         self._anchors: list[AnchorRecord] = []
 
@@ -93,6 +95,7 @@ class HistoryBuilder:
         self._first_wall = record.wall_ns if self._first_wall is None else self._first_wall
         self._last_wall = record.wall_ns
         self._timeline.take_record(item)
+        self._story.take(item)
         if isinstance(record, BlockRecord):
             self._take_block(item, record)
         elif isinstance(record, AttachRecord):
@@ -226,4 +229,5 @@ class HistoryBuilder:
             events_omitted=self._timeline.omitted,
             findings=tuple(self._findings),
             anchors=tuple(self._anchors),
+            story=self._story.build(),
         )

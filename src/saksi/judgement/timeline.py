@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.checks.availability import signal_name
 from saksi.judgement.items import Item, Line
 from saksi.words.frames import (
     AnyFrame,
@@ -174,7 +175,7 @@ def _outside_text(record: AnyRecord) -> str | None:
 def exit_text(record: ExitRecord) -> str:
     """How the job ended, in words."""
     if record.signal is not None:
-        return f"ended by signal {record.signal}"
+        return f"ended by {signal_name(record.signal)}"
     if record.code is not None:
         return f"ended with code {record.code}"
     return f"ended, status not known: {record.reason}"

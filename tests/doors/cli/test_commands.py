@@ -77,6 +77,76 @@ def test_show_as_json(kept):
     assert document["command"] == ["python", "train.py", "--lr", "0.1"]
 
 
+def resumed() -> SealedRun:
+    simulated = honest()
+    simulated.resume()
+    train(simulated, steps=3)
+    simulated.exit()
+    return simulated
+
+
+@pytest.mark.parametrize("name", [RUN, RUN[:4], "baseline", "last"])
+def test_one_attempt_is_shown_by_every_name_of_its_run(home, name):
+    home.keep(resumed())
+    code, out, _ = home.call("show", f"{name}@1", "--json")
+    document = checked(out, "saksi.show/v1")
+    assert (code, document["attempt"]) == (0, 1)
+    assert [each["number"] for each in document["attempts"]] == [1]
+    assert document["series"][0]["count"] == 3
+
+
+def test_an_attempt_that_is_not_there_is_a_usage_error(home):
+    home.keep(resumed())
+    for text in ("last@2", "last@12345678901234567890", "last@", "@1"):
+        code, out, err = home.call("show", text)
+        assert (code, out) == (2, "")
+        assert err.count("\n") == 1
+    assert "it has attempts 0 to 1" in home.call("show", "last@2")[2]
+
+
+def test_a_run_of_that_very_name_goes_before_an_attempt(home):
+    home.keep(resumed())
+    home.keep(honest(OTHER, name="baseline@1"))
+    assert json.loads(home.call("show", "baseline@1", "--json")[1])["run"] == OTHER
+
+
+def test_what_another_run_saved_explains_a_load(home):
+    source, target = honest(OTHER), SealedRun()
+    digest = f"sha256:{'a' * 64}"
+    source.file(path="/out/ckpt.pt", digest=digest, step=5)
+    home.keep(source)
+    connection = target.attach()
+    target.file(path="/elsewhere/ckpt.pt", digest=digest, action="loaded", step=-1)
+    target.file(path="/weights.pt", digest=f"sha256:{'c' * 64}", action="loaded", step=-1)
+    connection.update()
+    connection.goodbye()
+    target.exit()
+    home.keep(target)
+    known, unknown = json.loads(home.call("show", RUN, "--json")[1])["attempts"][0]["loaded"]
+    assert (known["origin"], known["origin_run"], known["origin_step"]) == ("saved", OTHER, 5)
+    assert unknown["origin"] == "unknown"
+    shown = home.call("show", RUN)[1]
+    assert f"continues step 5 of run {OTHER}" in " ".join(shown.split())
+    assert "unknown origin" in " ".join(shown.split())
+
+
+def test_a_damaged_run_hides_no_origin(home):
+    source, target = honest(OTHER), SealedRun()
+    digest = f"sha256:{'a' * 64}"
+    source.file(path="/out/ckpt.pt", digest=digest, step=5)
+    (home.keep(source) / "head").write_bytes(b"nothing")
+    connection = target.attach()
+    target.file(path="/out/ckpt.pt", digest=digest, action="loaded", step=-1)
+    connection.update()
+    connection.goodbye()
+    target.exit()
+    home.keep(target)
+    code, out, _ = home.call("show", RUN, "--json")
+    assert code == 0
+    (load,) = json.loads(out)["attempts"][0]["loaded"]
+    assert load["origin"] == "unknown"
+
+
 def test_follow_of_a_closed_run_shows_it_once(kept):
     assert kept.call("show", "last", "--follow")[1] == kept.call("show", "last")[1]
 

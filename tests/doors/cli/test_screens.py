@@ -16,12 +16,15 @@ from saksi.doors.cli.screen import Screen
 from saksi.doors.cli.show_screen import draw_show
 from saksi.doors.cli.summary import run_line, show_report, unreadable_line
 from saksi.judgement.diff import diff
+from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.verdict import judge
 from saksi.words.errors import MalformedInput
+from saksi.words.records import Peer, SignalRecord
 from simulated_run import SimulatedRun, train
 
 WIDE = Screen(width=100, height=None, unicode=True, colour=False, zone=UTC)
 NARROW = Screen(width=60, height=None, unicode=False, colour=False, zone=UTC)
+SENDER = Peer(pid=812, uid=0, gid=0)
 SCREENS = [("wide", WIDE), ("narrow", NARROW)]
 
 
@@ -51,8 +54,37 @@ def reported(simulated: SealedRun, **more):
     )
 
 
+def attempts(count: int = 3) -> SealedRun:
+    """An elastic job that is killed, continued from its model checkpoint, and again by a stranger's file."""
+    simulated = SealedRun()
+    group(simulated, ranks=4, steps=8, pid=4000)
+    group(simulated, ranks=2, steps=6, pid=5000, save="/out/ckpt.pt")
+    simulated.add(SignalRecord(**simulated.stamp(), signal="SIGTERM", forwarded=True, sender=SENDER))
+    simulated.exit(code=None, signal=15, reason="killed")
+    for number in range(1, count):
+        simulated.resume()
+        group(simulated, ranks=2, steps=4, pid=6000, load="/out/ckpt.pt", content="a" if number == 1 else "b")
+        simulated.exit()
+    return simulated
+
+
+def group(simulated: SealedRun, *, ranks: int, steps: int, pid: int, load=None, save=None, content="a") -> None:
+    connections = [simulated.attach(rank, world_size=ranks, pid=pid + rank) for rank in range(ranks)]
+    digest = f"sha256:{content * 64}"
+    if load is not None:
+        simulated.file(path=load, digest=digest, action="loaded", step=-1, connection=connections[0].number)
+    for _ in range(steps):
+        for each in connections:
+            each.update()
+    connections[0].flush()
+    if save is not None:
+        simulated.file(path=save, digest=digest, step=steps - 1, connection=connections[0].number)
+    for each in connections:
+        each.goodbye()
+
+
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
-@pytest.mark.parametrize("make", [honest, troubled])
+@pytest.mark.parametrize("make", [honest, troubled, attempts])
 def test_show(name, screen, make):
     shown = render(draw_show(reported(make()), screen), screen)
     assert shown == golden(f"show-{make.__name__}-{name}", shown)
@@ -66,6 +98,38 @@ def test_show_of_a_running_job():
     connection.flush()
     shown = render(draw_show(reported(simulated, live=True), WIDE), WIDE)
     assert shown == golden("show-running", shown)
+
+
+def test_show_of_many_attempts_gives_the_newest_first():
+    low = msgspec.structs.replace(WIDE, height=30)
+    shown = render(draw_show(reported(attempts(9)), low), low)
+    assert shown == golden("show-many-attempts", shown)
+    assert shown.index("8: 20") < shown.index("7: 20")
+
+
+def test_show_of_one_attempt_is_about_it_alone():
+    simulated = attempts()
+    builder = HistoryBuilder()
+    for item in simulated.items():
+        if item.record.attempt == 1:
+            builder.take(item)
+    report = reported(simulated, attempt=1, within=builder.build())
+    assert [each.number for each in report.attempts] == [1]
+    assert {each.attempt for each in report.events} == {1}
+    assert report.series[0].count == 4
+    assert report.coverage.steps_witnessed == 22
+    assert "attempt 1" in render(draw_show(report, WIDE), WIDE).splitlines()[0]
+
+
+def test_steps_of_the_run_are_counted_over_what_was_continued():
+    report = reported(attempts())
+    first, second, third = report.attempts
+    assert [each.beginning for each in first.groups] == ["first", "restart"]
+    assert (first.steps_before, second.steps_before, third.steps_before) == (0, 6, 0)
+    assert (first.end, first.ended_by) == ("ended by SIGTERM", "SIGTERM from process 812, uid 0")
+    (load,) = second.loaded
+    assert (load.origin, load.origin_run, load.origin_attempt, load.origin_group) == ("saved", report.run, 0, 1)
+    assert third.loaded[0].origin == "changed"
 
 
 def test_show_of_a_log_cut_short():

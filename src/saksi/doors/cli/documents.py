@@ -13,6 +13,7 @@ import msgspec
 
 from saksi.judgement.log_layer import Outcome
 from saksi.judgement.series import Series
+from saksi.judgement.story import Beginning
 from saksi.words.findings import Coverage, Finding, Verdict
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "Evidence",
     "FsckLine",
     "FsckReport",
+    "GroupLine",
     "KeyLine",
     "KeysReport",
+    "LoadLine",
     "Made",
     "RunLine",
     "RunsReport",
@@ -73,8 +76,55 @@ class Evidence(_Document, frozen=True, kw_only=True):
     sentence: str
 
 
+class GroupLine(_Document, frozen=True, kw_only=True):
+    """Ranks that trained together. `number` counts an attempt's groups from 0; steps are counted from 0 in each.
+
+    `beginning`: the first of its attempt; a restart of the same command after the group before had ended; beside
+    another one; another command.
+    """
+
+    number: int
+    beginning: Beginning
+    started: datetime | None
+    ended: datetime | None
+    world_size: int
+    ranks: tuple[int, ...]
+    steps_before: int
+    first_step: int | None
+    last_step: int | None
+    steps: int
+
+
+class LoadLine(_Document, frozen=True, kw_only=True):
+    """A model checkpoint that was loaded, after which Step (-1: before the first), and where its bytes came from.
+
+    `origin`: `saved` by the run, attempt, group and Step named; `changed`: other content was saved at this path there;
+    `unknown`: by no run here; `unread`: nobody knows the bytes. `sentence` says it in words.
+    """
+
+    at: datetime | None
+    entry: int
+    group: int | None
+    ranks: tuple[int, ...]
+    step: int
+    path: str | None
+    digest: str | None
+    observed: bool
+    origin: Literal["saved", "changed", "unknown", "unread"]
+    origin_run: str | None
+    origin_attempt: int | None
+    origin_group: int | None
+    origin_step: int | None
+    origin_digest: str | None
+    sentence: str
+
+
 class AttemptLine(_Document, frozen=True, kw_only=True):
-    """One launch. `end` is how it ended in words, null while that is not recorded."""
+    """One launch. `end` is how it ended in words, null while that is not recorded; `ended_by` who stopped it, if told.
+
+    Steps are of its last group of ranks. `steps_before` is how many Steps of this run it continues, as far as the model
+    checkpoint that it loaded tells: 0 if it loaded none that this run saved.
+    """
 
     number: int
     started: datetime | None
@@ -82,6 +132,14 @@ class AttemptLine(_Document, frozen=True, kw_only=True):
     code: int | None
     signal: int | None
     end: str | None
+    ended_by: str | None
+    steps_before: int
+    first_step: int | None
+    last_step: int | None
+    ranks: int
+    groups: tuple[GroupLine, ...]
+    saved: int
+    loaded: tuple[LoadLine, ...]
 
 
 class EventLine(_Document, frozen=True, kw_only=True):
@@ -97,10 +155,11 @@ class EventLine(_Document, frozen=True, kw_only=True):
 
 
 class ShowReport(_Document, frozen=True, kw_only=True):
-    """`saksi show RUN --json`."""
+    """`saksi show RUN --json`. With `RUN@N`, `attempt` is N, and attempts, series and events are of that one alone."""
 
     schema: Literal["saksi.show/v1"] = "saksi.show/v1"
     run: str
+    attempt: int | None
     name: str | None
     project: str | None
     command: tuple[str, ...]

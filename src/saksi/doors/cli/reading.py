@@ -5,22 +5,46 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import msgspec
 
+from saksi.doors.cli.attempt_lines import sought_elsewhere
 from saksi.edges.home import find_run, resolve_home
 from saksi.edges.keys import read_trust_file
 from saksi.edges.run_folders import all_runs
 from saksi.edges.run_labels import label_of, seal_in
 from saksi.edges.runs import RunMaterials, open_run
+from saksi.edges.saved_files import saved_elsewhere
 from saksi.edges.store.durable import told
+from saksi.judgement.history import History
+from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item, read_items
+from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
+from saksi.judgement.story import Story
 from saksi.judgement.verdict import Judgement, judge
 from saksi.proofs.tlog.note_key import VerifierKey
-from saksi.words.errors import SaksiError
+from saksi.words.codec import decode_record
+from saksi.words.errors import SaksiError, UsageError
 
-__all__ = ["catalogue", "find", "items_of", "judged", "open_reading", "seal_of", "trusted_keys"]
+__all__ = [
+    "AttemptNamed",
+    "catalogue",
+    "find",
+    "find_attempt",
+    "history_within",
+    "items_of",
+    "items_within",
+    "judged",
+    "open_reading",
+    "saves_elsewhere",
+    "seal_of",
+    "trusted_keys",
+]
+
+_SEAL: Final = b'{"kind":"seal"'
+_DIGITS: Final = 9
 
 
 def catalogue() -> dict[str, Path]:
@@ -52,9 +76,68 @@ def judged(reading: RunMaterials) -> Judgement:
     return msgspec.structs.replace(judgement, report=msgspec.structs.replace(judgement.report, verdict="unknown"))
 
 
-def seal_of(reading: RunMaterials) -> Seal | None:
-    """What the run says that it is, not verified here: `saksi verify` judges the signature. `None` if unreadable."""
-    return seal_in(reading.entries[0], reading.blob) if reading.entries else None
+def seal_of(reading: RunMaterials, attempt: int | None = None) -> Seal | None:
+    """What the run says that it is, not verified here: `saksi verify` judges the signature. `None` if unreadable.
+
+    The seal of the first attempt, or of the one that is asked for.
+    """
+    if not attempt:
+        return seal_in(reading.entries[0], reading.blob) if reading.entries else None
+    for entry in reading.entries:
+        if entry.startswith(_SEAL):
+            record = decode_record(entry)
+            if record.attempt == attempt:
+                return seal_in(entry, reading.blob)
+    return None
+
+
+class AttemptNamed(NamedTuple):
+    """A run, and one attempt of it where one was named."""
+
+    run: str
+    attempt: int | None
+
+    def __str__(self) -> str:
+        return self.run if self.attempt is None else f"{self.run}@{self.attempt}"
+
+
+def find_attempt(text: str) -> AttemptNamed:
+    """What `RUN` or `RUN@N` means; a run whose name is the whole text goes first. Raises `UsageError`."""
+    whole, at, number = text.rpartition("@")
+    if not at or not whole or not (number.isascii() and number.isdigit()) or len(number) > _DIGITS:
+        return AttemptNamed(find(text), None)
+    try:
+        return AttemptNamed(find(text), None)
+    except UsageError:
+        run = find(whole)
+    reading = open_reading(run)
+    count = sum(entry.startswith(_SEAL) for entry in reading.entries)
+    if int(number) >= count:
+        have = "attempt 0 only" if count == 1 else f"attempts 0 to {count - 1}"
+        raise UsageError(f"run {run} has no attempt {int(number)}", remedy=f"it has {have}" if count else "it has none")
+    return AttemptNamed(run, int(number))
+
+
+def items_within(reading: RunMaterials, attempt: int | None) -> Iterator[Item]:
+    """The run's items, or those of one attempt."""
+    return (each for each in items_of(reading) if attempt is None or each.record.attempt == attempt)
+
+
+def history_within(reading: RunMaterials, attempt: int) -> History:
+    """The history of one attempt alone."""
+    builder = HistoryBuilder()
+    for item in items_within(reading, attempt):
+        builder.take(item)
+    return builder.build()
+
+
+def saves_elsewhere(reading: RunMaterials, story: Story) -> tuple[Saved, ...]:
+    """What other runs saved of that which this one loaded; nothing is read where it saved all of that itself."""
+    sought = sought_elsewhere(reading.run, story)
+    if not sought.digests and not sought.paths:
+        return ()
+    others = {run: folder for run, folder in catalogue().items() if run != reading.run}
+    return saved_elsewhere(others, digests=sought.digests, paths=sought.paths).saves
 
 
 def trusted_keys(files: Sequence[Path]) -> tuple[VerifierKey, ...]:

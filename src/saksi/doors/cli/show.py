@@ -8,7 +8,15 @@ import typer
 
 from saksi.doors.cli.documents import ShowReport, encode
 from saksi.doors.cli.help_text import help_text
-from saksi.doors.cli.reading import find, judged, open_reading, seal_of
+from saksi.doors.cli.reading import (
+    AttemptNamed,
+    find_attempt,
+    history_within,
+    judged,
+    open_reading,
+    saves_elsewhere,
+    seal_of,
+)
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.doors.cli.summary import show_report
 
@@ -16,7 +24,7 @@ __all__ = ["register"]
 
 
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, name, or `last`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, name, `last`; RUN@N: attempt N.")],
     *,
     follow: Annotated[
         bool, typer.Option("--follow", help="Look again about each second until the run ends; Ctrl-C leaves.")
@@ -27,13 +35,13 @@ def show(
 
     What happened in it, and what is held of it. Ends with 0 whatever the verdict.
     """
-    whole = find(run)
+    meant = find_attempt(run)
     if follow:
         from saksi.doors.cli.follow import follow as watch  # noqa: PLC0415 - rich only where something is drawn
 
-        report = watch(lambda: _report(whole), screen_of_output, draw=not as_json)
+        report = watch(lambda: _report(meant), screen_of_output, draw=not as_json)
     else:
-        report = _report(whole)
+        report = _report(meant)
     if as_json:
         write(encode(report))
         return 0
@@ -45,9 +53,17 @@ def show(
     return 0
 
 
-def _report(run: str) -> ShowReport:
-    reading = open_reading(run)
-    return show_report(judged(reading), seal_of(reading), short=reading.short)
+def _report(meant: AttemptNamed) -> ShowReport:
+    reading = open_reading(meant.run)
+    judgement = judged(reading)
+    return show_report(
+        judgement,
+        seal_of(reading, meant.attempt),
+        short=reading.short,
+        elsewhere=saves_elsewhere(reading, judgement.history.story),
+        attempt=meant.attempt,
+        within=None if meant.attempt is None else history_within(reading, meant.attempt),
+    )
 
 
 def register(app: typer.Typer) -> None:

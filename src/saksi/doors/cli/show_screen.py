@@ -9,7 +9,8 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from saksi.doors.cli.documents import AttemptLine, EventLine, ShowReport
+from saksi.doors.cli.attempts_screen import attempt_rows
+from saksi.doors.cli.documents import EventLine, ShowReport
 from saksi.doors.cli.drawing import VERDICT_STYLES, finding_rows, grid
 from saksi.doors.cli.screen import Screen, duration
 from saksi.doors.cli.sparkline import sparkline
@@ -19,7 +20,6 @@ __all__ = ["draw_show"]
 
 _DRAWN: Final = (("loss", "Loss"), ("step_seconds", "Step time"))
 _FINDINGS: Final = 5
-_ATTEMPTS: Final = 4
 _RANKS: Final = 4
 _EVENTS: Final = 10
 _ELSEWHERE: Final = ("attempt_key", "finding")  # shown as attempts, and below as findings
@@ -55,6 +55,8 @@ def _title(report: ShowReport, screen: Screen) -> Text:
     title = Text("Run ").append(report.run, style="bold")
     if report.name is not None:
         title.append(f"  {screen.plain(report.name, 128)}", style="bold")
+    if report.attempt is not None:
+        title.append(f"  attempt {report.attempt}")
     if report.project is not None:
         title.append(f"  project {screen.plain(report.project, 128)}")
     return title.append(f"  {screen.moment(report.started)}  {report.state}", style="dim")
@@ -73,7 +75,7 @@ def _next(report: ShowReport, screen: Screen) -> Text:
     return Text("Next: ").append(screen.plain(report.next_command), style="bold")
 
 
-def _facts(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
+def _facts(report: ShowReport, screen: Screen) -> Iterator[tuple[str, RenderableType]]:
     coverage = report.coverage
     expected = "an unknown number of" if coverage.steps_expected is None else f"{coverage.steps_expected:,}"
     words = f"{coverage.steps_witnessed:,} of {expected} steps, {_many(coverage.ranks, 'rank')}, "
@@ -84,22 +86,11 @@ def _facts(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
     if coverage.not_checkable:
         yield "", Text(f"not checkable: {screen.plain(', '.join(coverage.not_checkable))}")
     yield "Evidence", Text(f"level {report.evidence.level}: {screen.plain(report.evidence.sentence)}")
-    left = len(report.attempts) - _ATTEMPTS
-    if left > 0:
-        yield "Attempts", Text(f"{left} earlier")
-    for at, attempt in enumerate(report.attempts[-_ATTEMPTS:]):
-        yield "Attempts" if at == 0 and left <= 0 else "", _attempt(attempt, report, screen)
+    yield from attempt_rows(report, screen)
 
 
 def _many(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def _attempt(attempt: AttemptLine, report: ShowReport, screen: Screen) -> Text:
-    last = attempt is report.attempts[-1]
-    end = attempt.end or ("goes on" if last and report.state == "running" else "end not recorded")
-    after = "" if attempt.elapsed_seconds is None else f" after {duration(attempt.elapsed_seconds)}"
-    return Text(f"{attempt.number}: {screen.moment(attempt.started)}, {screen.plain(end)}{after}")
 
 
 def _series(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:

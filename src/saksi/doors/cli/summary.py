@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from saksi.doors.cli.documents import AttemptLine, EventLine, Evidence, RunLine, ShowReport, State, instant
+from saksi.doors.cli.attempt_lines import attempt_lines
+from saksi.doors.cli.documents import EventLine, Evidence, RunLine, ShowReport, State, instant
 from saksi.doors.cli.screen import duration
-from saksi.judgement.history import Attempt, History
+from saksi.judgement.history import History
+from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
-from saksi.judgement.timeline import exit_text
 from saksi.judgement.verdict import Judgement, verdict_sentence
 from saksi.words.errors import SaksiError
 
@@ -60,13 +62,28 @@ def unreadable_line(run: str, error: SaksiError) -> RunLine:
     )
 
 
-def show_report(judgement: Judgement, seal: Seal | None, *, short: str | None = None) -> ShowReport:
-    """Everything that one screen shows. `short` says why the log is not whole, if it is not."""
+def show_report(
+    judgement: Judgement,
+    seal: Seal | None,
+    *,
+    short: str | None = None,
+    elsewhere: Sequence[Saved] = (),
+    attempt: int | None = None,
+    within: History | None = None,
+) -> ShowReport:
+    """Everything that one screen shows. `short` says why the log is not whole, if it is not.
+
+    `elsewhere` are saves of other runs that explain loads of this one. With `attempt`, attempts, events and series are
+    of that one, the latter two from `within`; what is held of the run is held of all of it.
+    """
     report, history = judgement.report, judgement.history
+    lines = attempt_lines(report.run, history, elsewhere)
+    seen = within or history
     said = verdict_sentence(judgement)
     sealed_reason = "" if seal is not None else " The seal could not be read."
     return ShowReport(
         run=report.run,
+        attempt=attempt,
         name=None if seal is None else seal.name,
         project=None if seal is None else seal.project,
         command=() if seal is None else seal.command.argv,
@@ -78,8 +95,8 @@ def show_report(judgement: Judgement, seal: Seal | None, *, short: str | None = 
         next_command=said.next_command if short is None else f"saksi fsck {report.run}",
         evidence=_evidence(report.run, history),
         coverage=report.coverage,
-        attempts=tuple(_attempt(each) for each in history.attempts),
-        series=history.series,
+        attempts=tuple(each for each in lines if attempt is None or each.number == attempt),
+        series=seen.series,
         events=tuple(
             EventLine(
                 entry=each.entry,
@@ -90,9 +107,9 @@ def show_report(judgement: Judgement, seal: Seal | None, *, short: str | None = 
                 kind=each.kind,
                 text=each.text,
             )
-            for each in history.events
+            for each in seen.events
         ),
-        events_omitted=history.events_omitted,
+        events_omitted=seen.events_omitted,
         findings=report.items,
     )
 
@@ -111,15 +128,3 @@ def _evidence(run: str, history: History) -> Evidence:
     stretch = duration(best.longest_stretch_ns / 1e9)
     sentence = f"{EMBEDDED} (longest stretch without one {stretch}; compare: saksi verify {run} --anchor {best.target})"
     return Evidence(level=1, entries=history.entries, anchored=best.last_size, sentence=sentence)
-
-
-def _attempt(attempt: Attempt) -> AttemptLine:
-    ended = attempt.exit
-    return AttemptLine(
-        number=attempt.number,
-        started=instant(attempt.wall_ns),
-        elapsed_seconds=None if ended is None else ended.elapsed_ns / 1e9,
-        code=None if ended is None else ended.code,
-        signal=None if ended is None else ended.signal,
-        end=None if ended is None else exit_text(ended),
-    )

@@ -12,7 +12,7 @@ from saksi.judgement.items import Item
 from saksi.words.findings import Finding, Severity
 from saksi.words.records import ExitRecord, SignalRecord
 
-__all__ = ["AVAILABILITY", "Availability"]
+__all__ = ["AVAILABILITY", "Availability", "signal_name"]
 
 # Linux on x86-64 and AArch64. Written out, since the reader's system may number them otherwise.
 _SIGNALS: Final = {
@@ -21,6 +21,11 @@ _SIGNALS: Final = {
     24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
 }  # fmt: skip
 _OWN_FAULT: Final = frozenset({4, 5, 6, 7, 8, 11, 31})
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9, wherever the reader's system is."""
+    return _SIGNALS.get(number, f"signal {number}")
 
 
 class _Ends:
@@ -59,7 +64,7 @@ class Availability:
 
     def _of(self, state: _Ends, index: int, record: ExitRecord) -> tuple[Finding, ...]:
         if record.signal is not None:
-            name = _SIGNALS.get(record.signal, f"signal {record.signal}")
+            name = signal_name(record.signal)
             if record.signal in _OWN_FAULT:
                 message = f"The job ended by {name}, which a process usually raises by a fault of its own."
                 return (self._finding("availability.failed", "info", index, record, message),)
