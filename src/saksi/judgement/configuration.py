@@ -48,7 +48,7 @@ def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = 
         raise UsageError(f"{where}: longer than {MAX_CONFIGURATION_BYTES} bytes")
     try:
         found: object = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a plain ValueError
         raise UsageError(
             f"{where}: not TOML: {str(error).splitlines()[0] if str(error) else 'nested too deep'}"
         ) from None

@@ -7,6 +7,7 @@ wherever it is stored: a frame is its object and nothing around it, and is not n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,6 +31,12 @@ MAX_BLOCK_BYTES: Final = 4 * 1024 * 1024
 """A block is flushed at about 64 KiB; one frame may exceed that, a hostile blob may not exceed this."""
 MAX_DEPTH: Final = 32
 """Of values whose form is free. A decoder's own limit depends on how deep its caller stands."""
+
+_FREE_FORM: Final = (HelloFrame, OptimizerFrame, UpdateFrame)
+"""Frames whose depth their type does not bound."""
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 _RECORD: Final = msgspec.json.Decoder(AnyRecord, strict=True)
 _FRAME: Final = msgspec.json.Decoder(AnyFrame, strict=True)
@@ -74,7 +81,7 @@ def decode_frame(frame: bytes | msgspec.Raw, *, where: str | None = None) -> Any
         decoded: AnyFrame = _FRAME.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedInput("frame", str(error), where=where) from None
-    if not _is_flat_enough(_free_form(decoded)):
+    if isinstance(decoded, _FREE_FORM) and not _is_flat_enough(raw):
         raise MalformedInput("frame", f"nested deeper than {MAX_DEPTH}", where=where)
     return decoded
 
@@ -100,24 +107,15 @@ def decode_block(blob: bytes, *, where: str | None = None) -> Iterator[tuple[int
         yield parsed.received_ns, raw, decode_frame(raw, where=place)
 
 
-def _free_form(frame: AnyFrame) -> object:
-    """The part of `frame` whose depth its type does not bound."""
-    match frame:
-        case HelloFrame():
-            return frame.flags
-        case OptimizerFrame():
-            return frame.defaults
-        case UpdateFrame():
-            return frame.groups
-        case _:
-            return None
+def _is_flat_enough(raw: bytes) -> bool:
+    """Whether the JSON in `raw` is nested at most `MAX_DEPTH` deep inside its object.
 
-
-def _is_flat_enough(value: object) -> bool:
-    layer = [value]
-    for _ in range(MAX_DEPTH):
-        nested = [each for each in layer if isinstance(each, (dict, list))]
-        if not nested:
-            return True
-        layer = [inner for each in nested for inner in (each.values() if isinstance(each, dict) else each)]
-    return not any(isinstance(each, (dict, list)) for each in layer)
+    Asked of the bytes and not of the values: of a member that is named twice, only the last value would be seen.
+    """
+    brackets = raw.translate(_BRACKETS, _NO_BRACKETS)
+    if brackets.count(b"[") <= MAX_DEPTH + 1:
+        return True
+    brackets = _TEXT.sub(b"", raw).translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH + 1):
+        brackets = brackets.replace(b"[]", b"")  # the innermost layer
+    return not brackets

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
+from saksi.words.errors import MalformedInput
 from saksi.words.records import Peer
 
 __all__ = ["Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "Ready", "SignalSeen", "Stop"]
@@ -61,6 +62,7 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
 
 
 FromAgent: TypeAlias = Ready | Closed
+Message = TypeVar("Message")
 
 _FROM_LAUNCHER: Final = msgspec.json.Decoder(FromLauncher)
 _FROM_AGENT: Final = msgspec.json.Decoder(FromAgent)
@@ -77,15 +79,25 @@ def send(channel: socket.socket, message: FromLauncher | FromAgent) -> bool:
 
 
 def receive_from_launcher(channel: socket.socket) -> FromLauncher | None:
-    """The next message, or `None` when the launcher is gone."""
+    """The next message, or `None` when the launcher is gone. Raises `MalformedInput`."""
     packet = _receive(channel)
-    return None if packet is None else _FROM_LAUNCHER.decode(packet)
+    return None if packet is None else _decoded(_FROM_LAUNCHER, packet)
 
 
 def receive_from_agent(channel: socket.socket) -> FromAgent | None:
-    """The next message, or `None` when the agent is gone or silent past the socket's timeout."""
+    """The next message, or `None` when the agent is gone or silent past the socket's timeout.
+
+    Raises `MalformedInput`.
+    """
     packet = _receive(channel)
-    return None if packet is None else _FROM_AGENT.decode(packet)
+    return None if packet is None else _decoded(_FROM_AGENT, packet)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Message], packet: bytes) -> Message:
+    try:
+        return decoder.decode(packet)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedInput("control message", str(error)) from None
 
 
 def _receive(channel: socket.socket) -> bytes | None:
