@@ -59,7 +59,9 @@ class FakeRecorder:
 class Attempt:
     """One attempt: agent, job, and afterwards the log."""
 
-    def __init__(self, tmp_path: Path, *, folder: Path | None = None, number: int = 0, previous_keys=(), notes=()):
+    def __init__(
+        self, tmp_path: Path, *, folder: Path | None = None, number: int = 0, previous_keys=(), notes=(), seal=b"{}"
+    ):
         self.folder = folder or tmp_path / "runs" / RUN
         self.token = secrets.token_hex(32)
         self.socket_path = tmp_path / f"agent-{number}.sock"
@@ -70,7 +72,7 @@ class Attempt:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(20)
         setup = EmbeddedSetup(
-            run=RUN, attempt=number, folder=self.folder, home_folder=self.folder, seal_envelope=b"{}",
+            run=RUN, attempt=number, folder=self.folder, home_folder=self.folder, seal_envelope=seal,
             installation=self.installation, previous_keys=previous_keys, token=self.token, launcher=os.getpid(),
             anchors=(), kept=None, redact=list, notes=notes,
         )  # fmt: skip

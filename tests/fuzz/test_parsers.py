@@ -1,0 +1,346 @@
+"""Every other parser that reads bytes others made: 10,000 inputs that are nearly right for each.
+
+Only the project's own errors come out, and what is accepted is exactly what stands there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+from random import Random
+
+import msgspec
+import pytest
+
+from fuzz.seeded import INPUTS, SEED, mutated, nearly
+from judgement.seals import plain_seal
+from saksi.edges.keys import _secret, read_trust_file
+from saksi.judgement.bundle import TAIL_BYTES, pack, unpack
+from saksi.judgement.configuration import Configuration, parse_configuration
+from saksi.judgement.seal import make_statement, parse_seal
+from saksi.processes.agent.control import (
+    Closed,
+    JobExited,
+    JobStarted,
+    Ready,
+    SignalSeen,
+    Stop,
+    receive_from_agent,
+    receive_from_launcher,
+)
+from saksi.proofs.attest.envelope import format_envelope, parse_envelope, sign, verify
+from saksi.proofs.attest.predicates import AttemptKey, parse_attempt_key
+from saksi.proofs.attest.statement import format_statement, parse_statement
+from saksi.proofs.journal import encode_frames, parse_journal
+from saksi.proofs.projection import Projection
+from saksi.proofs.tlog.cosignature import cosign, verify_cosignatures
+from saksi.proofs.tlog.log_checkpoint import format_log_checkpoint, open_log_checkpoint, parse_log_checkpoint
+from saksi.proofs.tlog.merkle import hash_reader, inclusion_proof, leaf_hashes
+from saksi.proofs.tlog.note import format_note, parse_note
+from saksi.proofs.tlog.note_key import NoteSigner, enrol, format_verifier_key, parse_verifier_key
+from saksi.proofs.tlog.proof_file import TlogProof, format_proof_file, parse_proof_file, verify_proof_file
+from saksi.proofs.tlog.signature_types import COSIGNATURE
+from saksi.proofs.tlog.tiles import (
+    ENTRIES,
+    Tile,
+    decode_bundle,
+    encode_bundle,
+    hash_from_tiles,
+    parse_tile_path,
+    tile_path,
+)
+from saksi.words.codec import decode_block, decode_frame, decode_record, encode_record
+from saksi.words.errors import SaksiError, StoreError, UsageError
+from saksi.words.records import Peer
+from simulated_run import INSTALLATION, SimulatedRun, attempt_signer, honest_run
+
+RUN = honest_run(ranks=2, steps=4)
+HEAD = RUN.head()
+KEYS = [RUN.signer.key]
+COSIGNER = NoteSigner("cosigner", bytes(range(2, 34)), algorithm=COSIGNATURE)
+LEAVES = leaf_hashes(RUN.entries)
+
+
+def every(content_of, seeds, *, refusals=SaksiError):
+    """Feeds `content_of` what is nearly one of `seeds`; it returns whether what it read is what stands there."""
+    random = Random(f"{SEED} {seeds[0]!r}")
+    accepted = 0
+    for content in nearly(random, seeds):
+        try:
+            same = content_of(content)
+        except refusals:
+            continue
+        assert same, content
+        accepted += 1
+    assert 0 < accepted < INPUTS
+
+
+def test_block_lines():
+    def read(content):
+        for _, raw, frame in decode_block(content):
+            assert decode_frame(raw) == frame
+        return True
+
+    every(read, list(RUN.blobs.values())[1:])
+
+
+def test_record_entries():
+    every(lambda content: encode_record(decode_record(content)) == content, RUN.entries)
+
+
+def test_journals():
+    staged = [encode_frames(0, RUN.entries), encode_frames(0, RUN.entries[:3]) + encode_frames(3, RUN.entries[3:5])]
+
+    def read(content):
+        contents = parse_journal(content)
+        assert (contents.torn is None) == (contents.good_length == len(content))
+        return parse_journal(content[: contents.good_length]) == contents._replace(torn=None)
+
+    random = Random(SEED)
+    for content in nearly(random, staged):
+        assert read(content)
+        header = content[:24]
+        body = header + content[24:-32]
+        assert read(body + hashlib.sha256(body).digest())
+
+
+def test_notes_and_log_checkpoints():
+    notes = [HEAD, cosign(HEAD, COSIGNER, timestamp=7)]
+
+    def read(content):
+        note = parse_note(content)
+        assert format_note(note) == content
+        with contextlib.suppress(SaksiError):
+            assert open_log_checkpoint(content, KEYS).size == len(RUN.entries)
+        with contextlib.suppress(SaksiError):
+            verify_cosignatures(content, [COSIGNER.key])
+        return True
+
+    every(read, notes)
+
+
+def test_texts_of_log_checkpoints():
+    texts = [parse_note(HEAD).text.encode(), b"origin\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nmore\n"]
+    every(lambda content: format_log_checkpoint(parse_log_checkpoint(latin(content))) == latin(content), texts)
+
+
+def latin(content):
+    return content.decode("latin-1")
+
+
+def test_paths_of_tiles():
+    paths = [tile_path(each).encode() for each in (Tile(0, 0), Tile(3, 1_234_067, 8), Tile(ENTRIES, 999_999, 255))]
+    every(lambda content: tile_path(parse_tile_path(latin(content))) == latin(content), paths)
+
+
+def test_bundles_of_entries():
+    bundles = [encode_bundle(RUN.entries), encode_bundle([b"", b"x"])]
+    every(lambda content: encode_bundle(decode_bundle(content)) == content, bundles)
+
+
+def test_tiles_of_hashes():
+    simulated = SimulatedRun()
+    for pid in range(300):
+        simulated.process(pid=pid + 1)
+    size, leaves = len(simulated.entries), leaf_hashes(simulated.entries)
+    projection = Projection()
+    stored = dict((*projection.add(simulated.entries), *projection.partials()))
+    tile = f"log/{tile_path(Tile(0, 0))}"
+    honest = inclusion_proof(index=3, size=size, read_hash=hash_reader(leaves))
+
+    def read(content):
+        read_hash = hash_from_tiles(
+            lambda each: content if each == Tile(0, 0) else stored[f"log/{tile_path(each)}"], size
+        )
+        proof = inclusion_proof(index=3, size=size, read_hash=read_hash)
+        return content != stored[tile] or proof == honest
+
+    every(read, [stored[tile]])
+
+
+def test_proof_files():
+    files = [
+        format_proof_file(
+            TlogProof(
+                index=index,
+                proof=tuple(inclusion_proof(index=index, size=len(LEAVES), read_hash=hash_reader(LEAVES))),
+                log_checkpoint=HEAD,
+                extra=extra,
+            )
+        )
+        for index, extra in ((2, None), (5, b"extra"))
+    ]
+
+    def read(content):
+        with contextlib.suppress(SaksiError):
+            verify_proof_file(content, entry=RUN.entries[2], keys=KEYS)
+        return format_proof_file(parse_proof_file(content)) == content
+
+    every(read, files)
+
+
+def test_envelopes():
+    envelopes = [RUN.seal_envelope(), format_envelope(sign("text/plain", b"x", [INSTALLATION, RUN.signer]))]
+
+    def read(content):
+        envelope = parse_envelope(content)
+        with contextlib.suppress(SaksiError):
+            verify(envelope, [INSTALLATION.key])
+        return parse_envelope(format_envelope(envelope)) == envelope
+
+    every(read, envelopes)
+
+
+def test_statements():
+    statements = [make_statement(plain_seal()), parse_envelope(RUN.seal_envelope()).payload]
+
+    def read(content):
+        statement = parse_statement(content)
+        again = parse_statement(format_statement(statement))
+        return (again.subject, again.predicate_type) == (statement.subject, statement.predicate_type)
+
+    every(read, statements)
+
+
+def test_seals():
+    every(lambda content: make_statement(parse_seal(content)) == content, [make_statement(plain_seal())])
+
+
+def test_attempt_keys():
+    vkey = attempt_signer(RUN.run, 1).vkey
+    predicates = [
+        msgspec.json.encode(AttemptKey(run=RUN.run, attempt=0, vkey=vkey)),
+        msgspec.json.encode(AttemptKey(run=RUN.run, attempt=1, vkey=vkey, previous_size=3, previous_root="0" * 64)),
+    ]
+
+    def read(content):
+        key = parse_attempt_key(content)
+        return parse_attempt_key(msgspec.json.encode(key)) == key
+
+    every(read, predicates)
+
+
+@pytest.mark.slow
+def test_bundles():
+    """With a last line that names the changed bytes, so that what is behind it is read too."""
+    whole = pack(run=RUN.run, head=HEAD, entries=RUN.entries, blobs=RUN.blobs)
+    head, manifest, rest = whole[:-TAIL_BYTES].split(b"\n", 2)
+
+    def read(content):
+        unpacked = unpack(content)
+        return pack(run=unpacked.run, head=unpacked.head, entries=unpacked.entries, blobs=unpacked.blobs) == content
+
+    random = Random(SEED)
+    accepted = 0
+    for _ in range(INPUTS):
+        lines = [head, manifest, rest]
+        if random.random() > 0.02:
+            which = random.choice((0, 1, 1, 2))
+            lines[which] = mutated(random, lines[which])
+        if random.random() < 0.5:
+            lines[1] = renewed(lines[1], lines[2])
+        body = b"\n".join(lines)
+        with contextlib.suppress(SaksiError):
+            assert read(body + hashlib.sha256(body).hexdigest().encode() + b" saksi-bundle\n")
+            accepted += 1
+        with contextlib.suppress(SaksiError):
+            assert read(mutated(random, whole))
+    assert accepted > 0
+
+
+def renewed(manifest, rest):
+    """A manifest whose digests are those of the bytes that follow, where it still can be read."""
+    try:
+        listed = msgspec.json.decode(manifest)
+        at = 0
+        for member in listed["members"]:
+            member["sha256"] = hashlib.sha256(rest[at : at + member["size"]]).hexdigest()
+            at += member["size"]
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
+        return manifest
+    return msgspec.json.encode(listed)
+
+
+def test_configurations():
+    files = [
+        b'name = "baseline"\nproject = "gpt"\nlevel = "full"\nsegment = 50\n',
+        b'[tool.saksi]\nlevel = "standard"\nsegment = 1_000\n[tool.other]\nat = 1979-05-27T07:32:00Z\nx = [1, 2e3]\n',
+    ]
+
+    def read(content):
+        found = (
+            parse_configuration(content, where="saksi.toml"),
+            parse_configuration(content, where="pyproject.toml", table=("tool", "saksi")),
+        )
+        return all(each is None or isinstance(each, Configuration) for each in found)
+
+    every(read, files, refusals=UsageError)
+    random = Random(SEED)
+    for content in nearly(random, files[1:]):
+        with contextlib.suppress(UsageError):
+            parse_configuration(content, where="pyproject.toml", table=("tool", "saksi"))
+
+
+def test_verifier_keys():
+    texts = [each.vkey.encode() for each in (INSTALLATION, COSIGNER, RUN.signer)]
+
+    def read(content):
+        with contextlib.suppress(SaksiError):
+            enrol(latin(content))
+        return format_verifier_key(parse_verifier_key(latin(content))) == latin(content)
+
+    every(read, texts)
+
+
+def test_files_of_trusted_keys(tmp_path):
+    path = tmp_path / "trusted.vkeys"
+    vkeys = [each.vkey for each in (INSTALLATION, COSIGNER)]
+
+    def read(content):
+        path.write_bytes(content)
+        return all(enrol(str(each)) == each for each in read_trust_file(path))
+
+    every(read, ["# ours\n{}\n\n{}\r\n".format(*vkeys).encode(), f"{vkeys[0]}\n".encode()], refusals=UsageError)
+
+
+def test_files_of_secrets(tmp_path):
+    path = tmp_path / "installation.seed"
+    path.touch(mode=0o600)
+
+    def read(content):
+        path.write_bytes(content)
+        return _secret(path, os.urandom).hex() == content.decode().strip()
+
+    every(read, [b"ab" * 32 + b"\n", b"0123456789abcdef" * 4], refusals=StoreError)
+
+
+@pytest.mark.parametrize(
+    ("receive", "messages"),
+    [
+        (
+            receive_from_launcher,
+            (
+                JobStarted(pid=4711, wall_ns=1, mono_ns=2),
+                SignalSeen(signal="SIGTERM", forwarded=True, sender=Peer(pid=1, uid=0, gid=0)),
+                JobExited(code=None, signal=9, elapsed_ns=5),
+                Stop(reason="never started"),
+            ),
+        ),
+        (receive_from_agent, (Ready(problem="no space"), Closed(sentence="2 of 2 steps witnessed"))),
+    ],
+)
+def test_messages_between_launcher_and_agent(receive, messages):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def read(content):
+        ours.send(content)
+        received = receive(theirs)
+        if received is None:
+            return content == b""
+        ours.send(msgspec.json.encode(received))
+        return receive(theirs) == received
+
+    with ours, theirs:
+        every(read, [msgspec.json.encode(each) for each in messages])
