@@ -1,22 +1,20 @@
-"""Getting the agent ready before the command starts, and hearing its last word after it ended."""
+"""Getting the agent ready before the command starts."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
-import select
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import begin_attempt
-from saksi.doors.launch.child import interrupted
+from saksi.doors.launch.running import Forked, RunningAgent
 from saksi.doors.launch.surroundings import bytecode_prefix, notes_on, recorder_environment, runtime_folder
 from saksi.edges.anchors import Anchor
 from saksi.edges.clock import Clock
@@ -26,51 +24,15 @@ from saksi.edges.keys import open_keyring
 from saksi.edges.run_folders import place_for_runs
 from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import make_statement
-from saksi.processes.agent.control import Closed, FromLauncher, Ready, receive_from_agent, send
+from saksi.processes.agent.control import Ready, receive_from_agent
 from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
+from saksi.processes.agent.last_head import LastHead
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.words.errors import SaksiError, StoreError
 
-__all__ = ["RunningAgent", "start_agent"]
+__all__ = ["start_agent"]
 
 READY_S: Final = 20.0
-CLOSE_S: Final = 90.0
-"""The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
-
-
-class RunningAgent:
-    """A running agent, and what the command's environment must have for the recorder to find it."""
-
-    def __init__(
-        self, *, run: str, attempt: int, agent: int, control: socket.socket, added: Mapping[str, str], scratch: Path
-    ) -> None:
-        self.run = run
-        self.attempt = attempt
-        self.added = dict(added)
-        self._agent = agent
-        self._control = control
-        self._scratch = scratch
-
-    def tell(self, message: FromLauncher) -> None:
-        """Say something to the agent; if it is gone, the log will show that."""
-        send(self._control, message)
-
-    def close(self) -> str | None:
-        """Wait for the agent's last word; `None` if it is gone or does not come, or a signal says not to wait.
-
-        The agent goes on alone in that case, and closes the log.
-        """
-        deadline = time.monotonic() + CLOSE_S
-        sentence = None
-        while time.monotonic() < deadline and interrupted() is None:
-            ready, _, _ = select.select([self._control], [], [], 0.1)
-            if ready:
-                answer = receive_from_agent(self._control)
-                sentence = answer.sentence if isinstance(answer, Closed) else None
-                break
-        self._control.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        return sentence
 
 
 def start_agent(
@@ -127,25 +89,25 @@ def start_agent(
             kept=prefix.store,
             redact=lambda command: list(redact_command(command)),
             notes=notes_on(environment),
+            last_head=LastHead(),
         )
-        control, agent = _fork(setup, clock, listener)
+        agent = _fork(setup, clock, listener)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return RunningAgent(
-        run=attempt.run, attempt=attempt.number, agent=agent, control=control, added=added, scratch=scratch
-    )
+    return RunningAgent(setup, agent, clock=clock, listener=listener, added=added, scratch=scratch)
 
 
-def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> tuple[socket.socket, int]:
+def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> Forked:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with listener, theirs:
+    with theirs:
         agent = start_embedded(setup, clock=clock, listener=listener, theirs=theirs, ours=ours)
     ours.settimeout(READY_S)
     answer = receive_from_agent(ours)
     if isinstance(answer, Ready) and answer.problem is None:
-        return ours, agent
+        return Forked(pid=agent, control=ours)
     ours.close()
+    listener.close()
     with contextlib.suppress(OSError):
         os.waitpid(agent, os.WNOHANG)
     problem = answer.problem if isinstance(answer, Ready) else None

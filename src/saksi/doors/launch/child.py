@@ -126,19 +126,29 @@ class Child:
         """The command's process id."""
         return self._process.pid
 
-    def wait(self, seen: Callable[[str, bool, Peer | None], None]) -> Ended:
-        """Wait for the end; `seen(signal, forwarded, sender)` is called for each signal that arrives meanwhile."""
+    def wait(
+        self,
+        seen: Callable[[str, bool, Peer | None], None],
+        *,
+        reaped: Callable[[int, int], None] = lambda _pid, _status: None,
+        tend: Callable[[], float | None] = lambda: None,
+    ) -> Ended:
+        """Wait for the end; `seen(signal, forwarded, sender)` is called for each signal that arrives meanwhile.
+
+        `reaped(pid, status)` is called for each other child that ended, and `tend` whenever something has happened; it
+        says in how many seconds it wants to be called again.
+        """
         while True:
-            status = self._reap()
+            status = self._reap(reaped)
             if status is not None:
                 elapsed = time.monotonic_ns() - self.started_ns
                 code = os.waitstatus_to_exitcode(status)
                 return Ended(code=code if code >= 0 else None, signal=-code if code < 0 else None, elapsed_ns=elapsed)
-            arrived = signal.sigtimedwait(HELD_SIGNALS | {signal.SIGCHLD}, 1.0)
+            arrived = signal.sigtimedwait(HELD_SIGNALS | {signal.SIGCHLD}, min(1.0, tend() or 1.0))
             if arrived is not None and arrived.si_signo != signal.SIGCHLD:
                 self._pass_on(arrived, seen)
 
-    def _reap(self) -> int | None:
+    def _reap(self, reaped: Callable[[int, int], None]) -> int | None:
         """Collect every child that ended (orphans come to us too); the command's own status, if it is among them."""
         found = None
         while True:
@@ -152,6 +162,8 @@ class Child:
             if pid == self._process.pid:
                 found = status
                 self._process.returncode = os.waitstatus_to_exitcode(status)
+            else:
+                reaped(pid, status)
 
     def _pass_on(self, arrived: signal.struct_siginfo, seen: Callable[[str, bool, Peer | None], None]) -> None:
         number = signal.Signals(arrived.si_signo)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from saksi.doors.launch.agent import RunningAgent, start_agent
+from saksi.doors.launch.agent import start_agent
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
 from saksi.doors.launch.child import (
     CannotStart,
@@ -25,6 +25,7 @@ from saksi.doors.launch.child import (
     interrupted,
     release_signals,
 )
+from saksi.doors.launch.running import RunningAgent
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
@@ -110,7 +111,16 @@ def _watch(child: Child, agent: RunningAgent | None) -> Ended:
         if agent is not None:
             agent.tell(SignalSeen(signal=name, forwarded=forwarded, sender=sender))
 
-    return child.wait(seen)
+    if agent is None:
+        return child.wait(seen)
+
+    def tend() -> float | None:
+        try:
+            return agent.tend()
+        except Exception:  # noqa: BLE001 - a defect of the witness never costs the command its launcher
+            return None
+
+    return child.wait(seen, reaped=agent.reaped, tend=tend)
 
 
 def _close(agent: RunningAgent, ended: Ended, *, quiet: bool) -> None:
@@ -119,7 +129,7 @@ def _close(agent: RunningAgent, ended: Ended, *, quiet: bool) -> None:
     if quiet:
         return
     if sentence is None:
-        _say(f"run {agent.run}: the agent is gone; `saksi fsck {agent.run[:8]}` says what is in the log")
+        _say(f"run {agent.run}: {agent.left_unsaid()}; `saksi fsck {agent.run[:8]}` says what is in the log")
     else:
         _say(f"run {agent.run}: {sentence}; `saksi show {agent.run[:8]}`")
 

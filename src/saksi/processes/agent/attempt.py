@@ -25,11 +25,12 @@ from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, rec
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
+from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable, process_record
 from saksi.processes.agent.observer import MAX_RECORDED, Observer, Seen
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
-from saksi.words.records import GapRecord, SignalRecord
+from saksi.words.records import GapRecord, ProcessRecord, SignalRecord
 
 __all__ = ["AttemptSetup", "WatchedAttempt"]
 
@@ -44,6 +45,8 @@ LAST_WORDS_NS: Final = 3_000_000_000
 """After the job's end: how long connected processes may still talk before the log is closed."""
 STRAGGLERS_NS: Final = 500_000_000
 """After the job's end: how long its other processes may still be about to end."""
+STALLED_NS: Final = 10_000_000_000
+"""The agent turns every tenth of a second: one that did not for so long was stopped, or its disk was."""
 FILES_NS: Final = 60_000_000_000
 """After the job's end: how long model checkpoints may still be hashed."""
 MAX_SOURCE_PATH: Final = 1_024
@@ -53,13 +56,15 @@ MAX_ERRORS: Final = 16
 
 
 class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of an attempt before it begins."""
+    """What is known of an attempt before it begins. `processes` were written down by the agent before this one."""
 
     launcher: int
     account: int
     token: str
     redact: Callable[[tuple[str, ...]], list[str]]
     anchors: tuple[AnchorWorker, ...] = ()
+    last_head: LastHead | None = None
+    processes: tuple[ProcessRecord, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -92,6 +97,7 @@ class WatchedAttempt:
             heard=self._heard,
         )
         self._errors = 0
+        self._ticked: tuple[int, int] | None = None
         self._due: dict[str, int] = {}
         self._anchored: bytes | None = None
         self.sources: set[str] = set()
@@ -107,6 +113,7 @@ class WatchedAttempt:
             self._scribe.write(GapRecord(reason=note[:4096], since_wall_ns=None, **self._scribe.stamp()))
         self._selector.register(self._control, selectors.EVENT_READ, self._from_launcher)
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
+        self._observer.recall(self._setup.processes, self._clock.mono_ns())
 
     def react(self) -> None:
         """Take what has arrived."""
@@ -115,6 +122,11 @@ class WatchedAttempt:
 
     def tick(self) -> None:
         """Do what is due by now."""
+        now, wall = self._clock.mono_ns(), self._clock.wall_ns()
+        if self._ticked is not None and now - self._ticked[0] >= STALLED_NS:
+            stalled = f"the agent did nothing for {(now - self._ticked[0]) / 1e9:.0f} seconds, stopped or held up"
+            self._write_gap(stalled, since_wall_ns=self._ticked[1])
+        self._ticked = now, wall
         self._guarded(self._periodically)
 
     def is_over(self) -> bool:
@@ -219,6 +231,8 @@ class WatchedAttempt:
         committed = self._scribe.commit()
         head, note = self._scribe.head, self._scribe.head_note
         if committed and head is not None and note is not None and note != self._anchored:
+            if self._setup.last_head is not None:
+                self._setup.last_head.keep(note)
             for worker in self._setup.anchors:
                 worker.offer(head.size, note)
             self._anchored = note
@@ -255,8 +269,9 @@ class WatchedAttempt:
 
     # -- records
 
-    def _write_gap(self, reason: str) -> None:
-        self._scribe.write(GapRecord(reason=printable(reason)[:1024], since_wall_ns=None, **self._scribe.stamp()))
+    def _write_gap(self, reason: str, since_wall_ns: int | None = None) -> None:
+        stamp = self._scribe.stamp()
+        self._scribe.write(GapRecord(reason=printable(reason)[:1024], since_wall_ns=since_wall_ns, **stamp))
 
     def _write_files(self, hashed_files: list[HashedCkpt]) -> None:
         for hashed in hashed_files:

@@ -1,6 +1,7 @@
 """The agent as the launcher's child: the default form, evidence level 1.
 
-The launcher forks; there is no second interpreter to start. The child takes a session of its own, lets go of every
+The launcher forks; there is no second interpreter to start. If the agent dies, the launcher forks the next one, which
+takes over: same run, attempt, socket and token, another key. The child takes a session of its own, lets go of every
 file the job may wait for, forbids dumps of its memory, and makes the attempt's key there. The installation's key
 signs that key in; nothing asks for it again.
 
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -32,15 +34,17 @@ from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, Ready, send
 from saksi.processes.agent.keeper import keep
+from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import Service, ignore_the_jobs_signals
+from saksi.processes.agent.takeover import Dead, LeftBehind, left_behind
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.blobs import blob_name
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
-from saksi.words.records import AttemptKeyRecord, SealRecord
+from saksi.words.records import AnyRecord, AttemptKeyRecord, GapRecord, SealRecord
 from saksi.words.run import origin_of
 
 __all__ = ["EmbeddedSetup", "start_embedded"]
@@ -51,7 +55,10 @@ ANCHOR_LAST_S = 12.0
 
 
 class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk."""
+    """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk.
+
+    `takes_over` is the agent of the same attempt that died, `last_head` where the last head is kept for the next one.
+    """
 
     run: str
     attempt: int
@@ -66,6 +73,8 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     kept: KeptStore | None
     redact: Callable[[tuple[str, ...]], list[str]]
     notes: tuple[str, ...]
+    last_head: LastHead | None = None
+    takes_over: Dead | None = None
 
 
 def start_embedded(
@@ -109,31 +118,43 @@ def _become_an_agent(folder: Path, *, keep_open: tuple[int, ...]) -> None:
     logging.basicConfig(stream=os.fdopen(2, "w", closefd=False), level=logging.INFO, format="%(asctime)s %(message)s")
 
 
+class _Writing(NamedTuple):
+    """What one agent writes with."""
+
+    store: LocalStore
+    scribe: Scribe
+    checks: LiveChecks
+    anchors: tuple[AnchorWorker, ...]
+
+
 def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: socket.socket) -> int:
     store = LocalStore(setup.folder)
-    signer = NoteSigner(origin_of(setup.run), os.urandom(32))
     checks = LiveChecks()
+    left = None
     try:
-        scribe = Scribe(
-            run=setup.run,
-            attempt=setup.attempt,
-            clock=clock,
-            store=store,
-            open_log=lambda: Sequencer.open(store, origin_of(setup.run), signer, setup.previous_keys),
-            checks=checks,
-        )
-        _begin(setup, scribe, store, signer)
+        if setup.takes_over is not None:
+            left = _left_behind(setup, setup.takes_over, store)
+            left.relive(checks)
+        scribe = _begin(setup, clock, store, checks, left)
     except (SaksiError, OSError) as error:
         store.close()
         send(control, Ready(problem=str(error)))
         return 1
     workers = tuple(AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors)
+    writing = _Writing(store, scribe, checks, workers)
+    if left is not None and left.ended:
+        send(control, Ready(problem=None))
+        _publish(writing)
+        _say_goodbye(setup, writing, control)
+        return 0
     attempt_setup = AttemptSetup(
         launcher=setup.launcher,
         account=os.getuid(),
         token=setup.token,
         redact=setup.redact,
         anchors=workers,
+        last_head=setup.last_head,
+        processes=() if left is None else tuple(left.processes),
         notes=setup.notes,
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
@@ -141,33 +162,85 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     service = Service()
     service.watch(attempt)
     service.run()
-    unsent = [worker for worker in workers if not worker.close(ANCHOR_LAST_S)]
-    sentence = checks.closing_sentence()
-    if unsent:
-        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
-    if scribe.problem is not None:
-        sentence += f", the log is not complete: {scribe.problem}"
-    store.close()
-    _go_home(setup)
-    send(control, Closed(sentence=sentence))
-    control.close()
+    _say_goodbye(setup, writing, control)
     _keep_bytecode(setup, attempt)
     return 0
 
 
-def _begin(setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: NoteSigner) -> None:
-    """The first records of an attempt: the seal and the key, the key first where there is a log already."""
-    digest = sha256(setup.seal_envelope)
-    store.write_once(blob_name(digest), setup.seal_envelope)
-    head = scribe.head
-    previous = None if head is None or head.size == 0 else head
-    envelope = admit(signer, setup.installation, run=setup.run, attempt=setup.attempt, previous=previous)
-    seal = SealRecord(envelope=str(digest), **scribe.stamp())
-    key = AttemptKeyRecord(envelope=envelope, **scribe.stamp())
-    for record in (seal, key) if previous is None else (key, seal):
+def _begin(
+    setup: EmbeddedSetup, clock: Clock, store: LocalStore, checks: LiveChecks, left: LeftBehind | None
+) -> Scribe:
+    """Open the log and make the first records durable. Raises `SaksiError`, `OSError`."""
+    origin = origin_of(setup.run)
+    signer = NoteSigner(origin, os.urandom(32))
+    keys, known = (setup.previous_keys, ()) if left is None else (left.keys, left.known_heads)
+    scribe = Scribe(
+        run=setup.run,
+        attempt=setup.attempt,
+        clock=clock,
+        store=store,
+        open_log=lambda: Sequencer.open(store, origin, signer, keys, known_heads=known),
+        checks=checks,
+    )
+    if left is not None and left.ended:
+        return scribe
+    for record in _first_records(setup, scribe, store, signer, left):
         scribe.write(record)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
+    if setup.last_head is not None and scribe.head_note is not None:
+        setup.last_head.keep(scribe.head_note)
+    return scribe
+
+
+def _first_records(
+    setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: NoteSigner, left: LeftBehind | None
+) -> tuple[AnyRecord, ...]:
+    """The seal and the key, the key first where there is a log already; of an agent that takes over, key and gap."""
+    head = scribe.head
+    previous = None if head is None or head.size == 0 else head
+    envelope = admit(signer, setup.installation, run=setup.run, attempt=setup.attempt, previous=previous)
+    key = AttemptKeyRecord(envelope=envelope, **scribe.stamp())
+    if left is not None and setup.takes_over is not None:
+        return key, GapRecord(reason=setup.takes_over.reason, since_wall_ns=left.since_wall_ns, **scribe.stamp())
+    digest = sha256(setup.seal_envelope)
+    store.write_once(blob_name(digest), setup.seal_envelope)
+    seal = SealRecord(envelope=str(digest), **scribe.stamp())
+    return (seal, key) if previous is None else (key, seal)
+
+
+def _left_behind(setup: EmbeddedSetup, dead: Dead, store: LocalStore) -> LeftBehind:
+    return left_behind(
+        store,
+        dead,
+        run=setup.run,
+        attempt=setup.attempt,
+        installation=setup.installation.key,
+        before=setup.previous_keys,
+    )
+
+
+def _publish(writing: _Writing) -> None:
+    """Publish a log that was closed by an agent which died before it could."""
+    scribe = writing.scribe
+    scribe.publish()
+    if scribe.head is not None and scribe.head_note is not None:
+        for worker in writing.anchors:
+            worker.offer(scribe.head.size, scribe.head_note)
+
+
+def _say_goodbye(setup: EmbeddedSetup, writing: _Writing, control: socket.socket) -> None:
+    """Let the anchors have the last head, move the log home, and say the last word."""
+    unsent = [worker for worker in writing.anchors if not worker.close(ANCHOR_LAST_S)]
+    sentence = writing.checks.closing_sentence()
+    if unsent:
+        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
+    if writing.scribe.problem is not None:
+        sentence += f", the log is not complete: {writing.scribe.problem}"
+    writing.store.close()
+    _go_home(setup)
+    send(control, Closed(sentence=sentence))
+    control.close()
 
 
 def _go_home(setup: EmbeddedSetup) -> None:

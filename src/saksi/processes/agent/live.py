@@ -29,6 +29,7 @@ class LiveChecks:
         self._news: list[Finding] = []
         self._announced = 0
         self._failed = False
+        self._instead: str | None = None
 
     def take(self, index: int, record: AnyRecord, block: bytes | None) -> None:
         """One committed record, with the content of its block where it is one."""
@@ -45,6 +46,10 @@ class LiveChecks:
             _logger.exception("entry %d could not be judged; nothing is judged from here on", index)
             self._failed = True
 
+    def begin_late(self, sentence: str) -> None:
+        """The record before this is not judged here: `sentence` is said at the end instead of what was counted."""
+        self._instead = sentence
+
     def news(self) -> tuple[Finding, ...]:
         """What was found since the last call; at most `MAX_FINDINGS` in a run."""
         room = MAX_FINDINGS - self._announced
@@ -55,7 +60,7 @@ class LiveChecks:
     def closing_sentence(self) -> str:
         """What the launcher says at the end: how much was witnessed, and whether anything was found. Never raises."""
         try:
-            return "the record was not judged: the checks failed" if self._failed else self._sentence()
+            return "the record was not judged: the checks failed" if self._failed else self._instead or self._sentence()
         except Exception:  # as above: what was written stays good, and `verify` judges it again
             _logger.exception("the record could not be judged")
             return "the record was not judged: the checks failed"

@@ -12,12 +12,13 @@ is recorded; a child that removes the recorder first is not seen here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
 
 from saksi.edges.host.procfs import ProcessFacts, descendants_of, has_torch_mapped, read_process
+from saksi.words.records import ProcessRecord
 
 __all__ = ["Observer", "Seen"]
 
@@ -66,6 +67,31 @@ class Observer:
     def follow(self, pid: int) -> None:
         """Watch `pid` and its descendants too, also when it is no longer a descendant of the launcher."""
         self._roots.append(pid)
+
+    def recall(self, records: Iterable[ProcessRecord], now_ns: int) -> None:
+        """What the agent before this one wrote down: known processes go on, and those that are gone have ended."""
+        for record in records:
+            if record.event == "ended":
+                self._seen.pop(record.pid, None)
+                continue
+            facts = ProcessFacts(
+                pid=record.pid,
+                ppid=record.ppid,
+                started_ticks=record.started_ticks,
+                state="?",
+                executable=record.executable,
+                command=(),  # what was written down is redacted
+                uid=record.uid,
+            )
+            self._seen[record.pid] = Seen(
+                facts=facts,
+                since_ns=now_ns,
+                forked=record.forked,
+                attached=record.attached,
+                torch=record.torch,
+                recorded=True,
+                announced=bool(record.torch),
+            )
 
     def attached(self, pid: int, now_ns: int) -> Seen | None:
         """A recorder connected from `pid`: what is known of that process."""

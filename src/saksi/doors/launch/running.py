@@ -1,0 +1,217 @@
+"""The running agent, as the launcher sees it: what it is told, and who takes its place when it dies.
+
+The launcher is the agent's parent, so the kernel tells it how the agent ended. It forks the next one: the same run,
+attempt, token and listening socket (the launcher holds it, so that recorders find it open meanwhile), another key.
+Nothing here waits while the command runs. An agent is started again at most `len(DELAYS_S)` times in a row; one that
+lasted `LASTED_S` begins the count anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.doors.launch.child import interrupted
+from saksi.edges.clock import Clock
+from saksi.edges.host.procfs import read_process
+from saksi.processes.agent.control import Closed, FromLauncher, JobStarted, Ready, receive_from_agent, send
+from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
+from saksi.processes.agent.takeover import Dead
+from saksi.words.errors import MalformedInput
+
+__all__ = ["Forked", "RunningAgent"]
+
+CLOSE_S: Final = 90.0
+"""The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
+STOPPED_S: Final = 5.0
+"""At the end: how long an agent that somebody stopped is waited for, after it was told to continue."""
+DELAYS_S: Final = (0.0, 0.2, 1.0, 3.0, 10.0)
+LASTED_S: Final = 600.0
+MAX_UNHEARD: Final = 256
+
+
+class Forked(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that was forked: its process id, and our end of the pair."""
+
+    pid: int
+    control: socket.socket
+
+
+class RunningAgent:
+    """A running agent, and what the command's environment must have for the recorder to find it."""
+
+    def __init__(
+        self,
+        setup: EmbeddedSetup,
+        agent: Forked,
+        *,
+        clock: Clock,
+        listener: socket.socket,
+        added: Mapping[str, str],
+        scratch: Path,
+    ) -> None:
+        self.run = setup.run
+        self.attempt = setup.attempt
+        self.added = dict(added)
+        self._setup = setup
+        self._agent: Forked | None = agent
+        self._clock = clock
+        self._listener = listener
+        self._scratch = scratch
+        self._begun = time.monotonic()
+        self._due = 0.0
+        self._in_a_row = 0
+        self._deaths = 0
+        self._ended_how = ""
+        self._problem: str | None = None
+        self._said: str | None = None  # the agent's last word
+        self._started: JobStarted | None = None
+        self._unheard: deque[FromLauncher] = deque(maxlen=MAX_UNHEARD)
+
+    def tell(self, message: FromLauncher) -> None:
+        """Say something to the agent; if there is none, the next one will hear it."""
+        if isinstance(message, JobStarted):
+            self._started = message
+        if (self._agent is None or not send(self._agent.control, message)) and message is not self._started:
+            self._unheard.append(message)
+
+    def reaped(self, pid: int, status: int) -> None:
+        """A child of the launcher ended: if it was the agent, another one is due."""
+        if self._agent is None or pid != self._agent.pid:
+            return
+        self._hear()  # why it could not begin, if it said so
+        self._agent.control.close()
+        self._agent = None
+        if self._said is not None:
+            return
+        code = os.waitstatus_to_exitcode(status)
+        self._ended_how = f"by {_signal_name(-code)}" if code < 0 else f"with code {code}"
+        now = time.monotonic()
+        if now - self._begun >= LASTED_S:
+            self._in_a_row = 0
+        self._deaths += 1
+        self._due = now + DELAYS_S[min(self._in_a_row, len(DELAYS_S) - 1)]
+
+    def tend(self) -> float | None:
+        """Start the next agent if it is time; in how many seconds to ask again, `None` if there is no need."""
+        if self._agent is not None:
+            self._hear()
+            return None
+        if self._said is not None or self._gave_up():
+            return None
+        if time.monotonic() >= self._due:
+            self._start_next()
+            return None
+        return max(0.01, self._due - time.monotonic())
+
+    def close(self) -> str | None:
+        """Wait for the agent's last word; `None` if it does not come, or a signal says not to wait.
+
+        An agent that lives goes on alone in that case, and closes the log.
+        """
+        deadline = time.monotonic() + CLOSE_S
+        stopped_until: float | None = None
+        while self._said is None and time.monotonic() < deadline and interrupted() is None:
+            if self._agent is None:
+                if self._gave_up():
+                    break
+                self._start_next()
+                continue
+            if select.select([self._agent.control], [], [], 0.1)[0]:
+                self._hear()
+            elif self._is_stopped():
+                if stopped_until is None:
+                    stopped_until = time.monotonic() + STOPPED_S
+                    self._continue()
+                elif time.monotonic() >= stopped_until:
+                    break
+            self._reap()
+        if self._agent is not None:
+            self._agent.control.close()
+        self._listener.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return self._said
+
+    def left_unsaid(self) -> str:
+        """Why there was no last word, for the launcher's last line."""
+        if self._agent is not None:
+            return "the agent is stopped" if self._is_stopped() else "the agent has not closed the record yet"
+        times = "once" if self._deaths == 1 else f"{self._deaths} times"
+        why = "" if self._problem is None else f", {self._problem}"
+        return f"the agent is gone: it ended {times}, at last {self._ended_how}{why}"
+
+    def _gave_up(self) -> bool:
+        # Without its folder there is nothing to go on with: it was moved home, or somebody removed it.
+        return self._in_a_row >= len(DELAYS_S) or not self._setup.folder.exists()
+
+    def _start_next(self) -> None:
+        """Fork the next agent. Does not wait for it: it says `Ready`, or ends and is reaped."""
+        self._in_a_row += 1
+        self._begun = time.monotonic()
+        last_head = None if self._setup.last_head is None else self._setup.last_head.note()
+        dead = Dead(reason=f"the agent ended {self._ended_how}, and another was started", last_head=last_head)
+        setup = msgspec.structs.replace(self._setup, takes_over=dead, notes=())
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                pid = start_embedded(setup, clock=self._clock, listener=self._listener, theirs=theirs, ours=ours)
+        except OSError as error:  # no process, no memory, no file: later, perhaps
+            self._problem = f"and another cannot be started: {error.strerror}"
+            self._due = self._begun + DELAYS_S[min(self._in_a_row, len(DELAYS_S) - 1)]
+            return
+        self._agent = Forked(pid=pid, control=ours)
+        self._problem = None
+        unheard, self._unheard = self._unheard, deque(maxlen=MAX_UNHEARD)
+        for message in (*([] if self._started is None else [self._started]), *unheard):
+            self.tell(message)
+
+    def _hear(self) -> None:
+        """What the agent says, without waiting."""
+        while self._agent is not None and select.select([self._agent.control], [], [], 0)[0]:
+            try:
+                answer = receive_from_agent(self._agent.control)
+            except MalformedInput:
+                return
+            if isinstance(answer, Closed):
+                self._said = answer.sentence
+            if not isinstance(answer, Ready):
+                return
+            if answer.problem is not None:
+                self._problem = f"and the record cannot be continued: {answer.problem}"
+
+    def _reap(self) -> None:
+        if self._agent is None:
+            return
+        with contextlib.suppress(ChildProcessError):
+            pid, status = os.waitpid(self._agent.pid, os.WNOHANG)
+            if pid:
+                self.reaped(pid, status)
+            return
+        self.reaped(self._agent.pid, 1 << 8)  # somebody else took its status
+
+    def _is_stopped(self) -> bool:
+        facts = None if self._agent is None else read_process(self._agent.pid)
+        return facts is not None and facts.state == "T"
+
+    def _continue(self) -> None:
+        if self._agent is not None:
+            with contextlib.suppress(OSError):
+                os.kill(self._agent.pid, signal.SIGCONT)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
