@@ -294,24 +294,33 @@ def test_verifier_keys():
     every(read, texts)
 
 
-def test_files_of_trusted_keys(tmp_path):
-    path = tmp_path / "trusted.vkeys"
+@pytest.fixture
+def rewritten(tmp_path):
+    """A function that writes a private file anew. In place: what cuts a file to nothing first waits for the disk."""
+    path = tmp_path / "file"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def rewrite(content):
+        os.pwrite(descriptor, content, 0)
+        os.ftruncate(descriptor, len(content))
+        return path
+
+    yield rewrite
+    os.close(descriptor)
+
+
+def test_files_of_trusted_keys(rewritten):
     vkeys = [each.vkey for each in (INSTALLATION, COSIGNER)]
 
     def read(content):
-        path.write_bytes(content)
-        return all(enrol(str(each)) == each for each in read_trust_file(path))
+        return all(enrol(str(each)) == each for each in read_trust_file(rewritten(content)))
 
     every(read, ["# ours\n{}\n\n{}\r\n".format(*vkeys).encode(), f"{vkeys[0]}\n".encode()], refusals=UsageError)
 
 
-def test_files_of_secrets(tmp_path):
-    path = tmp_path / "installation.seed"
-    path.touch(mode=0o600)
-
+def test_files_of_secrets(rewritten):
     def read(content):
-        path.write_bytes(content)
-        return _secret(path, os.urandom).hex() == content.decode().strip()
+        return _secret(rewritten(content), os.urandom).hex() == content.decode().strip()
 
     every(read, [b"ab" * 32 + b"\n", b"0123456789abcdef" * 4], refusals=StoreError)
 

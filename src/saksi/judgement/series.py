@@ -18,6 +18,9 @@ __all__ = ["MAX_POINTS", "Series", "SeriesBuilder"]
 MAX_POINTS: Final = 256
 """Twice the columns of a wide terminal; thinning halves it, so that at least 128 stay."""
 
+_SCALE: Final = 2.0**-64
+"""Sums are kept so much smaller, which is exact, since the sum of two losses of 1e308 is no float."""
+
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """One quantity of one rank. `points` are (step, mean); `unbounded` counts NaN and infinities."""
@@ -46,7 +49,7 @@ class SeriesBuilder:
         self._low = math.inf
         self._high = -math.inf
         self._stride = 1
-        self._points: list[tuple[int, float, int]] = []  # first step, sum, how many values
+        self._points: list[tuple[int, float, int]] = []  # first step, scaled sum, how many values
         self._open: tuple[int, float, int] | None = None
 
     def add(self, step: int, value: Number) -> None:
@@ -62,7 +65,7 @@ class SeriesBuilder:
         self._low = min(self._low, number)
         self._high = max(self._high, number)
         start, total, many = self._open or (step, 0.0, 0)
-        self._open = (start, total + number, many + 1)
+        self._open = (start, total + number * _SCALE, many + 1)
         if many + 1 >= self._stride:
             self._points.append(self._open)
             self._open = None
@@ -86,5 +89,8 @@ class SeriesBuilder:
             last=self._last,
             low=None if self._first is None else self._low,
             high=None if self._first is None else self._high,
-            points=tuple((start, total / many) for start, total, many in points),
+            points=tuple((start, self._mean(total, many)) for start, total, many in points),
         )
+
+    def _mean(self, total: float, many: int) -> float:
+        return min(max(total / many / _SCALE, self._low), self._high)
