@@ -45,8 +45,11 @@ def state_of(found: os.stat_result) -> FileState:
     return FileState(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def hash_file(path: Path, expected: FileState | None) -> HashedFile:
+def hash_file(path: Path, expected: FileState | None, *, owner: int | None = None) -> HashedFile:
     """The digest of `path` as it was in state `expected` (any state if `None`). Never raises.
+
+    With `owner`, only a file of that account is read, or one of a third account that everybody may read: whoever names
+    a path must not learn of files that only we may read.
 
     One read through a reused buffer, the file's state compared before and after: a file that changed meanwhile, or
     is no longer the one that was named, has no digest and a reason. A writer that restores size and modification
@@ -58,20 +61,24 @@ def hash_file(path: Path, expected: FileState | None) -> HashedFile:
         # Without blocking, should a FIFO have taken the file's place since.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, opened above
-            return _hash(file, expected)
+            return _hash(file, expected, owner)
+    except PermissionError:
+        return _without_digest(None, "permission: the agent's account may not read it")
     except OSError as error:
         return _without_digest(None, error.strerror or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a path is anything a job can say (NUL), and memory can be short
         return _without_digest(None, f"it cannot be read: {type(error).__name__}")
 
 
-def _hash(file: io.FileIO, expected: FileState | None) -> HashedFile:
+def _hash(file: io.FileIO, expected: FileState | None, owner: int | None) -> HashedFile:
     found = os.fstat(file.fileno())
     before = state_of(found)
     if not stat.S_ISREG(found.st_mode):
         return _without_digest(None, "not a regular file")
     if expected is not None and before != expected:
         return _without_digest(before.size, "the file was replaced or changed before it was read")
+    if owner not in (None, found.st_uid) and (not found.st_mode & stat.S_IROTH or found.st_uid == os.geteuid()):
+        return _without_digest(None, "permission: the file does not belong to the job's account")
     if before.size > MAX_FILE_BYTES:
         return _without_digest(before.size, f"more than {MAX_FILE_BYTES:,} bytes are not read")
     hasher = hashlib.sha256()

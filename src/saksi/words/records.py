@@ -14,6 +14,7 @@ from saksi.words.digest import DIGEST_PATTERN
 from saksi.words.findings import Finding
 
 __all__ = [
+    "AgentFacts",
     "AnchorRecord",
     "AnyRecord",
     "AttachRecord",
@@ -54,18 +55,39 @@ class SealRecord(Record, frozen=True, tag="seal"):
     envelope: DigestText
 
 
-class AttemptKeyRecord(Record, frozen=True, tag="attempt_key"):
-    """The key that signs from here on: a DSSE envelope, as exact text, by the installation's key."""
-
-    envelope: Annotated[str, Meta(max_length=16_384)]
-
-
 class Peer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is at the other end of a socket, as the kernel says (SO_PEERCRED)."""
 
     pid: Count
     uid: Count
     gid: Count
+
+
+class AgentFacts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who writes an attempt: the agent's form and account beside the job's, and what it cannot see of the job.
+
+    `launcher` is the kernel's word on who asked for the attempt. `not_checkable` has a reason for each thing that the
+    agent's account may not look at in the job's processes.
+    """
+
+    form: Literal["embedded", "service"]
+    level: Annotated[int, Meta(ge=1, le=2)]
+    uid: Count
+    account: Count
+    launcher: Peer
+    launcher_started_ticks: Count | None
+    launcher_executable: Text | None
+    not_checkable: dict[Annotated[str, Meta(max_length=64)], Text]
+
+
+class AttemptKeyRecord(Record, frozen=True, omit_defaults=True, tag="attempt_key"):
+    """The key that signs from here on: a DSSE envelope, as exact text, by the installation's key.
+
+    Without `agent` it is an embedded one, of the job's own account.
+    """
+
+    envelope: Annotated[str, Meta(max_length=16_384)]
+    agent: AgentFacts | None = None
 
 
 class ProcessRecord(Record, frozen=True, tag="process"):

@@ -23,6 +23,7 @@ FROZEN = {
     "keys list": ["--json"],
     "keys rotate": [],
     "fsck": ["--json", "--repair"],
+    "agent": ["--home", "--print-unit", "--socket"],
 }
 
 

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "bundle": "saksi.doors.cli.bundle",
     "keys": "saksi.doors.cli.keys",
     "fsck": "saksi.doors.cli.fsck",
+    "agent": "saksi.doors.cli.agent",
 }
 """The frozen list. Each module has `register(app)`."""
 

@@ -26,6 +26,7 @@ from saksi.doors.launch.child import (
     release_signals,
 )
 from saksi.doors.launch.running import RunningAgent
+from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
@@ -36,6 +37,10 @@ from saksi.words.records import Peer
 __all__ = ["run"]
 
 SAKSI_FAILED: Final = 125
+
+
+class _OnlyTheOperator(UsageError):
+    """Something that the command line asks for and only whoever runs the node's agent can give."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -65,7 +70,7 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
     if number is not None:
         return _cancel(agent, f"{number.name} before the command started", 128 + number)
     if agent is not None and not arguments.quiet:
-        _say(f"run {agent.run}, attempt {agent.attempt}: witnessed; `saksi show {agent.run[:8]} --follow`")
+        _say(f"run {agent.run}, attempt {agent.attempt}: {_where(agent)}")
     try:
         child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, held)
     except CannotStart as error:
@@ -77,7 +82,15 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
     return ended.exit_code
 
 
-def _agent(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock) -> RunningAgent | int | None:
+def _where(agent: RunningAgent | ServedAgent) -> str:
+    if isinstance(agent, ServedAgent):
+        return f"witnessed by the agent of account {agent.account}"
+    return f"witnessed; `saksi show {agent.run[:8]} --follow`"
+
+
+def _agent(
+    arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock
+) -> RunningAgent | ServedAgent | int | None:
     """The agent; `None` to go on without one, or the exit code to end with.
 
     What the command line asks for and cannot be had (`--anchor`, `--resume`) ends here. Nothing else stops training.
@@ -88,9 +101,12 @@ def _agent(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cl
         _say(str(error))
         return error.exit_code
     try:
+        served = _served(arguments, environment, clock)
+        if served is not None:
+            return served
         return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors)
     except (SaksiError, OSError) as error:
-        if arguments.resume is not None:
+        if arguments.resume is not None or isinstance(error, _OnlyTheOperator):
             _say(str(error))
             return error.exit_code if isinstance(error, UsageError) else SAKSI_FAILED
         said = str(error)
@@ -103,7 +119,29 @@ def _agent(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cl
     return None
 
 
-def _watch(child: Child, agent: RunningAgent | None) -> Ended:
+def _served(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock) -> ServedAgent | None:
+    """The node's agent; `None` if there is none, or if it cannot be had and nothing on the command line insists on it.
+
+    An agent of this account takes its place then: the record says which of them wrote it.
+    """
+    path = agent_socket(environment)
+    if path is None:
+        return None
+    if arguments.anchors:
+        raise _OnlyTheOperator(
+            f"--anchor: the agent at {path} keeps anchors of its own",
+            remedy="leave it out, or set SAKSI_AGENT=embedded for an agent of this account",
+        )
+    try:
+        return start_served(path, arguments, environment, Path.cwd(), clock)
+    except (SaksiError, OSError) as error:
+        if arguments.require or arguments.resume is not None:
+            raise
+        _say(f"the agent at {path} is not used: {error}; this account records the run itself")
+        return None
+
+
+def _watch(child: Child, agent: RunningAgent | ServedAgent | None) -> Ended:
     if agent is not None:
         agent.tell(JobStarted(pid=child.pid, wall_ns=child.started_wall_ns, mono_ns=child.started_ns))
 
@@ -123,18 +161,21 @@ def _watch(child: Child, agent: RunningAgent | None) -> Ended:
     return child.wait(seen, reaped=agent.reaped, tend=tend)
 
 
-def _close(agent: RunningAgent, ended: Ended, *, quiet: bool) -> None:
+def _close(agent: RunningAgent | ServedAgent, ended: Ended, *, quiet: bool) -> None:
     agent.tell(JobExited(code=ended.code, signal=ended.signal, elapsed_ns=ended.elapsed_ns))
     sentence = agent.close()
     if quiet:
         return
-    if sentence is None:
+    if isinstance(agent, ServedAgent):
+        copy = f"; `saksi bundle {agent.run[:8]} --from-agent -o run.saksi`"
+        _say(f"run {agent.run}: {agent.left_unsaid() if sentence is None else sentence + copy}")
+    elif sentence is None:
         _say(f"run {agent.run}: {agent.left_unsaid()}; `saksi fsck {agent.run[:8]}` says what is in the log")
     else:
         _say(f"run {agent.run}: {sentence}; `saksi show {agent.run[:8]}`")
 
 
-def _cancel(agent: RunningAgent | None, reason: str, code: int) -> int:
+def _cancel(agent: RunningAgent | ServedAgent | None, reason: str, code: int) -> int:
     if agent is not None:
         agent.tell(Stop(reason=reason))
         agent.close()

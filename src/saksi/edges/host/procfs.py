@@ -13,7 +13,16 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["ProcessFacts", "boot_id", "children_of", "descendants_of", "has_torch_mapped", "read_process"]
+__all__ = [
+    "ProcessFacts",
+    "boot_id",
+    "children_of",
+    "descendants_of",
+    "has_torch_mapped",
+    "hidden_of",
+    "maps_are_hidden",
+    "read_process",
+]
 
 PROC: Final = Path("/proc")
 MAX_ARGUMENTS: Final = 64
@@ -24,6 +33,8 @@ MAX_PATH: Final = 4_096
 """Characters of a path: what a record's text holds."""
 STARTED_TICKS: Final = 19
 """Where field 22 stands behind the name."""
+LEAST_OF_TORCH: Final = 64 << 20
+"""libtorch_cpu.so alone is larger in every build for servers (157 MiB and more)."""
 TORCH_LIBRARIES: Final = (b"/libtorch_cpu.so", b"/libtorch.so", b"/libtorch_python.so")
 
 
@@ -97,12 +108,59 @@ def descendants_of(pid: int, *, without: frozenset[int] = frozenset()) -> tuple[
 
 
 def has_torch_mapped(pid: int) -> bool | None:
-    """Whether torch's libraries are mapped into `pid`; `None` where the kernel does not let us look."""
+    """Whether torch's libraries are mapped into `pid`; `None` where the kernel does not let us look, or it is gone."""
     try:
         maps = (PROC / str(pid) / "maps").read_bytes()
+    except PermissionError:
+        return None if maps_are_hidden(pid) else False
     except OSError:
         return None
     return any(library in maps for library in TORCH_LIBRARIES)
+
+
+def maps_are_hidden(pid: int) -> bool:
+    """Whether `pid` may have torch mapped and we may not look (CAP_SYS_PTRACE, for another account's process).
+
+    A process that never had as much address space as torch's smallest library needs has not: everybody may see that.
+    """
+    folder = PROC / str(pid)
+    try:
+        (folder / "maps").open("rb").close()
+    except PermissionError:
+        peak = _peak_bytes(folder / "status")
+        return peak is None or peak >= LEAST_OF_TORCH
+    except OSError:
+        return False
+    return False
+
+
+def hidden_of(pid: int) -> dict[str, str]:
+    """What we may not see of the process `pid`, and why."""
+    hidden: dict[str, str] = {}
+    for name in ("environ", "exe", "maps"):
+        try:
+            if name == "exe":
+                os.readlink(PROC / str(pid) / name)  # noqa: PTH115 - only whether it may be read
+            else:
+                with (PROC / str(pid) / name).open("rb") as file:
+                    file.read(1)
+        except PermissionError:
+            hidden[name] = "permission: another account's process, and no CAP_SYS_PTRACE"
+        except OSError:
+            continue
+    return hidden
+
+
+def _peak_bytes(status: Path) -> int | None:
+    """The most address space that the process had since it began its program; 0 for one that is gone."""
+    try:
+        content = status.read_bytes()
+    except OSError:
+        return 0
+    for line in content.splitlines():
+        if line.startswith(b"VmPeak:"):
+            return int(line.split()[1]) * 1024
+    return 0 if b"State:\tZ" in content else None
 
 
 def _link(path: Path) -> str | None:

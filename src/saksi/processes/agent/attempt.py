@@ -29,6 +29,7 @@ from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable, process_record
 from saksi.processes.agent.observer import MAX_RECORDED, Observer, Seen
 from saksi.processes.agent.scribe import Scribe
+from saksi.words.errors import MalformedInput
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
 from saksi.words.records import GapRecord, ProcessRecord, SignalRecord
 
@@ -66,6 +67,10 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     last_head: LastHead | None = None
     processes: tuple[ProcessRecord, ...] = ()
     notes: tuple[str, ...] = ()
+    only_files_of: int | None = None
+    """The only account whose model checkpoints are read; `None` where the agent has the job's own account."""
+    seen_from_here: Callable[[JobStarted], JobStarted] = lambda started: started
+    """The job with its process id as the agent sees it, where the launcher may see another."""
 
 
 class WatchedAttempt:
@@ -86,7 +91,7 @@ class WatchedAttempt:
         self._job = Job(clock=clock, selector=self._selector)
         self._observer = Observer(setup.launcher, without=frozenset({os.getpid()}))
         self._bell = Bell()
-        self._files = CkptFiles(self._bell.ring)
+        self._files = CkptFiles(self._bell.ring, only_files_of=setup.only_files_of)
         self._intake = Intake(
             listener,
             token=setup.token,
@@ -151,8 +156,25 @@ class WatchedAttempt:
         self._write_exit()
         if not self._commit():
             self._commit()  # once more: reopening recovers a log whose write failed
+        self._let_go()
+
+    def break_off(self, reason: str) -> None:
+        """Write down what has arrived and that nobody watches from here on; no exit record: the job goes on."""
+        self._guarded(self._intake.close)
+        self._write_gap(reason)
+        self._commit()
+        self._let_go()
+
+    def note(self, reason: str) -> None:
+        """Write down something that is not watched, or not kept, from here on."""
+        self._write_gap(reason)
+
+    def _let_go(self) -> None:
         self._scribe.publish()
         self._selector.close()
+        self._job.close()
+        self._files.close()
+        self._bell.close()
 
     def _guarded(self, act: Callable[[], object]) -> None:
         """Do one thing; should it fail, the record says so and the watch goes on with the next."""
@@ -167,12 +189,18 @@ class WatchedAttempt:
     # -- what arrives
 
     def _from_launcher(self) -> None:
-        message = receive_from_launcher(self._control)
+        try:
+            message = receive_from_launcher(self._control)
+        except MalformedInput as error:
+            self._write_gap(f"what the launcher said cannot be read, and it is not heard any more: {error}")
+            message = None
         if message is None:
             self._selector.unregister(self._control)
             self._job.launcher_left()
         elif isinstance(message, JobStarted):
-            self._observer.follow(message.pid)
+            message = self._setup.seen_from_here(message)
+            if message.pid:
+                self._observer.follow(message.pid)
             self._job.start(message)
         elif isinstance(message, SignalSeen):
             record = SignalRecord(

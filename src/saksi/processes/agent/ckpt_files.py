@@ -8,6 +8,7 @@ time the attempt closes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
@@ -46,11 +47,16 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CkptFiles:
-    """A worker thread. `wake` is called from it whenever there is something to `collect`."""
+    """A worker thread. `wake` is called from it whenever there is something to `collect`.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    With `only_files_of`, files of other accounts are read only if everybody may.
+    """
+
+    def __init__(self, wake: Callable[[], None], *, only_files_of: int | None = None) -> None:
         self._wake = wake
-        self._waiting: queue.Queue[_Given] = queue.Queue(MAX_WAITING)
+        self._only_files_of = only_files_of
+        self._closed = False
+        self._waiting: queue.Queue[_Given | None] = queue.Queue(MAX_WAITING)
         self._done: queue.SimpleQueue[tuple[_Given, HashedFile]] = queue.SimpleQueue()
         self._open: dict[int, _Given] = {}
         self._given = 0
@@ -92,12 +98,17 @@ class CkptFiles:
         self._open.clear()
         return left
 
+    def close(self) -> None:
+        """Let the worker end behind the file that it reads now."""
+        self._closed = True
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
+
     def _work(self) -> None:
-        while True:
-            given = self._waiting.get()
+        while (given := self._waiting.get()) is not None and not self._closed:
             try:
                 assert given.frame.path is not None  # noqa: S101 - `give` lets no other through
-                found = hash_file(Path(given.frame.path), _expected(given.frame))
+                found = hash_file(Path(given.frame.path), _expected(given.frame), owner=self._only_files_of)
             except Exception as error:  # one file must not end the work on all others
                 _logger.exception("a file could not be hashed")
                 found = HashedFile(digest=None, size=None, reason=f"the agent failed: {type(error).__name__}")

@@ -91,7 +91,10 @@ class Intake:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._pause(error)
                 return
-            if len(self._connections) < _room():
+            foreign = peer_of(connected).uid
+            if foreign != self._account:  # at once: whoever may not speak takes up no place
+                self._refuse_at_the_door(connected, f"account {foreign} is not the job's account")
+            elif len(self._connections) < _room():
                 self._admit(connected)
             else:
                 self._refuse_at_the_door(

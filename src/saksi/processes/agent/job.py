@@ -29,10 +29,14 @@ class Job:
         self.exited: JobExited | None = None
         self.stopped: str | None = None
         self._gone_ns: int | None = None
+        self._unseen = False  # it runs where we see no processes: only the launcher can tell
 
     def start(self, started: JobStarted) -> None:
-        """The launcher says that it runs: watch it."""
+        """The launcher says that it runs: watch it. Process id 0 is one that is not seen from here."""
         self.started = started
+        if started.pid == 0:
+            self._unseen = True
+            return
         try:
             self._pidfd = _pidfd_of(started.pid)
         except ProcessLookupError:  # it has ended already, and its status was taken: the launcher may still tell it
@@ -59,6 +63,8 @@ class Job:
         """The launcher is gone. A job that runs goes on; one that was not started never will be."""
         if self.started is None and self.stopped is None:
             self.stop("the launcher ended before the job started")
+        elif self._unseen:
+            self._gone()
 
     def look(self) -> None:
         """Look for it, where nothing wakes us when it is gone."""
@@ -85,6 +91,12 @@ class Job:
         if self.exited is not None:
             return self.exited.elapsed_ns
         return 0 if self.started is None else self._clock.mono_ns() - self.started.mono_ns
+
+    def close(self) -> None:
+        """Let go of the process, whose selector is closed."""
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
     def _gone(self) -> None:
         if self._pidfd is not None:

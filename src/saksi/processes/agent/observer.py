@@ -8,6 +8,9 @@ ends.
 Known weakness: a process that lives and dies between two looks is not seen. A fork without exec of an attached
 process counts as its worker: it inherits the recorder, which attaches anew as soon as that child does anything that
 is recorded; a child that removes the recorder first is not seen here.
+
+Where the kernel does not let us look into a process (another account's, without CAP_SYS_PTRACE), whether it has torch
+is not known: one that never attached is written down with `torch` null, so that nothing unseen passes in silence.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from saksi.edges.host.procfs import ProcessFacts, descendants_of, has_torch_mapped, read_process
+from saksi.edges.host.procfs import ProcessFacts, descendants_of, has_torch_mapped, maps_are_hidden, read_process
 from saksi.words.records import ProcessRecord
 
 __all__ = ["Observer", "Seen"]
@@ -36,6 +39,7 @@ class Seen(msgspec.Struct, kw_only=True):
     forked: bool
     attached: bool = False
     torch: bool | None = None
+    hidden: bool = False
     recorded: bool = False
     announced: bool = False
     left_out: bool = False
@@ -54,12 +58,14 @@ class Observer:
         read: Callable[[int], ProcessFacts | None] = read_process,
         descendants: Callable[..., tuple[int, ...]] = descendants_of,
         torch_mapped: Callable[[int], bool | None] = has_torch_mapped,
+        hidden: Callable[[int], bool] = maps_are_hidden,
     ) -> None:
         self._roots = [root]
         self._without = without
         self._read = read
         self._descendants = descendants
         self._torch_mapped = torch_mapped
+        self._hidden = hidden
         self._seen: dict[int, Seen] = {}
         self.left_out = 0  # processes that were worth a record and got none
         self._recorded = 0
@@ -127,7 +133,7 @@ class Observer:
         """The job is over: the last look, and everything that was still in its grace."""
         yield from self.look(now_ns)
         for seen in self._seen.values():
-            if seen.torch and self._claim(seen):
+            if (seen.torch or seen.hidden) and self._claim(seen):
                 yield "seen", seen
 
     def alive(self) -> frozenset[int]:
@@ -151,7 +157,8 @@ class Observer:
         if seen.torch or now_ns < seen.next_look_ns:
             return
         looked = self._torch_mapped(facts.pid)
-        seen.torch = looked if looked is not None else seen.torch
+        seen.hidden = looked is None and not seen.attached and self._hidden(facts.pid)
+        seen.torch = None if seen.hidden else looked if looked is not None else seen.torch
         seen.looks += 1
         # Reading maps takes the process's memory lock for a moment: often at first, then rarely.
         seen.next_look_ns = now_ns + (500_000_000 if seen.looks < 20 else 10_000_000_000)  # noqa: PLR2004 - 10 s of looks
@@ -160,24 +167,24 @@ class Observer:
         if seen.attached:
             return True
         age = now_ns - seen.since_ns
-        return age >= GRACE if seen.torch else age >= WORTH_A_RECORD and seen.torch is False
+        return age >= GRACE if seen.torch or seen.hidden else age >= WORTH_A_RECORD and seen.torch is False
 
     def _claim(self, seen: Seen) -> bool:
         """Whether to write this one down now: once without torch, and once more if torch came later."""
-        if seen.recorded and (seen.announced or not (seen.torch and not seen.attached)):
+        if seen.recorded and (seen.announced or not ((seen.torch or seen.hidden) and not seen.attached)):
             return False
         if self._recorded >= MAX_RECORDED:
             self.left_out += not seen.left_out  # processes, not looks at them
             seen.left_out = True
             return False
         seen.recorded = True
-        seen.announced = bool(seen.torch)
+        seen.announced = bool(seen.torch or seen.hidden)
         self._recorded += 1
         return True
 
     def _end(self, pid: int) -> Iterator[tuple[str, Seen]]:
         seen = self._seen.pop(pid)
-        if seen.torch and not seen.attached and self._claim(seen):
+        if (seen.torch or seen.hidden) and not seen.attached and self._claim(seen):
             yield "seen", seen
         if seen.recorded:
             yield "ended", seen

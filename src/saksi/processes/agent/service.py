@@ -16,7 +16,7 @@ from typing import Final
 
 from saksi.processes.agent.attempt import WatchedAttempt
 
-__all__ = ["Service", "ignore_the_jobs_signals"]
+__all__ = ["Service", "ignore_the_jobs_signals", "raise_file_limit"]
 
 TICK_S: Final = 0.1
 
@@ -36,7 +36,7 @@ class Service:
 
     def run(self) -> None:
         """Serve the attempts until the last of them is over, and close each that is."""
-        _raise_file_limit()
+        raise_file_limit()
         while self._close_what_is_over():
             for key, _ in self._selector.select(timeout=TICK_S):
                 key.data.react()
@@ -53,7 +53,7 @@ class Service:
         return bool(self._attempts)
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """As many open files as we may have: each recorder is one, and the log needs some."""
     with contextlib.suppress(OSError, ValueError):
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

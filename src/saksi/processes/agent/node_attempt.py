@@ -1,0 +1,276 @@
+"""One attempt of the agent as a service: planned for an account, begun with the seal it sent, closed.
+
+Rules:
+
+- The run's id, its folder and its token are made here, and the seal is signed only if it names them.
+- What the job's account says never becomes a deed of the agent's account: no command of it is started, no anchor of
+  it is written, no bytecode of it is compiled, and a model checkpoint's file is read only if it belongs to it.
+- What this account may not see of the job's processes stands in the first record, each with its reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.edges.agent_socket import listen_at
+from saksi.edges.anchors import Anchor
+from saksi.edges.clock import Clock
+from saksi.edges.filesystem import move_home
+from saksi.edges.home import Home, find_run
+from saksi.edges.host.namespaces import pid_seen_from_here
+from saksi.edges.host.procfs import hidden_of, read_process
+from saksi.edges.keys import Keyring
+from saksi.edges.resumable import resumable
+from saksi.edges.run_accounts import account_of
+from saksi.edges.run_folders import all_runs, folder_for, place_for_runs
+from saksi.edges.run_labels import label_of
+from saksi.edges.store.local import LocalStore
+from saksi.edges.store.protocol import Store
+from saksi.judgement.redaction import redact_command
+from saksi.judgement.seal import Seal, parse_seal
+from saksi.processes.agent.admission import admit
+from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
+from saksi.processes.agent.control import Closed, JobStarted, send
+from saksi.processes.agent.live import LiveChecks
+from saksi.processes.agent.node_messages import Begin
+from saksi.processes.agent.quota import Quota, QuotaStore
+from saksi.processes.agent.scribe import Scribe
+from saksi.processes.agent.sequencer import Sequencer
+from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
+from saksi.proofs.tlog.note import NoteSigner, VerifierKey
+from saksi.words.blobs import blob_name
+from saksi.words.digest import sha256
+from saksi.words.errors import MalformedInput, SaksiError, UsageError
+from saksi.words.records import AgentFacts, AttemptKeyRecord, Peer, SealRecord
+from saksi.words.run import origin_of, run_id_from
+
+__all__ = ["NodeHome", "Planned", "Served", "begin", "discard", "finish", "plan"]
+
+_logger = logging.getLogger(__name__)
+
+ANCHOR_LAST_S: Final = 12.0
+CLOCK_SLACK_NS: Final = 60_000_000_000
+"""A seal is made between the answer to its launcher and its arrival; clocks of one machine may jump a little."""
+
+
+class NodeHome(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the service keeps its runs, and with what."""
+
+    home: Home
+    environment: Mapping[str, str]
+    clock: Clock
+    anchors: tuple[Anchor, ...]
+    quota: Quota
+
+    def folders(self) -> dict[str, Path]:
+        """Ids and folders of all runs. Raises `StoreError`."""
+        return all_runs(self.home, self.environment, uid=os.geteuid())
+
+    def run_of(self, account: int, text: str) -> tuple[str, Path]:
+        """The run that `text` means among those that `account` began. Raises `UsageError`: it tells of no other."""
+        own = {run: folder for run, folder in self.folders().items() if account == 0 or account_of(folder) == account}
+        run = find_run(text, own, label_of)
+        return run, own[run]
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt that has a place and no seal yet. `earlier` is the first seal of the run that is resumed."""
+
+    run: str
+    number: int
+    folder: Path
+    account: Peer
+    token: str
+    path: Path
+    listener: socket.socket
+    earlier: Seal | None
+    previous_keys: tuple[VerifierKey, ...]
+    asked_ns: int
+    notes: tuple[str, ...]
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """An attempt under watch, and what has to be closed behind it."""
+
+    planned: Planned
+    attempt: WatchedAttempt
+    control: socket.socket
+    scribe: Scribe
+    store: QuotaStore
+    checks: LiveChecks
+    workers: tuple[AnchorWorker, ...]
+
+
+def plan(place: NodeHome, keyring: Keyring, peer: Peer, asked: Begin, *, sockets: Path) -> Planned:
+    """A new run for `peer`, or another attempt of a run of its account. Raises `SaksiError`, `OSError`."""
+    asked_ns = place.clock.wall_ns()
+    earlier = None
+    if asked.resume is None:
+        run, number = run_id_from(os.urandom(8)), 0
+        where = place_for_runs(place.home, place.environment, uid=os.geteuid())
+        folder = folder_for(run, place.home, where)
+        if where.moves_home:
+            folder.mkdir(parents=True, mode=0o700)
+        else:
+            place.home.create_run(run)
+    else:
+        run, folder = place.run_of(peer.uid, asked.resume)
+        if account_of(folder) != peer.uid:
+            raise UsageError(f"run {run} is of another account", remedy="start a new run")
+        earlier = resumable(folder, keyring.trusted())
+        number = earlier.attempts
+    path = sockets / f"{run}-{number}.sock"
+    path.unlink(missing_ok=True)
+    return Planned(
+        run=run,
+        number=number,
+        folder=folder,
+        account=peer,
+        token=secrets.token_hex(32),
+        path=path,
+        listener=listen_at(path),
+        earlier=None if earlier is None else earlier.seal,
+        previous_keys=() if earlier is None else earlier.keys,
+        asked_ns=asked_ns,
+        notes=asked.notes,
+    )
+
+
+def discard(planned: Planned) -> None:
+    """The launcher did not go through with it: a run without an entry leaves nothing behind."""
+    planned.listener.close()
+    planned.path.unlink(missing_ok=True)
+    if planned.earlier is None:
+        shutil.rmtree(planned.folder, ignore_errors=True)
+
+
+def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes, control: socket.socket) -> Served:
+    """Sign the seal that came for `planned`, and write the first records; durable on return. Raises `SaksiError`."""
+    _require_own(parse_seal(statement), planned, place.clock.wall_ns())
+    envelope = format_envelope(sign(IN_TOTO, statement, [keyring.signer]))
+    store = QuotaStore(LocalStore(planned.folder), place.quota)
+    signer = NoteSigner(origin_of(planned.run), os.urandom(32))
+    checks = LiveChecks()
+    try:
+        scribe = Scribe(
+            run=planned.run,
+            attempt=planned.number,
+            clock=place.clock,
+            store=store,
+            open_log=lambda: Sequencer.open(store, origin_of(planned.run), signer, planned.previous_keys),
+            checks=checks,
+        )
+        _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope)
+        store.begun = True
+    except BaseException:
+        store.close()
+        raise
+    workers = tuple(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
+    setup = AttemptSetup(
+        launcher=planned.account.pid,
+        account=planned.account.uid,
+        token=planned.token,
+        redact=lambda command: list(redact_command(command)),
+        anchors=workers,
+        notes=planned.notes,
+        only_files_of=planned.account.uid,
+        seen_from_here=lambda started: _seen_from_here(planned.account.pid, started),
+    )
+    attempt = WatchedAttempt(setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control)
+    return Served(
+        planned=planned,
+        attempt=attempt,
+        control=control,
+        scribe=scribe,
+        store=store,
+        checks=checks,
+        workers=workers,
+    )
+
+
+def facts_of(peer: Peer) -> AgentFacts:
+    """What is seen of the launcher from here, and what is not."""
+    seen = read_process(peer.pid) if peer.pid else None
+    hidden = hidden_of(peer.pid) if seen is not None else {"processes": "the launcher's process is not visible here"}
+    own = os.geteuid()
+    return AgentFacts(
+        form="service",
+        level=1 if peer.uid in (own, 0) else 2,  # root, and our own account, reach everything that is ours
+        uid=own,
+        account=peer.uid,
+        launcher=peer,
+        launcher_started_ticks=None if seen is None else seen.started_ticks,
+        launcher_executable=None if seen is None else seen.executable,
+        not_checkable=hidden,
+    )
+
+
+def finish(served: Served, *, home: Home) -> str:
+    """Close the attempt and everything behind it; the closing sentence. Raises nothing that others should hear of."""
+    planned = served.planned
+    served.attempt.close()
+    unsent = [worker for worker in served.workers if not worker.close(ANCHOR_LAST_S)]
+    sentence = served.checks.closing_sentence()
+    if unsent:
+        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
+    if served.scribe.problem is not None:
+        sentence += f", the log is not complete: {served.scribe.problem}"
+    let_go(served)
+    if planned.folder != home.run_folder(planned.run):
+        try:
+            move_home(planned.folder, home.run_folder(planned.run))
+        except (SaksiError, OSError) as error:
+            _logger.warning("run %s stays in %s for now: %s", planned.run, planned.folder, error)
+    send(served.control, Closed(sentence=sentence))
+    served.control.close()
+    return sentence
+
+
+def let_go(served: Served) -> None:
+    """Give the log's lock back, and remove the attempt's socket."""
+    served.store.close()
+    with contextlib.suppress(OSError):
+        served.planned.path.unlink(missing_ok=True)
+
+
+def _require_own(seal: Seal, planned: Planned, now_ns: int) -> None:
+    if (seal.run, seal.attempt) != (planned.run, planned.number):
+        raise MalformedInput("seal", f"it names run {seal.run}, attempt {seal.attempt}, which was not asked for")
+    if not planned.asked_ns - CLOCK_SLACK_NS <= seal.created_ns <= now_ns + CLOCK_SLACK_NS:
+        raise MalformedInput("seal", "it was not made now")
+    if planned.earlier is not None and seal.name != planned.earlier.name:
+        raise MalformedInput("seal", "it gives the run another name")
+
+
+def _write_first(
+    planned: Planned, scribe: Scribe, store: Store, *, signer: NoteSigner, installation: NoteSigner, envelope: bytes
+) -> None:
+    digest = sha256(envelope)
+    store.write_once(blob_name(digest), envelope)
+    head = scribe.head
+    previous = None if head is None or head.size == 0 else head
+    admission = admit(signer, installation, run=planned.run, attempt=planned.number, previous=previous)
+    seal = SealRecord(envelope=str(digest), **scribe.stamp())
+    key = AttemptKeyRecord(envelope=admission, agent=facts_of(planned.account), **scribe.stamp())
+    for record in (seal, key) if previous is None else (key, seal):
+        scribe.write(record)
+    if not scribe.commit():
+        raise SaksiError(scribe.problem or "the log could not be begun")
+
+
+def _seen_from_here(launcher: int, started: JobStarted) -> JobStarted:
+    """The job may live in another pid namespace: its id as this agent sees it, 0 where it does not."""
+    pid = pid_seen_from_here(launcher, started.pid)
+    return msgspec.structs.replace(started, pid=pid)
