@@ -13,11 +13,21 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from saksi.judgement import seal_differences
+from saksi.judgement.continuation.values import Continuation
 from saksi.judgement.items import Item
 from saksi.judgement.seal import Seal
 from saksi.judgement.update_views import FIELD_ORDER, Key, UpdateView, update_views
 
-__all__ = ["MAX_FIELDS", "Difference", "FieldDifference", "FirstDifference", "Length", "diff", "diff_sentence"]
+__all__ = [
+    "MAX_FIELDS",
+    "Difference",
+    "FieldDifference",
+    "FirstDifference",
+    "Length",
+    "continued",
+    "diff",
+    "diff_sentence",
+]
 
 MAX_FIELDS: Final = 256
 """Fields listed at one Update: the first explain it, and a change of everything needs no list."""
@@ -39,7 +49,8 @@ class FieldDifference(msgspec.Struct, frozen=True, kw_only=True):
 class FirstDifference(msgspec.Struct, frozen=True, kw_only=True):
     """The first Update that differs, and every field that does there, causes first.
 
-    `update` is -1 for the state before the first Update. `entry_a` and `entry_b` lead back to the logs.
+    `attempt` is 0 where single attempts were compared. `update` is -1 for the state before the first Update. `entry_a`
+    and `entry_b` lead back to the logs.
     """
 
     attempt: int
@@ -71,6 +82,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     `unseeded` are generators that neither run seeded and whose states differ from the first Update on. That is so in
     any two runs, so it is said and not taken for the first difference.
+
+    Where B loaded a model checkpoint that A had saved, `continuation` says whether B went on from there, and nothing
+    else of the records is compared; `same` is then whether it did.
     """
 
     schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
@@ -84,6 +98,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     unseeded: tuple[str, ...]
     compared: int
     sentence: str
+    continuation: Continuation | None = None
 
 
 class _Comparison:
@@ -168,12 +183,17 @@ def diff(
     items_b: Iterable[Item],
     seal_a: Seal | None = None,
     seal_b: Seal | None = None,
+    attempts: tuple[int | None, int | None] = (None, None),
 ) -> Difference:
-    """How run `b` differs from run `a`; seals are compared if both are given. Raises what reading the items raises."""
+    """How run `b` differs from run `a`; seals are compared if both are given. Raises what reading the items raises.
+
+    `attempts` are single attempts to compare, each as if it were the first of its run.
+    """
     comparison = _Comparison()
-    for side, view in _side_by_side(update_views(items_a), update_views(items_b)):
+    views = (_of_attempt(update_views(items_a), attempts[0]), _of_attempt(update_views(items_b), attempts[1]))
+    for side, view in _side_by_side(*views):
         comparison.take(side, view)
-    seals = () if seal_a is None or seal_b is None else seal_differences.differences(seal_a, seal_b)
+    seals = _seals(seal_a, seal_b)
     first = _first(comparison)
     lengths = tuple(_lengths(comparison))
     unseeded = tuple(sorted(frozenset[str]().union(*comparison.unseeded.values())))
@@ -189,6 +209,39 @@ def diff(
         compared=comparison.compared,
         sentence=diff_sentence(first, lengths, unseeded, comparison.compared),
     )
+
+
+def continued(
+    *, a: str, b: str, continuation: Continuation, seal_a: Seal | None = None, seal_b: Seal | None = None
+) -> Difference:
+    """The answer where `b` continues `a`: what differs between the seals is listed and decides nothing."""
+    repeated = next((each for each in continuation.parts if each.name == "repeated_steps"), None)
+    return Difference(
+        a=a,
+        b=b,
+        same=continuation.continues is True,
+        seal=_seals(seal_a, seal_b),
+        seals_compared=seal_a is not None and seal_b is not None,
+        first=None,
+        lengths=(),
+        unseeded=(),
+        compared=0 if repeated is None else repeated.of,
+        sentence=continuation.sentence,
+        continuation=continuation,
+    )
+
+
+def _seals(a: Seal | None, b: Seal | None) -> tuple[seal_differences.Difference, ...]:
+    return () if a is None or b is None else seal_differences.differences(a, b)
+
+
+def _of_attempt(views: Iterator[UpdateView], attempt: int | None) -> Iterator[UpdateView]:
+    """The views of one attempt as if it were the first, or all of them."""
+    for view in views:
+        if attempt is None:
+            yield view
+        elif view.key.attempt == attempt:
+            yield msgspec.structs.replace(view, key=msgspec.structs.replace(view.key, attempt=0))
 
 
 def _side_by_side(a: Iterator[UpdateView], b: Iterator[UpdateView]) -> Iterator[tuple[Literal[0, 1], UpdateView]]:

@@ -38,7 +38,10 @@ while another one ran; or another command."""
 
 
 class GroupStory(msgspec.Struct, frozen=True, kw_only=True):
-    """Ranks that trained together. Steps are what was heard of any of them; `ended_ns` is null while one is there."""
+    """Ranks that trained together. Steps are what was heard of any of them; `ended_ns` is null while one is there.
+
+    `connections` are the entries at which their connections began, each with its rank.
+    """
 
     attempt: int
     number: int
@@ -51,6 +54,7 @@ class GroupStory(msgspec.Struct, frozen=True, kw_only=True):
     first_step: int | None
     last_step: int | None
     steps: int
+    connections: tuple[tuple[int, int], ...] = ()
 
 
 class CkptUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,6 +221,7 @@ class StoryBuilder:
                 first_step=min(firsts, default=None),
                 last_step=reached - 1 if reached else None,
                 steps=reached,
+                connections=tuple((one.entry, each.rank) for each in group.trainees for one in each.connections),
             )
             before = group
 

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from doors.cli.cli_home import HOSTILE, OTHER, SealedRun, golden
+from judgement.continuation.seam import Pair, state
 from saksi.doors.cli.schemas import schema_text
 from saksi.words.digest import sha256
 from simulated_run import INSTALLATION, RUN, STRANGER, train
@@ -145,6 +146,35 @@ def test_a_damaged_run_hides_no_origin(home):
     assert code == 0
     (load,) = json.loads(out)["attempts"][0]["loaded"]
     assert load["origin"] == "unknown"
+
+
+@pytest.mark.parametrize(("forgotten", "after", "code"), [({}, 2, 0), ({"0/0/0/exp_avg": "fresh"}, 2, 1), ({}, 0, 3)])
+def test_two_attempts_are_compared_at_the_seam(home, forgotten, after, code):
+    pair = Pair(after=after)
+    pair.resumed(root=state(**forgotten))
+    home.keep(pair.run)
+    ended, out, _ = home.call("diff", "last@0", f"{RUN}@1", "--json")
+    document = checked(out, "saksi.diff/v1")
+    assert ended == code
+    assert (document["a"], document["b"]) == (f"{RUN}@0", f"{RUN}@1")
+    assert document["continuation"]["continues"] is {0: True, 1: False, 3: None}[code]
+    assert home.call("diff", "last@0", "last@1")[0] == code
+
+
+def test_attempts_that_share_no_model_checkpoint_are_compared_from_the_first_step(home):
+    home.keep(resumed())
+    code, out, _ = home.call("diff", "last@0", "last@1", "--json")
+    document = checked(out, "saksi.diff/v1")
+    assert (code, document["continuation"], document["compared"]) == (1, None, 3)
+    assert (document["lengths"][0]["a"], document["lengths"][0]["b"]) == (6, 3)
+
+
+def test_an_attempt_is_the_same_as_itself(home):
+    home.keep(resumed())
+    assert home.call("diff", "last@1", "last@1")[0] == 0
+    code, out, err = home.call("diff", "last@0", "last@7")
+    assert (code, out) == (2, "")
+    assert "it has attempts 0 to 1" in err
 
 
 def test_follow_of_a_closed_run_shows_it_once(kept):

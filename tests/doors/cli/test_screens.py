@@ -7,6 +7,7 @@ import pytest
 from rich.cells import cell_len
 
 from doors.cli.cli_home import HOSTILE, OTHER, SealedRun, golden
+from judgement.continuation.seam import KEYS, Pair, state
 from saksi.doors.cli.diff_screen import draw_diff
 from saksi.doors.cli.documents import RunsReport
 from saksi.doors.cli.drawing import render
@@ -15,7 +16,7 @@ from saksi.doors.cli.runs_table import draw_runs
 from saksi.doors.cli.screen import Screen
 from saksi.doors.cli.show_screen import draw_show
 from saksi.doors.cli.summary import run_line, show_report, unreadable_line
-from saksi.judgement.diff import diff
+from saksi.judgement.diff import continued, diff
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.verdict import judge
 from saksi.words.errors import MalformedInput
@@ -181,6 +182,21 @@ def test_diff(name, screen):
     found = diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), seal_a=a.sealed, seal_b=b.sealed)
     shown = render(draw_diff(found, screen), screen)
     assert shown == golden(f"diff-{name}", shown)
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+def test_diff_of_an_attempt_that_forgot_its_optimizer(name, screen):
+    pair = Pair()
+    fresh = {key: "fresh" for key in KEYS if key.endswith("exp_avg")}
+    found = continued(
+        a=f"{pair.run.run}@0",
+        b=f"{pair.run.run}@1",
+        continuation=pair.resumed(root=state(**fresh)),
+        seal_a=pair.run.sealed,
+        seal_b=pair.run.sealed,
+    )
+    shown = render(draw_diff(found, screen), screen)
+    assert shown == golden(f"diff-continued-{name}", shown)
 
 
 def test_diff_of_equal_runs_without_seals():

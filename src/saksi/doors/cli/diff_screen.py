@@ -11,12 +11,16 @@ from rich.text import Text
 
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
+from saksi.judgement.continuation.values import Continuation, Part
 from saksi.judgement.diff import Difference, FirstDifference
 
 __all__ = ["draw_diff"]
 
 _SEALS: Final = 12
 _FIELDS: Final = 8
+_NAMED: Final = 2
+_OF_TENSORS: Final = ("parameters", "optimizer_state", "update_counters", "buffers")
+_OUTCOMES: Final = {"same": ("same", "green"), "differs": ("differs", "bold red"), "not_checkable": ("not known", "")}
 
 
 def draw_diff(found: Difference, screen: Screen) -> RenderableType:
@@ -28,8 +32,10 @@ def draw_diff(found: Difference, screen: Screen) -> RenderableType:
         *_seals(found, screen),
         Text(""),
         Text("Records", style="dim"),
-        Text(screen.plain(found.sentence, 600), style="bold" if found.first else ""),
+        Text(screen.plain(found.sentence, 600), style="bold" if found.first or found.continuation else ""),
     ]
+    if found.continuation is not None:
+        parts += [Text(""), _continuation(found.continuation, screen)]
     if found.first is not None:
         parts += [Text(""), _first(found.first, screen)]
         if found.first.fields_omitted or len(found.first.fields) > _FIELDS:
@@ -47,6 +53,23 @@ def _seals(found: Difference, screen: Screen) -> Iterator[Text]:
         yield Text(f"{each.group}: ", style="dim").append(screen.plain(each.sentence, 300), style="not dim")
     if len(found.seal) > _SEALS:
         yield Text(f"{len(found.seal) - _SEALS:,} more: saksi diff {found.a} {found.b} --json", style="dim")
+
+
+def _continuation(found: Continuation, screen: Screen) -> RenderableType:
+    rows = (
+        [
+            Text(each.name.replace("_", " ")),
+            Text(_OUTCOMES[each.outcome][0], style=_OUTCOMES[each.outcome][1]),
+            Text(screen.plain(each.sentence, 300) + _examples(each, screen)),
+        ]
+        for each in found.parts
+    )
+    return listing(("Part", "", "What"), rows)
+
+
+def _examples(part: Part, screen: Screen) -> str:
+    named = [screen.plain(each, 60) for each in part.examples[:_NAMED]] if part.name in _OF_TENSORS else []
+    return f": {', '.join(named)}{', ' + screen.more if part.differing > len(named) else ''}" if named else ""
 
 
 def _first(first: FirstDifference, screen: Screen) -> RenderableType:

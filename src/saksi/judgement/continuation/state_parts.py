@@ -1,0 +1,139 @@
+"""Parameters, optimizer state, counters and buffers: the root after Step N beside the root that the other began with.
+
+Rules: equal roots of equal layouts settle everything at once. Else tensors are matched by key and compared by their
+digests, where both records hold them. Buffers were read after a forward pass had run, so another value there decides
+nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from saksi.judgement.continuation.sides import Earlier, Later, Leaves, Lines
+from saksi.judgement.continuation.values import Part, PartName
+
+__all__ = ["state_parts"]
+
+_KEY: Final = re.compile(r"\d+/\d+/\d+(?:/(.+))?", re.DOTALL)
+_DIGEST: Final = 32
+_EXAMPLES: Final = 8
+_STATE: Final[tuple[PartName, ...]] = ("parameters", "optimizer_state", "update_counters", "buffers")
+_WORDS: Final[dict[PartName, tuple[str, str]]] = {
+    "parameters": ("the parameters", "tensors"),
+    "optimizer_state": ("the optimizer's moments", "tensors"),
+    "update_counters": ("the optimizer's update counters", "counters"),
+    "buffers": ("the buffers", "tensors"),
+}
+
+
+def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
+    """One part for each kind of state that either side has."""
+    a, b = earlier.root, later.root
+    if a is None or b is None:
+        where = f"after step {earlier.step}" if a is None else "at the start of the attempt that continues"
+        yield _unknown("parameters", rank, f"there is no state root {where}")
+        return
+    lines_a, lines_b = earlier.lines, later.lines
+    if lines_a is None or lines_b is None:
+        yield _unknown("parameters", rank, "the list of the tensors under a state root is not in the record")
+        return
+    leaves_a, leaves_b = _leaves(a.leaves, lines_a), _leaves(b.leaves, lines_b)
+    equal = (a.root, a.layout) == (b.root, b.layout)
+    for name in _STATE:
+        keys_a = [line for line in lines_a if _kind(line[0]) == name]
+        keys_b = [line for line in lines_b if _kind(line[0]) == name]
+        if keys_a or keys_b:
+            yield _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
+
+
+def _kind(key: str) -> PartName:
+    found = _KEY.fullmatch(key)
+    if found is None:
+        return "buffers"
+    state = found[1]
+    if state is None:
+        return "parameters"
+    return "update_counters" if state.rpartition("/")[2] == "step" else "optimizer_state"
+
+
+def _leaves(text: str | None, lines: Lines) -> Leaves | None:
+    """The digest of each tensor by its key; `None` where the record does not hold them."""
+    if text is None:
+        return None
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if len(content) != _DIGEST * len(lines):
+        return None
+    return {line[0]: content[at * _DIGEST : (at + 1) * _DIGEST] for at, line in enumerate(lines)}
+
+
+def _part(
+    name: PartName, rank: int, lines_a: Lines, lines_b: Lines, leaves: tuple[Leaves | None, Leaves | None] | None
+) -> Part:
+    what, unit = _WORDS[name]
+    forms_a, forms_b = ({key: (dtype, shape) for key, _, dtype, shape in lines} for lines in (lines_a, lines_b))
+    aliases = {key: alias or key for key, alias, _, _ in (*lines_b, *lines_a)}
+    missing, added = [key for key in forms_a if key not in forms_b], [key for key in forms_b if key not in forms_a]
+    shaped = [key for key in forms_a if key in forms_b and forms_a[key] != forms_b[key]]
+    if missing or added or shaped:
+        return _other_form(name, rank, len(forms_a), [aliases[key] for key in (*missing, *added, *shaped)], missing)
+    count = len(forms_a)
+    if leaves is None:
+        return Part(name=name, outcome="same", rank=rank, sentence=f"{what} are the same ({count:,} {unit})", of=count)
+    a, b = leaves
+    if a is None or b is None:
+        return _unknown(name, rank, "the state differs somewhere, and the record has no digest of each tensor", count)
+    apart = [key for key in forms_a if a[key] != b[key]]
+    if not apart:
+        return Part(name=name, outcome="same", rank=rank, sentence=f"{what} are the same ({count:,} {unit})", of=count)
+    found = f"{len(apart):,} of {count:,} {unit} differ"
+    examples = tuple(aliases[key] for key in apart[:_EXAMPLES])
+    if name == "buffers":
+        reason = f"{found}, which a forward pass before the first step explains for those that it writes (batch norm)"
+        return Part(
+            name=name,
+            outcome="not_checkable",
+            rank=rank,
+            sentence=f"{what} cannot be compared: {reason}",
+            differing=len(apart),
+            of=count,
+            examples=examples,
+        )
+    return Part(
+        name=name,
+        outcome="differs",
+        rank=rank,
+        sentence=f"{what} were not restored: {found}",
+        differing=len(apart),
+        of=count,
+        examples=examples,
+    )
+
+
+def _other_form(name: PartName, rank: int, count: int, examples: list[str], missing: list[str]) -> Part:
+    what, unit = _WORDS[name]
+    if missing and count:
+        sentence = f"{what} were not restored: {len(missing):,} of {count:,} {unit} are missing"
+    else:
+        most = max(count, len(examples))
+        sentence = f"{what} have another form: {len(examples):,} of {most:,} {unit} are new or of another shape"
+    return Part(
+        name=name,
+        outcome="differs",
+        rank=rank,
+        sentence=sentence,
+        differing=len(examples),
+        of=max(count, len(examples)),
+        examples=tuple(examples[:_EXAMPLES]),
+    )
+
+
+def _unknown(name: PartName, rank: int, reason: str, of: int = 0) -> Part:
+    what, _ = _WORDS[name]
+    return Part(name=name, outcome="not_checkable", rank=rank, sentence=f"{what} cannot be compared: {reason}", of=of)

@@ -1,0 +1,64 @@
+"""What is found where one attempt continues another: parts, each the same, different, or not comparable."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["PARTS", "Continuation", "Part", "PartName", "Sameness"]
+
+Sameness: TypeAlias = Literal["same", "differs", "not_checkable"]
+PartName: TypeAlias = Literal[
+    "parameters",
+    "optimizer_state",
+    "update_counters",
+    "buffers",
+    "generators",
+    "hyper_parameters",
+    "data_order",
+    "repeated_steps",
+]
+PARTS: Final[tuple[PartName, ...]] = (
+    "parameters",
+    "optimizer_state",
+    "update_counters",
+    "buffers",
+    "generators",
+    "hyper_parameters",
+    "data_order",
+    "repeated_steps",
+)
+"""Causes before effects: moments that were not restored explain other losses, never the reverse."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the state. Of `of` values `differing` differ or are missing; `examples` name some of them."""
+
+    name: PartName
+    outcome: Sameness
+    rank: int
+    sentence: str
+    differing: int = 0
+    of: int = 0
+    examples: tuple[str, ...] = ()
+
+
+class Continuation(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether B went on from Step `step` of A (-1: from before its first), whose model checkpoint it loaded.
+
+    `group_a` and `group_b` are the groups of ranks (restarts) within the attempts. `parts` are in the order of causes,
+    the worst over all ranks; what neither side has is left out. `ranks` are those that were compared.
+    """
+
+    attempt_a: int
+    group_a: int
+    attempt_b: int
+    group_b: int
+    step: int
+    digest: str
+    path: str | None
+    ranks: tuple[int, ...]
+    parts: tuple[Part, ...]
+    continues: bool | None
+    sentence: str
