@@ -5,12 +5,14 @@ Everything here is about coverage, not about what the run did: it turns `clean` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from saksi.judgement.checks import missing
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.watched import AttemptFacts, Heard, Trainee, Watched
+from saksi.judgement.checks.gaps import MAX_GAPS, Gap
+from saksi.judgement.checks.trainee import Heard
+from saksi.judgement.checks.watched import AttemptFacts, Watched
 from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
@@ -29,7 +31,6 @@ from saksi.words.records import (
 
 __all__ = ["COVERAGE", "CoverageCheck"]
 
-_MAX_RANKS: Final = 256
 _finding = partial(observation, check="coverage")
 _NOT_CHECKABLE: Final = ("coverage.uncovered", "ckpt.not_checkable", "witness.recorder_fault")
 
@@ -40,6 +41,7 @@ class _State(Watched):
     def __init__(self) -> None:
         super().__init__()
         self.noted = Noted()
+        self.gaps: list[Gap] = []
 
 
 class CoverageCheck:
@@ -79,10 +81,11 @@ class CoverageCheck:
         """See `Check.finish`."""
         return (
             *state.noted.kept(),
-            *(finding for each in state.trainees for finding in _trainee(state, each, ended=ended)),
-            *_processes(state),
-            *_attempts(state, ended=ended),
-            *(_ranks(state) if ended else ()),
+            *(each.finding(state) for each in state.gaps),
+            *(finding for each in state.trainees for finding in missing.of_trainee(state, each, ended=ended)),
+            *missing.processes(state),
+            *missing.attempts(state, ended=ended),
+            *(missing.ranks(state) if ended else ()),
         )
 
     def value(
@@ -131,11 +134,11 @@ def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
         first = heard.trainee.lost == 0
         heard.lost, heard.lost_entry = frame.lost, entry
         if first:
-            state.noted.announce(_dropped(heard.trainee))
+            state.noted.announce(missing.dropped(heard.trainee))
     if isinstance(frame, UpdateFrame):
         counter = heard.counter(frame.optimizer, entry)
         if counter is not None and not counter.take(frame.update, entry) and len(counter.stretches) == 1:
-            for finding in _steps(heard.trainee, frame.optimizer):
+            for finding in missing.steps(heard.trainee, frame.optimizer):
                 state.noted.announce(finding)
     elif isinstance(frame, UncoveredFrame):
         step = max(frame.step, 0)
@@ -179,116 +182,9 @@ def _file(state: _State, entry: int, record: FileRecord) -> None:
 
 
 def _gap(state: _State, entry: int, record: GapRecord) -> None:
-    message = f"Nobody was watching for a while: {record.reason}. An agent that was started again leaves this."
-    state.noted.note(_finding(code="coverage.gap", subject="agent", message=message, evidence=(entry,)))
-
-
-def _trainee(state: Watched, trainee: Trainee, *, ended: bool) -> Iterator[Finding]:
-    if trainee.lost:
-        yield _dropped(trainee)
-    for optimizer in trainee.optimizers:
-        yield from _steps(trainee, optimizer)
-    if trainee.left or (trainee.left is None and not ended) or state.is_worker(trainee):
-        return
-    message = (
-        "A training process ended without a goodbye, so what it did last is not known; "
-        "a signal, os._exit and a crash in native code end so."
-        if trainee.trained
-        else "A process that had attached ended without a goodbye before any update of it was heard, so whether it "
-        "trained is not known; a signal, os._exit, an exec and a crash in native code end so."
-    )
-    yield _finding(
-        code="coverage.rank_ended_silently",
-        severity="warning" if trainee.trained else "info",
-        subject=f"rank {trainee.rank}",
-        message=message,
-        steps=(trainee.last_step, trainee.last_step),
-        ranks=(trainee.rank,),
-        evidence=(trainee.last.last_entry,),
-    )
-
-
-def _dropped(trainee: Trainee) -> Finding:
-    return _finding(
-        code="coverage.records_dropped",
-        subject=f"rank {trainee.rank}",
-        message="The recorder dropped frames and counted them; "
-        "a machine under load and a slow agent are the usual causes.",
-        ranks=(trainee.rank,),
-        evidence=trainee.lost_entries,
-    )
-
-
-def _steps(trainee: Trainee, optimizer: int) -> Iterator[Finding]:
-    counted = trainee.counted(optimizer)
-    stretches = list(counted.stretches)
-    told = trainee.told_of(optimizer)
-    if told > counted.next:
-        stretches.append((counted.next, told - 1))
-    if stretches:
-        yield _finding(
-            code="coverage.steps_missing",
-            subject=f"optimizer {optimizer}",
-            message="Updates are missing from the record; "
-            "frames that were dropped and blocks that are not at hand explain them.",
-            steps=(stretches[0][0], stretches[-1][1]),
-            ranks=(trainee.rank,),
-            evidence=tuple(dict.fromkeys([*counted.entries, trainee.last.last_entry])),
-        )
-    if counted.repeated:
-        yield _finding(
-            code="coverage.steps_missing",
-            subject=f"optimizer {optimizer}",
-            message="An optimizer's counter went back within one process, so its updates cannot be told apart.",
-            ranks=(trainee.rank,),
-            evidence=(trainee.last.last_entry,),
-        )
-
-
-def _processes(state: Watched) -> Iterator[Finding]:
-    for entry, record in state.unwitnessed.values():
-        command = " ".join(record.command)[:200] or record.executable or "unknown command"
-        yield _finding(
-            code="coverage.process_unwitnessed",
-            subject=f"process {record.pid} ({command})",
-            message="A process that has torch loaded never attached, so nothing of it was seen; "
-            "python -I or -S, a scrubbed environment and an interpreter of another kind do that.",
-            evidence=(entry,),
-        )
-
-
-def _attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
-    for attempt in state.attempts:
-        if not attempt.exited and (ended or attempt is not state.attempts[-1]):
-            yield _finding(
-                code="coverage.no_exit_record",
-                subject=f"attempt {attempt.number}",
-                message="The end of an attempt is not in the log: the witness stopped before the job did, "
-                "the machine went down, or what followed was cut off.",
-                evidence=(attempt.entry,),
-            )
-    if ended and not any(each.trained for each in state.trainees):
-        yield _finding(
-            code="coverage.no_training_seen",
-            subject="run",
-            message="No process made an optimizer step under watch; a command that does not train with torch ends so.",
-        )
-
-
-def _ranks(state: Watched) -> Iterator[Finding]:
-    for group in state.rank_groups():
-        size, present = group.world_size, group.present
-        absent = [rank for rank in range(min(size, _MAX_RANKS + len(present))) if rank not in present][:_MAX_RANKS]
-        if absent:
-            again = f", restart {group.number}" if group.number else ""
-            yield _finding(
-                code="coverage.rank_missing",
-                subject=f"attempt {group.attempt}{again}",
-                message=f"The job says that it has {size} ranks, and updates of {len(present)} were heard; "
-                "ranks on other machines need a witness of their own.",
-                ranks=tuple(absent),
-                evidence=tuple(each.connections[0].entry for each in group.trainees),
-            )
+    if len(state.gaps) < MAX_GAPS:
+        state.gaps.append(Gap(state, entry, record))
+        state.noted.announce(state.gaps[-1].finding(state))
 
 
 def _begin(state: _State, index: int, record: AttemptKeyRecord) -> None:
