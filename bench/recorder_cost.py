@@ -1,6 +1,7 @@
 """What the recorder costs: its own CPU time, and the wall time of a step with and without it.
 
-A GPT of 10.7 million parameters (width 384, 6 layers, batch 4 x 128, AdamW, one thread). `off`, `standard` and `full`
+A GPT of 10.7 million parameters (width 384, 6 layers, batch 4 x 128, AdamW, one thread), or the sizes and optimizers
+that `--size` and `--optimizer` name, each of them with each. `off`, `standard` and `full`
 run in turn, `--repeats` times, each as a process of its own with a reading agent beside it. Self time is what the
 frames say (`self_ns`: CPU time, worker threads included) and counts state roots, which fall due every 10 Steps at first
 and every 100 later; the share for a long run is worked out from both. Where another core is idle, a worker thread
@@ -26,6 +27,8 @@ from pathlib import Path
 RECORDER = Path(__file__).parents[1] / "src" / "saksi" / "recorder" / "path"
 TOKEN = "00" * 32
 TARGETS = {"standard": 0.03, "full": 0.15}
+SIZES = {"0.1M": (48, 3, 2), "1M": (144, 4, 4), "10M": (384, 6, 6), "100M": (768, 14, 12)}
+"""Width, layers and heads."""
 
 SCRIPT = r"""
 import json, os, sys, time
@@ -34,7 +37,8 @@ from torch import nn
 from torch.nn import functional as F
 torch.set_num_threads(1)
 torch.manual_seed(0)
-STEPS, WIDTH, LAYERS, HEADS, LENGTH, BATCH, VOCABULARY = int(sys.argv[1]), 384, 6, 6, 128, 4, 96
+STEPS, WIDTH, LAYERS, HEADS = (int(word) for word in sys.argv[1:5])
+LENGTH, BATCH, VOCABULARY = 128, 4, 96
 
 class Block(nn.Module):
     def __init__(self):
@@ -60,7 +64,13 @@ class GPT(nn.Module):
         return F.cross_entropy(self.head(self.norm(self.blocks(z))).flatten(0, 1), y.flatten())
 
 model = GPT()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+OPTIMIZERS = {
+    "SGD": lambda held: torch.optim.SGD(held, lr=1e-3),
+    "SGD-momentum": lambda held: torch.optim.SGD(held, lr=1e-3, momentum=0.9),
+    "AdamW-fused": lambda held: torch.optim.AdamW(held, lr=1e-3, fused=True),
+}
+build = OPTIMIZERS.get(sys.argv[5], lambda held: getattr(torch.optim, sys.argv[5])(held, lr=1e-3))
+optimizer = build(model.parameters())
 wall, cpu = [], []
 for step in range(STEPS):
     x = torch.randint(VOCABULARY, (BATCH, LENGTH))
@@ -95,7 +105,7 @@ def listen(path: str) -> list[bytes]:
     return packets
 
 
-def once(python: str, level: str, steps: int) -> dict[str, object]:
+def once(python: str, level: str, steps: int, size: str, optimizer: str) -> dict[str, object]:
     """One run at one level: the script's times and the frames."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("SAKSI_")} | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +117,8 @@ def once(python: str, level: str, steps: int) -> dict[str, object]:
                 "SAKSI_TOKEN": TOKEN,
                 "SAKSI_LEVEL": level,
             }
-        done = subprocess.run([python, "-c", SCRIPT, str(steps)], env=env, capture_output=True, text=True, check=True)
+        words = [str(word) for word in (steps, *SIZES[size], optimizer)]
+        done = subprocess.run([python, "-c", SCRIPT, *words], env=env, capture_output=True, text=True, check=True)
         time.sleep(0.2)
         frames = [json.loads(packet) for packet in packets[1:]]
     return {**json.loads(done.stdout), "frames": frames}
@@ -153,17 +164,31 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--size", nargs="+", choices=SIZES, default=["10M"])
+    parser.add_argument(
+        "--optimizer", nargs="+", default=["AdamW"], help="a name in torch.optim, or SGD-momentum, AdamW-fused"
+    )
     options = parser.parse_args()
+    for size in options.size:
+        for optimizer in options.optimizer:
+            print(json.dumps(compared(options, size, optimizer)), flush=True)
+    return 0
+
+
+def compared(options: argparse.Namespace, size: str, optimizer: str) -> dict[str, object]:
+    """The three levels of one size with one optimizer, in turn."""
     found: dict[str, list[dict[str, float]]] = {"off": [], "standard": [], "full": []}
     about: dict[str, object] = {}
     for number in range(options.repeats):
         for level, rows in found.items():
-            print(f"repeat {number + 1} of {options.repeats}: {level}", file=sys.stderr, flush=True)
-            run = once(options.python, level, options.steps)
+            what = f"{size}, {optimizer}, repeat {number + 1} of {options.repeats}: {level}"
+            print(what, file=sys.stderr, flush=True)
+            run = once(options.python, level, options.steps, size, optimizer)
             about = {"parameters": run["parameters"], "tensors": run["tensors"]}
             rows.append(measured(run))
     step = statistics.median(one["cpu_ms"] for one in found["off"])
-    result: dict[str, object] = {"schema": "saksi.bench.recorder_cost/v1", **about, "step_cpu_ms": round(step, 1)}
+    result: dict[str, object] = {"schema": "saksi.bench.recorder_cost/v1", "optimizer": optimizer, **about}
+    result["step_cpu_ms"] = round(step, 1)
     for level in ("standard", "full"):
         each = [shares(level, seen, off["cpu_ms"]) for seen, off in zip(found[level], found["off"], strict=True)]
         ratios = [seen["wall_ms"] / off["wall_ms"] for seen, off in zip(found[level], found["off"], strict=True)]
@@ -180,8 +205,7 @@ def main() -> int:
             f"waits {row['root_wall_ms']} ms for a root; wall ratio {row['wall_ratio']}; step {step:.0f} ms CPU",
             file=sys.stderr,
         )
-    print(json.dumps(result))
-    return 0
+    return result
 
 
 if __name__ == "__main__":
