@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import strategies as st
 
+from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.redaction import hmac_of, key_id
 from saksi.judgement.seal import (
     Change,
@@ -73,6 +75,13 @@ distributions = st.sets(st.builds(Distribution, name=texts, version=texts), max_
 hardware = st.builds(
     Hardware, host=texts, machine=texts, cpu=maybe(texts), cores=counts, memory_bytes=maybe(counts), gpus=tuples(texts)
 )
+launch_keys = st.builds(
+    LaunchKey,
+    kind=st.sampled_from(["named", "torchelastic", "slurm"]),
+    label=texts,
+    restarts=maybe(counts),
+    joined=st.booleans(),
+)
 seals = st.builds(
     Seal,
     run=st.integers(0, 2**64 - 1).map("{:016x}".format),
@@ -98,6 +107,7 @@ seals = st.builds(
     hardware=hardware,
     kernel=texts,
     unobserved=tables,
+    launch_key=st.just(msgspec.UNSET) | launch_keys,
 )
 
 

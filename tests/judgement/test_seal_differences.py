@@ -12,7 +12,7 @@ from saksi.words.digest import sha256
 
 replace = msgspec.structs.replace
 SEAL = plain_seal()
-IGNORED = {"run", "attempt", "name", "created_ns", "environment_changed_by_saksi", "plan"}
+IGNORED = {"run", "attempt", "name", "created_ns", "environment_changed_by_saksi", "plan", "launch_key"}
 
 
 def sentences(after, before=SEAL):

@@ -17,7 +17,7 @@ from saksi.words.digest import Digest, sha256
 from saksi.words.errors import NotStored, SaksiError
 from saksi.words.records import SealRecord
 
-__all__ = ["label_of", "seal_in"]
+__all__ = ["first_seal_of", "label_of", "seal_in"]
 
 _FIRST_FRAME: Final = 1 << 20
 """The first frame holds a seal's record and a key's: some kilobytes."""
@@ -25,13 +25,18 @@ _FIRST_FRAME: Final = 1 << 20
 
 def label_of(folder: Path) -> Label | None:
     """The name and time in the run's seal, not verified; `None` where they cannot be read. Never raises."""
+    seal = first_seal_of(folder)
+    return None if seal is None else Label(name=seal.name, created_ns=seal.created_ns)
+
+
+def first_seal_of(folder: Path) -> Seal | None:
+    """The seal of the run's first attempt, not verified; `None` where it cannot be read. Never raises."""
     try:
         store = LocalStore(folder)
         frame = frame_at(store.journal(0, _FIRST_FRAME), 0, 0)
-        seal = None if isinstance(frame, Torn) else seal_in(frame.entries[0], lambda digest: _blob(store, digest))
+        return None if isinstance(frame, Torn) else seal_in(frame.entries[0], lambda digest: _blob(store, digest))
     except SaksiError:
         return None
-    return None if seal is None else Label(name=seal.name, created_ns=seal.created_ns)
 
 
 def seal_in(entry: bytes, blob: BlobReader) -> Seal | None:

@@ -17,6 +17,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.redaction import HMAC_PATTERN
 from saksi.proofs.attest import statement as in_toto
 from saksi.proofs.attest.predicates import SEAL
@@ -61,7 +62,7 @@ _WHAT: Final = "seal"
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """No field has a default: an absent one is refused, so that a seal has one form."""
+    """An absent field is refused, so that a seal has one form; one that came later is there or not, and never null."""
 
 
 class Command(_Part, frozen=True):
@@ -143,7 +144,10 @@ class Hardware(_Part, frozen=True):
 
 
 class Seal(_Part, frozen=True):
-    """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart."""
+    """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart.
+
+    `launch_key` is there only for a launch that had a key, which earlier versions did not know.
+    """
 
     run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
     attempt: Count
@@ -168,6 +172,7 @@ class Seal(_Part, frozen=True):
     hardware: Hardware
     kernel: Text
     unobserved: dict[str, str]
+    launch_key: LaunchKey | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         for table in (self.seeds, self.environment, self.environment_changed_by_saksi, self.unobserved):

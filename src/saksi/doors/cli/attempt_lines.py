@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from saksi.doors.cli.documents import AttemptLine, GroupLine, LoadLine, instant
 from saksi.judgement.history import Attempt, History
+from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.launch_key import in_words as key_in_words
 from saksi.judgement.origins import Origin, Saved, in_words, origin_of_load, saves_of
 from saksi.judgement.story import CkptUse, GroupStory, Story
 from saksi.judgement.timeline import exit_text
@@ -41,12 +45,23 @@ def _loads(run: str, story: Story, others: Sequence[Saved]) -> list[_Load]:
     return [_Load(each, origin_of_load(each, run=run, own=own, others=others)) for each in loads]
 
 
-def attempt_lines(run: str, history: History, others: Sequence[Saved] = ()) -> tuple[AttemptLine, ...]:
-    """One line for each attempt, in order; `others` are saves of other runs that were found."""
+def attempt_lines(
+    run: str, history: History, others: Sequence[Saved] = (), keys: Mapping[int, LaunchKey] | None = None
+) -> tuple[AttemptLine, ...]:
+    """One line for each attempt, in order; `others` are saves of other runs that were found, `keys` the launches'."""
     story = history.story
     loads = _loads(run, story, others)
     before = _steps_before(run, story.groups, loads)
-    return tuple(_line(run, each, story, loads, before) for each in history.attempts)
+    return tuple(
+        msgspec.structs.replace(
+            _line(run, each, story, loads, before), joined_by=_joined_by((keys or {}).get(each.number))
+        )
+        for each in history.attempts
+    )
+
+
+def _joined_by(key: LaunchKey | None) -> str | None:
+    return key_in_words(key) if key is not None and key.joined else None
 
 
 def _steps_before(run: str, groups: Sequence[GroupStory], loads: Sequence[_Load]) -> dict[tuple[int, int], int]:
@@ -77,6 +92,7 @@ def _line(
         signal=None if ended is None else ended.signal,
         end=None if ended is None else exit_text(ended),
         ended_by=_ended_by(number, story),
+        joined_by=None,
         steps_before=0 if last is None else before[number, last.number],
         first_step=None if last is None else last.first_step,
         last_step=None if last is None else last.last_step,

@@ -46,7 +46,8 @@ def attempt_rows(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Rend
 
 
 def _block(attempt: AttemptLine, report: ShowReport, screen: Screen, limit: int) -> list[RenderableType]:
-    details = [*_loaded(attempt, screen), *_restarts(attempt, screen)]
+    joined = [] if attempt.joined_by is None else [Text(screen.plain(f"as it says, {attempt.joined_by}", 300))]
+    details = [*joined, *_loaded(attempt, screen), *_restarts(attempt, screen)]
     if len(details) > limit:
         left = len(details) - limit + 1
         more = f"{left} more: saksi show {report.run}@{attempt.number}"

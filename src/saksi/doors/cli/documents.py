@@ -122,6 +122,7 @@ class LoadLine(_Document, frozen=True, kw_only=True):
 class AttemptLine(_Document, frozen=True, kw_only=True):
     """One launch. `end` is how it ended in words, null while that is not recorded; `ended_by` who stopped it, if told.
 
+    `joined_by` is the key, as the launch claimed it, by which it was recognised as a further attempt.
     Steps are of its last group of ranks. `steps_before` is how many Steps of this run it continues, as far as the model
     checkpoint that it loaded tells: 0 if it loaded none that this run saved.
     """
@@ -133,6 +134,7 @@ class AttemptLine(_Document, frozen=True, kw_only=True):
     signal: int | None
     end: str | None
     ended_by: str | None
+    joined_by: str | None
     steps_before: int
     first_step: int | None
     last_step: int | None

@@ -20,6 +20,7 @@ from saksi.edges.store.durable import told
 from saksi.judgement.history import History
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item, read_items
+from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
 from saksi.judgement.story import Story
@@ -37,6 +38,7 @@ __all__ = [
     "items_of",
     "items_within",
     "judged",
+    "launch_keys_of",
     "open_reading",
     "saves_elsewhere",
     "seal_of",
@@ -89,6 +91,14 @@ def seal_of(reading: RunMaterials, attempt: int | None = None) -> Seal | None:
             if record.attempt == attempt:
                 return seal_in(entry, reading.blob)
     return None
+
+
+def launch_keys_of(reading: RunMaterials) -> dict[int, LaunchKey]:
+    """The keys that the seals of the attempts claim, where they claim any."""
+    seals = (seal_in(entry, reading.blob) for entry in reading.entries if entry.startswith(_SEAL))
+    return {
+        each.attempt: each.launch_key for each in seals if each is not None and isinstance(each.launch_key, LaunchKey)
+    }
 
 
 class AttemptNamed(NamedTuple):

@@ -72,6 +72,7 @@ def start_agent(
             redaction_key=keyring.redaction_key,
             cache=resolve_cache(environment, uid=os.getuid()),
             scratch=scratch,
+            key=arguments.key,
         )
         seal = observe(launch, now_ns=clock.wall_ns()).seal
         envelope = format_envelope(sign(IN_TOTO, make_statement(seal), [keyring.signer]))

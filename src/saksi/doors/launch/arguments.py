@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from saksi.judgement.configuration import check_label
+from saksi.judgement.launch_key import LaunchKey
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
@@ -40,7 +41,7 @@ _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
 
 
 class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """The options, and the command as it was given."""
+    """The options, and the command as it was given. `key` is what the surroundings say, not the command line."""
 
     command: tuple[str, ...]
     name: str | None = None
@@ -52,6 +53,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     require: bool = False
     quiet: bool = False
     help: bool = False
+    key: LaunchKey | None = None
 
 
 def parse_arguments(words: Sequence[str]) -> LaunchArguments:

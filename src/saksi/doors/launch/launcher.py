@@ -25,6 +25,7 @@ from saksi.doors.launch.child import (
     interrupted,
     release_signals,
 )
+from saksi.doors.launch.joining import alone, join, joined_in_words, remember
 from saksi.doors.launch.running import RunningAgent
 from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
@@ -63,14 +64,18 @@ def run(words: Sequence[str]) -> int:
 
 def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, held: Held) -> int:
     adopt_orphans()
-    agent = _agent(arguments, environment, clock)
+    wanted = _recognised(arguments, environment)
+    agent = _agent(wanted, environment, clock)
     if isinstance(agent, int):
         return agent
     number = interrupted()
     if number is not None:
         return _cancel(agent, f"{number.name} before the command started", 128 + number)
-    if agent is not None and not arguments.quiet:
-        _say(f"run {agent.run}, attempt {agent.attempt}: {_where(agent)}")
+    if agent is not None:
+        remember(wanted, environment, agent.run)
+        joined = joined_in_words(wanted.key) if agent.run == wanted.resume else ""
+        if not arguments.quiet:
+            _say(f"run {agent.run}, attempt {agent.attempt}{joined}: {_where(agent)}")
     try:
         child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, held)
     except CannotStart as error:
@@ -80,6 +85,18 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
     if agent is not None:
         _close(agent, ended, quiet=arguments.quiet)
     return ended.exit_code
+
+
+def _recognised(arguments: LaunchArguments, environment: Mapping[str, str]) -> LaunchArguments:
+    """With the run that this launch continues, if its surroundings say so."""
+    try:
+        return join(arguments, environment)
+    except (SaksiError, OSError) as error:
+        said = str(error)
+    except Exception as error:  # noqa: BLE001 - a defect of the witness never stops training
+        said = f"internal error: {type(error).__name__}: {error}"
+    _say(f"whether this continues a run is not known: {said}")
+    return arguments
 
 
 def _where(agent: RunningAgent | ServedAgent) -> str:
@@ -106,6 +123,9 @@ def _agent(
             return served
         return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors)
     except (SaksiError, OSError) as error:
+        if arguments.key is not None and arguments.key.joined:
+            _say(f"run {arguments.resume} is not continued{joined_in_words(arguments.key)}: {error}; a run of its own")
+            return _agent(alone(arguments), environment, clock)
         if arguments.resume is not None or isinstance(error, _OnlyTheOperator):
             _say(str(error))
             return error.exit_code if isinstance(error, UsageError) else SAKSI_FAILED

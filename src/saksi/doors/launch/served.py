@@ -151,6 +151,7 @@ def start_served(
             redaction_key=_redaction_key(environment),
             cache=resolve_cache(environment, uid=os.getuid()),
             scratch=scratch,
+            key=arguments.key,
         )
         send_content(control, make_statement(observe(launch, now_ns=clock.wall_ns()).seal))
         _answer(control, Begun)

@@ -15,6 +15,7 @@ from saksi.edges.environment.hardware import kernel, machine
 from saksi.edges.environment.interpreter import Python, site_folders
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.invocation import seeds_of
+from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.redaction import (
     NEVER_RECORDED,
     hmac_of,
@@ -51,6 +52,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     redaction_key: bytes
     cache: Path | None
     scratch: Path
+    key: LaunchKey | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +109,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
         hardware=machine(),
         kernel=kernel(),
         unobserved=dict(sorted(unobserved.items())),
+        launch_key=msgspec.UNSET if launch.key is None else launch.key,
     )
     return Observation(seal=seal, python=found.python)
 
