@@ -64,7 +64,7 @@ def open_doors(path: Path) -> Doors:
     if len(os.fsencode(path.parent)) + 39 > MAX_PATH:
         raise UsageError(f"--socket {path} is too long for a socket", remedy="choose a shorter folder")
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_open(path.parent)
         _require_safe(path.parent)
         _remove_what_died(path.parent)
         _require_free(path)
@@ -89,6 +89,15 @@ def listen_at(path: Path) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _make_open(folder: Path) -> None:
+    """Make what is missing of `folder`, so that everybody can enter it, whatever the umask says."""
+    if folder.is_dir():
+        return
+    _make_open(folder.parent)
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
 
 
 def _require_safe(folder: Path) -> None:

@@ -12,7 +12,7 @@ from saksi.judgement.story import Story
 from saksi.judgement.timeline import Event
 from saksi.words.findings import Finding
 from saksi.words.frames import HelloFrame
-from saksi.words.records import AnchorRecord, ExitRecord, Peer
+from saksi.words.records import AgentFacts, AnchorRecord, ExitRecord, Peer
 
 __all__ = ["Attempt", "Connection", "History", "Recorded"]
 
@@ -45,7 +45,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One launch: the entries that admit its keys, when it began, and how it ended where that is known."""
+    """One launch: the entries that admit its keys, who wrote each, when it began, and how it ended if that is known."""
 
     number: int
     keys: tuple[int, ...]
@@ -54,6 +54,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     mono_ns: int
     exit: ExitRecord | None = None
     exit_entry: int | None = None
+    recorders: tuple[AgentFacts | None, ...] = ()
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -116,11 +116,18 @@ class HistoryBuilder:
     def _admit(self, index: int, record: AttemptKeyRecord) -> None:
         last = self._attempts[-1] if self._attempts else None
         if last is not None and last.number == record.attempt and last.exit is None:
-            self._attempts[-1] = msgspec.structs.replace(last, keys=(*last.keys, index))
+            recorders = (*last.recorders, record.agent)
+            self._attempts[-1] = msgspec.structs.replace(last, keys=(*last.keys, index), recorders=recorders)
             return
-        self._attempts.append(
-            Attempt(number=record.attempt, keys=(index,), entry=index, wall_ns=record.wall_ns, mono_ns=record.mono_ns)
+        begun = Attempt(
+            number=record.attempt,
+            keys=(index,),
+            entry=index,
+            wall_ns=record.wall_ns,
+            mono_ns=record.mono_ns,
+            recorders=(record.agent,),
         )
+        self._attempts.append(begun)
 
     def _end(self, index: int, record: ExitRecord) -> None:
         if self._attempts and self._attempts[-1].exit is None:

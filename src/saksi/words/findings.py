@@ -37,6 +37,7 @@ CODES: Final = (
     "coverage.gap",
     "coverage.no_exit_record",
     "coverage.no_training_seen",
+    "coverage.process_not_checkable",
     "coverage.process_unwitnessed",
     "coverage.rank_ended_silently",
     "coverage.rank_missing",

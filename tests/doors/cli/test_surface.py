@@ -17,7 +17,7 @@ FROZEN = {
     "findings": ["--fail-on", "--json", "--severity"],
     "diff": ["--json"],
     "verify": ["--anchor", "--json", "--trust"],
-    "bundle": ["--output", "-o"],
+    "bundle": ["--from-agent", "--output", "-o"],
     "keys export": ["--output", "-o"],
     "keys init": [],
     "keys list": ["--json"],

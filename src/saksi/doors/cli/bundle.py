@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from saksi.doors.cli.from_agent import fetch_bundle
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.reading import find, open_reading
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.edges.store.durable import told, write_new
-from saksi.judgement.bundle import pack
+from saksi.judgement.bundle import pack, unpack
 from saksi.judgement.items import blob_of
 from saksi.words.codec import decode_record
 from saksi.words.errors import MalformedInput, UsageError
@@ -24,11 +25,21 @@ def bundle(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id, unique prefix, name, or `last`.")],
     *,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to make; must be new.")],
+    from_agent: Annotated[
+        bool, typer.Option("--from-agent", help="A run of this account that the agent of the node recorded.")
+    ] = False,
 ) -> int:
     """Write a run into one file.
 
     Its log, its blobs and its signed head. A bundle carries no keys: the reader says whom to trust.
     """
+    shown = screen_of_output().plain(str(output))
+    if from_agent:
+        content = fetch_bundle(run)
+        unpacked = unpack(content)
+        _make(output, content)
+        write(f"{shown}: run {unpacked.run}, {len(unpacked.entries):,} entries, {len(content):,} bytes")
+        return 0
     reading = open_reading(find(run))
     if reading.head is None:
         raise UsageError(f"run {reading.run} has no signed head yet", remedy="wait until its first records are written")
@@ -44,7 +55,6 @@ def bundle(
             named[digest] = content
     content = pack(run=reading.run, head=reading.head, entries=reading.entries, blobs=named)
     _make(output, content)
-    shown = screen_of_output().plain(str(output))
     write(f"{shown}: run {reading.run}, {len(reading.entries):,} entries, {len(content):,} bytes")
     return 0
 

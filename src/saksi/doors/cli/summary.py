@@ -11,9 +11,11 @@ from saksi.doors.cli.screen import duration
 from saksi.judgement.history import History
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.origins import Saved
+from saksi.judgement.recorders import independent_agent
 from saksi.judgement.seal import Seal
 from saksi.judgement.verdict import Judgement, verdict_sentence
 from saksi.words.errors import SaksiError
+from saksi.words.records import AgentFacts
 
 __all__ = ["EMBEDDED", "run_line", "show_report", "state_of", "unreadable_line"]
 
@@ -122,11 +124,22 @@ def _not_whole(short: str | None) -> str:
 
 def _evidence(run: str, history: History) -> Evidence:
     kept = [each for each in history.anchors if each.last_size is not None]
+    agent = independent_agent(each for attempt in history.attempts for each in attempt.recorders)
+    level, who = (1, EMBEDDED) if agent is None else (agent.level, _served(agent))
     if not kept:
-        never = "no anchor was kept" if history.anchors else "it was never anchored: see `saksi run --anchor`"
-        return Evidence(level=1, entries=history.entries, anchored=None, sentence=f"{EMBEDDED}; {never}")
+        never = "it was never anchored" + (": see `saksi run --anchor`" if agent is None else "")
+        sentence = f"{who}; {'no anchor was kept' if history.anchors else never}"
+        return Evidence(level=level, entries=history.entries, anchored=None, sentence=sentence)
     # What the run says of its anchors is the agent's word; comparing with one is what shows a rewritten record.
     best = max(kept, key=lambda each: each.last_size or 0)
     stretch = duration(best.longest_stretch_ns / 1e9)
-    sentence = f"{EMBEDDED} (longest stretch without one {stretch}; compare: saksi verify {run} --anchor {best.target})"
-    return Evidence(level=1, entries=history.entries, anchored=best.last_size, sentence=sentence)
+    sentence = f"{who} (longest stretch without one {stretch}; compare: saksi verify {run} --anchor {best.target})"
+    return Evidence(level=level, entries=history.entries, anchored=best.last_size, sentence=sentence)
+
+
+def _served(agent: AgentFacts) -> str:
+    hidden = f"; not visible to it: {', '.join(sorted(agent.not_checkable))}" if agent.not_checkable else ""
+    return (
+        f"account {agent.uid} recorded what account {agent.account} ran, which cannot reach the record; "
+        f"account {agent.uid} and root could have rewritten it after its last anchor{hidden}"
+    )

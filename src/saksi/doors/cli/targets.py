@@ -21,11 +21,12 @@ from saksi.edges.runs import RunMaterials
 from saksi.edges.store.durable import told
 from saksi.judgement.bundle import MAX_BUNDLE_BYTES, TAIL_BYTES, looks_like_bundle, unpack
 from saksi.judgement.log_layer import Outcome, check_log
+from saksi.judgement.recorders import independent_agent, recorders_in
 from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy
 from saksi.judgement.verify import verify as verify_log
 from saksi.words.codec import decode_record
 from saksi.words.errors import SaksiError, StoreError, UsageError
-from saksi.words.records import FileRecord
+from saksi.words.records import AgentFacts, FileRecord
 
 __all__ = ["judge_target"]
 
@@ -107,6 +108,8 @@ def _verified(
     notes = [note for each in anchors for note in _notes(each, materials.run)]
     policy = VerificationPolicy(anchors_required=1 if anchors else 0)
     found = verify_log(trust=trust, materials=materials, policy=policy, anchors=notes)
+    # A log that is not accepted may not even parse, and nothing of it counts.
+    agent = independent_agent(recorders_in(materials.entries)) if found.verdict == "accepted" else None
     places = (f"entry {each.entry}: {each.text}" if each.entry is not None else each.text for each in found.reasons)
     return VerifyLine(
         target=target,
@@ -115,7 +118,7 @@ def _verified(
         run=found.run,
         entries=found.entries,
         digest=None,
-        sentence=" ".join((_sentence(found), *(f"{note[:1].upper()}{note[1:]}." for note in found.notes))),
+        sentence=" ".join((_sentence(found, agent), *(f"{note[:1].upper()}{note[1:]}." for note in found.notes))),
         reasons=(*(() if short is None else (short,)), *places),
         made=(),
         root=found.root,
@@ -134,13 +137,16 @@ def _notes(anchor: str, run: str) -> list[bytes]:
     return read_anchors(path, run)
 
 
-def _sentence(found: Verification) -> str:
+def _sentence(found: Verification, agent: AgentFacts | None) -> str:
     if found.verdict == "refused":
         return f"Run {found.run}: the record is not what was signed, or contradicts itself."
     if found.verdict == "inconclusive":
         return f"Run {found.run}: nothing speaks against the record, but not all of it could be judged."
     signed = f"Run {found.run}: {found.entries:,} entries, whole, signed and unchanged."
     if found.longest_unanchored_ns is None:
+        if agent is not None:
+            whom = f"account {agent.uid}, which recorded it for account {agent.account}"
+            return f"{signed} No anchor was compared: {whom}, could have rewritten it."
         return f"{signed} No anchor was compared: the job's own account could have rewritten it."
     stretch = duration(found.longest_unanchored_ns / 1e9)
     agree = "1 anchor agrees" if found.anchors == 1 else f"{found.anchors:,} anchors agree"

@@ -32,7 +32,9 @@ from saksi.words.records import (
 __all__ = ["COVERAGE", "CoverageCheck"]
 
 _finding = partial(observation, check="coverage")
-_NOT_CHECKABLE: Final = ("coverage.uncovered", "ckpt.not_checkable", "witness.recorder_fault")
+_NOT_CHECKABLE: Final = (
+    *("coverage.process_not_checkable", "coverage.uncovered", "ckpt.not_checkable", "witness.recorder_fault"),
+)
 
 
 class _State(Watched):
@@ -230,8 +232,10 @@ def _process(state: _State, index: int, record: ProcessRecord) -> None:
     key = (record.attempt, record.pid, record.started_ticks)
     if record.attached or record.forked:
         state.unwitnessed.pop(key, None)
-    elif record.torch and key not in state.unwitnessed:
-        state.unwitnessed[key] = (index, record)
+    elif record.torch is not False:  # null: the agent may not look, so it is not known
+        known = state.unwitnessed.get(key)
+        if known is None or (record.torch and known[1].torch is None):
+            state.unwitnessed[key] = (index, record)
 
 
 COVERAGE: Final = CoverageCheck()

@@ -84,9 +84,18 @@ def steps(trainee: Trainee, optimizer: int) -> Iterator[Finding]:
 
 
 def processes(state: Watched) -> Iterator[Finding]:
-    """Processes that had torch and never attached."""
+    """Processes that had torch, or may have had it, and never attached."""
     for entry, record in state.unwitnessed.values():
         command = " ".join(record.command)[:200] or record.executable or "unknown command"
+        if record.torch is None:
+            yield _finding(
+                code="coverage.process_not_checkable",
+                subject=f"process {record.pid} ({command})",
+                message="A process never attached, and the agent may not look whether it has torch loaded; "
+                "another account's processes are so without CAP_SYS_PTRACE.",
+                evidence=(entry,),
+            )
+            continue
         yield _finding(
             code="coverage.process_unwitnessed",
             subject=f"process {record.pid} ({command})",

@@ -1,0 +1,342 @@
+"""The agent as a service, with real accounts: the job's, the agent's, and a third. None has rights of root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import zlib
+
+import pytest
+
+from accounts import AGENT, JOB, OTHER, Accounts, Service, wait_until
+from saksi.words.records import (
+    AttachRecord,
+    AttemptKeyRecord,
+    ExitRecord,
+    FileRecord,
+    GapRecord,
+    ProcessRecord,
+    RefusedRecord,
+)
+
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    # Never for root, which is what .ci/run has: there these tests must run.
+    pytest.mark.skipif(os.geteuid() != 0, reason="processes of several accounts can only be started by root"),
+]
+
+TRAIN = """
+import os, sys, time, torch
+torch.manual_seed(0)
+model = torch.nn.Linear(4, 1)
+optimizer = torch.optim.AdamW(model.parameters())
+for step in range(12):
+    model(torch.ones(2, 4)).square().mean().backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    if step == 5 and len(sys.argv) > 1:
+        with open("token", "w") as file:
+            file.write(os.environ["SAKSI_SOCKET"] + " " + os.environ["SAKSI_TOKEN"])
+        open("half", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.02)
+"""
+SAVE = (
+    TRAIN
+    + """
+os.umask(0o022)
+torch.save(model.state_dict(), sys.argv[2] + "/open.pt")
+os.umask(0o077)
+torch.save(model.state_dict(), sys.argv[2] + "/private.pt")
+time.sleep(0.5)
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def accounts():
+    made = Accounts()
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def service(accounts, request):
+    started = Service(accounts, f"node{zlib.crc32(request.node.name.encode()):08x}")
+    yield started
+    started.end()
+
+
+class Halfway:
+    """A training job of `uid` that waits after six steps until it is told to go on."""
+
+    def __init__(self, service, uid, name, *, script=TRAIN, arguments=()):
+        self.folder = service.accounts.home_of(uid) / name
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir()
+        (self.folder / "train.py").write_text(script)
+        os.chown(self.folder, uid, uid)
+        self.process = service.saksi(
+            uid, "run", "--name", name, "--", service.accounts.python, "train.py", "wait", *arguments,
+            popen=True, cwd=self.folder, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_until(lambda: (self.folder / "half").exists() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.process.communicate()[1]
+
+    @property
+    def socket_and_token(self):
+        return (self.folder / "token").read_text().split()
+
+    def finish(self):
+        (self.folder / "go").touch()
+        _, said = self.process.communicate(timeout=120)
+        return self.process.returncode, said
+
+
+def test_another_account_records_a_job_and_says_what_it_cannot_see(service):
+    public = service.accounts.folder / "models"
+    public.mkdir(exist_ok=True)
+    os.chown(public, JOB, JOB)
+    job = Halfway(service, JOB, "whole", script=SAVE, arguments=[public])
+    code, said = job.finish()
+    assert code == 0, said
+    assert f"witnessed by the agent of account {AGENT}" in said
+    assert "12 of 12 steps witnessed" in said
+    (folder,) = service.runs()
+    (key,) = service.records(folder, AttemptKeyRecord)
+    assert (key.agent.form, key.agent.level, key.agent.uid, key.agent.account) == ("service", 2, AGENT, JOB)
+    assert key.agent.launcher.uid == JOB
+    assert key.agent.launcher_started_ticks > 0
+    assert set(key.agent.not_checkable) == {"environ", "exe", "maps"}
+    assert all("permission" in reason for reason in key.agent.not_checkable.values())
+    files = {os.path.basename(each.path): each for each in service.records(folder, FileRecord)}
+    assert files["open.pt"].digest is not None
+    assert files["private.pt"].digest is None
+    assert "permission" in files["private.pt"].reason
+    (ended,) = service.records(folder, ExitRecord)
+    assert (ended.code, ended.left_running) == (0, 0)
+    attached = [each for each in service.records(folder, ProcessRecord) if each.attached]
+    assert attached[0].uid == JOB
+    assert attached[0].executable is None
+    shown = service.json("show", "last")
+    assert shown["evidence"]["level"] == 2
+    assert "own account could have rewritten" not in shown["evidence"]["sentence"]
+    assert service.read("verify", "last").returncode in (0, 3)
+    report = service.json("findings", "last")
+    assert {each["code"] for each in report["items"]} == {"ckpt.not_checkable"}
+
+
+ATTACKS = """
+import ctypes, os, signal, socket, sys
+agent, home, place = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+libc = ctypes.CDLL(None, use_errno=True)
+def ptrace():
+    if libc.ptrace(16, agent, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+def bind_over():
+    os.unlink(place)
+attacks = {
+    "list": lambda: os.listdir(home),
+    "read key": lambda: open(home + "/keys/installation.seed").read(),
+    "write": lambda: open(home + "/x", "w"),
+    "memory": lambda: open(f"/proc/{agent}/mem", "r+b"),
+    "environment": lambda: open(f"/proc/{agent}/environ", "rb").read(),
+    "files": lambda: os.listdir(f"/proc/{agent}/fd"),
+    "ptrace": ptrace,
+    "stop": lambda: os.kill(agent, signal.SIGSTOP),
+    "kill": lambda: os.kill(agent, signal.SIGKILL),
+    "socket": bind_over,
+    "beside the socket": lambda: open(os.path.dirname(place) + "/x", "w"),
+    "priority": lambda: os.sched_setaffinity(agent, {0}),
+    "limits": lambda: __import__("resource").prlimit(agent, 7, (1, 1)),
+}
+for name, attack in attacks.items():
+    try:
+        attack()
+    except PermissionError:
+        continue
+    except OSError as error:
+        print(name, error)
+        continue
+    print(name, "succeeded")
+"""
+
+
+def test_the_job_cannot_read_rewrite_or_stop_the_record(service):
+    job = Halfway(service, JOB, "attacked")
+    attack = (service.accounts.python, "-c", ATTACKS, service.process.pid, service.home, service.socket)
+    for account in (JOB, OTHER):
+        done = service.accounts.run(account, *attack)
+        assert (done.stdout, done.returncode) == ("", 0), done.stderr
+    assert service.process.poll() is None
+    code, said = job.finish()
+    assert code == 0, said
+    assert "12 of 12 steps witnessed, nothing found" in said
+
+
+SPEAK = """
+import socket, sys
+place, token = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(place)
+try:
+    s.send(b"saksi-knock/v1 " + token.encode())
+    s.settimeout(10)
+    assert s.recv(1) == b""
+except OSError:
+    pass
+"""
+
+
+def test_a_stolen_token_is_refused_for_another_account_and_recorded(service):
+    job = Halfway(service, JOB, "stolen")
+    for account in (OTHER, AGENT):
+        done = service.accounts.run(account, service.accounts.python, "-c", SPEAK, *job.socket_and_token)
+        assert done.returncode == 0, done.stderr
+    code, said = job.finish()
+    assert code == 0, said
+    (folder,) = service.runs()
+    refused = service.records(folder, RefusedRecord)
+    assert [each.peer.uid for each in refused] == [OTHER, AGENT]
+    assert all("is not the job's account" in each.reason for each in refused)
+    assert {each.peer.uid for each in service.records(folder, AttachRecord)} == {JOB}
+    assert "witness.peer_refused" in {each["code"] for each in service.json("findings", "last")["items"]}
+
+
+def test_two_accounts_train_at_once_and_neither_reads_the_others_run(service):
+    one, two = Halfway(service, JOB, "one"), Halfway(service, OTHER, "two")
+    assert one.socket_and_token[0] != two.socket_and_token[0]
+    assert one.socket_and_token[1] != two.socket_and_token[1]
+    for each in (one, two):
+        code, said = each.finish()
+        assert code == 0, said
+        assert "12 of 12 steps witnessed, nothing found" in said
+    assert len(service.runs()) == 2
+    accounts = [service.records(folder, AttemptKeyRecord)[0].agent.account for folder in service.runs()]
+    assert sorted(accounts) == [JOB, OTHER]
+    assert service.read("runs").returncode == 0
+    vkey = service.read("keys", "export").stdout
+    (one.folder / "node.vkey").write_text(vkey)
+    copy = one.folder / "run.saksi"
+    own = service.saksi(JOB, "bundle", "one", "--from-agent", "-o", copy)
+    assert own.returncode == 0, own.stderr
+    verified = service.saksi(JOB, "verify", copy, "--trust", one.folder / "node.vkey")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert f"account {AGENT}" in verified.stdout
+    for stranger, wanted in ((JOB, "two"), (OTHER, "one"), (JOB, "last-but-not-mine")):
+        denied = service.saksi(stranger, "bundle", wanted, "--from-agent", "-o", "stolen.saksi")
+        assert denied.returncode == 2, denied.stderr
+        assert "no run" in denied.stderr
+
+
+def test_the_agent_is_killed_and_training_goes_on(service):
+    job = Halfway(service, JOB, "orphan")
+    service.process.kill()
+    service.process.wait()
+    code, said = job.finish()
+    assert code == 0, said
+    assert "is gone" in said
+    (folder,) = service.runs()
+    assert service.records(folder, ExitRecord) == []
+    assert service.json("findings", "last")["verdict"] == "unknown"
+    assert service.read("findings", "last").returncode == 3
+    again = Service(service.accounts, service.root.name, home=service.home)
+    try:
+        job = Halfway(again, JOB, "orphan2")
+        assert job.finish()[0] == 0
+        assert len([each for each in again.socket.parent.iterdir() if each.name.startswith("jobs-")]) == 1
+    finally:
+        again.end()
+
+
+def test_an_agent_that_is_told_to_end_makes_way_and_finishes_its_jobs(service):
+    job = Halfway(service, JOB, "upgrade")
+    second = service.saksi(AGENT, "agent", "--home", service.home, "--socket", service.socket)
+    assert second.returncode == 4
+    assert "another agent listens" in second.stderr
+    service.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not service.socket.exists())
+    following = Service(service.accounts, service.root.name, home=service.home)
+    try:
+        newer = Halfway(following, JOB, "newer")
+        assert job.finish()[0] == 0
+        assert service.process.wait(60) == 0
+        assert following.socket.exists()
+        assert newer.finish()[0] == 0
+    finally:
+        following.end()
+    ended = [following.records(folder, ExitRecord) for folder in following.runs()]
+    assert [len(each) for each in ended] == [1, 1]
+
+
+def test_an_agent_that_is_told_twice_ends_at_once_and_says_that_it_did(service):
+    job = Halfway(service, JOB, "twice")
+    service.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not service.socket.exists())
+    assert service.process.poll() is None
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(30) == 0
+    assert job.finish()[0] == 0
+    (folder,) = service.runs()
+    assert "told to end at once" in service.records(folder, GapRecord)[-1].reason
+    assert service.records(folder, ExitRecord) == []
+    assert service.read("verify", "last").returncode == 3
+
+
+def test_a_process_that_hides_from_the_recorder_is_not_checkable_and_a_shell_is_no_riddle(service):
+    home = service.accounts.home_of(JOB)
+    (home / "hidden.py").write_text(TRAIN)
+    script = f'"{service.accounts.python}" -I -c "{_isolated(service)}" ; sleep 2'
+    done = service.saksi(JOB, "run", "--", "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    (folder,) = service.runs()
+    seen = [each for each in service.records(folder, ProcessRecord) if each.event == "seen"]
+    assert [each.torch for each in seen if "-I" in each.command and each.command[0] != "sh"] == [None]
+    assert [each.torch for each in seen if each.command[0] == "sh"] == [False]
+    report = service.json("findings", "last")
+    found = [each for each in report["items"] if each["code"] == "coverage.process_not_checkable"]
+    assert len(found) == 1
+    assert report["coverage"]["complete"] is False
+
+
+def _isolated(service):
+    paths = service.accounts.path.split(os.pathsep)
+    return f"import sys; sys.path[:0] = {paths!r}; sys.argv = ['x']; exec(open('hidden.py').read())"
+
+
+def test_a_job_in_another_pid_namespace_is_followed_under_the_ids_of_the_node(service):
+    home = service.accounts.home_of(JOB)
+    script = TRAIN + '\nprint("pid", os.getpid())\ntime.sleep(1)\n'
+    (home / "contained.py").write_text(script)
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "setpriv", f"--reuid={JOB}", f"--regid={JOB}", "--clear-groups",
+         service.accounts.python, "-m", "saksi.doors.main", "run", "--", service.accounts.python, "contained.py"],
+        env=service.accounts.environment(JOB, SAKSI_AGENT=str(service.socket)), cwd=home,
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    inside = int(done.stdout.split()[1])
+    assert inside < 100
+    assert "12 of 12 steps witnessed, nothing found" in done.stderr
+    (folder,) = service.runs()
+    (attached,) = service.records(folder, AttachRecord)
+    (ended,) = service.records(folder, ExitRecord)
+    assert ended.pid == attached.peer.pid != inside
+    assert {each.uid for each in service.records(folder, ProcessRecord)} == {JOB}
+
+
+def test_a_service_that_is_named_and_absent_leaves_an_embedded_agent_or_with_require_none(service):
+    nowhere = {"SAKSI_AGENT": str(service.root / "nobody.sock")}
+    done = service.saksi(JOB, "run", "--", "true", added=nowhere)
+    assert done.returncode == 0
+    assert "is not used" in done.stderr
+    assert "witnessed" in done.stderr
+    required = service.saksi(JOB, "run", "--require", "--", "true", added=nowhere)
+    assert required.returncode == 125
+    anchored = service.saksi(JOB, "run", "--anchor", "true", "--", "true")
+    assert anchored.returncode == 2
+    assert service.runs() == []
