@@ -32,6 +32,8 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 CODES: Final = (
     "availability.failed",
     "availability.killed",
+    "availability.silent",
+    "availability.stopped",
     "ckpt.not_checkable",
     "coverage.block_absent",
     "coverage.gap",

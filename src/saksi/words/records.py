@@ -32,6 +32,7 @@ __all__ = [
     "RefusedRecord",
     "SealRecord",
     "SignalRecord",
+    "StateRecord",
 ]
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -90,8 +91,12 @@ class AttemptKeyRecord(Record, frozen=True, omit_defaults=True, tag="attempt_key
     agent: AgentFacts | None = None
 
 
-class ProcessRecord(Record, frozen=True, tag="process"):
-    """A process of the job appeared or went. `torch` is whether it has torch's libraries mapped."""
+class ProcessRecord(Record, frozen=True, omit_defaults=True, tag="process"):
+    """A process of the job appeared or went. `torch` is whether it has torch's libraries mapped.
+
+    Of one that ended: `code` or `signal` where that is known, and who said so (`source`); what the kernel counted as
+    `killed_for_memory` in its cgroup; the `rank` and `last_step` that its recorder had said. `limits` are soft limits.
+    """
 
     event: Literal["started", "seen", "ended"]
     pid: Count
@@ -103,6 +108,24 @@ class ProcessRecord(Record, frozen=True, tag="process"):
     torch: bool | None
     attached: bool
     forked: bool
+    code: Count | None = None
+    signal: Count | None = None
+    source: Literal["launcher", "proc", "pidfd"] | None = None
+    killed_for_memory: Count | None = None
+    rank: Count | None = None
+    last_step: Count | None = None
+    limits: Annotated[dict[Annotated[str, Meta(max_length=64)], Count], Meta(max_length=64)] | None = None
+
+
+class StateRecord(Record, frozen=True, tag="state"):
+    """A process that trains was stopped or went on, fell silent or was heard again. `since_wall_ns` is from when on."""
+
+    event: Literal["stopped", "continued", "silent", "heard"]
+    pid: Count
+    rank: Count
+    last_step: Count | None
+    since_wall_ns: Count
+    launcher_stopped: bool
 
 
 class AttachRecord(Record, frozen=True, tag="attach"):
@@ -228,6 +251,7 @@ AnyRecord: TypeAlias = (
     | DetachRecord
     | RefusedRecord
     | SignalRecord
+    | StateRecord
     | GapRecord
     | AnchorRecord
     | FindingRecord

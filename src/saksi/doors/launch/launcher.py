@@ -31,7 +31,7 @@ from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
-from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, Stop
+from saksi.processes.agent.control import JobExited, JobStarted, OrphanEnded, SignalSeen, Stop
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.records import Peer
 
@@ -172,13 +172,17 @@ def _watch(child: Child, agent: RunningAgent | ServedAgent | None) -> Ended:
     if agent is None:
         return child.wait(seen)
 
+    def reaped(pid: int, status: int) -> None:
+        if not agent.reaped(pid, status):
+            agent.tell(OrphanEnded(pid=pid, status=status))
+
     def tend() -> float | None:
         try:
             return agent.tend()
         except Exception:  # noqa: BLE001 - a defect of the witness never costs the command its launcher
             return None
 
-    return child.wait(seen, reaped=agent.reaped, tend=tend)
+    return child.wait(seen, reaped=reaped, tend=tend)
 
 
 def _close(agent: RunningAgent | ServedAgent, ended: Ended, *, quiet: bool) -> None:

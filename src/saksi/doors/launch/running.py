@@ -86,15 +86,15 @@ class RunningAgent:
         if (self._agent is None or not send(self._agent.control, message)) and message is not self._started:
             self._unheard.append(message)
 
-    def reaped(self, pid: int, status: int) -> None:
-        """A child of the launcher ended: if it was the agent, another one is due."""
+    def reaped(self, pid: int, status: int) -> bool:
+        """Whether this child of the launcher, which ended, was the agent: another one is due then."""
         if self._agent is None or pid != self._agent.pid:
-            return
+            return False
         self._hear()  # why it could not begin, if it said so
         self._agent.control.close()
         self._agent = None
         if self._said is not None:
-            return
+            return True
         code = os.waitstatus_to_exitcode(status)
         self._ended_how = f"by {_signal_name(-code)}" if code < 0 else f"with code {code}"
         now = time.monotonic()
@@ -102,6 +102,7 @@ class RunningAgent:
             self._in_a_row = 0
         self._deaths += 1
         self._due = now + DELAYS_S[min(self._in_a_row, len(DELAYS_S) - 1)]
+        return True
 
     def tend(self) -> float | None:
         """Start the next agent if it is time; in how many seconds to ask again, `None` if there is no need."""

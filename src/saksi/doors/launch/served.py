@@ -70,8 +70,10 @@ class ServedAgent:
         """Say something to the agent; if it is gone, the log will show that."""
         send(self._control, message)
 
-    def reaped(self, pid: int, status: int) -> None:
-        """A child of the launcher ended; the agent is none."""
+    def reaped(self, pid: int, status: int) -> bool:
+        """Whether this child of the launcher was the agent: it is none."""
+        del pid, status
+        return False
 
     def tend(self) -> float | None:
         """Nothing is to be done while the command runs."""

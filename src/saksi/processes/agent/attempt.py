@@ -7,7 +7,6 @@ on and so does the watch. An error of our own in one thing is written down as a 
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
 import time
@@ -21,13 +20,14 @@ from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.bell import Bell
 from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
 from saksi.processes.agent.connection import Connection
-from saksi.processes.agent.control import JobExited, JobStarted, SignalSeen, receive_from_launcher
+from saksi.processes.agent.control import JobExited, JobStarted, OrphanEnded, SignalSeen, receive_from_launcher
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
 from saksi.processes.agent.last_head import LastHead
-from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable, process_record
-from saksi.processes.agent.observer import MAX_RECORDED, Observer, Seen
+from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
+from saksi.processes.agent.observer import MAX_RECORDED
+from saksi.processes.agent.outside import Outside
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
@@ -89,7 +89,9 @@ class WatchedAttempt:
         self._control = control
         self._selector = selectors.DefaultSelector()
         self._job = Job(clock=clock, selector=self._selector)
-        self._observer = Observer(setup.launcher, without=frozenset({os.getpid()}))
+        self._outside = Outside(
+            setup.launcher, clock=clock, scribe=scribe, selector=self._selector, redact=setup.redact
+        )
         self._bell = Bell()
         self._files = CkptFiles(self._bell.ring, only_files_of=setup.only_files_of)
         self._intake = Intake(
@@ -118,7 +120,7 @@ class WatchedAttempt:
             self._scribe.write(GapRecord(reason=note[:4096], since_wall_ns=None, **self._scribe.stamp()))
         self._selector.register(self._control, selectors.EVENT_READ, self._from_launcher)
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
-        self._observer.recall(self._setup.processes, self._clock.mono_ns())
+        self._outside.recall(self._setup.processes)
 
     def react(self) -> None:
         """Take what has arrived."""
@@ -145,13 +147,13 @@ class WatchedAttempt:
             return False  # the launcher is about to tell the status
         if self._intake.open_connections and waited < LAST_WORDS_NS:
             return False
-        if waited < STRAGGLERS_NS and self._observer.alive():
+        if waited < STRAGGLERS_NS and self._outside.alive():
             return False  # processes of multiprocessing end a moment after the command
         return not (self._files.pending and waited < FILES_NS)
 
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
-        for act in (self._close_observer, self._intake.close, self._close_files, self._commit, self._write_anchors):
+        for act in (self._close_outside, self._intake.close, self._close_files, self._commit, self._write_anchors):
             self._guarded(act)
         self._write_exit()
         if not self._commit():
@@ -173,6 +175,7 @@ class WatchedAttempt:
         self._scribe.publish()
         self._selector.close()
         self._job.close()
+        self._outside.let_go()
         self._files.close()
         self._bell.close()
 
@@ -200,7 +203,7 @@ class WatchedAttempt:
         elif isinstance(message, JobStarted):
             message = self._setup.seen_from_here(message)
             if message.pid:
-                self._observer.follow(message.pid)
+                self._outside.follow(message.pid)
             self._job.start(message)
         elif isinstance(message, SignalSeen):
             record = SignalRecord(
@@ -209,6 +212,11 @@ class WatchedAttempt:
             self._scribe.write(record)
         elif isinstance(message, JobExited):
             self._job.end(message)
+            if self._job.started is not None:
+                status = (message.code or 0) << 8 if message.signal is None else message.signal
+                self._outside.told(self._job.started.pid, status)
+        elif isinstance(message, OrphanEnded):
+            self._outside.told(message.pid, message.status)
         else:
             self._job.stop(message.reason)
 
@@ -216,12 +224,7 @@ class WatchedAttempt:
         return self._control in self._selector.get_map()
 
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
-        if connection.frames == 1:
-            seen = self._observer.attached(connection.peer.pid, self._clock.mono_ns())
-            if seen is not None:
-                seen.recorded = True
-                self.interpreter = seen.facts.executable or self.interpreter
-                self._write_process("seen", seen)
+        self.interpreter = self._outside.heard(connection, frame) or self.interpreter
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
@@ -245,8 +248,7 @@ class WatchedAttempt:
 
     def _periodically(self) -> None:
         if self._job.started is not None and self._is_due("look", LOOK_NS):
-            for event, seen in self._observer.look(self._clock.mono_ns()):
-                self._write_process(event, seen)
+            self._outside.look()
             self._job.look()
         self._intake.flush()
         pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
@@ -269,10 +271,9 @@ class WatchedAttempt:
 
     # -- the end
 
-    def _close_observer(self) -> None:
-        for event, seen in self._observer.close(self._clock.mono_ns()):
-            self._write_process(event, seen)
-        left_out = self._observer.left_out
+    def _close_outside(self) -> None:
+        self._outside.close()
+        left_out = self._outside.left_out
         if left_out:
             self._write_gap(f"{left_out} processes beyond {MAX_RECORDED:,} were seen and not written down")
 
@@ -292,7 +293,7 @@ class WatchedAttempt:
             self._scribe.write(anchor_record(worker, self._scribe.stamp()))
 
     def _write_exit(self) -> None:
-        left_running = len(self._observer.alive())
+        left_running = len(self._outside.alive())
         self._scribe.write(exit_record(self._job, left_running, self._scribe.stamp()))
 
     # -- records
@@ -304,7 +305,3 @@ class WatchedAttempt:
     def _write_files(self, hashed_files: list[HashedCkpt]) -> None:
         for hashed in hashed_files:
             self._scribe.write(file_record(hashed, self._scribe.stamp()))
-
-    def _write_process(self, event: str, seen: Seen) -> None:
-        command = self._setup.redact(seen.facts.command)
-        self._scribe.write(process_record(event, seen, command, self._scribe.stamp()))

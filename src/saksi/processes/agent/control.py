@@ -10,8 +10,8 @@ import msgspec
 from saksi.words.errors import MalformedInput
 from saksi.words.records import Peer
 
-__all__ = ["Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "Ready", "SignalSeen", "Stop"]
-__all__ += ["receive_from_agent", "receive_from_launcher", "send"]
+__all__ = ["Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "OrphanEnded", "Ready"]
+__all__ += ["SignalSeen", "Stop", "receive_from_agent", "receive_from_launcher", "send"]
 
 MAX_PACKET: Final = 65_536
 
@@ -40,13 +40,20 @@ class JobExited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
     elapsed_ns: int
 
 
+class OrphanEnded(msgspec.Struct, frozen=True, kw_only=True, tag="orphan"):
+    """A process whose parent had died, and which so became the launcher's child, ended with this wait status."""
+
+    pid: int
+    status: int
+
+
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     """The job never started."""
 
     reason: str
 
 
-FromLauncher: TypeAlias = JobStarted | SignalSeen | JobExited | Stop
+FromLauncher: TypeAlias = JobStarted | SignalSeen | JobExited | OrphanEnded | Stop
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):

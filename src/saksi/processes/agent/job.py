@@ -6,11 +6,11 @@ process is looked for in /proc.
 
 from __future__ import annotations
 
-import errno
 import os
 import selectors
 
 from saksi.edges.clock import Clock
+from saksi.edges.host.endings import open_pidfd
 from saksi.edges.host.procfs import read_process
 from saksi.processes.agent.control import JobExited, JobStarted
 
@@ -38,7 +38,7 @@ class Job:
             self._unseen = True
             return
         try:
-            self._pidfd = _pidfd_of(started.pid)
+            self._pidfd = open_pidfd(started.pid)
         except ProcessLookupError:  # it has ended already, and its status was taken: the launcher may still tell it
             self._gone()
         except OSError:  # a kernel older than 5.3, or a sandbox: look for it instead
@@ -105,11 +105,3 @@ class Job:
             self._pidfd = None
         if self._gone_ns is None:
             self._gone_ns = self._clock.mono_ns()
-
-
-def _pidfd_of(pid: int) -> int:
-    """Raises `ProcessLookupError`, or another `OSError` where there are none."""
-    opener = getattr(os, "pidfd_open", None)  # an interpreter built against old headers has no such function
-    if opener is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    return int(opener(pid))

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from saksi.edges.host.endings import Ending
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.ckpt_files import HashedCkpt
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.observer import Seen
+from saksi.processes.agent.pace import Change
 from saksi.words.digest import sha256
-from saksi.words.records import AnchorRecord, BlockRecord, ExitRecord, FileRecord, ProcessRecord
+from saksi.words.records import AnchorRecord, BlockRecord, ExitRecord, FileRecord, ProcessRecord, StateRecord
 
-__all__ = ["Stamp", "anchor_record", "block_record", "exit_record", "file_record", "printable", "process_record"]
+__all__ = [
+    "Stamp",
+    "anchor_record",
+    "block_record",
+    "ended_record",
+    "exit_record",
+    "file_record",
+    "printable",
+    "process_record",
+    "state_record",
+]
 
 
 class Stamp(TypedDict):
@@ -48,11 +60,11 @@ def block_record(connection: Connection, block: Block, stamp: Stamp) -> BlockRec
     )
 
 
-def process_record(event: str, seen: Seen, command: Sequence[str], stamp: Stamp) -> ProcessRecord:
-    """A process that was seen, or that "ended". `command` is its command line as it may be shown."""
+def process_record(seen: Seen, command: Sequence[str], limits: Mapping[str, int], stamp: Stamp) -> ProcessRecord:
+    """A process that was seen. `command` is its command line as it may be shown, `limits` those that are in force."""
     facts = seen.facts
     return ProcessRecord(
-        event="ended" if event == "ended" else "seen",
+        event="seen",
         pid=facts.pid,
         ppid=facts.ppid,
         started_ticks=facts.started_ticks,
@@ -62,6 +74,53 @@ def process_record(event: str, seen: Seen, command: Sequence[str], stamp: Stamp)
         torch=seen.torch,
         attached=seen.attached,
         forked=seen.forked,
+        limits=dict(limits) or None,
+        **stamp,
+    )
+
+
+def ended_record(
+    seen: Seen,
+    command: Sequence[str],
+    ending: Ending | None,
+    stamp: Stamp,
+    *,
+    killed_for_memory: int | None,
+    trained: tuple[int, int | None] | None,
+) -> ProcessRecord:
+    """A process that ended: how, where that is known; `trained` is its rank and its last Step."""
+    facts = seen.facts
+    rank, last_step = (None, None) if trained is None else trained
+    return ProcessRecord(
+        event="ended",
+        pid=facts.pid,
+        ppid=facts.ppid,
+        started_ticks=facts.started_ticks,
+        executable=facts.executable,
+        command=list(command),
+        uid=facts.uid,
+        torch=seen.torch,
+        attached=seen.attached,
+        forked=seen.forked,
+        code=None if ending is None else ending.code,
+        signal=None if ending is None else ending.signal,
+        source=None if ending is None else ending.source,
+        killed_for_memory=killed_for_memory,
+        rank=rank,
+        last_step=last_step,
+        **stamp,
+    )
+
+
+def state_record(change: Change, since_wall_ns: int, stamp: Stamp, *, launcher_stopped: bool) -> StateRecord:
+    """A process that trains stopped, went on, fell silent, or was heard again."""
+    return StateRecord(
+        event=change.event,
+        pid=change.pid,
+        rank=change.rank,
+        last_step=change.last_step,
+        since_wall_ns=since_wall_ns,
+        launcher_stopped=launcher_stopped,
         **stamp,
     )
 

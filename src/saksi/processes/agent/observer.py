@@ -136,6 +136,15 @@ class Observer:
             if (seen.torch or seen.hidden) and self._claim(seen):
                 yield "seen", seen
 
+    def known(self) -> tuple[Seen, ...]:
+        """The processes that are watched."""
+        return tuple(self._seen.values())
+
+    def state_of(self, pid: int) -> str | None:
+        """The state of a process as of the last look; `None` if it is not watched."""
+        seen = self._seen.get(pid)
+        return None if seen is None else seen.facts.state
+
     def alive(self) -> frozenset[int]:
         """The processes of the job that exist now, the launcher and the agent left out."""
         found: set[int] = set(self._roots[1:])
