@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from saksi.words.records import ExitRecord, GapRecord, SealRecord, SignalRecord
+from saksi.words.records import ExitRecord, GapRecord, SignalRecord
 from saksi_run import Home, agents_alive
 
 SLEEPER = "import signal, time, sys; print('up', flush=True); time.sleep(60)"
