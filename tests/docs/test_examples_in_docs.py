@@ -1,4 +1,4 @@
-"""The commands in the newcomer's page are run, in order, and print what the page says."""
+"""The commands in pages with a script are run, in order, and print what the page says."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ import pytest
 from saksi_run import Home
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/getting-started.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def commands():
+def commands(page):
     """(command, expected output, expected exit code), in the page's order."""
-    for block in blocks("console"):
+    for block in blocks(page, "console"):
         for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, output = part.partition("\n")
             code = re.search(r"^\(exit code (\d+)\)\n", output, re.MULTILINE)
@@ -39,21 +38,23 @@ def says(expected, printed):
 
 @pytest.mark.training
 @pytest.mark.timeout(200)
-def test_the_newcomers_page_does_what_it_says(tmp_path):
+@pytest.mark.parametrize(("name", "total"), [("getting-started", 10), ("attempts", 7)])
+def test_a_page_does_what_it_says(tmp_path, name, total):
+    page = (ROOT / f"docs/{name}.md").read_text()
     home = Home(tmp_path)
-    (script,) = blocks("python")
+    (script,) = blocks(page, "python")
     (tmp_path / "train.py").write_text(script)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**home.environment, "PATH": path, "COLUMNS": "120"}
     count = 0
-    for command, output, code in commands():
+    for command, output, code in commands(page):
         done = subprocess.run(
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == code, f"{command}\n{done.stdout}{done.stderr}"
         assert says(output, done.stdout + done.stderr), f"{command}\n{done.stdout}{done.stderr}"
         count += 1
-    assert count == 10
+    assert count == total
 
 
 def test_links_between_pages_lead_somewhere():

@@ -101,11 +101,6 @@ def test_without_the_next_step_a_generator_is_not_known():
     assert "generator states cannot be compared" in found.sentence
 
 
-def test_a_generator_that_was_set_to_the_saved_state_is_the_same():
-    seeded = {"generator": "torch", "seed": f"state:{hex64('torch 3')}", "caller": None}
-    assert Pair(after=0).resumed(says=[("seeded", seeded)]).continues is True
-
-
 @pytest.mark.parametrize("after", [0, 2])
 def test_a_learning_rate_that_starts_at_its_warm_up_is_told(after):
     found = Pair(after=after).resumed(groups=[{"lr": 0.001, "betas": [0.9, 0.95]}])

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from saksi.judgement.continuation.sides import STATE, Earlier, Later, batches_of
+from saksi.judgement.continuation.sides import Earlier, Later, batches_of
 from saksi.judgement.continuation.values import Part, Sameness
 from saksi.words.frames import Batch, UpdateFrame
 
@@ -35,7 +35,7 @@ def course_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
         reason = f"generators, schedule and data order cannot be compared: {where} is not in the record"
         yield Part(name="generators", outcome="not_checkable", rank=rank, sentence=reason)
         return
-    yield from _generators(earlier, later, at, first, rank)
+    yield from _generators(earlier, at, first, rank)
     yield from _hyper_parameters(earlier, at, first, rank)
     yield from _data_order(earlier, later, at, rank)
     yield from _repeated(earlier, later, rank)
@@ -44,11 +44,11 @@ def course_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
 # -- generators
 
 
-def _generators(earlier: Earlier, later: Later, at: UpdateFrame, first: UpdateFrame, rank: int) -> Iterator[Part]:
+def _generators(earlier: Earlier, at: UpdateFrame, first: UpdateFrame, rank: int) -> Iterator[Part]:
     used = sorted(name for name in at.rng if name in earlier.moved)
     if not used:
         return
-    found = {name: _generator(name, earlier, later, at, first) for name in used}
+    found = {name: _generator(name, earlier, at, first) for name in used}
     outcome: Sameness
     apart = [name for name, (outcome, _) in found.items() if outcome == "differs"]
     unknown = [name for name, (outcome, _) in found.items() if outcome == "not_checkable"]
@@ -71,13 +71,11 @@ def _generators(earlier: Earlier, later: Later, at: UpdateFrame, first: UpdateFr
     )
 
 
-def _generator(name: str, earlier: Earlier, later: Later, at: UpdateFrame, first: UpdateFrame) -> tuple[Sameness, str]:
+def _generator(name: str, earlier: Earlier, at: UpdateFrame, first: UpdateFrame) -> tuple[Sameness, str]:
     after, began = first.rng.get(name), earlier.first
     if after is None:
         return "not_checkable", "it is not in the later record"
     again = began is not None and began.rng.get(name) == after and after != at.rng[name]
-    if later.set_to.get(name) == f"{STATE}{at.rng[name]}":
-        return "same", "it was set to the same state"
     if earlier.next is not None and name in earlier.next.rng:
         if earlier.next.rng[name] == after:
             return "same", "after the next step it is where it was"
@@ -87,7 +85,7 @@ def _generator(name: str, earlier: Earlier, later: Later, at: UpdateFrame, first
     before = earlier.before[-2].rng.get(name) if len(earlier.before) > 1 else None
     if before == at.rng[name] == after:
         return "same", "nothing was drawn from it"
-    return "not_checkable", f"no step after step {at.update} is in the earlier record, and no state was set"
+    return "not_checkable", f"no step after step {at.update} is in the earlier record"
 
 
 # -- hyper-parameters

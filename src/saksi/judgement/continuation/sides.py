@@ -8,18 +8,16 @@ from typing import Final, TypeAlias
 
 from saksi.judgement.items import Item
 from saksi.judgement.story import GroupStory
-from saksi.words.frames import AnyFrame, Batch, LayoutFrame, RootFrame, SeededFrame, UpdateFrame
+from saksi.words.frames import AnyFrame, Batch, LayoutFrame, RootFrame, UpdateFrame
 from saksi.words.records import AttachRecord, BlockRecord
 
-__all__ = ["STATE", "Earlier", "Later", "Leaves", "Lines", "batches_of", "read_earlier", "read_later"]
+__all__ = ["Earlier", "Later", "Leaves", "Lines", "batches_of", "read_earlier", "read_later"]
 
 AFTER: Final = 512
 """Steps behind the seam that are compared: what was done twice, usually less than one interval between two saves."""
 BEFORE: Final = 16
 MAX_SEEN: Final = 200_000
 """Batches of the earlier attempt that are remembered by digest."""
-STATE: Final = "state:"
-"""How a `seeded` frame spells that a generator was set to a state: this, and the state's digest."""
 
 Lines: TypeAlias = list[tuple[str, str | None, str, list[int]]]
 Leaves: TypeAlias = dict[str, bytes]
@@ -97,12 +95,11 @@ class Earlier(_Side):
 
 
 class Later(_Side):
-    """One rank of the attempt that loaded. `set_to` is what generators were last set to before the first Step."""
+    """One rank of the attempt that loaded, as it began."""
 
     def __init__(self) -> None:
         super().__init__()
         self.updates: list[UpdateFrame] = []
-        self.set_to: dict[str, str] = {}
 
     def take(self, frame: AnyFrame) -> None:
         """Takes one of the rank's frames in."""
@@ -110,8 +107,6 @@ class Later(_Side):
             self.lay(frame)
         elif isinstance(frame, RootFrame) and frame.step < 0:
             self.root = frame
-        elif isinstance(frame, SeededFrame) and not self.updates:
-            self.set_to[frame.generator] = frame.seed
         elif isinstance(frame, UpdateFrame) and frame.optimizer == 0 and len(self.updates) < AFTER:
             self.updates.append(frame)
 
