@@ -1,0 +1,60 @@
+"""Silence is measured by a rank's own pace, and stops by the state that the kernel shows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+from saksi.processes.agent.pace import Pace
+from saksi.words.codec import decode_frame
+from simulated_run import SimulatedRun
+
+SECOND = 1_000_000_000
+
+
+def connection(pid=7, rank=3):
+    return SimpleNamespace(peer=SimpleNamespace(pid=pid), rank=rank)
+
+
+def update(step):
+    simulated = SimulatedRun()
+    attached = simulated.attach()
+    for _ in range(step):
+        attached.next_update()
+    return decode_frame(attached.frame("update", **attached.next_update()))
+
+
+def paced(*, every, steps=5):
+    pace = Pace()
+    for step in range(steps):
+        assert list(pace.heard(connection(), update(step), step * every)) == []
+    return pace, (steps - 1) * every
+
+
+def events(changes):
+    return [(each.event, each.rank, each.last_step) for each in changes]
+
+
+def test_a_fast_rank_is_silent_after_half_a_minute_and_heard_again():
+    pace, last = paced(every=SECOND)
+    assert events(pace.look(last + 29 * SECOND, lambda pid: "S")) == []
+    assert events(pace.look(last + 30 * SECOND, lambda pid: "S")) == [("silent", 3, 4)]
+    assert events(pace.look(last + 40 * SECOND, lambda pid: "S")) == []
+    assert events(pace.heard(connection(), update(5), last + 50 * SECOND)) == [("heard", 3, 4)]
+
+
+def test_a_slow_rank_may_take_ten_of_its_steps():
+    pace, last = paced(every=10 * SECOND)
+    assert events(pace.look(last + 99 * SECOND, lambda pid: "S")) == []
+    assert events(pace.look(last + 100 * SECOND, lambda pid: "S")) == [("silent", 3, 4)]
+
+
+def test_a_stop_is_told_once_and_is_no_silence():
+    pace, last = paced(every=SECOND)
+    assert events(pace.look(last + SECOND, lambda pid: "T")) == [("stopped", 3, 4)]
+    assert events(pace.look(last + 99 * SECOND, lambda pid: "T")) == []
+    assert events(pace.look(last + 99 * SECOND, lambda pid: "S"))[0] == ("continued", 3, 4)
+
+
+def test_a_process_that_is_gone_is_neither():
+    pace, last = paced(every=SECOND)
+    assert events(pace.look(last + 99 * SECOND, lambda pid: None)) == []
