@@ -340,3 +340,68 @@ def test_a_service_that_is_named_and_absent_leaves_an_embedded_agent_or_with_req
     anchored = service.saksi(JOB, "run", "--anchor", "true", "--", "true")
     assert anchored.returncode == 2
     assert service.runs() == []
+
+
+def test_limits_and_a_used_up_quota_are_said_and_the_run_goes_on_without_them(accounts):
+    settings = "quota_bytes = 17_000_000\nattempts_per_account = 1\nmax_attempts = 2\n"
+    service = Service(accounts, "limits", settings=settings)
+    try:
+        job = Halfway(service, JOB, "limited")
+        second = service.saksi(JOB, "run", "--require", "--", "true")
+        assert second.returncode == 125
+        assert "1 jobs of this account" in second.stderr
+        other = service.saksi(OTHER, "run", "--", "true")
+        assert "witnessed by the agent" in other.stderr
+        assert job.finish()[0] == 0
+        (service.home / "ballast").write_bytes(b"x" * 17_000_000)
+    finally:
+        service.end()
+    service = Service(accounts, "limits", home=service.home)
+    try:
+        wait_until(lambda: service.saksi(JOB, "run", "--require", "--", "true").returncode == 125)
+        assert "the quota of the agent's home is used up" in service.saksi(JOB, "run", "--", "true").stderr
+    finally:
+        service.end()
+
+
+def test_a_run_is_resumed_by_its_own_account_alone(service):
+    job = Halfway(service, JOB, "again")
+    assert job.finish()[0] == 0
+    stranger = service.saksi(OTHER, "run", "--resume", "again", "--", "true")
+    assert stranger.returncode == 2
+    assert "no run" in stranger.stderr
+    own = service.saksi(JOB, "run", "--resume", "again", "--", "true")
+    assert own.returncode == 0, own.stderr
+    assert "attempt 1" in own.stderr
+    (folder,) = service.runs()
+    assert [each.agent.level for each in service.records(folder, AttemptKeyRecord)] == [2, 2]
+    assert service.json("show", "again")["evidence"]["level"] == 2
+
+
+def test_a_hostile_launcher_gets_one_line_and_the_agent_goes_on(service):
+    script = """
+import json, os, socket, sys
+for packet in (b"", b"x", b"{}", b"x" * 100_000, b'{"type":"begin","version":9,"resume":null}',
+               b'{"type":"fetch","version":1,"run":"../../etc"}',
+               b'{"type":"begin","version":1,"resume":"0000000000000000"}'):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(20)
+    s.connect(sys.argv[1])
+    if packet:
+        s.send(packet)
+        assert json.loads(s.recv(65536))["type"] == "refused", packet
+    s.close()
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.settimeout(20)
+s.connect(sys.argv[1])
+s.send(b'{"type":"begin","version":1,"resume":null}')
+assert json.loads(s.recv(65536))["type"] == "prepared"
+s.send(b'{"type":"content","size":2,"digest":"sha256:' + b"0" * 64 + b'"}')
+s.send(b"{}")
+assert json.loads(s.recv(65536))["why"] == "malformed"
+"""
+    done = service.accounts.run(JOB, service.accounts.python, "-c", script, service.socket)
+    assert done.returncode == 0, done.stderr
+    assert service.runs() == []
+    assert "Traceback" not in service.said()
+    assert service.saksi(JOB, "run", "--require", "--", "true").returncode == 0

@@ -35,10 +35,10 @@ def bundle(
     """
     shown = screen_of_output().plain(str(output))
     if from_agent:
-        content = fetch_bundle(run)
-        unpacked = unpack(content)
-        _make(output, content)
-        write(f"{shown}: run {unpacked.run}, {len(unpacked.entries):,} entries, {len(content):,} bytes")
+        fetched = fetch_bundle(run)
+        unpacked = unpack(fetched)
+        _make(output, fetched)
+        write(f"{shown}: run {unpacked.run}, {len(unpacked.entries):,} entries, {len(fetched):,} bytes")
         return 0
     reading = open_reading(find(run))
     if reading.head is None:

@@ -40,7 +40,7 @@ __all__ = [
 PROTOCOL: Final = 1
 MAX_MESSAGE: Final = 16_384
 """Of a packet of JSON; those of the protocol have some hundred bytes."""
-PART: Final = 60_000
+PART: Final = 30_000
 """Bytes of one part: a packet has to fit the kernel's default buffer several times."""
 MAX_SEAL: Final = 4 << 20
 """A seal with every list at its limit has less than a megabyte."""
