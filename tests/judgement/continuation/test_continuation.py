@@ -9,6 +9,8 @@ from saksi.judgement.continuation.values import Continuation
 from saksi.judgement.story import StoryBuilder
 from simulated_run import hex64
 
+BARE = f"sha256:{'b' * 64}"
+
 
 def part(found: Continuation, name: str):
     (one,) = [each for each in found.parts if each.name == name]
@@ -144,6 +146,31 @@ def test_batches_that_were_skipped_to_get_there_do_not_count():
 def test_the_second_step_decides_where_the_first_one_skipped_too_much():
     found = Pair().resumed(batches=course(0)["batches"], batches_omitted=70)
     assert outcomes(found)["data_order"] == "same"
+
+
+def test_without_a_loader_there_is_no_data_order_to_compare():
+    def course_without(step):
+        return course(step, batches=[])
+
+    pair = Pair()
+    for simulated_attempt in (0, 1):
+        pair.run.resume()
+        connection = pair.run.attach(pid=7000 + simulated_attempt)
+        if simulated_attempt:
+            pair.run.file(path="/bare.pt", digest=BARE, action="loaded", step=-1)
+            say_root(connection, at="attach", step=-1, values=state())
+            connection.update(**(course_without(STEP + 1) | {"update": 0}))
+        else:
+            for step in range(STEP + 1):
+                connection.update(**course_without(step))
+            say_root(connection, at="ckpt", step=STEP, values=state())
+            connection.flush()
+            pair.run.file(path="/bare.pt", digest=BARE, step=STEP)
+            connection.update(**course_without(STEP + 1))
+        connection.goodbye()
+    found = pair.compared(pair.run)
+    assert "data_order" not in outcomes(found)
+    assert found.continues is True
 
 
 def test_a_step_done_again_with_another_loss_is_named():

@@ -173,8 +173,8 @@ def _shown(value: object) -> str:
 
 
 def _data_order(earlier: Earlier, later: Later, at: UpdateFrame, rank: int) -> Iterator[Part]:
-    if not at.batches and earlier.next is None:
-        return
+    if not any(each.batches or each.batches_omitted for each in (at, *earlier.after[:1], *later.updates[:2])):
+        return  # no DataLoader handed out anything on either side
     outcome, sentence = _order(earlier, later, max(1, earlier.width(at)))
     yield Part(name="data_order", outcome=outcome, rank=rank, sentence=sentence)
 
