@@ -18,12 +18,13 @@ import time
 from pathlib import Path
 
 import saksi
+from saksi.edges.host.procfs import children_of
 from saksi.edges.store.local import LocalStore
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
 
 JOB, AGENT, OTHER = 64_001, 64_002, 64_003
-NAMES = {JOB: "job", AGENT: "agent", OTHER: "other"}
+NAMES = {JOB: "job", AGENT: "agent", OTHER: "other", 0: "agent"}
 
 
 class Accounts:
@@ -36,7 +37,7 @@ class Accounts:
         packages = _readable(Path(sysconfig.get_path("purelib")), self.folder / "packages")
         source = _readable(Path(saksi.__file__).parents[1], self.folder / "src")
         self.path = f"{source}{os.pathsep}{packages}"
-        for uid, name in NAMES.items():
+        for uid, name in ((each, NAMES[each]) for each in (JOB, AGENT, OTHER)):
             (self.folder / name).mkdir(mode=0o700)
             os.chown(self.folder / name, uid, uid)
 
@@ -81,7 +82,7 @@ class Accounts:
 class Service:
     """`saksi agent` under the agent's account."""
 
-    def __init__(self, accounts, name, *, settings="", home=None):
+    def __init__(self, accounts, name, *, settings="", home=None, contained=False):
         self.accounts = accounts
         self.root = accounts.folder / name
         self.root.mkdir(mode=0o755, exist_ok=True)
@@ -94,9 +95,14 @@ class Service:
             for each in (self.home, self.home / "agent.toml"):
                 os.chown(each, AGENT, AGENT)
         self.log = (self.root / "log").open("w")
+        uid, prefix = AGENT, ()
+        if contained:  # in a pid namespace of its own
+            uid = 0
+            prefix = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "setpriv", f"--reuid={AGENT}",
+                      f"--regid={AGENT}", "--clear-groups")  # fmt: skip
         self.process = accounts.popen(
-            AGENT, accounts.python, "-m", "saksi.doors.main", "agent", "--home", self.home, "--socket", self.socket,
-            stderr=self.log, stdin=subprocess.DEVNULL,
+            uid, *prefix, accounts.python, "-m", "saksi.doors.main", "agent",
+            "--home", self.home, "--socket", self.socket, stderr=self.log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         wait_until(lambda: "listening at" in self.said() or self.process.poll() is not None)
         assert self.process.poll() is None, self.said()
@@ -129,7 +135,8 @@ class Service:
 
     def end(self, number=signal.SIGTERM):
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            inner = children_of(self.process.pid)  # of `unshare`, which passes nothing on
+            os.kill(inner[0] if inner else self.process.pid, number)
             try:
                 self.process.wait(60)
             except subprocess.TimeoutExpired:

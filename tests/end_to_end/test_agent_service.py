@@ -405,3 +405,23 @@ assert json.loads(s.recv(65536))["why"] == "malformed"
     assert service.runs() == []
     assert "Traceback" not in service.said()
     assert service.saksi(JOB, "run", "--require", "--", "true").returncode == 0
+
+
+def test_a_job_whose_processes_the_agent_cannot_see_is_recorded_and_that_is_said(accounts):
+    """The agent in a pid namespace of its own: the launcher's id is 0 there."""
+    hidden = Service(accounts, "hidden", contained=True)
+    try:
+        job = Halfway(hidden, JOB, "unseen")
+        code, said = job.finish()
+        assert code == 0, said
+        (folder,) = hidden.runs()
+        (key,) = hidden.records(folder, AttemptKeyRecord)
+        assert key.agent.launcher.pid == 0
+        assert set(key.agent.not_checkable) == {"processes"}
+        assert "not visible" in hidden.records(folder, GapRecord)[0].reason
+        assert hidden.records(folder, ExitRecord)[0].code == 0
+        report = hidden.json("findings", "last")
+        assert report["coverage"]["steps_witnessed"] == 12
+        assert report["coverage"]["complete"] is False
+    finally:
+        hidden.end()

@@ -108,8 +108,14 @@ class NodeService:
             self._guarded(lambda: self._watch(served))  # noqa: B023 - called at once
 
     def _watch(self, served: Served) -> None:
-        served.attempt.begin()
-        self._selector.register(served.attempt, selectors.EVENT_READ, served.attempt.react)
+        try:
+            served.attempt.begin()
+            self._selector.register(served.attempt, selectors.EVENT_READ, served.attempt.react)
+        except OSError:
+            _logger.exception("run %s cannot be watched", served.planned.run)
+            self._in_a_thread(served, reason="the agent could not watch the job")
+            self._door.left(served.planned.account.uid)
+            return
         self._served.append(served)
 
     def _goes_on(self) -> bool:
@@ -123,7 +129,8 @@ class NodeService:
         for served in [each for each in self._served if self._told > 1 or each.attempt.is_over()]:
             self._served.remove(served)
             self._selector.unregister(served.attempt)
-            self._in_a_thread(served, break_off=self._told > 1)
+            at_once = "the agent was told to end at once while the job ran"
+            self._in_a_thread(served, reason=at_once if self._told > 1 else None)
         self._ends = [each for each in self._ends if each.is_alive()]
         if not self._stopping:
             return True
@@ -137,9 +144,16 @@ class NodeService:
         for each in self._ends:
             each.join(max(0.0, deadline - time.monotonic()))
 
-    def _in_a_thread(self, served: Served, *, break_off: bool) -> None:
-        end = self._break_off if break_off else self._finish
-        thread = threading.Thread(target=end, args=(served,), name=f"saksi-end-{served.planned.run}", daemon=True)
+    def _in_a_thread(self, served: Served, *, reason: str | None) -> None:
+        """Close an attempt; with a `reason`, before its job has ended."""
+
+        def end() -> None:
+            if reason is None:
+                self._finish(served)
+            else:
+                self._break_off(served, reason)
+
+        thread = threading.Thread(target=end, name=f"saksi-end-{served.planned.run}", daemon=True)
         thread.start()
         self._ends.append(thread)
 
@@ -154,9 +168,9 @@ class NodeService:
             self._door.left(planned.account.uid)
             self._bell.ring()
 
-    def _break_off(self, served: Served) -> None:
+    def _break_off(self, served: Served, reason: str) -> None:
         try:
-            served.attempt.break_off("the agent was told to end at once while the job ran")
+            served.attempt.break_off(reason)
             let_go(served)
             served.control.close()
         except Exception:  # as above

@@ -61,6 +61,10 @@ __all__ = ["NodeHome", "Planned", "Served", "begin", "discard", "finish", "plan"
 _logger = logging.getLogger(__name__)
 
 ANCHOR_LAST_S: Final = 12.0
+UNSEEN: Final = "processes"
+NOT_VISIBLE: Final = (
+    "the job's processes are not visible to the agent: they live beside its pid namespace, or /proc hides them"
+)
 CLOCK_SLACK_NS: Final = 60_000_000_000
 """A seal is made between the answer to its launcher and its arrival; clocks of one machine may jump a little."""
 
@@ -172,7 +176,8 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
             open_log=lambda: Sequencer.open(store, origin_of(planned.run), signer, planned.previous_keys),
             checks=checks,
         )
-        _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope)
+        facts = facts_of(planned.account)
+        _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope, facts=facts)
         store.begun = True
     except BaseException:
         store.close()
@@ -184,7 +189,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         token=planned.token,
         redact=lambda command: list(redact_command(command)),
         anchors=workers,
-        notes=planned.notes,
+        notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
         only_files_of=planned.account.uid,
         seen_from_here=lambda started: _seen_from_here(planned.account.pid, started),
     )
@@ -203,7 +208,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
 def facts_of(peer: Peer) -> AgentFacts:
     """What is seen of the launcher from here, and what is not."""
     seen = read_process(peer.pid) if peer.pid else None
-    hidden = hidden_of(peer.pid) if seen is not None else {"processes": "the launcher's process is not visible here"}
+    hidden = hidden_of(peer.pid) if seen is not None else {UNSEEN: NOT_VISIBLE}
     own = os.geteuid()
     return AgentFacts(
         form="service",
@@ -255,7 +260,14 @@ def _require_own(seal: Seal, planned: Planned, now_ns: int) -> None:
 
 
 def _write_first(
-    planned: Planned, scribe: Scribe, store: Store, *, signer: NoteSigner, installation: NoteSigner, envelope: bytes
+    planned: Planned,
+    scribe: Scribe,
+    store: Store,
+    *,
+    signer: NoteSigner,
+    installation: NoteSigner,
+    envelope: bytes,
+    facts: AgentFacts,
 ) -> None:
     digest = sha256(envelope)
     store.write_once(blob_name(digest), envelope)
@@ -263,7 +275,7 @@ def _write_first(
     previous = None if head is None or head.size == 0 else head
     admission = admit(signer, installation, run=planned.run, attempt=planned.number, previous=previous)
     seal = SealRecord(envelope=str(digest), **scribe.stamp())
-    key = AttemptKeyRecord(envelope=admission, agent=facts_of(planned.account), **scribe.stamp())
+    key = AttemptKeyRecord(envelope=admission, agent=facts, **scribe.stamp())
     for record in (seal, key) if previous is None else (key, seal):
         scribe.write(record)
     if not scribe.commit():

@@ -7,6 +7,7 @@ are bounded for each account.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -18,7 +19,7 @@ from typing import Final
 from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.keys import open_keyring
 from saksi.processes.agent.connection import peer_of
-from saksi.processes.agent.node_attempt import NodeHome, Served, begin, discard, let_go, plan
+from saksi.processes.agent.node_attempt import NodeHome, Served, begin, discard, plan
 from saksi.processes.agent.node_bundle import bundle_of
 from saksi.processes.agent.node_messages import (
     MAX_SEAL,
@@ -178,11 +179,10 @@ class NodeDoor:
         except BaseException:
             discard(planned)
             raise
-        try:
+        with contextlib.suppress(
+            OSError
+        ):  # a launcher that has gone is told by its closed socket: the record has begun
             say(connected, Begun())
-        except OSError:
-            let_go(served)
-            raise
         connected.setblocking(False)
         _logger.info("run %s, attempt %d: account %d, process %d", planned.run, planned.number, peer.uid, peer.pid)
         self._admitted(served)
