@@ -179,9 +179,7 @@ class NodeDoor:
         except BaseException:
             discard(planned)
             raise
-        with contextlib.suppress(
-            OSError
-        ):  # a launcher that has gone is told by its closed socket: the record has begun
+        with contextlib.suppress(OSError):  # the record has begun: that the launcher has gone is seen soon enough
             say(connected, Begun())
         connected.setblocking(False)
         _logger.info("run %s, attempt %d: account %d, process %d", planned.run, planned.number, peer.uid, peer.pid)
