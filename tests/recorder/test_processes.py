@@ -289,7 +289,7 @@ second.step(); second.step()
 step()
 """
     _, frames = recorded(agent, tail, tmp_path)
-    assert [one.what for one in kinds(frames, "Uncovered")] == ["Steps", "tensors on meta"]
+    assert [one.what for one in kinds(frames, "Uncovered")] == ["tensors on meta"]
     assert len(kinds(frames, "Update")) == 3
 
 

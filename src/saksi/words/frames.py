@@ -153,7 +153,7 @@ class LayoutFrame(Frame, frozen=True, tag="layout"):
 class RootFrame(Frame, frozen=True, tag="root"):
     """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
 
-    at: Literal["attach", "step", "ckpt", "exit"]
+    at: Literal["attach", "step", "ckpt", "released", "exit"]
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     root: Hex64
     layout: Hex64

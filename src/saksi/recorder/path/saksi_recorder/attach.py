@@ -15,6 +15,7 @@ from .arm import FINDER
 from .plain import text
 
 VERSION = 1
+PARTS = ("optimizers", "modules", "steps", "gradients", "scaling", "farewell", "batches", "generators", "files")
 FLAG_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
 
 _ended = [False]
@@ -31,19 +32,25 @@ def attach() -> None:
     _install()
     session.wakers.append(_at_exit_of_a_child)
     _at_exit_of_a_child()
+    FINDER.wait_for("multiprocessing.util", _watch_children_start)
 
 
 def _install() -> None:
     # Each import and each installation on its own: what one version of torch lacks, costs that part only.
     _part("memory", lambda: __import__(__package__ + ".memory"))
-    for name in ("optimizers", "steps", "modules", "gradients", "batches", "generators", "files"):
+    for name in PARTS:
         _part(name, lambda name=name: _module(name).install())
+    _part("formats", lambda: _module("formats"))
     if "optimizers" in _installed:
         session.announcers.append(_module("optimizers").announced)
     if "generators" in _installed:  # numpy loads its generators only when they are first asked for
         FINDER.wait_for("numpy.random", _module("generators").install_numpy)
+    if "formats" in _installed:
+        formats = _module("formats")
+        FINDER.wait_for(formats.SAFETENSORS, formats.install_safetensors)
+        FINDER.wait_for(formats.DISTRIBUTED, formats.install_distributed)
     if "steps" in _installed:
-        FINDER.wait_for("torch._dynamo", _module("steps").hide_from_dynamo)
+        FINDER.wait_for("torch._dynamo", _module("dynamo").hide)
 
 
 _installed: set[str] = set()
@@ -113,16 +120,24 @@ def _after_fork_in_child() -> None:
         for name in ("steps", "gradients"):
             if name in _installed:
                 _module(name).after_fork_in_child()
+        if "gradients" in _installed:
+            _module("unseen").after_fork_in_child()
     except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came
         session.channel = None
 
 
 def _at_exit_of_a_child() -> None:
-    # A child of multiprocessing ends by os._exit: only its finalizers run, the lowest priority last.
+    # A child of multiprocessing may end by os._exit: only its finalizers run then, the lowest priority last. As it
+    # starts it clears those it has, and calls what is registered for that moment; a forkserver's child has torch then.
     util = session.loaded("multiprocessing.util")
     process = session.loaded("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
         _finalizer[:] = [util.Finalize(None, end, exitpriority=-1000)]
+
+
+def _watch_children_start() -> None:
+    util = session.loaded("multiprocessing.util")
+    util.register_after_fork(_at_exit_of_a_child, lambda act: act())
 
 
 def end() -> None:
@@ -142,6 +157,11 @@ def end() -> None:
 def _last_words() -> None:
     if session.step >= 0 and "memory" in _installed:
         _last_root(_module("state"))
+    for part, name in (("steps", "steps"), ("gradients", "unseen")):
+        if part in _installed:
+            _module(name).say_at_the_end()
+    if "farewell" in _installed:
+        _module("farewell").end()
     _module("environment").say()
     if session.channel is not None:
         session.say(

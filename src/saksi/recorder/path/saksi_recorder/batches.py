@@ -18,7 +18,7 @@ from typing import Any, Optional
 import torch
 from torch.utils.data import dataloader as _dataloader
 
-from . import fingerprints, memory, session
+from . import fingerprints, generators, memory, session
 from .guard import guarded, wall_ns
 
 MAX_DIGEST_BYTES = 1024 * 1024
@@ -145,6 +145,21 @@ def handed_out(iterator: Any, batch: Any) -> None:
     )
 
 
+@guarded("batches", dict)
+def generator_states() -> dict[str, str]:
+    """The digest of each generator that a DataLoader, or its sampler, was given. Call inside `quiet`."""
+    out = {}
+    for loader, (number, _) in list(_loaders.items()):
+        own, of_sampler = getattr(loader, "generator", None), getattr(loader.sampler, "generator", None)
+        named = [("loader.%d" % number, own)]
+        if of_sampler is not own:
+            named.append(("loader.%d.sampler" % number, of_sampler))
+        for name, one in named:
+            if isinstance(one, torch.Generator) and one.device.type == "cpu":
+                out[name] = generators.of_torch(one)
+    return out
+
+
 def _ids(index: Any) -> Optional[list[int]]:
     chosen_ids = index if isinstance(index, (list, tuple)) else [index]
     if all(type(one) is int and -(2**63) <= one < 2**63 for one in chosen_ids):
@@ -164,7 +179,8 @@ def _digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
     for path, tensor in found:
         line = json.dumps([path, str(tensor.dtype), list(tensor.shape)], separators=(",", ":"))
         digest.update(line.encode("ascii") + b"\n")
-        digest.update(memory.hold(tensor).view)
+        held = memory.hold(tensor)  # keeps a copy that was made while its view is read
+        digest.update(held.view)
     return "sha256:" + digest.hexdigest(), items
 
 

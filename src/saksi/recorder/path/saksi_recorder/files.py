@@ -121,20 +121,28 @@ def saved(teed: Optional[Tee], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         _say("saved", _path_of(teed._stream), None, digest, teed._size)
         state.at_ckpt(teed._size)
         return
-    target = args[1] if len(args) > 1 else kwargs.get("f")
-    path, status = _stat(target)
-    _say("saved", path, status, None, None)
-    if status is not None:
-        state.at_ckpt(status.st_size)
+    size = say_file("saved", args[1] if len(args) > 1 else kwargs.get("f"))
+    if size:
+        state.at_ckpt(size)
 
 
 @guarded("ckpt")
 def loaded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say what was loaded; not in the workers of a DataLoader, which may load one file for each sample."""
-    if session.dormant or torch.utils.data.get_worker_info() is not None:
-        return
-    path, status = _stat(args[0] if args else kwargs.get("f"))
-    _say("loaded", path, status, None, None)
+    if not is_in_a_worker():
+        say_file("loaded", args[0] if args else kwargs.get("f"))
+
+
+def is_in_a_worker() -> bool:
+    """Whether this is a DataLoader's worker, or a forked child that has not trained or saved."""
+    return session.dormant or torch.utils.data.get_worker_info() is not None
+
+
+def say_file(action: str, target: Any) -> int:
+    """Say a file by its path, or a stream by its name; how many bytes it has, 0 where there is no such file."""
+    path, status = _stat(target)
+    _say(action, path, status, None, None)
+    return 0 if status is None else status.st_size
 
 
 def _stat(target: Any) -> tuple[Optional[str], Optional[os.stat_result]]:

@@ -2,7 +2,8 @@
 
 Patched, because there is no hook: `torch.manual_seed` (also `torch.random.manual_seed`), `random.seed` and, once numpy
 is loaded, `numpy.random.seed`. Reseeding through other doors (`set_rng_state`, a generator of one's own) shows in the
-digests only.
+digests only. Of generators that a script keeps for itself, those are followed that `numpy.random.default_rng` made and
+those that a DataLoader or its sampler was given.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import random
 import struct
 import sys
@@ -25,6 +27,12 @@ from .plain import text
 _original_torch = torch.manual_seed
 _original_python = random.seed
 _original_numpy: Optional[Callable[..., Any]] = None
+_original_default: Optional[Callable[..., Any]] = None
+_made: dict[int, Any] = {}  # numpy's generators, in the order they were made; there are no weak references to them
+_count = [0]
+
+MAX_GENERATORS = 16
+ONLY_OURS = 2  # the table's reference, and the argument of the call that counts
 
 
 @functools.wraps(_original_torch)
@@ -53,6 +61,36 @@ def numpy_seed(*args: Any, **kwargs: Any) -> Any:
     return _original_numpy(*args, **kwargs)  # type: ignore[misc]
 
 
+def default_rng(*args: Any, **kwargs: Any) -> Any:
+    """Numpy's own; the generator is followed from now on."""
+    if torch.compiler.is_compiling():
+        return _original_default(*args, **kwargs)  # type: ignore[misc]
+    generator = _original_default(*args, **kwargs)  # type: ignore[misc]
+    follow(generator)
+    return generator
+
+
+@guarded("generators")
+def follow(generator: Any) -> None:
+    """Number a generator of numpy's; one that has its number already (numpy hands it through) is left alone."""
+    if session.dormant or any(one is generator for one in _made.values()):
+        return
+    if len(_made) >= MAX_GENERATORS:
+        _let_go()
+    if len(_made) >= MAX_GENERATORS:
+        session.uncovered("generators of numpy", "more than %d are in use" % MAX_GENERATORS)
+        return
+    _made[_count[0]] = generator
+    _count[0] += 1
+
+
+def _let_go() -> None:
+    """Forget the generators that nobody but us holds: one made for a single draw is of no interest."""
+    for number in list(_made):
+        if sys.getrefcount(_made[number]) <= ONLY_OURS:
+            del _made[number]
+
+
 def install() -> None:
     """Put the wrappers in place."""
     torch.manual_seed = torch.random.manual_seed = torch_seed
@@ -60,13 +98,16 @@ def install() -> None:
 
 
 def install_numpy() -> None:
-    """Put numpy's wrapper in place, once somebody has loaded `numpy.random`."""
-    global _original_numpy
+    """Put numpy's wrappers in place, once somebody has loaded `numpy.random`."""
+    global _original_numpy, _original_default
     module = session.loaded("numpy.random")
     if module is not None and _original_numpy is None and hasattr(module, "seed"):
         _original_numpy = module.seed
         functools.update_wrapper(numpy_seed, module.seed)
         module.seed = numpy_seed
+        _original_default = module.default_rng
+        functools.update_wrapper(default_rng, module.default_rng)
+        module.default_rng = default_rng
 
 
 def restore() -> None:
@@ -75,7 +116,8 @@ def restore() -> None:
     torch.manual_seed = torch.random.manual_seed = _original_torch
     random.seed = _original_python
     if _original_numpy is not None:
-        sys.modules["numpy.random"].seed = _original_numpy  # type: ignore[attr-defined]
+        module: Any = sys.modules["numpy.random"]
+        module.seed, module.default_rng = _original_numpy, _original_default
         _original_numpy = None
 
 
@@ -108,12 +150,26 @@ def states() -> dict[str, str]:
         else:
             _, key, position, has_gauss, cached = numpy.get_state()
             out["numpy"] = _sha(key.tobytes(), repr((int(position), int(has_gauss), float(cached))))
-    state = torch.default_generator.get_state()
-    out["torch"] = hashlib.sha256(memory.hold(state).view).hexdigest()
+    out["torch"] = of_torch(torch.default_generator)
+    _let_go()
+    for number, generator in _made.items():
+        out["numpy.%d" % number] = hashlib.sha256(_bytes_of(generator.bit_generator.state)).hexdigest()
     cuda = session.loaded("torch.cuda")
     if cuda is not None and cuda.is_initialized():
         session.uncovered("generators of the devices", "their states are not read")
     return out
+
+
+def of_torch(generator: Any) -> str:
+    """The digest of a generator of torch's. Call inside `quiet`."""
+    held = memory.hold(generator.get_state())  # keeps the memory while its view is read
+    return hashlib.sha256(held.view).hexdigest()
+
+
+def _bytes_of(state: Any) -> bytes:
+    return json.dumps(state, sort_keys=True, separators=(",", ":"), default=lambda array: array.tolist()).encode(
+        "ascii"
+    )
 
 
 def _has_twister(numpy: Any) -> bool:

@@ -2,8 +2,8 @@
 
 Patched, because there is no hook: `torch.autograd.backward` (`Tensor.backward` calls it by that name) and
 `torch.nn.utils.clip_grad_norm_` (also in `torch.nn.utils.clip_grad`). The loss is read before the backward, because an
-optimizer may step inside of it; a value on a device is not read, that would wait for it. Calls made from inside a
-compiled function are not covered: such an update has `losses` 0.
+optimizer may step inside of it; a value on a device is not read, that would wait for it. A call that is part of a
+compiled graph is not covered: a clipping there leaves no norm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.utils.clip_grad as _clip_grad
 
-from . import memory, session
+from . import memory, session, steps, unseen
 from .guard import guarded
 
 _original_backward = torch.autograd.backward
@@ -74,6 +74,8 @@ def called_on(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if isinstance(tensors, (list, tuple)) and len(tensors) == 1:
         tensors = tensors[0]
     gathered = session.gathered
+    if not steps.is_open():  # a closure's passes belong to the step around them
+        unseen.at_backward(gathered.losses)
     gathered.losses += 1
     with memory.quiet():
         gathered.loss = memory.as_number(tensors)
@@ -86,7 +88,8 @@ def clipped(norm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = _signature.bind(*args, **kwargs).arguments.get("max_norm")
         value, limit = memory.as_number(norm), memory.as_number(given)
         if value is None or limit is None:
-            session.uncovered("gradient norm", "it lies on a device, or is no number")
+            reason = "it is spread over the ranks" if memory.shard(norm) is not norm else "it lies on a device"
+            session.uncovered("gradient norm", reason + ", and nobody is asked for it")
             return
         coefficient = min(1.0, float(limit) / (float(value) + 1e-6))
         session.gathered.gradient_norm = {

@@ -83,10 +83,18 @@ def unreadable(value: Any) -> Optional[str]:
     return None
 
 
+def shard(value: Any) -> Any:
+    """What this rank holds of a distributed tensor; any other tensor as it is. No rank is asked for anything."""
+    module = session.loaded("torch.distributed.tensor")
+    kind = None if module is None else getattr(module, "DTensor", None)
+    return value._local_tensor if kind is not None and type(value) is kind else value
+
+
 def readable(tensors: Iterable[Any]) -> list[Any]:
-    """Those that can be read; the others are named once for each kind."""
+    """Those that can be read, a sharded one as the shard of this rank; the others are named once for each kind."""
     out = []
-    for value in tensors:
+    for given in tensors:
+        value = shard(given)
         why = unreadable(value)
         if why is None:
             out.append(value)
@@ -141,15 +149,18 @@ def _tensor(value: Any) -> Any:
     return text("tensor %s %s %s" % (value.dtype, list(value.shape), value.device), 200)
 
 
-def tensors_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every tensor in nested lists, tuples and dictionaries, with its path, in order."""
-    if isinstance(value, torch.Tensor):
-        yield path, value
-    elif depth >= MAX_DEPTH:
-        return
-    elif isinstance(value, (list, tuple)):
+def leaves_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Whatever nested lists, tuples and dictionaries hold that is none of those, with its path, in order."""
+    if depth < MAX_DEPTH and isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
-            yield from tensors_in(item, path + "/" + str(position), depth + 1)
-    elif isinstance(value, dict):
+            yield from leaves_in(item, path + "/" + str(position), depth + 1)
+    elif depth < MAX_DEPTH and isinstance(value, dict):
         for key, item in value.items():
-            yield from tensors_in(item, path + "/" + str(key), depth + 1)
+            yield from leaves_in(item, path + "/" + str(key), depth + 1)
+    else:
+        yield path, value
+
+
+def tensors_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor in nested lists, tuples and dictionaries, with its path, in order."""
+    return ((path, leaf) for path, leaf in leaves_in(value) if isinstance(leaf, torch.Tensor))

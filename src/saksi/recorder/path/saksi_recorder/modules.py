@@ -73,6 +73,12 @@ def top_level() -> list[tuple[int, Any]]:
     return sorted(out, key=lambda pair: pair[0])
 
 
+def is_covered(module: Any) -> bool:
+    """Whether a root covers this very module's buffers: it has been listed as a top-level one."""
+    known = _ordinals.get(id(module))
+    return known is not None and known[1]() is module and next(module.buffers(), None) is not None
+
+
 def announce() -> None:
     """Say each top-level module once on a connection."""
     for ordinal, module in top_level():

@@ -19,6 +19,8 @@ from .plain import text
 
 UNSAID = ("params", "param_names")  # the tensors themselves, and one name for each of them
 
+PLAIN = (bool, int, float, str)
+
 _original = Optimizer.__init__
 _ordinals: Any = weakref.WeakKeyDictionary()
 _next = [0]
@@ -61,6 +63,11 @@ def ordinal(optimizer: Any) -> Optional[int]:
     return _ordinals.get(optimizer)  # type: ignore[no-any-return]
 
 
+def is_known(optimizer: Any) -> bool:
+    """Whether it has a number, and so is in every root."""
+    return optimizer in _ordinals
+
+
 def living() -> list[tuple[int, Any]]:
     """Every optimizer still in use, by ordinal."""
     return sorted(((number, one) for one, number in list(_ordinals.items())), key=lambda pair: pair[0])
@@ -72,19 +79,18 @@ def parameters(optimizer: Any) -> list[Any]:
 
 
 def states(optimizer: Any, parameter: Any) -> list[tuple[str, Any]]:
-    """Key and tensor of everything the optimizer keeps for one parameter, by key."""
+    """Key and value of everything the optimizer keeps for one parameter, by key: tensors, numbers and text."""
     kept = optimizer.state.get(parameter)
     if not isinstance(kept, dict):
         return []
     out = []
     for key in sorted(kept, key=str):
-        value = kept[key]
-        found = [(str(key) + path, tensor) for path, tensor in memory.tensors_in(value)]
-        if not found and value is not None and not isinstance(value, (list, tuple, dict)):
-            session.uncovered(
-                "optimizer state %s of class %s" % (key, type(value).__name__), "not a tensor: no root covers it"
-            )
-        out += found
+        for path, leaf in memory.leaves_in(kept[key]):
+            if isinstance(leaf, (torch.Tensor, *PLAIN)):
+                out.append((str(key) + path, leaf))
+            elif leaf is not None:
+                kind = "optimizer state %s of class %s" % (key, type(leaf).__name__)
+                session.uncovered(kind, "neither a tensor nor a number nor text: no root covers it")
     return out
 
 
@@ -95,6 +101,7 @@ def moments(optimizer: Any) -> list[Any]:
         for group in optimizer.param_groups
         for parameter in group["params"]
         for _, tensor in states(optimizer, parameter)
+        if isinstance(tensor, torch.Tensor)
     )
 
 

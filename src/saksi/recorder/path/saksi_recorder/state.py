@@ -11,10 +11,12 @@ import hashlib
 import json
 from typing import Any
 
+import torch
+
 from . import leaves, memory, modules, optimizers, session
 from .channel import MAX_FRAME_BYTES
 from .guard import guarded
-from .plain import text
+from .plain import number, text
 
 FIRST, LATER = 10, 100  # Steps in each of the first ten segments, and in those after
 MAX_LINES = 1024
@@ -27,23 +29,25 @@ _bound = [-2]  # the Step of the last root; -1 is the initial state
 
 
 def listed() -> list[tuple[str, Any, Any]]:
-    """Key, alias and tensor of everything a root covers, in order."""
+    """Key, alias and value of everything a root covers, in order: tensors, and numbers or text that optimizers keep."""
     names = modules.names()
     seen: set[int] = set()
     out = []
 
-    def add(key: str, alias: Any, tensor: Any) -> None:
-        if id(tensor) not in seen and memory.readable([tensor]):
-            seen.add(id(tensor))
-            out.append((key, alias, tensor))
+    def add(key: str, alias: Any, value: Any) -> None:
+        if not isinstance(value, torch.Tensor):
+            out.append((key, alias, value))
+        elif id(value) not in seen:
+            seen.add(id(value))
+            out.extend((key, alias, one) for one in memory.readable([value]))
 
     for ordinal, optimizer in optimizers.living():
-        for number, group in enumerate(optimizer.param_groups):
+        for place, group in enumerate(optimizer.param_groups):
             for index, parameter in enumerate(group["params"]):
-                key = "%d/%d/%d" % (ordinal, number, index)
+                key = "%d/%d/%d" % (ordinal, place, index)
                 add(key, names.get(id(parameter)), parameter)
-                for name, tensor in optimizers.states(optimizer, parameter):
-                    add(key + "/" + name, None, tensor)
+                for name, value in optimizers.states(optimizer, parameter):
+                    add(key + "/" + name, None, value)
     for key, name, buffer in modules.buffers():
         add(key, name, buffer)
     return out
@@ -53,17 +57,16 @@ def listed() -> list[tuple[str, Any, Any]]:
 def root(at: str, step: int) -> bool:
     """Take a state root and say it; False if there is nothing to take it of."""
     with memory.quiet():
-        tensors = listed()
-        if not tensors:
+        entries = listed()
+        if not entries:
             return False
-        lines = [
-            [text(key), None if alias is None else text(alias), str(tensor.dtype), list(tensor.shape)]
-            for key, alias, tensor in tensors
-        ]
+        lines = [[text(key), None if alias is None else text(alias), *_form(value)] for key, alias, value in entries]
         encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in lines]
         layout = hashlib.sha256(b"".join(encoded))
         digest = hashlib.sha256(b"saksi.state/v1\n" + layout.digest())
-        found, total = leaves.digests([tensor for _, _, tensor in tensors])
+        hashed, total = leaves.digests([value for _, _, value in entries if isinstance(value, torch.Tensor)])
+    of_tensors = iter(hashed)
+    found = [next(of_tensors) if isinstance(value, torch.Tensor) else _leaf(value) for _, _, value in entries]
     for leaf in found:
         digest.update(leaf)
     if layout.hexdigest() not in _said:
@@ -83,6 +86,14 @@ def root(at: str, step: int) -> bool:
         },
     )
     return True
+
+
+def _form(value: Any) -> tuple[str, list[int]]:
+    return (str(value.dtype), list(value.shape)) if isinstance(value, torch.Tensor) else ("json", [])
+
+
+def _leaf(value: Any) -> bytes:
+    return hashlib.sha256(json.dumps(number(value) if isinstance(value, float) else value).encode("ascii")).digest()
 
 
 def bound_until() -> int:
@@ -124,8 +135,8 @@ def _say_layout(layout: str, lines: list[Any], sizes: list[int]) -> None:
             room = MAX_PART_BYTES
         parts[-1].append(line)
         room -= size
-    for number, part in enumerate(parts):
-        session.say("layout", {"layout": layout, "part": number, "parts": len(parts), "lines": part})
+    for place, part in enumerate(parts):
+        session.say("layout", {"layout": layout, "part": place, "parts": len(parts), "lines": part})
 
 
 def _forget() -> None:

@@ -1,8 +1,7 @@
 """One Update: what the outermost `Optimizer.step` found, did and left behind.
 
 Rules: torch's global step hooks, nothing patched; a step inside a step (a closure, a wrapping optimizer, `super()`)
-belongs to the outermost; a step that raised leaves nothing behind that could be taken for an update. Dynamo does not
-trace the hooks: they are wrapped in `torch._dynamo.disable` as soon as somebody else has imported it, never before.
+belongs to the outermost; a step that raised leaves nothing behind that could be taken for an update.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -13,17 +12,18 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 import torch
 from torch.optim import optimizer as _optimizer
 
-from . import fingerprints, generators, inventory, memory, modules, optimizers, session, state
+from . import batches, fingerprints, generators, inventory, memory, modules, optimizers, session, state, unseen
 from .guard import guarded, wall_ns
 
 _local = threading.local()
 _handles: list[Any] = []
 _first: list[Any] = []
+_since_step = [0]
 
 
 class Open:
@@ -45,7 +45,8 @@ def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
 
 def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
     """Torch's hook after any optimizer's step."""
-    _after(optimizer)
+    if _after(optimizer):
+        session.gather_anew()  # out of the guard: what it just spent is the recorder's, not the next update's
 
 
 def install() -> None:
@@ -60,23 +61,22 @@ def restore() -> None:
         _handles.pop().remove()
 
 
-@guarded("steps.dynamo")
-def hide_from_dynamo() -> None:
-    """Dynamo has been imported: have it run the hooks as they are, outside of any graph."""
-    disable = sys.modules["torch._dynamo"].disable
+def hooks() -> Iterator[tuple[Any, int, Any]]:
+    """Each of our hooks: the table it stands in, its place there, and what was put there."""
     for table, hook in (
         (_optimizer._global_optimizer_pre_hooks, before),
         (_optimizer._global_optimizer_post_hooks, after),
     ):
         for handle in _handles:
             if table.get(handle.id) is hook:
-                table[handle.id] = disable(hook)
+                yield table, handle.id, hook
 
 
 def after_fork_in_child() -> None:
     """A child forked inside a step is not inside it."""
     _local.open = None
     _first.clear()
+    _since_step[0] = 0
 
 
 @guarded("steps")
@@ -89,46 +89,79 @@ def _before(optimizer: Any) -> None:
             return
         session.uncovered("optimizer steps that raised", "what they changed before that belongs to the next update")
     session.wake()
+    opened = _local.open = _begin(optimizer, began, own)
+    if opened is not None:
+        opened.began_ns = time.monotonic_ns()
+
+
+def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     ordinal = optimizers.ordinal(optimizer)
     if ordinal is None:
-        return
+        return None
     if not _first:
         _first.append(True)
-        _at_first_update(ordinal)
+        _at_first_update()
     if ordinal == 0 and session.updates.get(0, 0) == 0:
         state.root("attach", -1)
-    opened = _local.open = Open(optimizer, ordinal)
-    gathered = session.gathered
+    unseen.at_update()
+    opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
     opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
-    opened.began_ns = time.monotonic_ns()
+    return opened
 
 
-@guarded("steps")
-def _after(optimizer: Any) -> None:
+def is_open() -> bool:
+    """Whether this thread is inside an optimizer's step."""
+    return getattr(_local, "open", None) is not None
+
+
+@guarded("scaling", lambda: -1)
+def made_by(optimizer: Any) -> int:
+    """Updates that this optimizer has made; -1 inside a step, whose updates are not counted yet."""
+    number = None if is_open() else optimizers.ordinal(optimizer)
+    return -1 if number is None else session.updates.get(number, 0)
+
+
+def left_out(optimizer: Any) -> bool:
+    """An update that a gradient scaler did not make: an Update all the same, marked skipped. Whether it was noted."""
+    opened = _begin(optimizer, time.monotonic_ns(), wall_ns())
+    if opened is None:
+        return False
+    _close(opened, optimizer, 0, skipped=True)
+    return True
+
+
+@guarded("steps", bool)
+def _after(optimizer: Any) -> bool:
     now = time.monotonic_ns()
     opened: Optional[Open] = getattr(_local, "open", None)
     if opened is None or opened.optimizer() is not optimizer:
-        return
+        return False
     if opened.inner:
         opened.inner -= 1
-        return
+        return False
     _local.open = None
+    _close(opened, optimizer, max(0, now - opened.began_ns), skipped=_skipped(optimizer))
+    return True
+
+
+def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None:
     ordinal, gathered = opened.ordinal, session.gathered
     update = session.updates.get(ordinal, 0)
     session.updates[ordinal] = update + 1
+    _since_step[0] += 1
     if ordinal == 0:
-        session.step = update
+        session.step, _since_step[0] = update, 0
     with memory.quiet():
         frame = {
             "optimizer": ordinal,
             "update": update,
-            "skipped": _skipped(optimizer),
+            "skipped": skipped,
             "phase_ns": {
                 "data": gathered.data_ns,
                 "compute": opened.compute_ns,
-                "optimizer": max(0, now - opened.began_ns),
+                "optimizer": took_ns,
             },
             "loss": gathered.loss,
             "losses": gathered.losses,
@@ -137,7 +170,7 @@ def _after(optimizer: Any) -> None:
             "gradient_norm": gathered.gradient_norm,
             "batches": gathered.batches,
             "batches_omitted": gathered.batches_omitted,
-            "rng": generators.states(),
+            "rng": {**generators.states(), **batches.generator_states()},
             "fingerprints": _joined(opened.fingerprints, _ends(optimizer, "end", update + 1)),
             "inventory": inventory.digest(optimizer),
         }
@@ -145,18 +178,24 @@ def _after(optimizer: Any) -> None:
     session.say("update", frame)
     if ordinal == 0 and state.at_segment_end(update):
         state.root("step", update)
-    session.gather_anew()
 
 
 @guarded("first_update")
-def _at_first_update(ordinal: int) -> None:
+def _at_first_update() -> None:
     session.say_world()
     with memory.quiet():
         modules.announce()
-    if ordinal != 0:
+
+
+def say_at_the_end() -> None:
+    """Steps are the updates of optimizer 0: where that one made none, others trained without Steps and roots."""
+    if session.updates and 0 not in session.updates:
         session.uncovered(
-            "Steps", "the first update is not of optimizer 0: Steps and state roots follow that one alone"
+            "Steps", "optimizer 0 made no update of its own, and Steps and state roots follow that one alone"
         )
+    elif _since_step[0] > state.LATER:
+        reason = "%d updates of other optimizers came after the last Step, and roots follow Steps" % _since_step[0]
+        session.uncovered("the states between later updates", reason)
 
 
 @guarded("fingerprints", list)

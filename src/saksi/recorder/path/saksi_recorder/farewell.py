@@ -1,0 +1,64 @@
+"""A last root of a model that the program lets go of, as a training function does when it returns.
+
+Patched, because there is no hook: `__del__` of `torch.nn.Module` and of `torch.optim.Optimizer`, which torch leaves
+undefined. Python calls it while the object is whole; nothing is kept alive for our sake.
+
+Rules: only for a model or an optimizer that a root covers, and only where Steps follow the last root; whichever of the
+two goes first is the occasion, since the other is then still there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import torch
+
+from . import modules, optimizers, session, state
+from .guard import guarded
+
+_over: list[bool] = []
+_original_module = getattr(torch.nn.Module, "__del__", None)
+_original_optimizer = getattr(torch.optim.Optimizer, "__del__", None)
+
+
+def module_goes(self: Any) -> None:
+    """The end of a module."""
+    if session.step > state.bound_until():
+        goes(self, modules.is_covered)
+    if _original_module is not None:
+        _original_module(self)
+
+
+def optimizer_goes(self: Any) -> None:
+    """The end of an optimizer."""
+    if session.step > state.bound_until():
+        goes(self, optimizers.is_known)
+    if _original_optimizer is not None:
+        _original_optimizer(self)
+
+
+def install() -> None:
+    """Put both in place."""
+    torch.nn.Module.__del__ = module_goes  # type: ignore[attr-defined]
+    torch.optim.Optimizer.__del__ = optimizer_goes  # type: ignore[attr-defined]
+
+
+def restore() -> None:
+    """Put back what was there."""
+    for kind, original in ((torch.nn.Module, _original_module), (torch.optim.Optimizer, _original_optimizer)):
+        if original is None:
+            del kind.__del__  # type: ignore[attr-defined]
+        else:
+            kind.__del__ = original  # type: ignore[attr-defined]
+
+
+@guarded("farewell")
+def goes(one: Any, is_covered: Callable[[Any], bool]) -> None:
+    """Take the root of what is about to go, if the last one has it."""
+    if not _over and not session.dormant and is_covered(one):
+        state.root("released", session.step)
+
+
+def end() -> None:
+    """The process has said goodbye; what dies now dies with the interpreter."""
+    _over.append(True)

@@ -1,0 +1,50 @@
+"""Updates that a gradient scaler left out, because the gradients had overflowed.
+
+Patched, because there is no hook: `torch.amp.GradScaler.step`. A fused optimizer is called all the same and told by a
+flag; every other is not called at all, and the scaler returns None.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch.amp.grad_scaler import GradScaler
+
+from . import session, steps
+from .guard import guarded
+
+_original = GradScaler.step
+
+
+@functools.wraps(_original)
+def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Torch's own; an update that it left out is noted."""
+    if torch.compiler.is_compiling():
+        return _original(self, *args, **kwargs)
+    optimizer = args[0] if args else kwargs.get("optimizer")
+    made = steps.made_by(optimizer)
+    result = _original(self, *args, **kwargs)
+    if result is None and left_out(optimizer, made):
+        session.gather_anew()
+    return result
+
+
+def install() -> None:
+    """Put the wrapper in place."""
+    GradScaler.step = step  # type: ignore[method-assign]
+
+
+def restore() -> None:
+    """Put the original back."""
+    GradScaler.step = _original  # type: ignore[method-assign]
+
+
+@guarded("scaling", bool)
+def left_out(optimizer: Any, made: int) -> bool:
+    """The scaler returned without a loss: if no step was seen, and one would have been, it was left out."""
+    # Torch marks the step functions that it wrapped. One that it did not wrap may have stepped unseen.
+    if made < 0 or steps.made_by(optimizer) != made or not getattr(type(optimizer).step, "hooked", False):
+        return False
+    return steps.left_out(optimizer)

@@ -1,0 +1,201 @@
+"""Every common way to train: bit-identical at both levels, and witnessed whole or said where not, and why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saksi_run import Home
+
+SCRIPTS = Path(__file__).parent / "scripts"
+BY_HAND = ("updates that no optimizer's step makes", "goes past torch's step wrapper")
+NO_UPDATE = ("what backward passes were for", "12 backward passes, and no update followed")
+NORM = ("gradient norm", "it is spread over the ranks")
+
+OPTIMIZERS = (
+    *("SGD", "Adam", "AdamW", "AdamW-tensor-lr", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop"),
+    *("Rprop", "Adafactor", "Muon", "LBFGS", "signed", "derived"),
+)
+UNSEEN = {
+    "unwrapped": {BY_HAND, NO_UPDATE},
+    "bare_step": {BY_HAND, NO_UPDATE},
+    "by_hand": {BY_HAND, NO_UPDATE},
+    "through_data": {BY_HAND, NO_UPDATE},
+    "wrapping": {("Steps", "optimizer 0 made no update of its own")},
+}
+PATTERNS = {
+    **dict.fromkeys(
+        (
+            *("in_backward", "groups_added_later", "tied_weights", "sparse_gradients", "accumulation", "scaler"),
+            *("scaler_fused", "autocast", "half_precision_weights", "ema_and_swa", "ema_swapped", "target_network"),
+            *("weight_clipping", "frozen_then_thawed", "several_models", "evaluation_between", "not_a_number"),
+            *("activation_checkpointing", "activation_checkpointing_reentrant", "second_optimizer_later"),
+            *("schedulers", "autograd_grad", "generators"),
+        ),
+        12,
+    ),
+    "several_optimizers": 6,  # Steps are those of optimizer 0, which updates every other time
+}
+PROCESSES = {
+    "of_multiprocessing_fork": 24,
+    "of_multiprocessing_spawn": 24,
+    "of_multiprocessing_forkserver": 24,
+    "of_subprocess": 12,
+    "of_fork": 24,
+    "beside_a_pool": 12,
+}
+LOADERS = (
+    *("in_process", "fork", "spawn", "forkserver", "persistent", "unordered", "iterable", "iterable_worker"),
+    *("own_generator", "without"),
+)
+
+pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Ways:
+    """One script, run without saksi and at both levels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = Home(folder)
+
+    def outcome(self, *command, level=None):
+        """The lines that it ended with; the ranks of a group may speak in any order."""
+        work = self.folder / (level or "plain")
+        work.mkdir()
+        words = [sys.executable, *command] if command[0] != "torchrun" else torchrun(*command[1:])
+        words = [word.replace("@", str(work)) for word in words]
+        if level is None:
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
+            done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False, env=environment)
+        else:
+            done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=200)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+        return sorted(done.stdout.splitlines())
+
+    def reports(self, *command):
+        """The coverage and what is not covered, at either level, after the outcomes were compared."""
+        plain = self.outcome(*command)
+        for level in ("standard", "full"):
+            assert self.outcome(*command, level=level) == plain
+            report = self.home.json("findings", "last")
+            about = {each["code"] for each in report["items"]}
+            assert about <= {"coverage.uncovered", "coverage.no_training_seen"}, report["items"]
+            reasons = {(i["subject"], i["message"]) for i in report["items"] if i["code"] == "coverage.uncovered"}
+            yield report["coverage"], reasons
+
+
+def torchrun(ranks, *command):
+    module = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks]
+    return [sys.executable, *module, str(SCRIPTS / "ranks.py"), *command]
+
+
+def script(name, *words):
+    return (str(SCRIPTS / name), *words)
+
+
+@pytest.fixture
+def ways(tmp_path):
+    return Ways(tmp_path)
+
+
+def assert_whole(ways, command, steps, ranks=1):
+    for coverage, reasons in ways.reports(*command):
+        assert reasons == set()
+        assert coverage == {
+            "complete": True,
+            "steps_expected": steps,
+            "steps_witnessed": steps,
+            "ranks": ranks,
+            "dropped_records": 0,
+            "not_checkable": [],
+        }
+
+
+def assert_not_covered(ways, command, expected, steps=None, ranks=0):
+    for coverage, reasons in ways.reports(*command):
+        assert {subject for subject, _ in reasons} == {subject for subject, _ in expected}
+        for subject, reason in expected:
+            assert any(subject == said and reason in message for said, message in reasons), reasons
+        assert (coverage["complete"], coverage["steps_expected"], coverage["ranks"]) == (False, steps, ranks)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_is_witnessed_whole(ways, name):
+    assert_whole(ways, script("optimizers.py", name), 12)
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_updates_that_pass_torchs_step_by_are_said_not_to_be_covered(ways, name):
+    assert_not_covered(ways, script("optimizers.py", name), UNSEEN[name], ranks=1 if name == "wrapping" else 0)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_training_loop_is_witnessed_whole(ways, name):
+    assert_whole(ways, script("patterns.py", name), PATTERNS[name])
+
+
+def test_a_model_trained_by_hand_beside_an_optimizer_is_said_not_to_be_covered(ways):
+    assert_not_covered(ways, script("patterns.py", "by_hand_beside_an_optimizer"), {BY_HAND}, 12, 1)
+
+
+@pytest.mark.parametrize("way", LOADERS)
+def test_a_training_fed_by_a_loader_is_witnessed_whole(ways, way):
+    assert_whole(ways, script("loaders.py", way), 12)
+
+
+@pytest.mark.parametrize("way", PROCESSES)
+def test_training_in_processes_of_the_script_is_witnessed_whole(ways, way):
+    assert_whole(ways, script("processes.py", way), PROCESSES[way])
+
+
+@pytest.mark.parametrize(("way", "files"), [("torch", 1), ("mmap", 1), ("a_stream", 1), ("safetensors", 2), ("dcp", 2)])
+def test_model_checkpoints_are_recorded_as_they_are_saved_and_loaded(ways, way, files):
+    assert_whole(ways, script("saving.py", way, "@"), 12)
+    found = [each for each in ways.home.records() if type(each).__name__ == "FileRecord"]
+    assert [each.action for each in found] == (["saved"] * files + ["loaded"] * files) * 2 or way == "safetensors"
+    assert [each.step for each in found] == [4] * files * 2 + [9] * files * 2
+    assert all(each.digest for each in found)
+    saved = {each.digest for each in found if each.action == "saved"}
+    assert {each.digest for each in found if each.action == "loaded"} == saved
+
+
+@pytest.mark.parametrize("way", ["model", "model_fullgraph", "loss", "clip", "clip_fullgraph", "backward"])
+def test_compiled_parts_keep_their_graphs_and_their_breaks(ways, way):
+    assert_whole(ways, script("compiled.py", way, "aot_eager"), 6)
+
+
+@pytest.mark.parametrize("way", ["optimizer_step", "step", "update", "whole"])
+def test_a_compiled_step_keeps_its_graphs_and_has_no_further_break(ways, way):
+    """Dynamo runs the loop over step hooks as it is, and one break of torch's own inside it is then not met."""
+    plain = ways.outcome(*script("compiled.py", way, "aot_eager"))
+    for level in ("standard", "full"):
+        witnessed = ways.outcome(*script("compiled.py", way, "aot_eager"), level=level)
+        assert witnessed[1:] == plain[1:]
+        assert graphs_and_breaks(witnessed)[0] == graphs_and_breaks(plain)[0]
+        assert graphs_and_breaks(witnessed)[1] in (graphs_and_breaks(plain)[1], graphs_and_breaks(plain)[1] - 1)
+        assert ways.home.json("findings", "last")["coverage"]["complete"] is True
+
+
+def graphs_and_breaks(lines):
+    graphs, _, breaks, _ = lines[0].replace(",", "").split()
+    return int(graphs), int(breaks)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_rank_of_data_parallel_training_is_witnessed_whole(ways, ranks):
+    assert_whole(ways, ("torchrun", str(ranks), "ddp"), 12, ranks)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_every_rank_of_sharded_training_is_witnessed_but_for_the_norm_that_is_spread(ways, ranks):
+    assert_not_covered(ways, ("torchrun", str(ranks), "fsdp"), {NORM}, 12, ranks)
+
+
+def test_ranks_that_the_script_starts_itself_are_witnessed_whole(ways):
+    assert_whole(ways, script("ranks.py", "ddp", "2", "@/meeting"), 12, 2)
