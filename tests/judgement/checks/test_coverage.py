@@ -146,6 +146,13 @@ def test_processes_that_need_no_witness(changes):
     assert codes(simulated) == []
 
 
+def test_a_process_that_may_not_be_looked_into_is_not_checkable():
+    simulated = honest_run()
+    simulated.process(torch=None)
+    assert codes(simulated) == ["coverage.process_not_checkable"]
+    assert not findings(simulated).coverage.complete
+
+
 def test_a_process_seen_before_it_attached_is_witnessed():
     simulated = SimulatedRun()
     simulated.process(pid=4000)
