@@ -16,7 +16,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc') README.md LICENSE
 PIP     := -m pip --disable-pip-version-check --quiet
 FETCH    = $(PIP) install --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup demo test quick check format clean
+.PHONY: help setup demo test quick check bench soak format clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,8 @@ help:
 	@echo 'make test     all tests'
 	@echo 'make quick    the tests that start no training and are not slow'
 	@echo 'make check    lint, format, types, floors'
+	@echo 'make bench    the figures of docs/benchmarks.md'
+	@echo 'make soak     half an hour of hostile peers, five minutes of load'
 	@echo 'make format   put the code in shape'
 	@echo 'make setup    the environments that all of these need (done by them when missing)'
 	@echo 'make clean    remove environments, caches and stamps'
@@ -45,6 +47,16 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+soak: setup
+	.venv/bin/python bench/soak.py $(SOAK_ARGS)
+	.venv/bin/python bench/load.py $(LOAD_ARGS)
+
+bench: setup
+	.venv/bin/python bench/recorder_cost.py
+	.venv/bin/python bench/launch.py
+	.venv/bin/python bench/append.py
+	.venv/bin/python bench/verify_log.py
 
 format: setup
 	.venv/bin/ruff check --fix .

@@ -1,0 +1,96 @@
+"""Hostile peers beside an honest training for half an hour: the agent alive, its memory flat, nothing alleged falsely.
+
+    python bench/soak.py [--minutes 30] [--seed 1]
+
+One `saksi run`. Its command starts one honest rank (the recorder's own channel, 20 updates a second) and, one after the
+other, processes that speak to the agent with every kind of hostility that `tests/fuzz` knows. At the end the record is
+read as anybody would: every step of the honest rank witnessed, no finding that is about the training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from load import RANK, SAKSI, cpu_s, read, rss
+
+PEER = Path(__file__).resolve().parents[1] / "tests" / "fuzz" / "hostile_peer.py"
+PACKETS = 2_000
+
+JOB = r"""
+import itertools, os, subprocess, sys, time
+rank, peer, packets, seconds, seed = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(os.path.dirname(peer)))
+from fuzz.hostile_packets import HOSTILITIES
+honest = subprocess.Popen([sys.executable, rank, "0", "1", "20", seconds])
+for number, hostility in enumerate(itertools.cycle(sorted(HOSTILITIES))):
+    if honest.poll() is not None:
+        break
+    words = [os.environ["SAKSI_SOCKET"], os.environ["SAKSI_TOKEN"], hostility, str(int(seed) + number), packets]
+    subprocess.run([sys.executable, peer, *words], check=True)
+print(number, "hostile processes", flush=True)
+sys.exit(honest.wait())
+"""
+ABOUT_THE_WITNESS = ("witness.", "coverage.", "ckpt.not_checkable")
+
+
+def agent_of(home: Path) -> int:
+    """The process id in the lock of the one run."""
+    while True:
+        for lock in (home / "runs").glob("*/lock"):
+            if (text := lock.read_text().strip()).isdigit():
+                return int(text)
+        time.sleep(0.05)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as named:
+        folder = Path(named)
+        (folder / "rank.py").write_text(RANK)
+        (folder / "job.py").write_text(JOB)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
+        environment |= {"SAKSI_HOME": str(folder / "home"), "SAKSI_AGENT": "embedded"}
+        words = ["rank.py", str(PEER), str(PACKETS), str(60 * options.minutes), str(options.seed)]
+        job = subprocess.Popen([*SAKSI, "run", "--", sys.executable, "job.py", *words], env=environment, cwd=folder)
+        agent, memory, began = agent_of(folder / "home"), [], time.monotonic()
+        used = 0.0
+        while job.poll() is None:
+            if Path(f"/proc/{agent}/status").exists():
+                memory.append(rss(agent))
+                used = cpu_s(agent)
+            time.sleep(min(10.0, 3 * options.minutes))
+        wall = time.monotonic() - began
+        (record,) = read(folder / "home", environment)
+    half = len(memory) // 2
+    result = {
+        "schema": "saksi.bench.soak/v1",
+        "exit_code": job.returncode,
+        "agent_restarted": agent_was_restarted(record),
+        "agent_cpu_share": round(used / wall, 3),
+        "kib_at_half_time": max(memory[:half], default=0),
+        "kib_at_the_end": max(memory[half:], default=0),
+        "about_the_training": [code for code in record["findings"] if not code.startswith(ABOUT_THE_WITNESS)],
+        "findings": record["findings"],
+        "verify": record["verify"],
+    }
+    print(json.dumps(result))
+    return 0
+
+
+def agent_was_restarted(record: dict[str, object]) -> bool:
+    """Whether the record has a stretch without a witness."""
+    return "coverage.gap" in record["findings"]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
