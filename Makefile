@@ -9,6 +9,9 @@ PIP_ARGS    ?=
 PYTEST_ARGS ?=
 WORKERS     ?= 2
 
+# Tests start hundreds of processes; each would compile saksi anew where somebody has set this.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Stamps say what is done; each depends on what would make it wrong. Nothing here is needed by saksi itself.
 STAMPS  := .stamps
 PINS    := pyproject.toml constraints.txt
