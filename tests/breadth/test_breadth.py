@@ -53,7 +53,7 @@ LOADERS = (
     *("own_generator", "without"),
 )
 
-pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Ways:
@@ -71,9 +71,9 @@ class Ways:
         words = [word.replace("@", str(work)) for word in words]
         if level is None:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
-            done = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False, env=environment)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=400, check=False, env=environment)
         else:
-            done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=200)
+            done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=400)
         assert done.returncode == 0, done.stderr
         assert done.stdout
         return sorted(done.stdout.splitlines())
@@ -125,9 +125,13 @@ def assert_not_covered(ways, command, expected, steps=None, ranks=0):
         assert (coverage["complete"], coverage["steps_expected"], coverage["ranks"]) == (False, steps, ranks)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["SGD", "AdamW", "Muon", "LBFGS", "signed"])
 def test_an_optimizer_is_witnessed_whole(ways, name):
     assert_whole(ways, script("optimizers.py", name), 12)
+
+
+def test_every_optimizer_is_witnessed_whole_in_a_process_of_its_own(ways):
+    assert_whole(ways, script("optimizers.py", *OPTIMIZERS), 12 * len(OPTIMIZERS))
 
 
 @pytest.mark.parametrize("name", UNSEEN)
@@ -135,9 +139,13 @@ def test_updates_that_pass_torchs_step_by_are_said_not_to_be_covered(ways, name)
     assert_not_covered(ways, script("optimizers.py", name), UNSEEN[name], ranks=1 if name == "wrapping" else 0)
 
 
-@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("name", ["several_optimizers", "in_backward", "scaler", "ema_and_swa", "generators"])
 def test_a_training_loop_is_witnessed_whole(ways, name):
     assert_whole(ways, script("patterns.py", name), PATTERNS[name])
+
+
+def test_every_training_loop_is_witnessed_whole_in_a_process_of_its_own(ways):
+    assert_whole(ways, script("patterns.py", *PATTERNS), sum(PATTERNS.values()))
 
 
 def test_a_model_trained_by_hand_beside_an_optimizer_is_said_not_to_be_covered(ways):

@@ -3,7 +3,7 @@
 import sys
 
 import torch
-from outcome import begin, end
+from outcome import begin, each, end
 from torch import nn
 
 STEPS = 12
@@ -117,8 +117,8 @@ def main(name):
         x, y = torch.randn(8, 6), torch.randint(3, (8,))
 
         def closure(x=x, y=y):
-            for each in optimizers:
-                each.zero_grad()
+            for one in optimizers:
+                one.zero_grad()
             loss = nn.functional.cross_entropy(model(x), y)
             loss.backward()
             return loss
@@ -127,13 +127,13 @@ def main(name):
             optimizers[0].step(closure)
             continue
         closure()
-        for each in optimizers:
+        for one in optimizers:
             if name == "bare_step":
-                bare_step(each)(each)
+                bare_step(one)(one)
             else:
-                each.step()
-    end(model, [each.state_dict() for each in optimizers])
+                one.step()
+    end(model, [one.state_dict() for one in optimizers], label=name)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    each(sys.argv[1:], main)

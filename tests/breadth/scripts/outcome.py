@@ -1,6 +1,8 @@
 """What a training script of the matrix ended with: one line on standard output, the same bits or not."""
 
 import hashlib
+import importlib
+import os
 import random
 import sys
 
@@ -31,6 +33,22 @@ def end(*held, label="outcome"):
     # One write: the lines of several ranks may share a pipe.
     sys.stdout.write(f"{label} {digest.hexdigest()}\n")
     sys.stdout.flush()
+
+
+def each(names, train):
+    """One training in this process; several, each in a forked child of its own, one after the other."""
+    if len(names) == 1:
+        train(names[0])
+        return
+    importlib.import_module("torch._dynamo")  # an optimizer loads it: once for all of them
+    for name in names:
+        child = os.fork()
+        if child == 0:
+            train(name)
+            sys.exit(0)
+        _, status = os.waitpid(child, 0)
+        if status:
+            sys.exit(f"{name}: {status}")
 
 
 def tensors_of(held, path=""):

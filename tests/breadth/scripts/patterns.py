@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import torch
-from outcome import begin, end
+from outcome import begin, each, end
 from torch import nn
 
 STEPS = 12
@@ -43,17 +43,17 @@ def several_optimizers():
 def in_backward():
     """An optimizer for each parameter, stepping as its gradient is complete."""
     model = net()
-    each = {p: torch.optim.Adam([p], foreach=False) for p in model.parameters()}
+    own = {p: torch.optim.Adam([p], foreach=False) for p in model.parameters()}
 
     def step(p):
-        each[p].step()
-        each[p].zero_grad()
+        own[p].step()
+        own[p].zero_grad()
 
     for p in model.parameters():
         p.register_post_accumulate_grad_hook(step)
     for _ in range(STEPS):
         loss_of(model).backward()
-    return model, list(each.values())
+    return model, list(own.values())
 
 
 def groups_added_later():
@@ -94,11 +94,11 @@ def sparse_gradients():
     embedding, head = nn.Embedding(50, 8, sparse=True), nn.Linear(8, 3)
     sparse, dense = torch.optim.SparseAdam(embedding.parameters()), adamw(head)
     for _ in range(STEPS):
-        for each in (sparse, dense):
-            each.zero_grad()
+        for one in (sparse, dense):
+            one.zero_grad()
         nn.functional.cross_entropy(head(embedding(torch.randint(50, (8,)))), torch.randint(3, (8,))).backward()
-        for each in (sparse, dense):
-            each.step()
+        for one in (sparse, dense):
+            one.step()
     return embedding, head, sparse, dense
 
 
@@ -371,6 +371,10 @@ def generators():
     return model, optimizer, own.get_state()
 
 
-if __name__ == "__main__":
+def train(name):
     begin()
-    end(*globals()[sys.argv[1]]())
+    end(*globals()[name](), label=name)
+
+
+if __name__ == "__main__":
+    each(sys.argv[1:], train)
