@@ -100,7 +100,9 @@ class Availability:
 def _process(state: _Ends, index: int, record: ProcessRecord) -> tuple[Finding, ...]:
     """A process with a recorder ended. One that never trained may be a worker that its loader ends: no finding."""
     key = (record.attempt, record.pid)
-    if key not in state.trained or (record.signal is None and record.code is None):
+    # The end may stand before the block with its first updates; the agent had heard of those, and says the last one.
+    trained = key in state.trained or record.last_step is not None
+    if not trained or (record.signal is None and record.code is None):
         return ()
     state.ended.add(key)
     if record.code == 0:
