@@ -15,11 +15,17 @@ from typing import Final
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import begin_attempt
 from saksi.doors.launch.running import Forked, RunningAgent
-from saksi.doors.launch.surroundings import bytecode_prefix, notes_on, recorder_environment, runtime_folder
+from saksi.doors.launch.surroundings import (
+    bytecode_prefix,
+    launch_of,
+    notes_on,
+    recorder_environment,
+    runtime_folder,
+)
 from saksi.edges.anchors import Anchor
 from saksi.edges.clock import Clock
-from saksi.edges.environment.observe import Launch, observe
-from saksi.edges.home import resolve_cache, resolve_home
+from saksi.edges.environment.observe import observe
+from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.run_folders import place_for_runs
 from saksi.judgement.redaction import redact_command
@@ -57,22 +63,8 @@ def start_agent(
             **recorder_environment(attempt, environment, socket=scratch / "agent.sock", token=token),
             **prefix.added,
         }
-        launch = Launch(
-            run=attempt.run,
-            attempt=attempt.number,
-            name=attempt.name,
-            project=attempt.project,
-            level=attempt.level,
-            segment=attempt.segment,
-            argv=arguments.command,
-            environment=environment,
-            added=added,
-            folder=folder,
-            configuration=attempt.configuration,
-            redaction_key=keyring.redaction_key,
-            cache=resolve_cache(environment, uid=os.getuid()),
-            scratch=scratch,
-            key=arguments.key,
+        launch = launch_of(
+            attempt, arguments, environment, folder, added=added, scratch=scratch, redaction_key=keyring.redaction_key
         )
         seal = observe(launch, now_ns=clock.wall_ns()).seal
         envelope = format_envelope(sign(IN_TOTO, make_statement(seal), [keyring.signer]))

@@ -20,12 +20,18 @@ from typing import Final, TypeVar
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import Attempted
 from saksi.doors.launch.child import interrupted
-from saksi.doors.launch.surroundings import bytecode_prefix, notes_on, recorder_environment, runtime_folder
+from saksi.doors.launch.surroundings import (
+    bytecode_prefix,
+    launch_of,
+    notes_on,
+    recorder_environment,
+    runtime_folder,
+)
 from saksi.edges.agent_socket import DEFAULT_SOCKET
 from saksi.edges.clock import Clock
 from saksi.edges.configuration import read_configuration
-from saksi.edges.environment.observe import Launch, observe
-from saksi.edges.home import resolve_cache, resolve_home
+from saksi.edges.environment.observe import observe
+from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.seal import make_statement
 from saksi.processes.agent.connection import peer_of
@@ -138,22 +144,14 @@ def start_served(
         prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
         recorder = recorder_environment(attempt, environment, socket=Path(prepared.socket), token=prepared.token)
         added = {**recorder, **prefix.added}
-        launch = Launch(
-            run=attempt.run,
-            attempt=attempt.number,
-            name=attempt.name,
-            project=attempt.project,
-            level=attempt.level,
-            segment=attempt.segment,
-            argv=arguments.command,
-            environment=environment,
+        launch = launch_of(
+            attempt,
+            arguments,
+            environment,
+            folder,
             added=added,
-            folder=folder,
-            configuration=attempt.configuration,
-            redaction_key=_redaction_key(environment),
-            cache=resolve_cache(environment, uid=os.getuid()),
             scratch=scratch,
-            key=arguments.key,
+            redaction_key=_redaction_key(environment),
         )
         send_content(control, make_statement(observe(launch, now_ns=clock.wall_ns()).seal))
         _answer(control, Begun)

@@ -12,11 +12,13 @@ from typing import Final
 import msgspec
 
 import saksi
+from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import Attempted
 from saksi.edges.bytecode import KeptStore, environment_id, is_sound
+from saksi.edges.environment.observe import Launch
 from saksi.edges.home import resolve_cache
 
-__all__ = ["BytecodePrefix", "bytecode_prefix", "notes_on", "recorder_environment", "runtime_folder"]
+__all__ = ["BytecodePrefix", "bytecode_prefix", "launch_of", "notes_on", "recorder_environment", "runtime_folder"]
 
 MAX_RUNTIME_FOLDER: Final = 72
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
@@ -27,6 +29,36 @@ class BytecodePrefix(msgspec.Struct, frozen=True, kw_only=True):
 
     store: KeptStore | None
     added: dict[str, str]
+
+
+def launch_of(
+    attempt: Attempted,
+    arguments: LaunchArguments,
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    added: dict[str, str],
+    scratch: Path,
+    redaction_key: bytes,
+) -> Launch:
+    """What the seal is made from: one launch as it was asked for, in its surroundings."""
+    return Launch(
+        run=attempt.run,
+        attempt=attempt.number,
+        name=attempt.name,
+        project=attempt.project,
+        level=attempt.level,
+        segment=attempt.segment,
+        argv=arguments.command,
+        environment=environment,
+        added=added,
+        folder=folder,
+        configuration=attempt.configuration,
+        redaction_key=redaction_key,
+        cache=resolve_cache(environment, uid=os.getuid()),
+        scratch=scratch,
+        key=arguments.key,
+    )
 
 
 def recorder_environment(
