@@ -94,22 +94,13 @@ def _part(
         return Part(name=name, outcome="same", rank=rank, sentence=f"{what} are the same ({count:,} {unit})", of=count)
     found = f"{len(apart):,} of {count:,} {unit} differ"
     examples = tuple(aliases[key] for key in apart[:_EXAMPLES])
-    if name == "buffers":
-        reason = f"{found}, which a forward pass before the first step explains for those that it writes (batch norm)"
-        return Part(
-            name=name,
-            outcome="not_checkable",
-            rank=rank,
-            sentence=f"{what} cannot be compared: {reason}",
-            differing=len(apart),
-            of=count,
-            examples=examples,
-        )
+    explained = name == "buffers"
+    reason = f"{found}, which a forward pass before the first step explains for those that it writes (batch norm)"
     return Part(
         name=name,
-        outcome="differs",
+        outcome="not_checkable" if explained else "differs",
         rank=rank,
-        sentence=f"{what} were not restored: {found}",
+        sentence=f"{what} cannot be compared: {reason}" if explained else f"{what} were not restored: {found}",
         differing=len(apart),
         of=count,
         examples=examples,

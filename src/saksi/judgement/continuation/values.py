@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -19,16 +19,7 @@ PartName: TypeAlias = Literal[
     "data_order",
     "repeated_steps",
 ]
-PARTS: Final[tuple[PartName, ...]] = (
-    "parameters",
-    "optimizer_state",
-    "update_counters",
-    "buffers",
-    "generators",
-    "hyper_parameters",
-    "data_order",
-    "repeated_steps",
-)
+PARTS: Final[tuple[PartName, ...]] = get_args(PartName)
 """Causes before effects: moments that were not restored explain other losses, never the reverse."""
 
 

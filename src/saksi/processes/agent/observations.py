@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from saksi.edges.host.endings import Ending
 from saksi.processes.agent.anchors import AnchorWorker
@@ -62,21 +62,7 @@ def block_record(connection: Connection, block: Block, stamp: Stamp) -> BlockRec
 
 def process_record(seen: Seen, command: Sequence[str], limits: Mapping[str, int], stamp: Stamp) -> ProcessRecord:
     """A process that was seen. `command` is its command line as it may be shown, `limits` those that are in force."""
-    facts = seen.facts
-    return ProcessRecord(
-        event="seen",
-        pid=facts.pid,
-        ppid=facts.ppid,
-        started_ticks=facts.started_ticks,
-        executable=facts.executable,
-        command=list(command),
-        uid=facts.uid,
-        torch=seen.torch,
-        attached=seen.attached,
-        forked=seen.forked,
-        limits=dict(limits) or None,
-        **stamp,
-    )
+    return _process(seen, command, stamp, event="seen", limits=dict(limits) or None)
 
 
 def ended_record(
@@ -89,10 +75,24 @@ def ended_record(
     trained: tuple[int, int | None] | None,
 ) -> ProcessRecord:
     """A process that ended: how, where that is known; `trained` is its rank and its last Step."""
-    facts = seen.facts
     rank, last_step = (None, None) if trained is None else trained
-    return ProcessRecord(
+    return _process(
+        seen,
+        command,
+        stamp,
         event="ended",
+        code=None if ending is None else ending.code,
+        signal=None if ending is None else ending.signal,
+        source=None if ending is None else ending.source,
+        killed_for_memory=killed_for_memory,
+        rank=rank,
+        last_step=last_step,
+    )
+
+
+def _process(seen: Seen, command: Sequence[str], stamp: Stamp, **how: Any) -> ProcessRecord:
+    facts = seen.facts
+    return ProcessRecord(
         pid=facts.pid,
         ppid=facts.ppid,
         started_ticks=facts.started_ticks,
@@ -102,12 +102,7 @@ def ended_record(
         torch=seen.torch,
         attached=seen.attached,
         forked=seen.forked,
-        code=None if ending is None else ending.code,
-        signal=None if ending is None else ending.signal,
-        source=None if ending is None else ending.source,
-        killed_for_memory=killed_for_memory,
-        rank=rank,
-        last_step=last_step,
+        **how,
         **stamp,
     )
 
