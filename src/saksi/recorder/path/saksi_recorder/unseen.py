@@ -33,6 +33,8 @@ def at_backward(passes: int) -> None:
         _before[:] = [None, None]
         return
     _count["intervals"] += passes == 1
+    if not _is_power_of_two(passes):
+        return  # who accumulates over many passes does not have all parameters looked at in each of them
     # Accumulation has several passes in each interval: two fingerprints, in rarer and rarer intervals.
     often = passes in (1, 2) and _is_power_of_two(_count["intervals"])
     with memory.quiet():
