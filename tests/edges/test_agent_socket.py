@@ -81,4 +81,6 @@ def test_a_socket_that_nobody_listens_on_makes_way(place):
     left.bind(str(place))
     left.close()
     doors = open_doors(place)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        assert asking.connect_ex(str(place)) == 0
     doors.close()
