@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # at once here; what `signal` itself imports takes milliseconds
 import os
 import sys
-from collections.abc import Sequence
 
 __all__ = ["main"]
 
 INTERRUPTED = 130
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the command line; the exit code. What a user sees on failure is one line, never a traceback."""
+    _end_quietly_on_interrupt()
     given = list(sys.argv[1:] if words is None else words)
     _occupy_standard_files()
     try:
@@ -29,6 +30,16 @@ def main(words: Sequence[str] | None = None) -> int:
         # The reader of our output went away (`saksi show | head`): nothing to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _end_quietly_on_interrupt() -> None:
+    """Ctrl-C while modules are imported ends us as the kernel does it, not with a traceback out of the middle of one.
+
+    (Nor with a crash: extension modules are known to that do not expect an exception there.) `saksi run` takes its
+    signals over from here, the other commands get Python's handler back when all is imported.
+    """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def _occupy_standard_files() -> None:

@@ -57,11 +57,12 @@ def test_a_terminal_that_hangs_up_reaches_the_command(home, tmp_path):
         words = [sys.executable, "-m", "saksi.doors.main", "run", "-q", "--", sys.executable, "-c", script]
         os.execvpe(sys.executable, words, home.environment)
     seen = b""
-    while b"up" not in seen:
+    while b"up\r\n" not in seen:  # a terminal that hangs up in the middle of the line ends the command's print
         seen += os.read(primary, 1000)
     os.close(primary)
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
     assert mark.exists()
+    assert os.waitstatus_to_exitcode(status) == 3
 
 
 def test_a_signal_after_the_end_neither_waits_nor_changes_the_exit_code(home):

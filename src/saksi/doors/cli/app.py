@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -56,6 +57,8 @@ def call(words: Sequence[str]) -> int:
     try:
         asked = words[:1] if words[:1] and words[0] in COMMANDS else tuple(COMMANDS)
         command = typer.main.get_command(make_app(asked))
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # see `saksi.doors.main`
         ended = command.main(args=list(words) or ["--help"], prog_name="saksi", standalone_mode=False)
         sys.stdout.flush()
     except SaksiError as error:
