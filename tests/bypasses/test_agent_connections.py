@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from agent_attempt import Attempt
+from saksi.processes.agent.connection import peer_of
 from saksi.processes.agent.control import JobStarted, send
-from saksi.words.records import DetachRecord, ExitRecord, RefusedRecord
+from saksi.words.records import DetachRecord, ExitRecord, Peer, RefusedRecord
 
 
 def ended(pid, seconds=20.0):
@@ -124,6 +126,27 @@ def test_what_waits_in_the_socket_as_the_attempt_closes_is_read_to_the_end(tmp_p
     (detach,) = attempt.records(DetachRecord)
     assert detach.last_step == sent - 1
     recorder.close()
+
+
+class Credentials:
+    """A socket whose peer has these credentials, as the kernel lays them out (`struct ucred`)."""
+
+    def __init__(self, uid):
+        self.raw = struct.pack("iII", 7, uid, uid)
+
+    def getsockopt(self, level, option, size):
+        assert (level, option, size) == (socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return self.raw
+
+
+@pytest.mark.parametrize("uid", [0, 1000, 2**31 - 1, 2**31, 2**31 + 5, 2**32 - 2])
+def test_an_account_with_a_large_number_is_not_taken_for_root(uid):
+    assert peer_of(Credentials(uid)) == Peer(pid=7, uid=uid, gid=uid)
+
+
+def test_a_peer_whose_account_the_kernel_does_not_name_is_nobody():
+    with pytest.raises(OSError, match="which account"):
+        peer_of(Credentials(2**32 - 1))
 
 
 @pytest.mark.parametrize("number", ["ENOSYS", "ESRCH"])

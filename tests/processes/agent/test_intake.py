@@ -129,3 +129,18 @@ def test_refusals_of_peers_that_never_attach_are_bounded_in_number(door):
     assert len(door._scribe) == intake_module.MAX_REFUSALS + 1
     assert sum(each.count for each in door._scribe) == 300
     assert {each.connection for each in door._scribe} == {None}
+
+
+def test_a_peer_whose_account_cannot_be_known_is_refused_and_written_down(door, monkeypatch):
+    def unknown(connected):
+        raise OSError(errno.EPERM, "the kernel does not say")
+
+    door._listener.error = 0
+    monkeypatch.setattr(intake_module, "peer_of", unknown)
+    with peer(door) as connected:
+        door.accept()
+        connected.settimeout(5)
+        assert connected.recv(1) == b""
+    (refused,) = door._scribe
+    assert refused.peer is None
+    assert "cannot be known" in refused.reason

@@ -155,12 +155,13 @@ def start_served(
         )
         send_content(control, make_statement(observe(launch, now_ns=clock.wall_ns()).seal))
         _answer(control, Begun)
+        account = peer_of(control).uid
     except BaseException:
         control.close()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return ServedAgent(prepared, control, account=peer_of(control).uid, added=added, scratch=scratch)
+    return ServedAgent(prepared, control, account=account, added=added, scratch=scratch)
 
 
 def _connected(path: Path) -> socket.socket:

@@ -6,6 +6,7 @@ becomes one record. The exact bytes of each accepted frame go into the block; th
 
 from __future__ import annotations
 
+import errno
 import hmac
 import socket
 import struct
@@ -28,6 +29,10 @@ PACKETS_AT_ONCE: Final = 64
 """So that one fast peer cannot starve the others."""
 BLOCK_BYTES: Final = 65_536
 SAMPLE: Final = 120
+_CREDENTIALS: Final = struct.Struct("iII")
+"""`struct ucred`, unix(7): accounts are unsigned, and those above 2^31 exist (large directories, user namespaces)."""
+_NOBODY_SAID: Final = 0xFFFF_FFFF
+"""(uid_t) -1, which is no account."""
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +56,15 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def peer_of(connected: socket.socket) -> Peer:
-    """The kernel's word on who connected (SO_PEERCRED: at the time of `connect`)."""
-    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, gid = struct.unpack("3i", raw)
-    return Peer(pid=max(pid, 0), uid=max(uid, 0), gid=max(gid, 0))
+    """The kernel's word on who connected (SO_PEERCRED: at the time of `connect`). Raises `OSError` if it names nobody.
+
+    The process id is 0 where the peer's pid namespace is not visible from here.
+    """
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    if uid == _NOBODY_SAID:
+        raise OSError(errno.EPERM, "the kernel does not say which account connected")
+    return Peer(pid=pid, uid=uid, gid=gid)
 
 
 class Connection:

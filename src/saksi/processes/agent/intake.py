@@ -6,6 +6,7 @@ What is refused is written with whom it was refused; files are left over for the
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import resource
@@ -91,9 +92,13 @@ class Intake:
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                     self._pause(error)
                 return
-            foreign = peer_of(connected).uid
-            if foreign != self._account:  # at once: whoever may not speak takes up no place
-                self._refuse_at_the_door(connected, f"account {foreign} is not the job's account")
+            try:
+                account = peer_of(connected).uid
+            except OSError as error:
+                self._refuse_at_the_door(connected, f"who it is cannot be known: {error.strerror}")
+                continue
+            if account != self._account:  # at once: whoever may not speak takes up no place
+                self._refuse_at_the_door(connected, f"account {account} is not the job's account")
             elif len(self._connections) < _room():
                 self._admit(connected)
             else:
@@ -114,8 +119,11 @@ class Intake:
         self._connections[number] = connection
 
     def _refuse_at_the_door(self, connected: socket.socket, reason: str) -> None:
-        self._turn_away(reason, sample="", peer=peer_of(connected))
+        peer = None
+        with contextlib.suppress(OSError):
+            peer = peer_of(connected)
         connected.close()
+        self._turn_away(reason, sample="", peer=peer)
 
     def _pause(self, error: OSError) -> None:
         """Look away from the door for a while: a peer that cannot be let in would wake us again at once."""
@@ -218,7 +226,7 @@ class Intake:
             self._written += 1
             self._write(refusal.reason, sample=refusal.sample, count=1, connection=connection, peer=connection.peer)
 
-    def _turn_away(self, reason: str, *, sample: str, peer: Peer) -> None:
+    def _turn_away(self, reason: str, *, sample: str, peer: Peer | None) -> None:
         """Write down a peer that may not attach; it has no connection. Reasons are few: those we word ourselves."""
         if self._written >= MAX_REFUSALS:
             self._unwritten[reason] += 1

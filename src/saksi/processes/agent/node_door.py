@@ -83,7 +83,12 @@ class NodeDoor:
 
     def hear(self, connected: socket.socket) -> None:
         """Hear the peer of `connected` in a thread. Never blocks."""
-        peer = peer_of(connected)
+        try:
+            peer = peer_of(connected)
+        except OSError as error:
+            connected.close()
+            _logger.warning("closed: %s", error)
+            return
         with self._guard:
             many = self._talking.total() >= MAX_TALKS or self._talking[peer.uid] >= MAX_TALKS_OF_ONE
             self._talking[peer.uid] += not many
