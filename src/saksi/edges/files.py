@@ -1,6 +1,9 @@
 """Hashing one file so that the digest belongs to one state of it.
 
 The job chooses the path: only regular files are opened, none is read further than its size, and nothing raises.
+
+Where the job's account is not ours, a path must not be a question about files that only we may see. What that account
+could not see itself is answered as if it were not there, in the same words whatever is there.
 """
 
 from __future__ import annotations
@@ -16,11 +19,36 @@ import msgspec
 
 from saksi.words.digest import Digest
 
-__all__ = ["FileState", "HashedFile", "hash_file", "state_of"]
+__all__ = ["FileState", "HashedFile", "OnBehalf", "hash_file", "state_of"]
 
 BUFFER: Final = 1 << 20
 MAX_FILE_BYTES: Final = 1 << 41
 """2 TiB, an hour of reading: more is a sparse file or no file at all (/proc/kcore)."""
+
+UNSEEN: Final = "no such file, or no permission: nothing that both the job's account and the agent's may read"
+
+
+class OnBehalf(msgspec.Struct, frozen=True, kw_only=True):
+    """For which account a file is read, and the folders of which it must learn nothing, whoever owns what is there."""
+
+    account: int
+    private: tuple[Path, ...] = ()
+
+    def may_know(self, found: os.stat_result, where: Path) -> bool:
+        """Whether that account could see the file at the resolved path `where` by itself. Raises `OSError`.
+
+        Its groups are not known: what only a group may read counts as not seen.
+        """
+        if any(where.is_relative_to(each) for each in self.private):
+            return False
+        if found.st_uid == self.account:
+            return True
+        if not found.st_mode & stat.S_IROTH or found.st_uid == os.geteuid():
+            return False
+        return all(self._may_enter(each.stat()) for each in where.parents)
+
+    def _may_enter(self, folder: os.stat_result) -> bool:
+        return bool(folder.st_mode & (stat.S_IXUSR if folder.st_uid == self.account else stat.S_IXOTH))
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,40 +73,44 @@ def state_of(found: os.stat_result) -> FileState:
     return FileState(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def hash_file(path: Path, expected: FileState | None, *, owner: int | None = None) -> HashedFile:
+def hash_file(path: Path, expected: FileState | None, *, on_behalf_of: OnBehalf | None = None) -> HashedFile:
     """The digest of `path` as it was in state `expected` (any state if `None`). Never raises.
 
-    With `owner`, only a file of that account is read, or one of a third account that everybody may read: whoever names
-    a path must not learn of files that only we may read.
+    With `on_behalf_of`, only what that account could see by itself, and nothing is told of anything else.
 
     One read through a reused buffer, the file's state compared before and after: a file that changed meanwhile, or
     is no longer the one that was named, has no digest and a reason. A writer that restores size and modification
     time within the read is not seen here.
     """
+    unseen = None if on_behalf_of is None else _without_digest(None, UNSEEN)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # asked before it is opened: opening a device can do something
+        found = path.stat()
+        if unseen is not None and on_behalf_of is not None and not on_behalf_of.may_know(found, path.resolve()):
+            return unseen
+        if not stat.S_ISREG(found.st_mode):  # asked before it is opened: opening a device can do something
             return _without_digest(None, "not a regular file")
         # Without blocking, should a FIFO have taken the file's place since.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, opened above
-            return _hash(file, expected, owner)
+            return _hash(file, expected, on_behalf_of)
     except PermissionError:
-        return _without_digest(None, "permission: the agent's account may not read it")
+        return unseen or _without_digest(None, "permission: the agent's account may not read it")
     except OSError as error:
-        return _without_digest(None, error.strerror or type(error).__name__)
+        return unseen or _without_digest(None, error.strerror or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a path is anything a job can say (NUL), and memory can be short
-        return _without_digest(None, f"it cannot be read: {type(error).__name__}")
+        return unseen or _without_digest(None, f"it cannot be read: {type(error).__name__}")
 
 
-def _hash(file: io.FileIO, expected: FileState | None, owner: int | None) -> HashedFile:
+def _hash(file: io.FileIO, expected: FileState | None, on_behalf_of: OnBehalf | None) -> HashedFile:
     found = os.fstat(file.fileno())
     before = state_of(found)
+    # Asked again of the file that was opened: another one may have taken the path since.
+    if on_behalf_of is not None and not on_behalf_of.may_know(found, _opened(file)):
+        return _without_digest(None, UNSEEN)
     if not stat.S_ISREG(found.st_mode):
         return _without_digest(None, "not a regular file")
     if expected is not None and before != expected:
         return _without_digest(before.size, "the file was replaced or changed before it was read")
-    if owner not in (None, found.st_uid) and (not found.st_mode & stat.S_IROTH or found.st_uid == os.geteuid()):
-        return _without_digest(None, "permission: the file does not belong to the job's account")
     if before.size > MAX_FILE_BYTES:
         return _without_digest(before.size, f"more than {MAX_FILE_BYTES:,} bytes are not read")
     hasher = hashlib.sha256()
@@ -94,6 +126,10 @@ def _hash(file: io.FileIO, expected: FileState | None, owner: int | None) -> Has
     if length != before.size or state_of(os.fstat(file.fileno())) != before:  # files of /proc have no size at all
         return _without_digest(before.size, "the file changed while it was read, or is not as long as it says")
     return HashedFile(digest=Digest(hasher.digest()), size=before.size, reason=None)
+
+
+def _opened(file: io.FileIO) -> Path:
+    return Path(f"/proc/self/fd/{file.fileno()}").readlink()
 
 
 def _without_digest(size: int | None, reason: str) -> HashedFile:

@@ -20,7 +20,7 @@ def test_an_error_in_one_file_does_not_end_the_others(tmp_path, monkeypatch):
     woken = threading.Semaphore(0)
     real = ckpt_files.hash_file
 
-    def failing(path, expected, *, owner):
+    def failing(path, expected, *, on_behalf_of):
         if path.name == "bad":
             raise RuntimeError("a defect")
         return real(path, expected)

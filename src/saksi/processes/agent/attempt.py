@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.edges.files import OnBehalf
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.bell import Bell
 from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
@@ -67,8 +68,8 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     last_head: LastHead | None = None
     processes: tuple[ProcessRecord, ...] = ()
     notes: tuple[str, ...] = ()
-    only_files_of: int | None = None
-    """The only account whose model checkpoints are read; `None` where the agent has the job's own account."""
+    on_behalf_of: OnBehalf | None = None
+    """Whose model checkpoints are read, if it is not the agent's own account."""
     seen_from_here: Callable[[JobStarted], JobStarted] = lambda started: started
     """The job with its process id as the agent sees it, where the launcher may see another."""
 
@@ -93,7 +94,7 @@ class WatchedAttempt:
             setup.launcher, clock=clock, scribe=scribe, selector=self._selector, redact=setup.redact
         )
         self._bell = Bell()
-        self._files = CkptFiles(self._bell.ring, only_files_of=setup.only_files_of)
+        self._files = CkptFiles(self._bell.ring, on_behalf_of=setup.on_behalf_of)
         self._intake = Intake(
             listener,
             token=setup.token,

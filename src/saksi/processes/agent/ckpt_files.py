@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from saksi.edges.files import FileState, HashedFile, hash_file
+from saksi.edges.files import FileState, HashedFile, OnBehalf, hash_file
 from saksi.words.frames import CkptFrame
 
 __all__ = ["CkptFiles", "HashedCkpt"]
@@ -49,12 +49,12 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
 class CkptFiles:
     """A worker thread. `wake` is called from it whenever there is something to `collect`.
 
-    With `only_files_of`, files of other accounts are read only if everybody may.
+    With `on_behalf_of`, only files are read that the job's account could read by itself.
     """
 
-    def __init__(self, wake: Callable[[], None], *, only_files_of: int | None = None) -> None:
+    def __init__(self, wake: Callable[[], None], *, on_behalf_of: OnBehalf | None = None) -> None:
         self._wake = wake
-        self._only_files_of = only_files_of
+        self._on_behalf_of = on_behalf_of
         self._closed = False
         self._waiting: queue.Queue[_Given | None] = queue.Queue(MAX_WAITING)
         self._done: queue.SimpleQueue[tuple[_Given, HashedFile]] = queue.SimpleQueue()
@@ -108,7 +108,7 @@ class CkptFiles:
         while (given := self._waiting.get()) is not None and not self._closed:
             try:
                 assert given.frame.path is not None  # noqa: S101 - `give` lets no other through
-                found = hash_file(Path(given.frame.path), _expected(given.frame), owner=self._only_files_of)
+                found = hash_file(Path(given.frame.path), _expected(given.frame), on_behalf_of=self._on_behalf_of)
             except Exception as error:  # one file must not end the work on all others
                 _logger.exception("a file could not be hashed")
                 found = HashedFile(digest=None, size=None, reason=f"the agent failed: {type(error).__name__}")

@@ -26,6 +26,7 @@ import msgspec
 from saksi.edges.agent_socket import listen_at
 from saksi.edges.anchors import Anchor
 from saksi.edges.clock import Clock
+from saksi.edges.files import OnBehalf
 from saksi.edges.filesystem import move_home
 from saksi.edges.home import Home, find_run
 from saksi.edges.host.namespaces import pid_seen_from_here
@@ -190,7 +191,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         redact=lambda command: list(redact_command(command)),
         anchors=workers,
         notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
-        only_files_of=planned.account.uid,
+        on_behalf_of=OnBehalf(account=planned.account.uid, private=(place.home.root.resolve(),)),
         seen_from_here=lambda started: _seen_from_here(planned.account.pid, started),
     )
     attempt = WatchedAttempt(setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control)
