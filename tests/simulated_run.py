@@ -198,6 +198,9 @@ class SimulatedRun:
         self._clock += 1_000_000
         return self._clock
 
+    def wait(self, seconds: int) -> None:
+        self._clock += seconds * 1_000_000_000
+
     def stamp(self) -> dict[str, Any]:
         clock = self.tick()
         return {"run": self.run, "attempt": self.attempt, "wall_ns": T0 + clock, "mono_ns": clock, "boot": BOOT}

@@ -3,6 +3,8 @@
 import pytest
 
 from saksi.judgement.checks import ALL, Judging
+from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.witness import CHAINS
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.verdict import judge
 from simulated_run import SimulatedRun
@@ -233,3 +235,18 @@ def test_a_drawing_goes_on_where_the_process_does():
     for item in reconnected().items():
         history.take(item)
     assert [step for step, _ in history.build().series_of("loss", 0).points] == [0, 1, 2, 3]
+
+
+def test_of_processes_that_came_and_went_without_training_nothing_is_kept():
+    simulated = SimulatedRun()
+    trainer = simulated.attach(pid=4000)
+    trainer.update()
+    trainer.flush()
+    for number in range(50):
+        simulated.attach(pid=5000 + number).goodbye()
+    judging = Judging(ALL)
+    for item in simulated.items():
+        judging.take(item)
+    coverage, chains = judging.state_of(COVERAGE), judging.state_of(CHAINS)
+    assert [each.pid for each in coverage.trainees] == [4000]
+    assert len(coverage.open) == len(chains.chains) + len(chains.done) == 1

@@ -120,6 +120,36 @@ def test_ranks_that_never_trained_are_named():
     assert (found.ranks, found.subject) == ((1, 2, 3), "attempt 0, restart 1")
 
 
+def test_a_rank_that_is_missing_is_news_a_minute_after_the_others_trained():
+    simulated = SimulatedRun()
+    present = [simulated.attach(rank, world_size=3) for rank in (0, 2)]
+    for _ in range(4):
+        assert codes(simulated, live=True) == []
+        for each in present:
+            each.update()
+            each.flush()
+        simulated.wait(25)
+    judging = Judging(ALL)
+    news = [each for item in simulated.items() for each in judging.take(item)]
+    assert [(each.code, each.ranks) for each in news] == [("coverage.rank_missing", (1,))]
+    assert codes(simulated, live=True) == ["coverage.rank_missing"]
+
+
+def test_a_rank_that_starts_late_is_not_missing():
+    simulated = SimulatedRun()
+    first = simulated.attach(0, world_size=2)
+    first.update()
+    first.flush()
+    simulated.wait(50)
+    second = simulated.attach(1, world_size=2)
+    for _ in range(3):
+        for each in (first, second):
+            each.update()
+            each.flush()
+        simulated.wait(50)
+    assert codes(simulated, live=True) == []
+
+
 def test_a_world_of_impossible_size_costs_nothing():
     simulated = SimulatedRun()
     connection = simulated.attach(world_size=2**62)

@@ -11,7 +11,7 @@ from typing import Final
 from saksi.judgement.checks import missing
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.gaps import MAX_GAPS, Gap
-from saksi.judgement.checks.trainee import Heard
+from saksi.judgement.checks.trainee import Heard, Trainee
 from saksi.judgement.checks.watched import AttemptFacts, Watched
 from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
@@ -44,6 +44,7 @@ class _State(Watched):
         super().__init__()
         self.noted = Noted()
         self.gaps: list[Gap] = []
+        self.announced: set[str] = set()
 
 
 class CoverageCheck:
@@ -87,7 +88,7 @@ class CoverageCheck:
             *(finding for each in state.trainees for finding in missing.of_trainee(state, each, ended=ended)),
             *missing.processes(state),
             *missing.attempts(state, ended=ended),
-            *(missing.ranks(state) if ended else ()),
+            *missing.ranks(state, ended=ended),
         )
 
     def value(
@@ -115,6 +116,8 @@ class CoverageCheck:
         if heard is None:  # frames without an attach record still count as heard
             heard = state.unannounced(item.index, record.attempt, record.connection, record.rank)
         heard.last_entry = item.index
+        if record.updates:
+            _updated(state, heard.trainee, record.mono_ns)
         if item.unread is not None:
             state.noted.note(
                 _finding(
@@ -128,6 +131,15 @@ class CoverageCheck:
             )
         for line in item.lines:
             _line(state, heard, item.index, line)
+
+
+def _updated(state: _State, trainee: Trainee, now_ns: int) -> None:
+    if not state.updated(trainee, now_ns):
+        return
+    for finding in missing.ranks(state, ended=False):
+        if finding.subject not in state.announced:
+            state.announced.add(finding.subject)
+            state.noted.announce(finding)
 
 
 def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
@@ -218,13 +230,14 @@ def _attach(state: _State, index: int, record: AttachRecord) -> None:
 
 
 def _detach(state: _State, index: int, record: DetachRecord) -> None:
-    heard = state.open.get((record.attempt, record.connection))
+    heard = state.open.pop((record.attempt, record.connection), None)
     if heard is None:
         return
     heard.left = record.clean
     heard.last_entry = heard.ended = index
     if record.lost > heard.lost:
         heard.lost, heard.lost_entry = record.lost, index
+    state.left(heard)
 
 
 def _process(state: _State, index: int, record: ProcessRecord) -> None:

@@ -9,12 +9,15 @@ from typing import Final
 from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.gaps import first_unheard
 from saksi.judgement.checks.trainee import Trainee
-from saksi.judgement.checks.watched import Watched
+from saksi.judgement.checks.watched import RankGroup, Watched
 from saksi.words.findings import Finding
 
 __all__ = ["attempts", "dropped", "of_trainee", "processes", "ranks", "steps"]
 
 _MAX_RANKS: Final = 256
+_LATE_NS: Final = 60_000_000_000
+"""Ranks step together; those of which nothing was heard this long after the first updates of another are missing."""
+
 _finding = partial(observation, check="coverage")
 
 
@@ -125,9 +128,11 @@ def attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:
         )
 
 
-def ranks(state: Watched) -> Iterator[Finding]:
-    """Ranks that the job says it has and that were not heard."""
+def ranks(state: Watched, *, ended: bool) -> Iterator[Finding]:
+    """Ranks that the job says it has and that were not heard; those that may only be late are not held against it."""
     for group in state.rank_groups():
+        if not ended and _may_be_late(state, group):
+            continue
         size, present = group.world_size, group.present
         absent = [rank for rank in range(min(size, _MAX_RANKS + len(present))) if rank not in present][:_MAX_RANKS]
         if absent:
@@ -140,3 +145,9 @@ def ranks(state: Watched) -> Iterator[Finding]:
                 ranks=tuple(absent),
                 evidence=tuple(each.connections[0].entry for each in group.trainees),
             )
+
+
+def _may_be_late(state: Watched, group: RankGroup) -> bool:
+    if state.attempts and group.attempt != state.attempts[-1].number:
+        return False
+    return group.trained_ns is None or state.now_ns - group.trained_ns < _LATE_NS

@@ -13,10 +13,24 @@ from saksi.judgement.rank_groups import Member
 from saksi.words.frames import HelloFrame
 from saksi.words.limits import MAX_OPTIMIZERS
 
-__all__ = ["Counted", "Counter", "Heard", "Trainee"]
+__all__ = ["Counted", "Counter", "Greeting", "Heard", "Trainee"]
 
 MAX_STRETCHES: Final = 256
 """Enough to show where steps are missing; a run that loses every second step keeps a number instead."""
+
+
+class Greeting(NamedTuple):
+    """What a hello says that is asked for later: the rest of it may be large, and connections many."""
+
+    world_size: int
+    ppid: int
+    forked: bool
+    recorder: str
+
+    @classmethod
+    def of(cls, hello: HelloFrame) -> Greeting:
+        """Of this hello. A recorder's key is new in every process, also behind an exec."""
+        return cls(hello.world_size, hello.ppid, hello.forked, hello.fingerprint_key)
 
 
 class Counter:
@@ -71,7 +85,7 @@ class Heard:
         "trainee",
     )
 
-    def __init__(self, *, trainee: Trainee, rank: int, entry: int, hello: HelloFrame | None) -> None:
+    def __init__(self, *, trainee: Trainee, rank: int, entry: int, hello: Greeting | None) -> None:
         self.trainee = trainee
         self.rank = rank
         self.entry = self.last_entry = entry
@@ -83,6 +97,7 @@ class Heard:
         self.lost = 0
         self.lost_entry: int | None = None
         trainee.connections.append(self)
+        trainee.world_size = max(trainee.world_size, 1 if hello is None else hello.world_size)
 
     def counter(self, optimizer: int, entry: int) -> Counter | None:
         """The counter of `optimizer`, or `None` beyond the limit."""
@@ -105,12 +120,14 @@ class Counted(NamedTuple):
 class Trainee:
     """One process that attached: its connections, in the order in which they began, at least one."""
 
-    __slots__ = ("attempt", "connections", "pid")
+    __slots__ = ("attempt", "connections", "pid", "trained_ns", "world_size")
 
     def __init__(self, attempt: int, pid: int) -> None:
         self.attempt = attempt
         self.pid = pid
         self.connections: list[Heard] = []
+        self.world_size = 1  # the most ranks it spoke of
+        self.trained_ns: int | None = None  # when its first updates were written down, by the agent's monotonic clock
 
     @property
     def last(self) -> Heard:
@@ -121,11 +138,6 @@ class Trainee:
     def rank(self) -> int:
         """The rank it said last: a rank may be known only after the first hello."""
         return self.last.rank
-
-    @property
-    def world_size(self) -> int:
-        """The most ranks it spoke of."""
-        return max((each.hello.world_size for each in self.connections if each.hello is not None), default=1)
 
     @property
     def forked(self) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from saksi.judgement.checks.trainee import Counted, Heard, Trainee
+from saksi.judgement.checks.trainee import Counted, Greeting, Heard, Trainee
 from saksi.judgement.rank_groups import grouped, overlapping
 from saksi.words.frames import HelloFrame
 from saksi.words.records import AttachRecord, ProcessRecord
 
 __all__ = ["AttemptFacts", "RankGroup", "Watched"]
+
+LOOK_NS: Final = 10_000_000_000
 
 
 class RankGroup(NamedTuple):
@@ -26,6 +28,11 @@ class RankGroup(NamedTuple):
         """The most ranks that one of them spoke of."""
         return max(each.world_size for each in self.trainees)
 
+    @property
+    def trained_ns(self) -> int | None:
+        """When the first updates of one of them were written down."""
+        return min((each.trained_ns for each in self.trainees if each.trained_ns is not None), default=None)
+
 
 class AttemptFacts:
     """One launch: the entry that began it, and whether its end was recorded."""
@@ -39,12 +46,16 @@ class AttemptFacts:
 
 
 class Watched:
-    """The state of the coverage check. `processes` are those that the agent looked at, as they were first seen."""
+    """The state of the coverage check. `processes` are those that the agent looked at, as they were first seen.
+
+    `now_ns` is when the last block was written, by the agent's monotonic clock.
+    """
 
     def __init__(self) -> None:
+        self.now_ns = self._looked_ns = 0
         self.attempts: list[AttemptFacts] = []
         self.open: dict[tuple[int, int], Heard] = {}
-        self.trainees: list[Trainee] = []
+        self.trainees: dict[Trainee, None] = {}  # in the order in which they attached
         self.processes: dict[tuple[int, int], ProcessRecord] = {}
         self.unwitnessed: dict[tuple[int, int, int], tuple[int, ProcessRecord]] = {}
         self._by_pid: dict[tuple[int, int], Trainee] = {}
@@ -52,18 +63,39 @@ class Watched:
     def attach(self, index: int, record: AttachRecord, hello: HelloFrame | None) -> None:
         """A connection begins: of a process that goes on, if it has its pid and its key and said no goodbye."""
         key = (record.attempt, record.peer.pid)
+        greeting = None if hello is None else Greeting.of(hello)
         trainee = self._by_pid.get(key)
-        if trainee is None or trainee.left or not _same_recorder(trainee.last.hello, hello):
+        if trainee is None or trainee.left or not _same_recorder(trainee.last.hello, greeting):
             trainee = self._by_pid[key] = Trainee(record.attempt, record.peer.pid)
-            self.trainees.append(trainee)
+            self.trainees[trainee] = None
         self.open[record.attempt, record.connection] = Heard(
-            trainee=trainee, rank=record.rank, entry=index, hello=hello
+            trainee=trainee, rank=record.rank, entry=index, hello=greeting
         )
+
+    def left(self, heard: Heard) -> None:
+        """A connection ended. A process that said goodbye and never trained is not asked about again."""
+        trainee = heard.trainee
+        if trainee.left and not trainee.trained and not trainee.lost:
+            self.trainees.pop(trainee, None)
+            if self._by_pid.get((trainee.attempt, trainee.pid)) is trainee:
+                del self._by_pid[trainee.attempt, trainee.pid]
+
+    def updated(self, trainee: Trainee, now_ns: int) -> bool:
+        """Updates of it were written down. Whether it is time to look for ranks that are late: not at every block."""
+        self.now_ns = now_ns
+        if trainee.trained_ns is None:
+            trainee.trained_ns = now_ns
+        if (
+            trainee.world_size == 1 or 0 <= now_ns - self._looked_ns < LOOK_NS
+        ):  # the clock of another boot may be behind
+            return False
+        self._looked_ns = now_ns
+        return True
 
     def unannounced(self, index: int, attempt: int, connection: int, rank: int) -> Heard:
         """A connection without an attach record: its frames count as heard."""
         trainee = Trainee(attempt, 0)
-        self.trainees.append(trainee)
+        self.trainees[trainee] = None
         heard = self.open[attempt, connection] = Heard(trainee=trainee, rank=rank, entry=index, hello=None)
         return heard
 
@@ -83,8 +115,11 @@ class Watched:
         seen = self.processes.get((trainee.attempt, trainee.pid))
         if trainee.forked and (seen is None or seen.forked):
             return True
-        trained = {each.pid for each in self.trainees if each.attempt == trainee.attempt and each.trained}
-        return any(pid in trained for pid in self._ancestors(trainee))
+        return any(self._has_trained(trainee.attempt, pid) for pid in self._ancestors(trainee))
+
+    def _has_trained(self, attempt: int, pid: int) -> bool:
+        found = self._by_pid.get((attempt, pid))
+        return found is not None and found.trained
 
     def _ancestors(self, trainee: Trainee) -> Iterator[int]:
         past = {trainee.pid}
@@ -137,9 +172,9 @@ class Watched:
         return sum(each.lost for each in self.trainees)
 
 
-def _same_recorder(earlier: HelloFrame | None, later: HelloFrame | None) -> bool:
-    """Whether two hellos of one pid are of one recorder: its key is new in every process, also behind an exec."""
-    return earlier is not None and later is not None and earlier.fingerprint_key == later.fingerprint_key
+def _same_recorder(earlier: Greeting | None, later: Greeting | None) -> bool:
+    """Whether two hellos of one pid are of one recorder."""
+    return earlier is not None and later is not None and earlier.recorder == later.recorder
 
 
 def _missing(each: Trainee, counted: Counted, most: int, *, ended: bool) -> list[tuple[int, int]]:

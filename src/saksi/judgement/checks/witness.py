@@ -17,13 +17,16 @@ from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.items import Item, Line
 from saksi.words.findings import Finding
 from saksi.words.frames import FaultFrame, UpdateFrame
-from saksi.words.records import AttachRecord, BlockRecord, RefusedRecord
+from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, RefusedRecord
 
 __all__ = ["CHAINS", "ChainCheck"]
 
 _MAX_BREAKS: Final = 256
 """Breaks kept for one connection; more of them say nothing new."""
 _finding = partial(observation, check="witness")
+_MAX_BROKEN: Final = 1_024
+"""Connections with breaks that are kept."""
+_UNKNOWN_ACCOUNT: Final = "an unknown account"
 _FIRST_PREV: Final = "0" * 64
 
 
@@ -78,9 +81,9 @@ class ChainCheck:
             self._block(state, item, record)
         elif isinstance(record, AttachRecord):
             state.uids.add(record.peer.uid)
-            old = state.chains.pop((record.attempt, record.connection), None)
-            if old is not None:  # a new agent counts connections from 0 again
-                state.done.append(old)
+            _close(state, record.attempt, record.connection)  # a new agent counts connections from 0 again
+        elif isinstance(record, DetachRecord):
+            _close(state, record.attempt, record.connection)
         elif isinstance(record, RefusedRecord):
             _refused(state, item.index, record)
         return state, state.noted.news()
@@ -167,6 +170,13 @@ class ChainCheck:
             state.noted.announce(_broken(broken))
 
 
+def _close(state: _Heard, attempt: int, connection: int) -> None:
+    """A connection ended. Of those that held nothing is kept: there may be many."""
+    chain = state.chains.pop((attempt, connection), None)
+    if chain is not None and chain.breaks and len(state.done) < _MAX_BROKEN:
+        state.done.append(chain)
+
+
 def _broken(broken: _Break) -> Finding:
     return _finding(
         code="witness.chain_broken",
@@ -182,9 +192,9 @@ def _broken(broken: _Break) -> Finding:
 
 def _refused(state: _Heard, index: int, record: RefusedRecord) -> None:
     if record.connection is None:
-        uid = "unknown" if record.peer is None else str(record.peer.uid)
-        message = f"A process of account {uid} tried to attach and was refused: {record.reason}."
-        code, subject = "witness.peer_refused", f"account {uid}"
+        subject = _UNKNOWN_ACCOUNT if record.peer is None else f"account {record.peer.uid}"
+        message = f"A process of {subject} tried to attach and was refused: {record.reason}."
+        code = "witness.peer_refused"
         state.noted.note(_finding(code=code, severity="info", subject=subject, message=message, evidence=(index,)))
         return
     chain = state.chains.setdefault((record.attempt, record.connection), _Chain())
@@ -203,12 +213,14 @@ def _refused(state: _Heard, index: int, record: RefusedRecord) -> None:
 
 
 def _with_account(state: _Heard, finding: Finding) -> Finding:
-    """An attempt from the job's own account is usually a left-over environment; from another one it is not."""
+    """Anybody may knock, so it says nothing against the run: whoever is refused has said nothing that is recorded."""
+    if finding.subject == _UNKNOWN_ACCOUNT:
+        return finding
     if finding.subject in {f"account {uid}" for uid in state.uids}:
         message = f"{finding.message} It is the job's own account: an environment left over from another launch."
         return msgspec.structs.replace(finding, message=message)
     message = f"{finding.message} It is not the job's account; a shared folder of sockets is an innocent cause."
-    return msgspec.structs.replace(finding, message=message, severity="warning")
+    return msgspec.structs.replace(finding, message=message)
 
 
 def _unexplained(chain: _Chain) -> list[_Break]:
