@@ -118,7 +118,11 @@ class ProcessRecord(Record, frozen=True, omit_defaults=True, tag="process"):
 
 
 class StateRecord(Record, frozen=True, tag="state"):
-    """A process that trains was stopped or went on, fell silent or was heard again. `since_wall_ns` is from when on."""
+    """A process that trains was stopped or went on, fell silent or was heard again. `since_wall_ns` is from when on.
+
+    Where it fell silent, `after` is the kind of the last frame that was heard, and `process_state` the state of its
+    main thread, as in /proc, when that was noticed.
+    """
 
     event: Literal["stopped", "continued", "silent", "heard"]
     pid: Count
@@ -126,6 +130,8 @@ class StateRecord(Record, frozen=True, tag="state"):
     last_step: Count | None
     since_wall_ns: Count
     launcher_stopped: bool
+    after: Text | None = None
+    process_state: Text | None = None
 
 
 class AttachRecord(Record, frozen=True, tag="attach"):

@@ -24,10 +24,10 @@ def end(simulated, rank, **how):
     simulated.process(5000 + rank, event="ended", attached=True, torch=True, **facts)
 
 
-def changed(simulated, event, step, *, launcher_stopped=False):
+def changed(simulated, event, step, *, launcher_stopped=False, **more):
     record = StateRecord(
         event=event, pid=5001, rank=1, last_step=step, since_wall_ns=1, launcher_stopped=launcher_stopped,
-        **simulated.stamp(),
+        **more, **simulated.stamp(),
     )  # fmt: skip
     simulated.add(record)
 
@@ -105,7 +105,8 @@ def test_a_stop_begins_and_ends_at_a_step(whole, severity):
 
 def test_a_silence_that_lasts_has_no_last_step():
     simulated = two_ranks()
-    changed(simulated, "silent", 2)
+    changed(simulated, "silent", 2, after="ckpt", process_state="D")
     simulated.exit()
     (only,) = found(simulated)
+    assert "after step 2, last heard of a model checkpoint, and was waiting for a disk" in only.message
     assert (only.code, only.severity, only.first_step, only.last_step) == ("availability.silent", "info", 2, None)

@@ -15,7 +15,15 @@ import msgspec
 from saksi.judgement.checks.fold import observation
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding, Severity
-from saksi.words.records import AttachRecord, BlockRecord, ExitRecord, ProcessRecord, SignalRecord, StateRecord
+from saksi.words.records import (
+    AttachRecord,
+    BlockRecord,
+    DetachRecord,
+    ExitRecord,
+    ProcessRecord,
+    SignalRecord,
+    StateRecord,
+)
 
 __all__ = ["AVAILABILITY", "Availability", "signal_name"]
 
@@ -27,6 +35,8 @@ _SIGNALS: Final = {
 }  # fmt: skip
 _OWN_FAULT: Final = frozenset({4, 5, 6, 7, 8, 11, 31})
 _SIGKILL: Final = 9
+_SAID: Final = {"update": "an update", "root": "a binding root", "ckpt": "a model checkpoint"}
+_DOING: Final = {"R": "was computing", "S": "was waiting", "D": "was waiting for a disk or a device"}
 _FOLLOWS_NS: Final = 60_000_000_000
 """What ends within this time of another rank is taken to be ended by whoever started both."""
 _MAX_KEPT: Final = 4_096
@@ -81,6 +91,8 @@ class Availability:
                 pid = state.peers.get((record.attempt, record.connection))
                 if pid is not None:
                     state.trained.add((record.attempt, pid))
+            case DetachRecord() as record:
+                state.peers.pop((record.attempt, record.connection), None)
             case ProcessRecord(event="ended") as record if record.attached:
                 found = _process(state, item.index, record)
             case StateRecord() as record:
@@ -180,8 +192,8 @@ def _changed(state: _Ends, index: int, record: StateRecord) -> tuple[Finding, ..
     severity: Severity = "info"
     if what == "silent":
         message = (
-            f"A rank that trains said nothing for a long time {where}; evaluation, saving, a slow disk and waiting for "
-            "another rank are the usual causes."
+            f"A rank that trains said nothing for a long time {where}{_phase(record)}; evaluation, saving, a slow disk "
+            "and waiting for another rank are the usual causes."
         )
     elif record.launcher_stopped:
         message = f"The process was stopped {where}, and the launcher too, as Ctrl-Z does."
@@ -205,6 +217,13 @@ def _changed(state: _Ends, index: int, record: StateRecord) -> tuple[Finding, ..
     if found:
         state.open[key] = len(state.kept) - 1
     return found
+
+
+def _phase(record: StateRecord) -> str:
+    """What it had said last, and what its main thread was seen to do."""
+    said = "" if record.after is None else f", last heard of {_SAID.get(record.after, 'something else')}"
+    doing = _DOING.get(record.process_state or "")
+    return said if doing is None else f"{said}, and {doing}"
 
 
 AVAILABILITY: Final = Availability()

@@ -116,6 +116,8 @@ def state_record(change: Change, since_wall_ns: int, stamp: Stamp, *, launcher_s
         last_step=change.last_step,
         since_wall_ns=since_wall_ns,
         launcher_stopped=launcher_stopped,
+        after=change.after,
+        process_state=change.process_state,
         **stamp,
     )
 
