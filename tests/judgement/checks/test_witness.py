@@ -113,11 +113,20 @@ def test_a_peer_of_the_jobs_account_is_refused_without_alarm():
     assert (found.code, found.severity) == ("witness.peer_refused", "info")
 
 
-def test_a_peer_of_another_account_is_a_warning():
+def test_a_peer_of_another_account_turns_no_run_to_affected():
     simulated = honest_run()
     refused(simulated, connection=None, rank=None, peer=Peer(pid=9, uid=1001, gid=1001), reason="another account")
     (found,) = report(simulated).items
-    assert (found.code, found.severity) == ("witness.peer_refused", "warning")
+    assert (found.code, found.severity) == ("witness.peer_refused", "info")
+    assert "It is not the job's account" in found.message
+
+
+def test_of_peers_that_nobody_could_name_no_account_is_alleged():
+    simulated = honest_run()
+    refused(simulated, connection=None, rank=None, peer=None, reason="other refusals")
+    (found,) = report(simulated).items
+    assert "account" in found.subject
+    assert "job's" not in found.message
 
 
 def test_a_new_agent_counts_connections_from_0_again():
