@@ -32,6 +32,8 @@ class Endings:
         self._selector = selector
         self._pidfds: dict[_Key, int] = {}
         self._listening: set[int] = set()
+        self._order: dict[_Key, int] = {}
+        self._ended = 0
         self._known: OrderedDict[_Key, Ending] = OrderedDict()
         self._told: OrderedDict[int, Ending] = OrderedDict()
         self._counters: dict[Path, int] = {}
@@ -70,6 +72,10 @@ class Endings:
             self._known[key] = ending
         return self._known[key]
 
+    def order(self, seen: Seen) -> int:
+        """Ends that woke us have the order in which they did; the others stand behind all that did."""
+        return self._order.get(_key(seen), self._ended)
+
     def killed_for_memory(self, seen: Seen) -> int | None:
         """What the kernel killed in its cgroup for want of memory since this was last asked; `None` if not known."""
         file = self._counted_in.get(_key(seen))
@@ -83,6 +89,7 @@ class Endings:
         """Nothing more is asked about this process."""
         key = _key(seen)
         self._known.pop(key, None)
+        self._order.pop(key, None)
         self._counted_in.pop(key, None)
         pidfd = self._pidfds.pop(key, None)
         if pidfd is not None:
@@ -98,6 +105,8 @@ class Endings:
     def _gone(self, key: _Key) -> None:
         pidfd = self._pidfds[key]
         self._hush(pidfd)
+        self._order[key] = self._ended
+        self._ended += 1
         ending = ending_of(*key, pidfd)
         if ending is not None:
             self._known[key] = ending

@@ -113,12 +113,13 @@ class Outside:
         self._scribe.write(process_record(seen, self._redact(seen.facts.command), limits, self._scribe.stamp()))
 
     def _write_ended(self, now_ns: int) -> None:
-        waiting, self._leaving = self._leaving, []
-        for due, seen in waiting:
+        # Who ended first matters to the reader: launchers end the other ranks at once, within one look.
+        waiting, self._leaving = sorted(self._leaving, key=lambda each: self._endings.order(each[1])), []
+        for at, (due, seen) in enumerate(waiting):
             ending = self._endings.of(seen)
             if ending is None and now_ns < due:
-                self._leaving.append((due, seen))
-                continue
+                self._leaving = waiting[at:]
+                return
             killed = ending is not None and ending.signal == SIGKILL
             memory = self._endings.killed_for_memory(seen) if killed else None
             trained = self._pace.of(seen.facts.pid)
