@@ -307,7 +307,7 @@ step()
 for part in (batches, files, generators, gradients, modules, optimizers, steps): part.restore()
 from torch.optim import optimizer as o
 from torch.nn.modules import module as m
-print([f.__code__.co_filename.count("saksi") for f in (torch.save, torch.load, torch.manual_seed, torch.autograd.backward,
+print([f.__code__.co_filename.count("saksi_recorder") for f in (torch.save, torch.load, torch.manual_seed, torch.autograd.backward,
     torch.nn.utils.clip_grad_norm_, torch.optim.Optimizer.__init__, torch.utils.data.dataloader._BaseDataLoaderIter.__next__)],
     random.seed is random._inst.seed or random.seed == random._inst.seed, len(o._global_optimizer_pre_hooks), len(m._global_parameter_registration_hooks))
 """
