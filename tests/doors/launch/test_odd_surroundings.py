@@ -153,3 +153,12 @@ def test_what_is_printed_of_ours_cannot_steer_a_terminal(home):
     done = home.run("run", "--resume", "\x1b[31mred", "--", "true")
     assert done.returncode == 2
     assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("name", [r"$'\xff'", "$(printf 'x%.0s' {1..9000})"])
+def test_a_command_of_any_name_that_cannot_start_is_the_reason_in_the_record(home, name):
+    done = shell(home, f"{SAKSI} run -- {name}")
+    assert done.returncode in (126, 127)
+    assert "Traceback" not in done.stderr
+    (ended,) = [each for each in home.records() if isinstance(each, ExitRecord)]
+    assert "did not start" in ended.reason

@@ -31,7 +31,7 @@ from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
-from saksi.processes.agent.control import JobExited, JobStarted, OrphanEnded, SignalSeen, Stop
+from saksi.processes.agent.control import MAX_REASON, JobExited, JobStarted, OrphanEnded, SignalSeen, Stop
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.records import Peer
 
@@ -201,7 +201,8 @@ def _close(agent: RunningAgent | ServedAgent, ended: Ended, *, quiet: bool) -> N
 
 def _cancel(agent: RunningAgent | ServedAgent | None, reason: str, code: int) -> int:
     if agent is not None:
-        agent.tell(Stop(reason=reason))
+        # The command's name may be no UTF-8, and as long as it likes.
+        agent.tell(Stop(reason=reason.encode("ascii", "backslashreplace").decode("ascii")[:MAX_REASON]))
         agent.close()
     return code
 

@@ -21,18 +21,18 @@ from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.bell import Bell
 from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
 from saksi.processes.agent.connection import Connection
-from saksi.processes.agent.control import JobExited, JobStarted, OrphanEnded, SignalSeen, receive_from_launcher
+from saksi.processes.agent.control import JobStarted
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
 from saksi.processes.agent.last_head import LastHead
+from saksi.processes.agent.launcher import Launcher
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
 from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
 from saksi.processes.agent.scribe import Scribe
-from saksi.words.errors import MalformedInput
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
-from saksi.words.records import GapRecord, ProcessRecord, SignalRecord
+from saksi.words.records import GapRecord, ProcessRecord
 
 __all__ = ["AttemptSetup", "WatchedAttempt"]
 
@@ -72,6 +72,8 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Whose model checkpoints are read, if it is not the agent's own account."""
     seen_from_here: Callable[[JobStarted], JobStarted] = lambda started: started
     """The job with its process id as the agent sees it, where the launcher may see another."""
+    shares_pids: bool = True
+    """Whether the process ids that the launcher tells are those that the agent sees."""
 
 
 class WatchedAttempt:
@@ -87,11 +89,19 @@ class WatchedAttempt:
         self._setup = setup
         self._clock = clock
         self._scribe = scribe
-        self._control = control
         self._selector = selectors.DefaultSelector()
         self._job = Job(clock=clock, selector=self._selector)
         self._outside = Outside(
             setup.launcher, clock=clock, scribe=scribe, selector=self._selector, redact=setup.redact
+        )
+        self._launcher = Launcher(
+            control,
+            selector=self._selector,
+            scribe=scribe,
+            job=self._job,
+            outside=self._outside,
+            seen_from_here=setup.seen_from_here,
+            shares_pids=setup.shares_pids,
         )
         self._bell = Bell()
         self._files = CkptFiles(self._bell.ring, on_behalf_of=setup.on_behalf_of)
@@ -119,7 +129,7 @@ class WatchedAttempt:
         """Write the notes that come before everything else, and listen."""
         for note in self._setup.notes:
             self._scribe.write(GapRecord(reason=note[:4096], since_wall_ns=None, **self._scribe.stamp()))
-        self._selector.register(self._control, selectors.EVENT_READ, self._from_launcher)
+        self._launcher.listen()
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
         self._outside.recall(self._setup.processes)
 
@@ -144,7 +154,7 @@ class WatchedAttempt:
         waited = self._job.waited_ns()
         if waited is None:
             return False
-        if self._job.exited is None and self._control_is_open() and waited < LAST_WORDS_NS:
+        if self._job.exited is None and self._launcher.is_here and waited < LAST_WORDS_NS:
             return False  # the launcher is about to tell the status
         if self._intake.open_connections and waited < LAST_WORDS_NS:
             return False
@@ -154,7 +164,8 @@ class WatchedAttempt:
 
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
-        for act in (self._close_outside, self._intake.close, self._close_files, self._commit, self._write_anchors):
+        closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files, self._commit)
+        for act in (*closing, self._write_anchors):
             self._guarded(act)
         self._write_exit()
         if not self._commit():
@@ -191,38 +202,6 @@ class WatchedAttempt:
                 self._write_gap(f"the agent failed in one thing and went on: {type(error).__name__}: {error}")
 
     # -- what arrives
-
-    def _from_launcher(self) -> None:
-        try:
-            message = receive_from_launcher(self._control)
-        except MalformedInput as error:
-            self._write_gap(f"what the launcher said cannot be read, and it is not heard any more: {error}")
-            message = None
-        if message is None:
-            self._selector.unregister(self._control)
-            self._job.launcher_left()
-        elif isinstance(message, JobStarted):
-            message = self._setup.seen_from_here(message)
-            if message.pid:
-                self._outside.follow(message.pid)
-            self._job.start(message)
-        elif isinstance(message, SignalSeen):
-            record = SignalRecord(
-                signal=message.signal, forwarded=message.forwarded, sender=message.sender, **self._scribe.stamp()
-            )
-            self._scribe.write(record)
-        elif isinstance(message, JobExited):
-            self._job.end(message)
-            if self._job.started is not None:
-                status = (message.code or 0) << 8 if message.signal is None else message.signal
-                self._outside.told(self._job.started.pid, status)
-        elif isinstance(message, OrphanEnded):
-            self._outside.told(message.pid, message.status)
-        else:
-            self._job.stop(message.reason)
-
-    def _control_is_open(self) -> bool:
-        return self._control in self._selector.get_map()
 
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter

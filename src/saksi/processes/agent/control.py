@@ -3,66 +3,80 @@
 from __future__ import annotations
 
 import socket
-from typing import Final, TypeAlias, TypeVar
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from saksi.words.errors import MalformedInput
 from saksi.words.records import Peer
 
-__all__ = ["Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "OrphanEnded", "Ready"]
+__all__ = ["MAX_REASON", "Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "OrphanEnded", "Ready"]
 __all__ += ["SignalSeen", "Stop", "receive_from_agent", "receive_from_launcher", "send"]
 
-MAX_PACKET: Final = 65_536
+MAX_PACKET: Final = 16_384
+MAX_REASON: Final = 1_024
+"""Characters of why there was no job, which end in the exit record."""
+
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+ProcessId = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
-class JobStarted(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a launcher says may become part of an entry as it is: no value is larger than a record holds."""
+
+
+class JobStarted(_Message, frozen=True, tag="started"):
     """The training command runs."""
 
-    pid: int
-    wall_ns: int
-    mono_ns: int
+    pid: ProcessId
+    wall_ns: Count
+    mono_ns: Count
 
 
-class SignalSeen(msgspec.Struct, frozen=True, kw_only=True, tag="signal"):
+class SignalSeen(_Message, frozen=True, tag="signal"):
     """A signal reached the launcher."""
 
-    signal: str
+    signal: Annotated[str, Meta(pattern=r"\ASIG[A-Z0-9]{2,16}\Z")]
     forwarded: bool
     sender: Peer | None
 
 
-class JobExited(msgspec.Struct, frozen=True, kw_only=True, tag="exited"):
+class JobExited(_Message, frozen=True, tag="exited"):
     """The training command ended; exactly one of `code` and `signal` is set."""
 
-    code: int | None
-    signal: int | None
-    elapsed_ns: int
+    code: Annotated[int, Meta(ge=0, le=255)] | None
+    signal: Annotated[int, Meta(ge=1, le=127)] | None
+    elapsed_ns: Count
+
+    def __post_init__(self) -> None:
+        if (self.code is None) == (self.signal is None):
+            raise ValueError("not exactly one of code and signal")
 
 
-class OrphanEnded(msgspec.Struct, frozen=True, kw_only=True, tag="orphan"):
+class OrphanEnded(_Message, frozen=True, tag="orphan"):
     """A process whose parent had died, and which so became the launcher's child, ended with this wait status."""
 
-    pid: int
-    status: int
+    pid: ProcessId
+    status: Annotated[int, Meta(ge=0, le=0xFFFF)]
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+class Stop(_Message, frozen=True, tag="stop"):
     """The job never started."""
 
-    reason: str
+    reason: Annotated[str, Meta(max_length=MAX_REASON)]
 
 
 FromLauncher: TypeAlias = JobStarted | SignalSeen | JobExited | OrphanEnded | Stop
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+class Ready(_Message, frozen=True, tag="ready"):
     """The seal is in the log and the socket listens; or `problem` says why not."""
 
     problem: str | None
 
 
-class Closed(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
+class Closed(_Message, frozen=True, tag="closed"):
     """The log is closed. `sentence` is for the launcher's last line."""
 
     sentence: str
@@ -101,19 +115,21 @@ def receive_from_agent(channel: socket.socket) -> FromAgent | None:
 
 
 def _decoded(decoder: msgspec.json.Decoder[Message], packet: bytes) -> Message:
+    if len(packet) > MAX_PACKET:
+        raise MalformedInput("control message", f"more than {MAX_PACKET} bytes")
     try:
         return decoder.decode(packet)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedInput("control message", str(error)) from None
+        raise MalformedInput("control message", str(error)[:500]) from None
 
 
 def _receive(channel: socket.socket) -> bytes | None:
     try:
-        packet = channel.recv(MAX_PACKET)
+        packet = channel.recv(MAX_PACKET + 1)
     except ConnectionResetError:
         # The other side closed with something of ours unread. The kernel tells that first; its last word is behind.
         try:
-            packet = channel.recv(MAX_PACKET)
+            packet = channel.recv(MAX_PACKET + 1)
         except OSError:
             return None
     except OSError:

@@ -90,7 +90,9 @@ class Job:
         """How long it ran: in the launcher's words, or until now."""
         if self.exited is not None:
             return self.exited.elapsed_ns
-        return 0 if self.started is None else self._clock.mono_ns() - self.started.mono_ns
+        if self.started is None:
+            return 0
+        return max(0, self._clock.mono_ns() - self.started.mono_ns)  # when it began is the launcher's word
 
     def close(self) -> None:
         """Let go of the process, whose selector is closed."""

@@ -29,7 +29,7 @@ from saksi.edges.clock import Clock
 from saksi.edges.files import OnBehalf
 from saksi.edges.filesystem import move_home
 from saksi.edges.home import Home, find_run
-from saksi.edges.host.namespaces import pid_seen_from_here
+from saksi.edges.host.namespaces import pid_seen_from_here, pids_of
 from saksi.edges.host.procfs import hidden_of, read_process
 from saksi.edges.keys import Keyring
 from saksi.edges.resumable import resumable
@@ -193,6 +193,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
         on_behalf_of=OnBehalf(account=planned.account.uid, private=(place.home.root.resolve(),)),
         seen_from_here=lambda started: _seen_from_here(planned.account.pid, started),
+        shares_pids=len(pids_of(planned.account.pid)) == 1,
     )
     attempt = WatchedAttempt(setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control)
     return Served(
