@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import selectors
 import socket
 
@@ -144,3 +145,26 @@ def test_a_peer_whose_account_cannot_be_known_is_refused_and_written_down(door, 
     (refused,) = door._scribe
     assert refused.peer is None
     assert "cannot be known" in refused.reason
+
+
+def test_files_that_are_open_elsewhere_in_the_agent_count_too(door):
+    """Another attempt's peers hold them: the reserve is the process's."""
+    door._listener.error = 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    elsewhere = [os.open(os.devnull, os.O_RDONLY) for _ in range(60)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(elsewhere) + 10, hard))
+        with peer(door):
+            door.accept()
+            assert door.open_connections == 0
+            assert "files" in door._scribe[0].reason
+        for each in elsewhere:
+            os.close(each)
+        elsewhere.clear()
+        with peer(door):
+            door.accept()
+            assert door.open_connections == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for each in elsewhere:
+            os.close(each)

@@ -12,6 +12,7 @@ import logging
 import resource
 import selectors
 import socket
+import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 4_096
 RESERVED_FILES: Final = 48
-"""Open files that are kept for the log, whoever connects."""
+"""Open files of the process that are kept for its logs, whoever connects; a quarter where there are few."""
 ACCEPTED_AT_ONCE: Final = 64
 """So that peers who connect without end cannot starve those who talk."""
 MAX_REFUSALS: Final = 64
@@ -99,12 +100,14 @@ class Intake:
                 continue
             if account != self._account:  # at once: whoever may not speak takes up no place
                 self._refuse_at_the_door(connected, f"account {account} is not the job's account")
-            elif len(self._connections) < _room():
-                self._admit(connected)
-            else:
+            elif len(self._connections) >= MAX_CONNECTIONS:
                 self._refuse_at_the_door(
                     connected, f"{len(self._connections)} connections were open, as many as may be"
                 )
+            elif connected.fileno() >= _files():
+                self._refuse_at_the_door(connected, "as many files are open as the agent may have, but for its logs")
+            else:
+                self._admit(connected)
 
     def _admit(self, connected: socket.socket) -> None:
         connected.setblocking(False)
@@ -274,7 +277,10 @@ class Intake:
         self._scribe.write(record)
 
 
-def _room() -> int:
-    """How many connections may be open: some files are left over for the log, which comes first."""
+def _files() -> int:
+    """The first number of an open file that is kept for the log: the kernel gives the lowest that is free.
+
+    Of the whole process, since one agent serves many attempts.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(MAX_CONNECTIONS, soft - RESERVED_FILES))
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft - min(RESERVED_FILES, soft // 4)
