@@ -26,6 +26,8 @@ __all__ = [
     "FileRecord",
     "FindingRecord",
     "GapRecord",
+    "GpuProcess",
+    "GpusRecord",
     "Peer",
     "ProcessRecord",
     "Record",
@@ -132,6 +134,23 @@ class StateRecord(Record, frozen=True, tag="state"):
     launcher_stopped: bool
     after: Text | None = None
     process_state: Text | None = None
+
+
+class GpuProcess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A process of the job that computes on a GPU. `witnessed`: it attached, or is a fork of one that had."""
+
+    gpu: Annotated[str, Meta(max_length=128)]
+    pid: Count
+    started_ticks: Count
+    used_bytes: Count | None
+    witnessed: bool
+
+
+class GpusRecord(Record, frozen=True, tag="gpus"):
+    """Which of the job's processes compute on which GPU now, and how many `others` are on the same GPUs."""
+
+    processes: Annotated[list[GpuProcess], Meta(max_length=1024)]
+    others: Count
 
 
 class AttachRecord(Record, frozen=True, tag="attach"):
@@ -258,6 +277,7 @@ AnyRecord: TypeAlias = (
     | RefusedRecord
     | SignalRecord
     | StateRecord
+    | GpusRecord
     | GapRecord
     | AnchorRecord
     | FindingRecord

@@ -2,7 +2,7 @@ import pytest
 
 from saksi.judgement.checks import ALL, Judging
 from saksi.judgement.verdict import judge
-from saksi.words.records import DetachRecord, FileRecord, GapRecord
+from saksi.words.records import DetachRecord, FileRecord, GapRecord, GpuProcess, GpusRecord
 from simulated_run import SimulatedRun, honest_run, train
 
 
@@ -173,6 +173,29 @@ def test_a_torch_process_that_never_attached():
 def test_processes_that_need_no_witness(changes):
     simulated = honest_run()
     simulated.process(**changes)
+    assert codes(simulated) == []
+
+
+def on_gpu(simulated, pid, *, witnessed):
+    each = GpuProcess(gpu="GPU-0", pid=pid, started_ticks=100, used_bytes=None, witnessed=witnessed)
+    simulated.add(GpusRecord(processes=[each], others=0, **simulated.stamp()))
+
+
+def test_a_process_on_a_gpu_that_never_attached():
+    simulated = SimulatedRun()
+    train(simulated)
+    on_gpu(simulated, 5000, witnessed=False)
+    on_gpu(simulated, 5001, witnessed=True)
+    simulated.exit()
+    found = only(simulated, "coverage.process_unwitnessed")
+    assert (found.subject, "GPU-0" in found.message) == ("process 5000", True)
+
+
+def test_a_process_on_a_gpu_that_attached_later_is_witnessed():
+    simulated = SimulatedRun()
+    on_gpu(simulated, 4000, witnessed=False)
+    train(simulated)
+    simulated.exit()
     assert codes(simulated) == []
 
 

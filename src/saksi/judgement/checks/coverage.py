@@ -26,6 +26,7 @@ from saksi.words.records import (
     ExitRecord,
     FileRecord,
     GapRecord,
+    GpusRecord,
     ProcessRecord,
 )
 
@@ -68,6 +69,8 @@ class CoverageCheck:
                 _detach(state, item.index, record)
             case ProcessRecord():
                 _process(state, item.index, record)
+            case GpusRecord():
+                state.on_gpu(item.index, record)
             case FileRecord():
                 _file(state, item.index, record)
             case GapRecord():
@@ -227,6 +230,8 @@ def _attach(state: _State, index: int, record: AttachRecord) -> None:
     state.attach(index, record, frame if isinstance(frame, HelloFrame) else None)
     for key in [key for key in state.unwitnessed if key[:2] == (record.attempt, record.peer.pid)]:
         del state.unwitnessed[key]
+    for key in [key for key in state.on_gpus if key[:2] == (record.attempt, record.peer.pid)]:
+        del state.on_gpus[key]
 
 
 def _detach(state: _State, index: int, record: DetachRecord) -> None:

@@ -87,7 +87,7 @@ def steps(trainee: Trainee, optimizer: int) -> Iterator[Finding]:
 
 
 def processes(state: Watched) -> Iterator[Finding]:
-    """Processes that had torch, or may have had it, and never attached."""
+    """Processes that had torch, or may have had it, or computed on a GPU, and never attached."""
     for entry, record in state.unwitnessed.values():
         command = " ".join(record.command)[:200] or record.executable or "unknown command"
         if record.torch is None:
@@ -106,6 +106,15 @@ def processes(state: Watched) -> Iterator[Finding]:
             "python -I or -S, a scrubbed environment and an interpreter of another kind do that.",
             evidence=(entry,),
         )
+    for key, (entry, on_gpu) in state.on_gpus.items():
+        if key not in state.unwitnessed:
+            yield _finding(
+                code="coverage.process_unwitnessed",
+                subject=f"process {on_gpu.pid}",
+                message=f"A process computes on GPU {on_gpu.gpu} and never attached, so nothing of it was seen; "
+                "another framework than torch and a tool that measures GPUs do that.",
+                evidence=(entry,),
+            )
 
 
 def attempts(state: Watched, *, ended: bool) -> Iterator[Finding]:

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 from saksi.judgement.checks.trainee import Counted, Greeting, Heard, Trainee
 from saksi.judgement.rank_groups import grouped, overlapping
 from saksi.words.frames import HelloFrame
-from saksi.words.records import AttachRecord, ProcessRecord
+from saksi.words.records import AttachRecord, GpuProcess, GpusRecord, ProcessRecord
 
 __all__ = ["AttemptFacts", "RankGroup", "Watched"]
 
 LOOK_NS: Final = 10_000_000_000
+MAX_ON_GPUS: Final = 4_096
 
 
 class RankGroup(NamedTuple):
@@ -58,6 +59,7 @@ class Watched:
         self.trainees: dict[Trainee, None] = {}  # in the order in which they attached
         self.processes: dict[tuple[int, int], ProcessRecord] = {}
         self.unwitnessed: dict[tuple[int, int, int], tuple[int, ProcessRecord]] = {}
+        self.on_gpus: dict[tuple[int, int, int], tuple[int, GpuProcess]] = {}  # and not witnessed
         self._by_pid: dict[tuple[int, int], Trainee] = {}
 
     def attach(self, index: int, record: AttachRecord, hello: HelloFrame | None) -> None:
@@ -102,6 +104,15 @@ class Watched:
     def observe(self, record: ProcessRecord) -> None:
         """What the kernel said of a process when it was first looked at."""
         self.processes.setdefault((record.attempt, record.pid), record)
+
+    def on_gpu(self, index: int, record: GpusRecord) -> None:
+        """Processes of the job were seen to compute on a GPU."""
+        for each in record.processes:
+            key = (record.attempt, each.pid, each.started_ticks)
+            if each.witnessed:
+                self.on_gpus.pop(key, None)
+            elif len(self.on_gpus) < MAX_ON_GPUS:
+                self.on_gpus.setdefault(key, (index, each))
 
     def is_worker(self, trainee: Trainee) -> bool:
         """Whether a process that made no update is a worker by construction: nothing is expected of its end.

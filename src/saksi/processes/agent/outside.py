@@ -12,6 +12,7 @@ from saksi.edges.host.endings import resource_limits
 from saksi.edges.host.procfs import read_process
 from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.endings import Endings
+from saksi.processes.agent.gpus import GpuWatch
 from saksi.processes.agent.observations import ended_record, process_record, state_record
 from saksi.processes.agent.observer import Observer, Seen
 from saksi.processes.agent.pace import Change, Pace
@@ -45,6 +46,8 @@ class Outside:
         self._observer = Observer(launcher, without=frozenset({os.getpid()}))
         self._endings = Endings(selector)
         self._pace = Pace()
+        self._gpus = GpuWatch()
+        self._gpus.start()
         self._leaving: list[tuple[int, Seen]] = []
 
     @property
@@ -91,6 +94,9 @@ class Outside:
             self._write(event, seen)
         for change in self._pace.look(now, self._observer.state_of):
             self._write_change(change)
+        on_gpus = self._gpus.news(self._observer.known(), self._scribe.stamp)
+        if on_gpus is not None:
+            self._scribe.write(on_gpus)
         self._write_ended(now)
 
     def close(self) -> None:
@@ -103,6 +109,7 @@ class Outside:
     def let_go(self) -> None:
         """Close what is open."""
         self._endings.close()
+        self._gpus.stop()
 
     def _write(self, event: str, seen: Seen) -> None:
         if event == "ended":
