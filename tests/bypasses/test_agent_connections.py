@@ -19,7 +19,7 @@ import pytest
 from agent_attempt import Attempt
 from saksi.processes.agent.connection import peer_of
 from saksi.processes.agent.control import JobStarted, send
-from saksi.words.records import DetachRecord, ExitRecord, Peer, RefusedRecord
+from saksi.words.records import AttachRecord, DetachRecord, ExitRecord, Peer, RefusedRecord
 
 
 def ended(pid, seconds=20.0):
@@ -101,6 +101,21 @@ def test_a_peer_turned_away_at_the_door_is_written_down_with_the_reason(tmp_path
     assert all(each.connection is None for each in refused)
     for each in held:
         each.close()
+
+
+def test_a_job_that_attaches_without_end_is_refused_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("saksi.processes.agent.intake.MAX_ATTACHED", 3)
+    attempt = Attempt(tmp_path)
+    attempt.start_job()
+    for _ in range(5):
+        recorder = attempt.recorder()
+        with contextlib.suppress(OSError):
+            recorder.hello()
+        time.sleep(0.2)
+    attempt.end()
+    assert len(attempt.records(AttachRecord)) == 3
+    (told, *_) = [each for each in attempt.records(RefusedRecord) if "recorders had attached" in each.reason]
+    assert told.connection is None
 
 
 def test_what_waits_in_the_socket_as_the_attempt_closes_is_read_to_the_end(tmp_path, monkeypatch):
