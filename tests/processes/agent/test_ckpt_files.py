@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from saksi.edges.files import HashedFile
 from saksi.processes.agent import ckpt_files
 from saksi.processes.agent.ckpt_files import CkptFiles
 from saksi.words.frames import CkptFrame
@@ -40,11 +41,12 @@ def test_an_error_in_one_file_does_not_end_the_others(tmp_path, monkeypatch):
 
 def test_what_is_abandoned_has_the_reason_and_is_never_collected(tmp_path, monkeypatch):
     going, done = threading.Event(), threading.Semaphore(0)
-    real = ckpt_files.hash_file
+    real, read = ckpt_files.hash_file, []
 
-    def waiting(path, expected):
+    def waiting(path, expected, *, on_behalf_of):
         going.wait(10)
-        return real(path, expected)
+        read.append(path.name)
+        return real(path, expected, on_behalf_of=on_behalf_of)
 
     monkeypatch.setattr(ckpt_files, "hash_file", waiting)
     files = CkptFiles(done.release)
@@ -56,4 +58,27 @@ def test_what_is_abandoned_has_the_reason_and_is_never_collected(tmp_path, monke
     going.set()
     for _ in range(3):
         assert done.acquire(timeout=10)
+    assert read == ["file"] * 3
     assert files.collect() == []
+
+
+def test_what_finds_no_room_to_wait_wakes_the_agent_too(tmp_path, monkeypatch):
+    begun, going, woken = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def waiting(path, expected, *, on_behalf_of):
+        begun.set()
+        going.wait(10)
+        return HashedFile(digest=None, size=None, reason="read")
+
+    monkeypatch.setattr(ckpt_files, "MAX_WAITING", 1)
+    monkeypatch.setattr(ckpt_files, "hash_file", waiting)
+    files = CkptFiles(woken.release)
+    files.give(0, 0, frame(tmp_path / "file", 0))
+    assert begun.wait(10)
+    for number in (1, 2):
+        files.give(0, 0, frame(tmp_path / "file", number))
+    assert woken.acquire(timeout=10)
+    (full,) = files.collect()
+    assert full.frame.seq == 2
+    assert "were waiting" in full.found.reason
+    going.set()

@@ -47,7 +47,7 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CkptFiles:
-    """A worker thread. `wake` is called from it whenever there is something to `collect`.
+    """A worker thread. `wake` is called, from any thread, whenever there is something to `collect`.
 
     With `on_behalf_of`, only files are read that the job's account could read by itself.
     """
@@ -80,6 +80,7 @@ class CkptFiles:
         except queue.Full:
             reason = f"more than {MAX_WAITING} files were waiting to be read"
             self._done.put((given, HashedFile(digest=None, size=None, reason=reason)))
+            self._wake()
 
     def collect(self) -> list[HashedCkpt]:
         """What has been hashed since the last call."""
