@@ -1,6 +1,8 @@
-"""What is not written down of the job's processes is counted."""
+"""Processes are watched for as long as they exist; what is not written down of them is counted."""
 
 from __future__ import annotations
+
+import pytest
 
 from saksi.edges.host.procfs import ProcessFacts
 from saksi.processes.agent import observer
@@ -28,3 +30,85 @@ def test_processes_beyond_the_limit_are_counted_once_each(monkeypatch):
     seen += watching.close(20 * SECOND)
     assert len(seen) == 3
     assert watching.left_out == 5
+
+
+class Kernel:
+    """Processes by id, and the tree as a walk from each root finds it."""
+
+    def __init__(self):
+        self.processes = {}
+        self.tree = {}
+
+    def run(self, pid, *, started=1, state="S", ppid=1):
+        self.processes[pid] = ProcessFacts(
+            pid=pid, ppid=ppid, started_ticks=started, state=state, executable="/bin/x", command=("x",), uid=0
+        )
+
+    def watch(self, root):
+        return Observer(
+            root,
+            without=frozenset(),
+            read=self.processes.get,
+            descendants=lambda pid, without: tuple(self.tree.get(pid, ())),
+            torch_mapped=lambda pid: False,
+        )
+
+
+@pytest.fixture
+def kernel():
+    made = Kernel()
+    made.run(1)
+    return made
+
+
+def looks(watching, *seconds):
+    return [(event, seen.facts.pid) for second in seconds for event, seen in watching.look(second * SECOND)]
+
+
+def test_a_process_that_a_walk_leaves_out_has_not_ended_while_it_exists(kernel):
+    for pid in (10, 11):
+        kernel.run(pid)
+    kernel.tree[1] = (10, 11)
+    watching = kernel.watch(1)
+    assert looks(watching, 0, 2) == [("seen", 10), ("seen", 11)]
+    kernel.tree[1] = (10,)  # 11 is there; a sibling of it was exiting as the kernel listed them
+    assert looks(watching, 3) == []
+    assert watching.alive() == {10, 11}
+    kernel.run(11, state="Z")
+    assert looks(watching, 4) == [("ended", 11)]
+    kernel.run(11, started=9)  # somebody else has its number now
+    assert looks(watching, 5) == []
+    assert watching.alive() == {10}
+
+
+def test_a_recorder_that_is_no_descendant_is_watched_until_it_ends(kernel):
+    watching = kernel.watch(1)
+    kernel.run(50)
+    watching.attached(50, 0).recorded = True
+    assert looks(watching, 1, 2) == []
+    kernel.run(50, state="T")
+    assert looks(watching, 3) == []
+    assert watching.state_of(50) == "T"
+    del kernel.processes[50]
+    assert looks(watching, 4) == [("ended", 50)]
+    assert watching.state_of(50) is None
+
+
+def test_another_process_with_the_number_of_the_job_or_the_launcher_is_not_followed(kernel):
+    kernel.run(20)
+    watching = kernel.watch(1)
+    watching.follow(20)
+    assert looks(watching, 0, 2) == [("seen", 20)]
+    for pid in (1, 20):
+        kernel.run(pid, started=7)
+    for pid in (30, 31):
+        kernel.run(pid)
+    kernel.tree = {1: (30,), 20: (31,)}
+    assert looks(watching, 3, 5) == [("ended", 20)]
+    assert watching.alive() == frozenset()
+
+
+def test_a_launcher_that_is_not_visible_has_no_descendants(kernel):
+    kernel.run(30)
+    kernel.tree[0] = (30,)
+    assert kernel.watch(0).alive() == frozenset()

@@ -60,7 +60,7 @@ class Observer:
         torch_mapped: Callable[[int], bool | None] = has_torch_mapped,
         hidden: Callable[[int], bool] = maps_are_hidden,
     ) -> None:
-        self._roots = [root]
+        self._roots: dict[int, int] = {}  # with the ticks at which each started: its id may be given to another
         self._without = without
         self._read = read
         self._descendants = descendants
@@ -69,10 +69,14 @@ class Observer:
         self._seen: dict[int, Seen] = {}
         self.left_out = 0  # processes that were worth a record and got none
         self._recorded = 0
+        self._launcher = root
+        self.follow(root)
 
     def follow(self, pid: int) -> None:
         """Watch `pid` and its descendants too, also when it is no longer a descendant of the launcher."""
-        self._roots.append(pid)
+        facts = self._read(pid)
+        if facts is not None:
+            self._roots[pid] = facts.started_ticks
 
     def recall(self, records: Iterable[ProcessRecord], now_ns: int) -> None:
         """What the agent before this one wrote down: known processes go on, and those that are gone have ended."""
@@ -113,11 +117,8 @@ class Observer:
 
     def look(self, now_ns: int) -> Iterator[tuple[str, Seen]]:
         """One look at the process tree: ("seen" or "ended", process) for each that is to be written down."""
-        alive = self.alive()
-        for pid in sorted(alive):
-            facts = self._read(pid)
-            if facts is None:
-                continue
+        alive = self._alive()
+        for pid, facts in sorted(alive.items()):
             known = self._seen.get(pid)
             if known is not None and known.facts.started_ticks != facts.started_ticks:
                 yield from self._end(pid)
@@ -147,10 +148,30 @@ class Observer:
 
     def alive(self) -> frozenset[int]:
         """The processes of the job that exist now, the launcher and the agent left out."""
-        found: set[int] = set(self._roots[1:])
+        return frozenset(self._alive())
+
+    def _alive(self) -> dict[int, ProcessFacts]:
+        """Those in the tree, and those seen before that still exist.
+
+        A walk leaves living processes out: the kernel's list of children is not whole while one of them exits
+        (proc(5)), an orphan leaves the tree, and a recorder in a container of a daemon was never in it.
+        """
+        self._roots = {pid: ticks for pid, ticks in self._roots.items() if self._is_still(pid, ticks)}
+        found = {pid for pid in self._roots if pid != self._launcher}
         for root in self._roots:
             found.update(self._descendants(root, without=self._without))
-        return frozenset(pid for pid in found if (facts := self._read(pid)) is not None and facts.state not in "ZX")
+        alive: dict[int, ProcessFacts] = {}
+        for pid in found | self._seen.keys():
+            facts = self._read(pid)
+            if facts is None or facts.state in "ZX":
+                continue
+            if pid in found or facts.started_ticks == self._seen[pid].facts.started_ticks:
+                alive[pid] = facts
+        return alive
+
+    def _is_still(self, pid: int, started_ticks: int) -> bool:
+        facts = self._read(pid)
+        return facts is not None and facts.started_ticks == started_ticks
 
     def _remember(self, facts: ProcessFacts, now_ns: int) -> Seen:
         parent = self._seen.get(facts.ppid)
