@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -111,3 +113,39 @@ def test_an_answer_is_no_question_and_a_silent_peer_is_gone(pair):
     ours.close()
     with pytest.raises(ConnectionError):
         hear_ask(theirs)
+
+
+def test_a_peer_that_drips_its_content_has_one_deadline_for_all_of_it(pair):
+    ours, theirs = pair
+    say(ours, Content(size=1_000, digest="sha256:" + "0" * 64))
+    gone = threading.Event()
+
+    def drip():
+        with contextlib.suppress(OSError):
+            while not gone.wait(0.05):
+                ours.send(b"x")
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    begun = time.monotonic()
+    with pytest.raises(TimeoutError):
+        receive_content(theirs, most=1_000, until=begun + 0.5)
+    assert time.monotonic() - begun < 5
+    gone.set()
+    dripping.join()
+
+
+def test_a_peer_that_sips_its_bundle_has_one_deadline_for_all_of_it(pair):
+    ours, theirs = pair
+    gone = threading.Event()
+
+    def sip():
+        while not gone.wait(0.05):
+            theirs.recv(30_000)
+
+    sipping = threading.Thread(target=sip)
+    sipping.start()
+    with pytest.raises(TimeoutError):
+        send_content(ours, b"x" * 10_000_000, until=time.monotonic() + 0.5)
+    gone.set()
+    sipping.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from saksi.edges.runs import open_run
+from saksi.edges.store.durable import told
 from saksi.judgement.bundle import pack
 from saksi.judgement.items import blob_of
 from saksi.processes.agent.node_attempt import NodeHome
@@ -13,11 +14,16 @@ __all__ = ["bundle_of"]
 
 MAX_BLOBS: int = 256 << 20
 """Of a bundle that is made in memory for somebody else; a larger run is bundled by the agent's own account."""
+MAX_JOURNAL: int = 256 << 20
+"""Of its entries, asked before any of them is read."""
 
 
 def bundle_of(place: NodeHome, account: int, text: str) -> bytes:
     """The bundle of the run that `text` means among those of `account` (root: among all). Raises `SaksiError`."""
-    _, folder = place.run_of(account, text)
+    run, folder = place.run_of(account, text)
+    with told("look at", folder):
+        if (folder / "journal").stat().st_size > MAX_JOURNAL:
+            raise _too_large(run)
     found = open_run(folder)
     if found.head is None:
         raise UsageError(f"run {found.run} has no signed head yet", remedy="wait until its first records are written")
@@ -30,8 +36,9 @@ def bundle_of(place: NodeHome, account: int, text: str) -> bytes:
         named[digest] = content
         size += len(content)
         if size > MAX_BLOBS:
-            raise StoreError(
-                f"run {found.run} is too large to be handed over",
-                remedy="ask the agent's account for `saksi bundle`",
-            )
+            raise _too_large(run)
     return pack(run=found.run, head=found.head, entries=found.entries, blobs=named)
+
+
+def _too_large(run: str) -> StoreError:
+    return StoreError(f"run {run} is too large to be handed over", remedy="ask the agent's account for `saksi bundle`")

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ from saksi.processes.agent.node_messages import (
     Fetch,
     Prepared,
     Refused,
+    give_time,
     hear_ask,
     receive_content,
     refusal_of,
@@ -42,10 +44,12 @@ __all__ = ["NodeDoor"]
 
 _logger = logging.getLogger(__name__)
 
-TALK_S: Final = 60.0
-"""A launcher looks at its environment between two messages: some seconds, the first time."""
+CONVERSATION_S: Final = 120.0
+"""Until an attempt has begun, or a bundle is handed over: a peer that drips bytes holds a place."""
 MAX_TALKS: Final = 64
 MAX_TALKS_OF_ONE: Final = 8
+MAX_BUNDLES: Final = 4
+"""Bundles at once, one of each account: they are in memory until their readers have them."""
 
 
 class NodeDoor:
@@ -63,6 +67,7 @@ class NodeDoor:
         self._guard = threading.Lock()
         self._talking: Counter[int] = Counter()
         self._running: Counter[int] = Counter()
+        self._fetching: set[int] = set()
         self._closed = False
 
     @property
@@ -96,13 +101,20 @@ class NodeDoor:
             connected.close()
             _logger.warning("account %d: closed, too many are asking at once", peer.uid)
             return
-        connected.settimeout(TALK_S)
-        threading.Thread(target=self._talk, args=(connected, peer), name="saksi-door", daemon=True).start()
+        until = time.monotonic() + CONVERSATION_S
+        thread = threading.Thread(target=self._talk, args=(connected, peer, until), name="saksi-door", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # no memory, or no process, for one more
+            connected.close()
+            with self._guard:
+                self._talking[peer.uid] -= 1
+            _logger.warning("account %d: closed, %s", peer.uid, error)
 
-    def _talk(self, connected: socket.socket, peer: Peer) -> None:
+    def _talk(self, connected: socket.socket, peer: Peer, until: float) -> None:
         kept = False
         try:
-            kept = self._answer(connected, peer)
+            kept = self._answer(connected, peer, until)
         except MalformedInput as error:
             _logger.warning("account %d: %s", peer.uid, str(error)[:300])
             self._refuse(connected, refusal_of(error))
@@ -126,16 +138,15 @@ class NodeDoor:
         except OSError as error:
             _logger.info("nobody hears the refusal: %s", error)
 
-    def _answer(self, connected: socket.socket, peer: Peer) -> bool:
+    def _answer(self, connected: socket.socket, peer: Peer, until: float) -> bool:
         """Whether the connection goes on as an attempt's."""
+        give_time(connected, until)
         asked = hear_ask(connected)
         if asked.version != PROTOCOL:
             say(connected, Refused(why="version", reason=f"this agent speaks version {PROTOCOL}, not {asked.version}"))
             return False
         if isinstance(asked, Fetch):
-            with self._bundling:  # a bundle is made in memory: one at a time
-                content = bundle_of(self._place, peer.uid, asked.run)
-                send_content(connected, content)
+            self._hand_over(connected, peer.uid, asked.run, until)
             return False
         refused = self._take_place(peer.uid)
         if refused is not None:
@@ -143,11 +154,27 @@ class NodeDoor:
             return False
         kept = False
         try:
-            kept = self._begin(connected, peer, asked)
+            kept = self._begin(connected, peer, asked, until)
         finally:
             if not kept:
                 self.left(peer.uid)
         return kept
+
+    def _hand_over(self, connected: socket.socket, account: int, run: str, until: float) -> None:
+        with self._guard:
+            many = len(self._fetching) >= MAX_BUNDLES or account in self._fetching
+            if not many:
+                self._fetching.add(account)
+        if many:
+            say(connected, Refused(why="limit", reason="bundles are being handed over already, as many as may be"))
+            return
+        try:
+            with self._bundling:  # what it is made of is in memory as well: one at a time
+                content = bundle_of(self._place, account, run)
+            send_content(connected, content, until=until)
+        finally:
+            with self._guard:
+                self._fetching.discard(account)
 
     def _take_place(self, account: int) -> Refused | None:
         most, each = self._settings.max_attempts, self._settings.attempts_per_account
@@ -163,7 +190,7 @@ class NodeDoor:
             self._running[account] += 1
         return None
 
-    def _begin(self, connected: socket.socket, peer: Peer, asked: Begin) -> bool:
+    def _begin(self, connected: socket.socket, peer: Peer, asked: Begin, until: float) -> bool:
         keyring = open_keyring(self._place.home)
         planned = plan(self._place, keyring, peer, asked, sockets=self._sockets)
         try:
@@ -179,7 +206,7 @@ class NodeDoor:
                 segment=None if earlier is None else earlier.segment,
             )
             say(connected, prepared)
-            statement = receive_content(connected, most=MAX_SEAL)
+            statement = receive_content(connected, most=MAX_SEAL, until=until)
             served = begin(self._place, keyring, planned, statement, connected)
         except BaseException:
             discard(planned)

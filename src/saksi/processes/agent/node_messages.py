@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import time
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -29,6 +30,7 @@ __all__ = [
     "FromNode",
     "Prepared",
     "Refused",
+    "give_time",
     "hear_answer",
     "hear_ask",
     "receive_content",
@@ -42,6 +44,8 @@ MAX_MESSAGE: Final = 16_384
 """Of a packet of JSON; those of the protocol have some hundred bytes."""
 PART: Final = 30_000
 """Bytes of one part: a packet has to fit the kernel's default buffer several times."""
+TALK_S: Final = 60.0
+"""For one message: a launcher looks at its environment between two of them, some seconds the first time."""
 MAX_SEAL: Final = 4 << 20
 """A seal with every list at its limit has less than a megabyte."""
 
@@ -145,15 +149,36 @@ def _hear(channel: socket.socket) -> _Any:
     return message
 
 
-def send_content(channel: socket.socket, content: bytes) -> None:
-    """Announce `content` and send it in parts. Raises `OSError`."""
+def give_time(channel: socket.socket, until: float | None) -> None:
+    """Let the next packet take what is left until `until`, by the monotonic clock, and no longer than `TALK_S`.
+
+    Without `until` the socket's own timeout stands. Raises `TimeoutError` if nothing is left.
+    """
+    if until is None:
+        return
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the conversation took too long")
+    channel.settimeout(min(left, TALK_S))
+
+
+def send_content(channel: socket.socket, content: bytes, *, until: float | None = None) -> None:
+    """Announce `content` and send it in parts, by `until` if it is given. Raises `OSError`."""
+    give_time(channel, until)
     say(channel, Content(size=len(content), digest=f"sha256:{hashlib.sha256(content).hexdigest()}"))
     for start in range(0, len(content), PART):
+        give_time(channel, until)
         channel.send(content[start : start + PART])
 
 
-def receive_content(channel: socket.socket, *, most: int, announced: Content | None = None) -> bytes:
-    """What the other side announces and sends, at most `most` bytes. Raises `MalformedInput`, `OSError`."""
+def receive_content(
+    channel: socket.socket, *, most: int, announced: Content | None = None, until: float | None = None
+) -> bytes:
+    """What the other side announces and sends, at most `most` bytes, by `until` if it is given.
+
+    Raises `MalformedInput`, `OSError`.
+    """
+    give_time(channel, until)
     told = _hear(channel) if announced is None else announced
     if not isinstance(told, Content):
         raise MalformedInput(_WHAT, f"{type(told).__name__} where it does not belong")
@@ -161,6 +186,7 @@ def receive_content(channel: socket.socket, *, most: int, announced: Content | N
         raise MalformedInput("content", f"{told.size:,} bytes, more than {most:,}")
     content = bytearray()
     while len(content) < told.size:
+        give_time(channel, until)
         part = channel.recv(PART + 1)
         if not part:
             raise ConnectionResetError("the other side has gone")
