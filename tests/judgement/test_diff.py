@@ -139,11 +139,12 @@ def test_a_loaded_model_checkpoint_with_other_bytes_is_named():
     assert fields(found) == ["loaded[0].digest"]
 
 
-def roots(value: str, at: int):
+def roots(value: str, before: int, *ats: str):
     def send(connection, step):
-        if step == at:
-            root = hex64(value)
-            connection.send("root", at="step", step=at - 1, root=root, layout="a" * 64, tensors=1, bytes=4, leaves=None)
+        for at in ats or ("step",):
+            if step == before:
+                root = {"root": hex64(value + at), "layout": "a" * 64, "tensors": 1, "bytes": 4, "leaves": None}
+                connection.send("root", at=at, step=before - 1, **root)
 
     return send
 
@@ -164,6 +165,20 @@ def test_a_root_and_an_update_of_one_step_are_told_together():
     a = trained(between=roots("a", 5))
     found = compared(a, trained(OTHER, between=roots("b", 5), altered={(0, 4): {"loss": 9.0}}))
     assert fields(found) == ["loss", "root.root"]
+
+
+def test_a_root_of_a_save_is_not_compared_with_one_of_the_end():
+    both, end = roots("a", 5, "ckpt", "exit"), roots("a", 5, "exit")
+    assert compared(trained(between=both), trained(OTHER, between=end)).same
+    assert compared(trained(between=end), trained(OTHER, between=both, block=5)).same
+    assert not compared(trained(between=both), trained(OTHER, between=roots("b", 5, "exit"))).same
+
+
+def test_several_roots_of_one_step_that_differ_are_one_difference():
+    altered = {(0, 4): {"loss": 9.0}}
+    a = trained(between=roots("a", 5, "step", "ckpt"))
+    found = compared(a, trained(OTHER, between=roots("b", 5, "step", "ckpt"), altered=altered))
+    assert (found.first.update, fields(found)) == (4, ["loss", "root.root"])
 
 
 def test_hooks_that_are_in_force_in_one_run_only_are_named():

@@ -121,7 +121,7 @@ class _Comparison:
             self.counts[side][stream] = self.counts[side].get(stream, 0) + 1
         if self.first is not None and _moment(key) > _moment(self.first):
             return
-        roots = "root" in view.fields  # a root and its Update share a key
+        roots = "root" in view.fields
         partner = self.waiting[1 - side][roots].pop(key, None)
         if partner is None:
             self._wait(self.waiting[side][roots], view, roots=roots)
@@ -146,11 +146,13 @@ class _Comparison:
         ]
         if not found:
             return
-        if self.first is None or a.key < self.first:
-            self.first, self.entries, self.fields = a.key, (a.entry, b.entry), found
+        update = a.key.update_key
+        if self.first is None or update < self.first:
+            self.first, self.entries, self.fields = update, (a.entry, b.entry), found
             self._forget()
-        elif a.key == self.first:
-            self.fields += found
+        elif update == self.first:
+            named = {each.field for each in self.fields}
+            self.fields += [each for each in found if each.field not in named]
 
     def _apart(self, a: UpdateView, b: UpdateView) -> frozenset[str]:
         """Fields of generators that neither run seeded and that never agreed."""

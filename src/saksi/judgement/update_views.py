@@ -56,13 +56,23 @@ _MAX_BETWEEN: Final = 4096
 
 
 class Key(msgspec.Struct, frozen=True, order=True, kw_only=True):
-    """Which Update: attempt, how often the rank had attached before in it, counter, rank, optimizer."""
+    """Which Update: attempt, how often the rank had attached before in it, counter, rank, optimizer.
+
+    `at` is where a root of its Step was taken, empty for the Update itself: a Step may have several, and state that
+    was saved and state held at the end need not be the same.
+    """
 
     attempt: int
     generation: int
     update: int
     rank: int
     optimizer: int
+    at: str = ""
+
+    @property
+    def update_key(self) -> Key:
+        """The key of the Update whose root this is, or of this one."""
+        return msgspec.structs.replace(self, at="")
 
 
 class UpdateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +100,15 @@ class _Stream:
         if len(kept) < _MAX_BETWEEN:
             kept.append(value)
 
-    def view(self, update: int, optimizer: int, entry: int, fields: dict[str, Any]) -> UpdateView:
-        key = Key(attempt=self.attempt, generation=self.generation, update=update, rank=self.rank, optimizer=optimizer)
+    def view(self, update: int, optimizer: int, entry: int, fields: dict[str, Any], at: str = "") -> UpdateView:
+        key = Key(
+            attempt=self.attempt,
+            generation=self.generation,
+            update=update,
+            rank=self.rank,
+            optimizer=optimizer,
+            at=at,
+        )
         unseeded = frozenset(name for name in fields.get("rng", ()) if _seeder_of(name) not in self.seeded)
         return UpdateView(key=key, entry=entry, fields=fields, unseeded=unseeded)
 
@@ -102,7 +119,7 @@ def _seeder_of(generator: str) -> str:
 
 
 def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
-    """The views of a log, as its blocks come. A root follows in a view of its own, under its Step's key."""
+    """The views of a log, as its blocks come. A root follows in a view of its own, under a key of its own."""
     streams: dict[tuple[int, int], _Stream] = {}
     generations: dict[tuple[int, int], int] = {}
     for item in items:
@@ -129,7 +146,7 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             stream.between = {}
             yield stream.view(frame.update, frame.optimizer, entry, fields)
         case RootFrame():
-            yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}})
+            yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}}, frame.at)
         case HelloFrame():
             setting = {"world_size": frame.world_size, "torch": frame.torch, "threads": frame.threads}
             setting |= {"python": frame.python, "deterministic": frame.deterministic, "flags": frame.flags}
