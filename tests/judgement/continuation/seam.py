@@ -54,31 +54,59 @@ def course(step: int, **changes) -> dict:
     } | changes
 
 
-class Pair:
-    """A first attempt that saves after Step 3, and a second that loads that file; tests change one thing."""
+def nothing(connection, step: int) -> None:
+    """What other optimizers do beside a Step, unless a test says otherwise."""
 
-    def __init__(self, *, after: int = 2, root: dict | None = None, leaves: bool = True, ranks: int = 1) -> None:
+
+class Pair:
+    """A first attempt that saves after Step 3, and a second that loads that file; tests change one thing.
+
+    `told` are the fields of each Step, `before` and `behind` are called around it, all with the Step's number in the
+    run; `ending` is called as the first attempt ends. `at` is what its root is taken at, empty for none.
+    """
+
+    def __init__(
+        self,
+        *,
+        after: int = 2,
+        root: dict | None = None,
+        leaves: bool = True,
+        ranks: int = 1,
+        at: str = "ckpt",
+        told=course,
+        before=nothing,
+        behind=nothing,
+        ending=nothing,
+    ) -> None:
         self.run = SealedRun()
+        self.told, self.before, self.behind = told, before, behind
         connections = [self.run.attach(rank, world_size=ranks) for rank in range(ranks)]
         for connection in connections:
             for step in range(STEP + 1):
-                connection.update(**course(step))
-            say_root(connection, at="ckpt", step=STEP, values=root or state(), leaves=leaves)
+                self.step(connection, step)
+            if at:
+                say_root(connection, at=at, step=STEP, values=root or state(), leaves=leaves)
             connection.flush()
         self.run.file(path="/ckpt.pt", digest=CKPT, step=STEP)
         for connection in connections:
             for step in range(STEP + 1, STEP + 1 + after):
-                connection.update(**course(step))
+                self.step(connection, step)
+            ending(connection, STEP + after)
             connection.vanish()
         self.run.exit()
+
+    def step(self, connection, step: int, **changes) -> None:
+        """One Step and what is beside it; `changes` are of its own fields."""
+        self.before(connection, step)
+        connection.update(**(self.told(step) | changes))
+        self.behind(connection, step)
 
     def resumed(self, *, steps: int = 3, root: dict | None = None, says=(), ranks: int = 1, leaves=True, **first):
         self.run.resume()
         self.second(self.run, steps=steps, root=root, says=says, ranks=ranks, leaves=leaves, **first)
         return self.compared(self.run)
 
-    @staticmethod
-    def second(simulated, *, steps=3, root=None, says=(), ranks=1, leaves=True, shifted=STEP + 1, **first) -> None:
+    def second(self, simulated, *, steps=3, root=None, says=(), ranks=1, leaves=True, **first) -> None:
         connections = [simulated.attach(rank, world_size=ranks, pid=7000 + rank) for rank in range(ranks)]
         simulated.file(path="/ckpt.pt", digest=CKPT, action="loaded", step=-1)
         for connection in connections:
@@ -86,8 +114,7 @@ class Pair:
                 connection.send(kind, **fields)
             say_root(connection, at="attach", step=-1, values=root or state(), leaves=leaves)
             for step in range(steps):
-                changes = first if step == 0 else {}
-                connection.update(**(course(step + shifted) | changes | {"update": step}))
+                self.step(connection, step + STEP + 1, **(first if step == 0 else {}) | {"update": step})
             connection.goodbye()
         simulated.exit()
 
@@ -101,3 +128,12 @@ class Pair:
         link = link_of(stories[0], stories[1], run_a=self.run.run, run_b=later.run)
         assert link is not None
         return compare_continuation(link, self.run.items, later.items)
+
+
+def part(found: Continuation, name: str):
+    (one,) = [each for each in found.parts if each.name == name]
+    return one
+
+
+def outcomes(found: Continuation) -> dict:
+    return {each.name: each.outcome for each in found.parts}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from saksi.judgement.continuation.course_parts import course_parts
@@ -15,6 +15,7 @@ from saksi.judgement.story import CkptUse, GroupStory, Story
 
 __all__ = ["Link", "Read", "compare_continuation", "link_of"]
 
+_LISTED: Final = 8
 _WORST: Final = ("same", "not_checkable", "differs")
 
 Read = Callable[[], Iterable[Item]]
@@ -56,7 +57,7 @@ def compare_continuation(link: Link, read_a: Read, read_b: Read) -> Continuation
     """Everything that both records hold around the link, the worst over all ranks."""
     earlier, later = read_earlier(read_a(), link.earlier, link.step), read_later(read_b(), link.later)
     ranks = tuple(sorted({*earlier} & {*later}))
-    parts: list[Part] = []
+    parts = list(_of_one_side({*earlier}, {*later}))
     for rank in ranks:
         parts += state_parts(earlier[rank], later[rank], rank)
         parts += course_parts(earlier[rank], later[rank], rank)
@@ -73,8 +74,18 @@ def compare_continuation(link: Link, read_a: Read, read_b: Read) -> Continuation
         ranks=ranks,
         parts=worst,
         continues=continues,
-        sentence=_sentence(link, worst, continues, several=len(ranks) > 1),
+        sentence=_sentence(link, worst, continues, ranks),
     )
+
+
+def _of_one_side(earlier: set[int], later: set[int]) -> Iterator[Part]:
+    """What is said of ranks that only one record has, as of parameters, without which nothing continues."""
+    for ranks, other in ((sorted(earlier - later), "later"), (sorted(later - earlier), "earlier")):
+        if ranks:
+            listed = ", ".join(str(each) for each in ranks[:_LISTED]) + (", …" if len(ranks) > _LISTED else "")
+            word = "rank" if len(ranks) == 1 else "ranks"
+            sentence = f"{word} {listed} cannot be compared: no such rank is in the record of the {other} attempt"
+            yield Part(name="parameters", outcome="not_checkable", rank=ranks[0], sentence=sentence)
 
 
 def _has(parts: Sequence[Part], name: str) -> bool:
@@ -95,20 +106,21 @@ def _continues(parts: Sequence[Part]) -> bool | None:
     return True
 
 
-def _sentence(link: Link, parts: Sequence[Part], continues: bool | None, *, several: bool) -> str:  # noqa: FBT001 - three values
+def _sentence(link: Link, parts: Sequence[Part], continues: bool | None, ranks: tuple[int, ...]) -> str:  # noqa: FBT001 - three values
     step = "the state before the first step" if link.step < 0 else f"step {link.step}"
     restart = f", restart {link.earlier.number}" if link.earlier.number else ""
     what = f"{step} of attempt {link.earlier.attempt}{restart} ({short_digest(link.load.digest)})"
     apart = [each for each in parts if each.outcome == "differs"]
-    unknown = [each for each in parts if each.outcome == "not_checkable"]
-    if not parts:
+    if not ranks:
         return f"It loaded the model checkpoint of {what}; the records share no rank, so nothing could be compared."
     if apart:
-        rank = f" (rank {apart[0].rank})" if several else ""
+        rank = f" (rank {apart[0].rank})" if len(ranks) > 1 else ""
         others = len(apart) - 1
         more = f"; {others} other {'part differs' if others == 1 else 'parts differ'} too" if others else ""
         return f"It does not continue {what} unchanged: {apart[0].sentence}{rank}{more}."
     if continues:
         names = ", ".join(each.name.replace("_", " ") for each in parts if each.outcome == "same")
         return f"It continues {what}; compared and the same: {names}."
-    return f"It loaded the model checkpoint of {what}, and nothing differs, but {unknown[0].sentence}."
+    unknown = [each.sentence for each in parts if each.outcome == "not_checkable" and each.name != "buffers"]
+    why = unknown[0] if unknown else "the parameters could not be compared"
+    return f"It loaded the model checkpoint of {what}, and nothing that was compared differs, but {why}."

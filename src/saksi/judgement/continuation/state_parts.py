@@ -2,7 +2,7 @@
 
 Rules: equal roots of equal layouts settle everything at once. Else tensors are matched by key and compared by their
 digests, where both records hold them. Buffers were read after a forward pass had run, so another value there decides
-nothing.
+nothing. A root without parameters was taken where they could not be read: what else it lacks may be there too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from saksi.judgement.continuation.sides import Earlier, Later, Leaves, Lines
+import msgspec
+
+from saksi.judgement.continuation.earlier import Earlier
+from saksi.judgement.continuation.later import Later
+from saksi.judgement.continuation.side import Leaves, Lines
 from saksi.judgement.continuation.values import Part, PartName
 
 __all__ = ["state_parts"]
@@ -37,17 +41,31 @@ def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
         where = f"after step {earlier.step}" if a is None else "at the start of the attempt that continues"
         yield _unknown("parameters", rank, f"there is no state root {where}")
         return
-    lines_a, lines_b = earlier.lines, later.lines
+    lines_a, lines_b = earlier.lines(a), later.lines(b)
     if lines_a is None or lines_b is None:
         yield _unknown("parameters", rank, "the list of the tensors under a state root is not in the record")
         return
     leaves_a, leaves_b = _leaves(a.leaves, lines_a), _leaves(b.leaves, lines_b)
     equal = (a.root, a.layout) == (b.root, b.layout)
+    kinds_a, kinds_b = _by_kind(lines_a), _by_kind(lines_b)
     for name in _STATE:
-        keys_a = [line for line in lines_a if _kind(line[0]) == name]
-        keys_b = [line for line in lines_b if _kind(line[0]) == name]
-        if keys_a or keys_b:
-            yield _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
+        keys_a, keys_b = kinds_a[name], kinds_b[name]
+        unread = not (keys_a or kinds_a["parameters"]) or not (keys_b or kinds_b["parameters"])
+        if not keys_a and not keys_b:
+            if name == "parameters":
+                yield _unknown(name, rank, "they are in neither record")
+        elif unread and name != "buffers":
+            yield _unknown(name, rank, "the record of one attempt has none of them, nor of the parameters")
+        else:
+            part = _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
+            yield part if earlier.doubt is None or part.outcome != "differs" else _doubted(part, earlier)
+
+
+def _by_kind(lines: Lines) -> dict[PartName, Lines]:
+    found: dict[PartName, Lines] = {name: [] for name in _STATE}
+    for line in lines:
+        found[_kind(line[0])].append(line)
+    return found
 
 
 def _kind(key: str) -> PartName:
@@ -123,6 +141,14 @@ def _other_form(name: PartName, rank: int, count: int, examples: list[str], miss
         of=max(count, len(examples)),
         examples=tuple(examples[:_EXAMPLES]),
     )
+
+
+def _doubted(part: Part, earlier: Earlier) -> Part:
+    """A difference from a root that need not be what was saved."""
+    count = f"{part.differing:,} of {part.of:,} {_WORDS[part.name][1]}"
+    root = f"the only state root after step {earlier.step}, {earlier.doubt}"
+    sentence = f"{_WORDS[part.name][0]} cannot be compared: {count} differ from {root}"
+    return msgspec.structs.replace(part, outcome="not_checkable", sentence=sentence)
 
 
 def _unknown(name: PartName, rank: int, reason: str, of: int = 0) -> Part:

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-__all__ = ["PARTS", "Continuation", "Part", "PartName", "Sameness"]
+__all__ = ["PARTS", "Continuation", "Part", "PartName", "Sameness", "shown"]
 
 Sameness: TypeAlias = Literal["same", "differs", "not_checkable"]
 PartName: TypeAlias = Literal[
@@ -53,3 +53,10 @@ class Continuation(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...]
     continues: bool | None
     sentence: str
+
+
+def shown(value: object) -> str:
+    """One value within a sentence."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "not there" if value is None else msgspec.json.encode(value).decode()[:60]
