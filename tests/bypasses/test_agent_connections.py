@@ -104,7 +104,7 @@ def test_a_peer_turned_away_at_the_door_is_written_down_with_the_reason(tmp_path
 
 
 def test_a_job_that_attaches_without_end_is_refused_in_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("saksi.processes.agent.intake.MAX_ATTACHED", 3)
+    monkeypatch.setattr("saksi.processes.agent.intake.MAX_REMEMBERED", 3)
     attempt = Attempt(tmp_path)
     attempt.start_job()
     for _ in range(5):
@@ -114,8 +114,22 @@ def test_a_job_that_attaches_without_end_is_refused_in_the_end(tmp_path, monkeyp
         time.sleep(0.2)
     attempt.end()
     assert len(attempt.records(AttachRecord)) == 3
-    (told, *_) = [each for each in attempt.records(RefusedRecord) if "recorders had attached" in each.reason]
+    (told, *_) = [each for each in attempt.records(RefusedRecord) if "had attached" in each.reason]
     assert told.connection is None
+
+
+def test_workers_that_say_goodbye_may_come_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("saksi.processes.agent.intake.MAX_REMEMBERED", 3)
+    attempt = Attempt(tmp_path)
+    attempt.start_job()
+    for _ in range(8):
+        recorder = attempt.recorder()
+        recorder.hello()
+        recorder.detach([])
+        recorder.close()
+        time.sleep(0.05)
+    attempt.end()
+    assert len(attempt.records(AttachRecord)) == 8
 
 
 def test_what_waits_in_the_socket_as_the_attempt_closes_is_read_to_the_end(tmp_path, monkeypatch):

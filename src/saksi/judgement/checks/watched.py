@@ -14,6 +14,14 @@ __all__ = ["AttemptFacts", "RankGroup", "Watched"]
 
 LOOK_NS: Final = 10_000_000_000
 MAX_ON_GPUS: Final = 4_096
+MAX_PROCESSES: Final = 65_536
+
+
+class _Process(NamedTuple):
+    """What is asked later of a process that the agent looked at, as it was first seen."""
+
+    ppid: int
+    forked: bool
 
 
 class RankGroup(NamedTuple):
@@ -57,7 +65,7 @@ class Watched:
         self.attempts: list[AttemptFacts] = []
         self.open: dict[tuple[int, int], Heard] = {}
         self.trainees: dict[Trainee, None] = {}  # in the order in which they attached
-        self.processes: dict[tuple[int, int], ProcessRecord] = {}
+        self.processes: dict[tuple[int, int], _Process] = {}
         self.unwitnessed: dict[tuple[int, int, int], tuple[int, ProcessRecord]] = {}
         self.on_gpus: dict[tuple[int, int, int], tuple[int, GpuProcess]] = {}  # and not witnessed
         self._by_pid: dict[tuple[int, int], Trainee] = {}
@@ -103,7 +111,8 @@ class Watched:
 
     def observe(self, record: ProcessRecord) -> None:
         """What the kernel said of a process when it was first looked at."""
-        self.processes.setdefault((record.attempt, record.pid), record)
+        if len(self.processes) < MAX_PROCESSES:
+            self.processes.setdefault((record.attempt, record.pid), _Process(record.ppid, record.forked))
 
     def on_gpu(self, index: int, record: GpusRecord) -> None:
         """Processes of the job were seen to compute on a GPU."""

@@ -25,7 +25,9 @@ _MAX_BREAKS: Final = 256
 """Breaks kept for one connection; more of them say nothing new."""
 _finding = partial(observation, check="witness")
 _MAX_BROKEN: Final = 1_024
-"""Connections with breaks that are kept."""
+"""Connections with breaks that are kept, and ..."""
+_MAX_KEPT: Final = 8_192
+"""... breaks of all of them together."""
 _UNKNOWN_ACCOUNT: Final = "an unknown account"
 _FIRST_PREV: Final = "0" * 64
 
@@ -56,11 +58,12 @@ class _Chain:
 
 
 class _Heard:
-    __slots__ = ("chains", "done", "noted", "uids")
+    __slots__ = ("chains", "done", "kept", "noted", "uids")
 
     def __init__(self) -> None:
         self.chains: dict[tuple[int, int], _Chain] = {}
         self.done: list[_Chain] = []
+        self.kept = 0
         self.uids: set[int] = set()
         self.noted = Noted()
 
@@ -164,8 +167,9 @@ class ChainCheck:
 
     def _break(self, state: _Heard, chain: _Chain, item: Item, record: BlockRecord, *, skipped: int, what: str) -> None:
         broken = _Break(entry=item.index, rank=record.rank, step=chain.step, skipped=skipped, what=what)
-        if len(chain.breaks) < _MAX_BREAKS:
+        if len(chain.breaks) < (_MAX_BREAKS if state.kept < _MAX_KEPT else 1):
             chain.breaks.append(broken)
+            state.kept += 1
         if len(chain.breaks) == 1 and not skipped:  # missing numbers may yet be explained by a refusal
             state.noted.announce(_broken(broken))
 

@@ -78,6 +78,7 @@ class Connection:
         self.hello: HelloFrame | None = None
         self.hello_bytes = b""
         self.clean = False
+        self.trained = False
         self.frames = 0
         self.lost = 0
         self.last_step: int | None = None
@@ -89,6 +90,11 @@ class Connection:
         self._first_step: int | None = None
         self._last_step: int | None = None
         self._start_block()
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether it said goodbye, never trained and lost nothing, so that nobody has to remember it."""
+        return self.clean and not self.trained and not self.lost
 
     @property
     def rank(self) -> int:
@@ -187,12 +193,14 @@ class Connection:
         self.lost = max(self.lost, frame.lost)
         if isinstance(frame, UpdateFrame):
             self._updates += 1
+            self.trained = True
             if frame.optimizer == 0:
                 if self._first_step is None:
                     self._first_step = frame.update
                 self._last_step = self.last_step = frame.update
         elif isinstance(frame, DetachFrame):
             self.clean = True
+            self.trained = self.trained or any(frame.updates)
 
     def _start_block(self) -> None:
         self._lines: list[bytes] = []

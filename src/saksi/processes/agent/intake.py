@@ -31,8 +31,8 @@ __all__ = ["Intake"]
 _logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 4_096
-MAX_ATTACHED: Final = 65_536
-"""Recorders that may attach in one attempt, one after the other: each leaves a record, and something to remember."""
+MAX_REMEMBERED: Final = 16_384
+"""Recorders of one attempt that leave something to remember: all but those that say goodbye and never trained."""
 RESERVED_FILES: Final = 48
 """Open files of the process that are kept for its logs, whoever connects; a quarter where there are few."""
 ACCEPTED_AT_ONCE: Final = 64
@@ -75,7 +75,7 @@ class Intake:
         self._started_ns = clock.mono_ns()
         self._connections: dict[int, Connection] = {}
         self._accepted = 0
-        self._attached = 0
+        self._remembered = 0
         self._written = 0
         self._unwritten: Counter[str] = Counter()
         self._paused_ns: int | None = None
@@ -107,8 +107,9 @@ class Intake:
                 self._refuse_at_the_door(
                     connected, f"{len(self._connections)} connections were open, as many as may be"
                 )
-            elif self._attached >= MAX_ATTACHED:
-                self._refuse_at_the_door(connected, f"{self._attached} recorders had attached, as many as may")
+            elif self._remembered >= MAX_REMEMBERED:
+                reason = f"{self._remembered} recorders had attached that trained or said no goodbye, as many as may"
+                self._refuse_at_the_door(connected, reason)
             elif connected.fileno() >= _files():
                 self._refuse_at_the_door(connected, "as many files are open as the agent may have, but for its logs")
             else:
@@ -210,7 +211,7 @@ class Intake:
             self._write(reason, sample="", count=count)
 
     def _write_attach(self, connection: Connection) -> None:
-        self._attached += 1
+        self._remembered += 1
         record = AttachRecord(
             connection=connection.number,
             peer=connection.peer,
@@ -270,6 +271,7 @@ class Intake:
         if connection.hello is None:
             return
         self.store_block(connection)
+        self._remembered -= connection.leaves_nothing
         record = DetachRecord(
             connection=connection.number,
             peer=connection.peer,
