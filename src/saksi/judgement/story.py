@@ -234,8 +234,8 @@ class StoryBuilder:
         commands = [self._command(each) for each in (before, group)]
         return "restart" if None in commands or commands[0] == commands[1] else "other"
 
-    def _command(self, group: RankGroup) -> list[str] | None:
-        """The command of the lowest rank, as the kernel showed it."""
+    def _command(self, group: RankGroup) -> bytes | None:
+        """The digest of the lowest rank's command, as the kernel showed it."""
         first = min(group.trainees, key=lambda each: each.rank)
         seen = self._watched.processes.get((first.attempt, first.pid))
         return None if seen is None else seen.command

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import msgspec
+
 from saksi.judgement.checks.trainee import Counted, Greeting, Heard, Trainee
 from saksi.judgement.rank_groups import grouped, overlapping
+from saksi.words.digest import sha256
 from saksi.words.frames import HelloFrame
 from saksi.words.records import AttachRecord, GpuProcess, GpusRecord, ProcessRecord
 
@@ -18,10 +21,16 @@ MAX_PROCESSES: Final = 65_536
 
 
 class _Process(NamedTuple):
-    """What is asked later of a process that the agent looked at, as it was first seen."""
+    """What is asked later of a process that the agent looked at, as it was first seen: there may be many."""
 
     ppid: int
     forked: bool
+    command: bytes
+
+    @classmethod
+    def of(cls, record: ProcessRecord) -> _Process:
+        """Of the command, only whether it is the same as another's is asked."""
+        return cls(record.ppid, record.forked, sha256(msgspec.json.encode(record.command)).value)
 
 
 class RankGroup(NamedTuple):
@@ -112,7 +121,7 @@ class Watched:
     def observe(self, record: ProcessRecord) -> None:
         """What the kernel said of a process when it was first looked at."""
         if len(self.processes) < MAX_PROCESSES:
-            self.processes.setdefault((record.attempt, record.pid), _Process(record.ppid, record.forked))
+            self.processes.setdefault((record.attempt, record.pid), _Process.of(record))
 
     def on_gpu(self, index: int, record: GpusRecord) -> None:
         """Processes of the job were seen to compute on a GPU."""
