@@ -13,9 +13,9 @@ from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.clock import SystemClock
 from saksi.edges.home import Home
 from saksi.processes.agent import node_bundle, node_door
-from saksi.processes.agent.node_attempt import NodeHome
 from saksi.processes.agent.node_door import NodeDoor
 from saksi.processes.agent.node_messages import Fetch, Refused, hear_answer, receive_content, say
+from saksi.processes.agent.node_plan import NodeHome
 from saksi.processes.agent.quota import Quota
 from saksi.words.errors import StoreError
 from saksi.words.records import Peer

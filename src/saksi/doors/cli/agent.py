@@ -22,7 +22,7 @@ from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.keys import open_keyring
 from saksi.edges.store.durable import told
 from saksi.processes.agent.node import NodeService
-from saksi.processes.agent.node_attempt import NodeHome
+from saksi.processes.agent.node_plan import NodeHome
 from saksi.processes.agent.quota import Quota
 from saksi.words.errors import UsageError
 

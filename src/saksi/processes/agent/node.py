@@ -24,8 +24,9 @@ from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.agent_socket import Doors
 from saksi.edges.retention import remove_ended, usage_of
 from saksi.processes.agent.bell import Bell
-from saksi.processes.agent.node_attempt import NodeHome, Served, finish, let_go
+from saksi.processes.agent.node_attempt import Served, finish, let_go
 from saksi.processes.agent.node_door import NodeDoor
+from saksi.processes.agent.node_plan import NodeHome
 from saksi.processes.agent.service import raise_file_limit
 
 __all__ = ["NodeService"]

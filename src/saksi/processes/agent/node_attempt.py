@@ -2,7 +2,7 @@
 
 Rules:
 
-- The run's id, its folder and its token are made here, and the seal is signed only if it names them.
+- The run's id, its folder and its token are made by us (`node_plan.py`); a seal is signed only if it names them.
 - What the job's account says never becomes a deed of the agent's account: no command of it is started, no anchor of
   it is written, no bytecode of it is compiled, and a model checkpoint's file is read only if it belongs to it.
 - What this account may not see of the job's processes stands in the first record, each with its reason.
@@ -13,29 +13,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
-import shutil
 import socket
 import time
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from saksi.edges.agent_socket import listen_at
-from saksi.edges.anchors import Anchor
-from saksi.edges.clock import Clock
 from saksi.edges.files import OnBehalf
 from saksi.edges.filesystem import move_home
-from saksi.edges.home import Home, find_run
+from saksi.edges.home import Home
 from saksi.edges.host.namespaces import pid_seen_from_here, pids_of
 from saksi.edges.host.procfs import hidden_of, read_process
 from saksi.edges.keys import Keyring
-from saksi.edges.resumable import resumable
-from saksi.edges.run_accounts import account_of
-from saksi.edges.run_folders import all_runs, folder_for, place_for_runs
-from saksi.edges.run_labels import label_of
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.protocol import Store
 from saksi.judgement.redaction import redact_command
@@ -45,19 +34,20 @@ from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, JobStarted, send
 from saksi.processes.agent.live import LiveChecks
-from saksi.processes.agent.node_messages import Begin
-from saksi.processes.agent.quota import Quota, QuotaStore
+from saksi.processes.agent.node_plan import NodeHome, Planned
+from saksi.processes.agent.observations import printable
+from saksi.processes.agent.quota import QuotaStore
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
-from saksi.proofs.tlog.note import NoteSigner, VerifierKey
+from saksi.proofs.tlog.note import NoteSigner
 from saksi.words.blobs import blob_name
 from saksi.words.digest import sha256
-from saksi.words.errors import MalformedInput, SaksiError, UsageError
-from saksi.words.records import AgentFacts, AttemptKeyRecord, Peer, SealRecord
-from saksi.words.run import origin_of, run_id_from
+from saksi.words.errors import MalformedInput, SaksiError
+from saksi.words.records import AgentFacts, AttemptKeyRecord, GapRecord, Peer, SealRecord
+from saksi.words.run import origin_of
 
-__all__ = ["NodeHome", "Planned", "Served", "begin", "discard", "finish", "plan"]
+__all__ = ["Served", "begin", "facts_of", "finish", "let_go"]
 
 _logger = logging.getLogger(__name__)
 
@@ -68,42 +58,6 @@ NOT_VISIBLE: Final = (
 )
 CLOCK_SLACK_NS: Final = 60_000_000_000
 """A seal is made between the answer to its launcher and its arrival; clocks of one machine may jump a little."""
-
-
-class NodeHome(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the service keeps its runs, and with what."""
-
-    home: Home
-    environment: Mapping[str, str]
-    clock: Clock
-    anchors: tuple[Anchor, ...]
-    quota: Quota
-
-    def folders(self) -> dict[str, Path]:
-        """Ids and folders of all runs. Raises `StoreError`."""
-        return all_runs(self.home, self.environment, uid=os.geteuid())
-
-    def run_of(self, account: int, text: str) -> tuple[str, Path]:
-        """The run that `text` means among those that `account` began. Raises `UsageError`: it tells of no other."""
-        own = {run: folder for run, folder in self.folders().items() if account == 0 or account_of(folder) == account}
-        run = find_run(text, own, label_of)
-        return run, own[run]
-
-
-class Planned(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that has a place and no seal yet. `earlier` is the first seal of the run that is resumed."""
-
-    run: str
-    number: int
-    folder: Path
-    account: Peer
-    token: str
-    path: Path
-    listener: socket.socket
-    earlier: Seal | None
-    previous_keys: tuple[VerifierKey, ...]
-    asked_ns: int
-    notes: tuple[str, ...]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,49 +72,6 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[AnchorWorker, ...]
 
 
-def plan(place: NodeHome, keyring: Keyring, peer: Peer, asked: Begin, *, sockets: Path) -> Planned:
-    """A new run for `peer`, or another attempt of a run of its account. Raises `SaksiError`, `OSError`."""
-    asked_ns = place.clock.wall_ns()
-    earlier = None
-    if asked.resume is None:
-        run, number = run_id_from(os.urandom(8)), 0
-        where = place_for_runs(place.home, place.environment, uid=os.geteuid())
-        folder = folder_for(run, place.home, where)
-        if where.moves_home:
-            folder.mkdir(parents=True, mode=0o700)
-        else:
-            place.home.create_run(run)
-    else:
-        run, folder = place.run_of(peer.uid, asked.resume)
-        if account_of(folder) != peer.uid:
-            raise UsageError(f"run {run} is of another account", remedy="start a new run")
-        earlier = resumable(folder, keyring.trusted())
-        number = earlier.attempts
-    path = sockets / f"{run}-{number}.sock"
-    path.unlink(missing_ok=True)
-    return Planned(
-        run=run,
-        number=number,
-        folder=folder,
-        account=peer,
-        token=secrets.token_hex(32),
-        path=path,
-        listener=listen_at(path),
-        earlier=None if earlier is None else earlier.seal,
-        previous_keys=() if earlier is None else earlier.keys,
-        asked_ns=asked_ns,
-        notes=asked.notes,
-    )
-
-
-def discard(planned: Planned) -> None:
-    """The launcher did not go through with it: a run without an entry leaves nothing behind."""
-    planned.listener.close()
-    planned.path.unlink(missing_ok=True)
-    if planned.earlier is None:
-        shutil.rmtree(planned.folder, ignore_errors=True)
-
-
 def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes, control: socket.socket) -> Served:
     """Sign the seal that came for `planned`, and write the first records; durable on return. Raises `SaksiError`."""
     _require_own(parse_seal(statement), planned, place.clock.wall_ns())
@@ -168,6 +79,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
     store = QuotaStore(LocalStore(planned.folder), place.quota)
     signer = NoteSigner(origin_of(planned.run), os.urandom(32))
     checks = LiveChecks()
+    workers: list[AnchorWorker] = []
     try:
         scribe = Scribe(
             run=planned.run,
@@ -180,22 +92,20 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         facts = facts_of(planned.account)
         _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope, facts=facts)
         store.begun = True
+        try:
+            workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
+            setup = _setup(place, planned, facts, tuple(workers))
+            attempt = WatchedAttempt(
+                setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control
+            )
+        except BaseException as error:
+            _tell_of_failure(scribe, error)
+            raise
     except BaseException:
+        for worker in workers:
+            worker.close(0)
         store.close()
         raise
-    workers = tuple(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
-    setup = AttemptSetup(
-        launcher=planned.account.pid,
-        account=planned.account.uid,
-        token=planned.token,
-        redact=lambda command: list(redact_command(command)),
-        anchors=workers,
-        notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
-        on_behalf_of=OnBehalf(account=planned.account.uid, private=(place.home.root.resolve(),)),
-        seen_from_here=lambda started: _seen_from_here(planned.account.pid, started),
-        shares_pids=len(pids_of(planned.account.pid)) == 1,
-    )
-    attempt = WatchedAttempt(setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control)
     return Served(
         planned=planned,
         attempt=attempt,
@@ -203,8 +113,30 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         scribe=scribe,
         store=store,
         checks=checks,
-        workers=workers,
+        workers=tuple(workers),
     )
+
+
+def _setup(place: NodeHome, planned: Planned, facts: AgentFacts, anchors: tuple[AnchorWorker, ...]) -> AttemptSetup:
+    account = planned.account
+    return AttemptSetup(
+        launcher=account.pid,
+        account=account.uid,
+        token=planned.token,
+        redact=lambda command: list(redact_command(command)),
+        anchors=anchors,
+        notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
+        on_behalf_of=OnBehalf(account=account.uid, private=(place.home.root.resolve(),)),
+        seen_from_here=lambda started: _seen_from_here(account.pid, started),
+        shares_pids=len(pids_of(account.pid)) == 1,
+    )
+
+
+def _tell_of_failure(scribe: Scribe, error: BaseException) -> None:
+    """The seal is in the log already, and nobody will watch: the record says why it has no end."""
+    reason = printable(f"the agent could not watch the job: {type(error).__name__}: {error}")[:1024]
+    scribe.write(GapRecord(reason=reason, since_wall_ns=None, **scribe.stamp()))
+    scribe.commit()
 
 
 def facts_of(peer: Peer) -> AgentFacts:

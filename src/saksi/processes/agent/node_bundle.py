@@ -6,7 +6,7 @@ from saksi.edges.runs import open_run
 from saksi.edges.store.durable import told
 from saksi.judgement.bundle import pack
 from saksi.judgement.items import blob_of
-from saksi.processes.agent.node_attempt import NodeHome
+from saksi.processes.agent.node_plan import NodeHome
 from saksi.words.codec import decode_record
 from saksi.words.errors import StoreError, UsageError
 

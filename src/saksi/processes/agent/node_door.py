@@ -20,7 +20,7 @@ from typing import Final
 from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.keys import open_keyring
 from saksi.processes.agent.connection import peer_of
-from saksi.processes.agent.node_attempt import NodeHome, Served, begin, discard, plan
+from saksi.processes.agent.node_attempt import Served, begin
 from saksi.processes.agent.node_bundle import bundle_of
 from saksi.processes.agent.node_messages import (
     MAX_SEAL,
@@ -37,6 +37,7 @@ from saksi.processes.agent.node_messages import (
     say,
     send_content,
 )
+from saksi.processes.agent.node_plan import NodeHome, discard, plan
 from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.records import Peer
 

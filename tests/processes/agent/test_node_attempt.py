@@ -1,0 +1,118 @@
+"""What is planned and begun for a launcher is given back whole, or stays with its reason."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import msgspec
+import pytest
+
+from judgement.seals import plain_seal
+from saksi.edges.clock import SystemClock
+from saksi.edges.home import Home
+from saksi.edges.keys import open_keyring
+from saksi.edges.store.local import LocalStore
+from saksi.judgement.seal import make_statement
+from saksi.processes.agent import node_attempt
+from saksi.processes.agent.node_attempt import begin, finish
+from saksi.processes.agent.node_messages import Begin
+from saksi.processes.agent.node_plan import NodeHome, discard, plan
+from saksi.processes.agent.quota import Quota
+from saksi.proofs.journal import parse_journal
+from saksi.words.codec import decode_record
+from saksi.words.errors import LogBusy
+from saksi.words.records import AttemptKeyRecord, GapRecord, Peer, SealRecord
+
+
+NEW = Begin(version=1, resume=None)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return NodeHome(home=Home(tmp_path / "home"), environment={}, clock=SystemClock(), anchors=(), quota=Quota(None))
+
+
+@pytest.fixture
+def keyring(place):
+    return open_keyring(place.home)
+
+
+@pytest.fixture
+def planned(place, keyring, tmp_path):
+    """A function that plans an attempt for this process's account."""
+
+    def a_plan(asked=NEW):
+        peer = Peer(pid=os.getpid(), uid=os.getuid(), gid=os.getgid())
+        return plan(place, keyring, peer, asked, sockets=tmp_path)
+
+    return a_plan
+
+
+def statement(place, planned, **changed):
+    fields = {"run": planned.run, "attempt": planned.number, "created_ns": place.clock.wall_ns(), "name": None}
+    return make_statement(msgspec.structs.replace(plain_seal(), **{**fields, **changed}))
+
+
+def records(folder):
+    return [decode_record(each) for each in parse_journal(LocalStore(folder).journal()).entries]
+
+
+def begun(place, keyring, planned):
+    """The attempt of a launcher that leaves before its job starts."""
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.close()
+    try:
+        return begin(place, keyring, planned, statement(place, planned), theirs)
+    except BaseException:
+        theirs.close()
+        raise
+
+
+def end(place, served):
+    served.attempt.begin()
+    finish(served, home=place.home)
+
+
+def test_a_plan_that_comes_to_nothing_leaves_nothing(planned):
+    one = planned()
+    discard(one)
+    assert not one.folder.exists()
+    assert not one.path.exists()
+
+
+def test_an_attempt_that_is_planned_twice_has_two_doors_and_one_record(place, keyring, planned):
+    first = planned()
+    end(place, begun(place, keyring, first))
+    one, two = (planned(Begin(version=1, resume=first.run)) for _ in range(2))
+    assert one.number == two.number == 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as recorder:
+        recorder.connect(str(one.path))
+    served = begun(place, keyring, one)
+    with pytest.raises(LogBusy):
+        begun(place, keyring, two)
+    discard(two)
+    assert one.path.exists()
+    end(place, served)
+    assert not one.path.exists()
+    assert first.folder.exists()
+
+
+def test_an_attempt_that_cannot_be_watched_keeps_its_record_and_gives_its_lock_back(
+    place, keyring, planned, monkeypatch
+):
+    def fail(*given, **named):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(node_attempt, "WatchedAttempt", fail)
+    one = planned()
+    with pytest.raises(OSError, match="Too many"):
+        begun(place, keyring, one)
+    discard(one)
+    seal, key, gap = records(one.folder)
+    assert (type(seal), type(key), type(gap)) == (SealRecord, AttemptKeyRecord, GapRecord)
+    assert "could not watch" in gap.reason
+    store = LocalStore(one.folder)
+    store.lock()
+    store.close()
