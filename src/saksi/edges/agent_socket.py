@@ -2,7 +2,7 @@
 
     <folder>/agent.sock             0666: any account may ask; the kernel says who it is
     <folder>/jobs-XXXXXXXX/         one for each running agent, which holds a flock on it
-    <folder>/jobs-XXXXXXXX/<run>-<chance>.sock  one for each attempt, named by the start of its run and by chance
+    <folder>/jobs-XXXXXXXX/<start of the run's id>-<random>.sock     one for each attempt
 
 The folder belongs to the agent's account (or to root) and nobody else may write it: otherwise the socket could be
 replaced by another one. What an agent that died left behind is removed by the next one, by its lock and not by its

@@ -22,9 +22,8 @@ from saksi.processes.agent.node_plan import NodeHome, discard, plan
 from saksi.processes.agent.quota import Quota
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
-from saksi.words.errors import LogBusy
+from saksi.words.errors import LogBusy, UsageError
 from saksi.words.records import AttemptKeyRecord, GapRecord, Peer, SealRecord
-
 
 NEW = Begin(version=1, resume=None)
 
@@ -116,3 +115,13 @@ def test_an_attempt_that_cannot_be_watched_keeps_its_record_and_gives_its_lock_b
     store = LocalStore(one.folder)
     store.lock()
     store.close()
+
+
+@pytest.mark.parametrize("name", ["last", "00112233445566ff", "", "x" * 101, "a\x1b[2Jb", "\u202e", "a/b"])
+@pytest.mark.parametrize("field", ["name", "project"])
+def test_a_seal_whose_name_would_hide_other_runs_is_refused(place, keyring, planned, name, field):
+    one = planned()
+    with pytest.raises(UsageError, match=field):
+        begin(place, keyring, one, statement(place, one, **{field: name}), None)
+    discard(one)
+    assert not one.folder.exists()

@@ -27,6 +27,7 @@ from saksi.edges.host.procfs import hidden_of, read_process
 from saksi.edges.keys import Keyring
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.protocol import Store
+from saksi.judgement.configuration import check_label
 from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import Seal, parse_seal
 from saksi.processes.agent.admission import admit
@@ -191,6 +192,11 @@ def _require_own(seal: Seal, planned: Planned, now_ns: int) -> None:
         raise MalformedInput("seal", "it was not made now")
     if planned.earlier is not None and seal.name != planned.earlier.name:
         raise MalformedInput("seal", "it gives the run another name")
+    for what, label in (("name", seal.name), ("project", seal.project)):
+        if (
+            label is not None
+        ):  # as `saksi run` does: one could hide other runs, of this account and in the operator's list
+            check_label(label, what=what)
 
 
 def _write_first(
