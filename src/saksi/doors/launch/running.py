@@ -76,15 +76,17 @@ class RunningAgent:
         self._ended_how = ""
         self._problem: str | None = None
         self._said: str | None = None  # the agent's last word
-        self._started: JobStarted | None = None
+        self._started: JobStarted | None = None  # each agent hears it once, before everything else
+        self._heard_of_start = False
         self._unheard: deque[FromLauncher] = deque(maxlen=MAX_UNHEARD)
 
     def tell(self, message: FromLauncher) -> None:
-        """Say something to the agent; if there is none, the next one will hear it."""
+        """Say something to the agent; if it has no room for it, later, and if there is none, to the next one."""
         if isinstance(message, JobStarted):
             self._started = message
-        if (self._agent is None or not send(self._agent.control, message)) and message is not self._started:
+        else:
             self._unheard.append(message)
+        self._flush()
 
     def reaped(self, pid: int, status: int) -> bool:
         """Whether this child of the launcher, which ended, was the agent: another one is due then."""
@@ -108,6 +110,7 @@ class RunningAgent:
         """Start the next agent if it is time; in how many seconds to ask again, `None` if there is no need."""
         if self._agent is not None:
             self._hear()
+            self._flush()
             return None
         if self._said is not None or self._gave_up():
             return None
@@ -129,6 +132,7 @@ class RunningAgent:
                     break
                 self._start_next()
                 continue
+            self._flush()
             if select.select([self._agent.control], [], [], 0.1)[0]:
                 self._hear()
             elif self._is_stopped():
@@ -173,9 +177,19 @@ class RunningAgent:
             return
         self._agent = Forked(pid=pid, control=ours)
         self._problem = None
-        unheard, self._unheard = self._unheard, deque(maxlen=MAX_UNHEARD)
-        for message in (*([] if self._started is None else [self._started]), *unheard):
-            self.tell(message)
+        self._heard_of_start = False
+        self._flush()
+
+    def _flush(self) -> None:
+        """Say what was not said yet, in order, as far as the agent has room for it."""
+        if self._agent is None:
+            return
+        if self._started is not None and not self._heard_of_start:
+            self._heard_of_start = send(self._agent.control, self._started)
+            if not self._heard_of_start:
+                return
+        while self._unheard and send(self._agent.control, self._unheard[0]):
+            self._unheard.popleft()
 
     def _hear(self) -> None:
         """What the agent says, without waiting."""
