@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -52,13 +54,13 @@ else:
 class Job:
     """Two ranks under a parent that `polls` or `waits` for them."""
 
-    def __init__(self, tmp_path, parent):
+    def __init__(self, tmp_path, parent, **options):
         self.home = Home(tmp_path)
         self.stop = tmp_path / "stop"
         (tmp_path / "rank.py").write_text(RANK)
         (tmp_path / "parent.py").write_text(PARENT)
         words = (str(tmp_path / "parent.py"), str(tmp_path / "rank.py"), str(self.stop), parent)
-        self.process = self.home.popen("run", "-q", "--", sys.executable, *words)
+        self.process = self.home.popen("run", "-q", "--", sys.executable, *words, **options)
         self.wait_for(lambda: all((self.step(rank) or 0) >= 3 for rank in (0, 1)))
         self.wait_for(lambda: len(self.records(AttachRecord)) >= 2)
 
@@ -152,6 +154,45 @@ def test_a_rank_that_gets_no_more_memory_is_told_with_its_code(tmp_path):
     job.end()
     (found,) = job.findings("availability.failed")
     assert (found["ranks"], found["first_step"]) == ([1], ended.last_step)
+
+
+@pytest.fixture
+def memory_cgroup():
+    """A cgroup that may use 1.5 GiB, of whichever version of cgroups is mounted."""
+    for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")):
+        folder = Path(root) / f"saksi-test-{os.getpid()}"
+        try:
+            folder.mkdir()
+            (folder / limit).write_text(str(3 << 29))
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            continue
+        yield folder
+        folder.rmdir()
+        return
+    pytest.skip("no cgroup for memory may be made here")
+
+
+@pytest.mark.slow
+@pytest.mark.training
+def test_a_rank_that_the_kernel_kills_for_memory_is_told_so(tmp_path, memory_cgroup):
+    procs = memory_cgroup / "cgroup.procs"
+    job = Job(tmp_path, "polls", preexec_fn=lambda: procs.write_text(str(os.getpid())))
+    pid = job.pid(1)
+    job.stop.with_name("stop.hoard.1").touch()
+    while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX":
+        time.sleep(0.01)
+    killed = time.time_ns()
+    job.wait_for(lambda: job.ended(pid))
+    (ended,) = job.ended(pid)
+    assert (ended.rank, ended.signal, ended.killed_for_memory) == (1, signal.SIGKILL, 1)
+    assert ended.last_step is not None
+    assert ended.wall_ns - killed < 2_000_000_000
+    job.end()
+    (found,) = job.findings("availability.killed")
+    assert found["ranks"] == [1]
+    assert "short of the memory that its cgroup may use" in found["message"]
 
 
 @pytest.mark.slow
