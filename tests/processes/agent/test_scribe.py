@@ -12,6 +12,7 @@ from log_soundness import assert_log_sound
 from saksi.edges.store import local
 from saksi.edges.store.local import LocalStore
 from saksi.processes.agent import scribe as scribe_module
+from saksi.processes.agent.budget import ByteBudget
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
@@ -55,8 +56,7 @@ def store(tmp_path):
     made.close()
 
 
-@pytest.fixture
-def scribe(store):
+def scribe_of(store, **given):
     signer = NoteSigner(ORIGIN, b"\7" * 32)
     return Scribe(
         run=RUN,
@@ -65,7 +65,13 @@ def scribe(store):
         store=store,
         open_log=lambda: Sequencer.open(store, ORIGIN, signer, ()),
         checks=LiveChecks(),
+        **given,
     )
+
+
+@pytest.fixture
+def scribe(store):
+    return scribe_of(store)
 
 
 def records(store):
@@ -181,11 +187,30 @@ def test_what_is_dropped_is_told_with_its_number_failure_or_not(scribe, store, m
     assert "3 records were dropped" in told[1]
 
 
-def test_bytes_that_wait_are_bounded_too(scribe, monkeypatch):
-    monkeypatch.setattr(scribe_module, "MAX_WAITING_BYTES", 1_000)
+def test_bytes_that_wait_are_bounded_too(store):
+    scribe = scribe_of(store, budget=ByteBudget(10_000))
     for _ in range(100):
         scribe.write(signal(scribe, "x" * 100))
-    assert scribe.waiting < 10
+    assert 1 < scribe.waiting < 10
+
+
+def test_attempts_of_one_agent_share_what_may_wait_and_each_has_some_of_its_own(store, tmp_path):
+    budget, other = ByteBudget(20_000, own=4_000), LocalStore(tmp_path / "other")
+    flooding, quiet = scribe_of(store, budget=budget), scribe_of(other, budget=budget)
+    for _ in range(100):
+        flooding.write(signal(flooding, "x" * 100))
+    assert 10 < flooding.waiting < 24
+    for _ in range(100):
+        quiet.write(signal(quiet, "x" * 100))
+    assert 1 < quiet.waiting < 4
+    assert flooding.commit()
+    for _ in range(100):
+        quiet.write(signal(quiet, "x" * 100))
+    assert quiet.waiting > 10
+    quiet.let_go()
+    assert quiet.waiting == 0
+    assert budget._used == 0
+    other.close()
 
 
 def test_a_head_whose_flush_failed_is_written_anew_before_it_is_acknowledged(scribe, store, monkeypatch):

@@ -89,6 +89,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
             store=store,
             open_log=lambda: Sequencer.open(store, origin_of(planned.run), signer, planned.previous_keys),
             checks=checks,
+            budget=place.waiting,
         )
         facts = facts_of(planned.account)
         _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope, facts=facts)
@@ -180,6 +181,7 @@ def finish(served: Served, *, home: Home) -> str:
 
 def let_go(served: Served) -> None:
     """Give the log's lock back, and remove the attempt's socket."""
+    served.scribe.let_go()
     served.store.close()
     with contextlib.suppress(OSError):
         served.planned.path.unlink(missing_ok=True)

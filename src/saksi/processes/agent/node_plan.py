@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -23,8 +24,10 @@ from saksi.edges.run_folders import all_runs, folder_for, place_for_runs
 from saksi.edges.run_labels import label_of
 from saksi.edges.store.local import LocalStore
 from saksi.judgement.seal import Seal
+from saksi.processes.agent.budget import ByteBudget
 from saksi.processes.agent.node_messages import Begin
 from saksi.processes.agent.quota import Quota
+from saksi.processes.agent.scribe import MAX_WAITING_BYTES
 from saksi.proofs.tlog.log_checkpoint import parse_log_checkpoint
 from saksi.proofs.tlog.note import VerifierKey, parse_note
 from saksi.words.errors import SaksiError, UsageError
@@ -35,6 +38,9 @@ __all__ = ["NodeHome", "Planned", "discard", "plan"]
 
 _logger = logging.getLogger(__name__)
 
+OWN_WAITING_BYTES: Final = 1 << 20
+"""What each attempt may hold of what cannot be written, whatever the others hold."""
+
 
 class NodeHome(msgspec.Struct, frozen=True, kw_only=True):
     """Where the service keeps its runs, and with what."""
@@ -44,6 +50,7 @@ class NodeHome(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     anchors: tuple[Anchor, ...]
     quota: Quota
+    waiting: ByteBudget = msgspec.field(default_factory=lambda: ByteBudget(MAX_WAITING_BYTES, own=OWN_WAITING_BYTES))
 
     def folders(self) -> dict[str, Path]:
         """Ids and folders of all runs. Raises `StoreError`."""

@@ -15,6 +15,8 @@ __all__ = ["Pending", "cut", "kind_of", "pending"]
 CUT_TEXT: Final = 512
 """Characters that are left of a text that made its record too long."""
 CUT_WORDS: Final = 16
+OBJECTS: Final = 1_024
+"""About what a record takes beside its entry."""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +29,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def size(self) -> int:
         """Bytes that are held for it."""
-        return len(self.entry) + (0 if self.block is None else len(self.block))
+        return OBJECTS + len(self.entry) + (0 if self.block is None else len(self.block))
 
 
 def pending(record: AnyRecord, block: bytes | None = None) -> Pending:

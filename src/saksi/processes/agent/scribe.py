@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from saksi.edges.clock import Clock
 from saksi.edges.store.protocol import Store
+from saksi.processes.agent.budget import ByteBudget
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.observations import Stamp, block_record, printable
@@ -35,7 +36,7 @@ _logger = logging.getLogger(__name__)
 MAX_WAITING: Final = 100_000
 """Records held while the store fails: at a few hundred bytes each, some tens of megabytes."""
 MAX_WAITING_BYTES: Final = 256 * 1024 * 1024
-"""Of entries and blobs held while the store fails."""
+"""Of entries and blobs held while the store fails, where no budget says otherwise."""
 BATCH: Final = 4_096
 
 
@@ -69,6 +70,7 @@ class Scribe:
         store: Store,
         open_log: Callable[[], LogWriter],
         checks: LiveChecks,
+        budget: ByteBudget | None = None,
     ) -> None:
         self._run = run
         self._attempt = attempt
@@ -80,7 +82,7 @@ class Scribe:
         self._acknowledged = self._log.head.size
         self._attempted = 0
         self._waiting: list[Pending] = []
-        self._waiting_bytes = 0
+        self._held = (budget or ByteBudget(MAX_WAITING_BYTES)).share()
         self._gap_is_first = False  # the first that waits is the gap record of the failure that lasts
         self._gap_is_told = False  # the failure that lasts has its gap record in the log already
         self._dropped = 0
@@ -102,11 +104,10 @@ class Scribe:
         Never raises, but for a seal or a key that cannot be written: without these the rest means nothing.
         """
         waiting = self._entered(record, block)
-        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes + waiting.size > MAX_WAITING_BYTES:
+        if len(self._waiting) >= MAX_WAITING or not self._held.take(waiting.size):
             self._dropped += 1
             return
         self._waiting.append(waiting)
-        self._waiting_bytes += waiting.size
 
     def _entered(self, record: AnyRecord, block: bytes | None) -> Pending:
         try:
@@ -175,6 +176,11 @@ class Scribe:
         self._published = self._log.head_note
         return True
 
+    def let_go(self) -> None:
+        """Forget what could not be written: nothing is written any more."""
+        self._waiting.clear()
+        self._held.give(self._held.held)
+
     def _commit_batch(self, log: LogWriter) -> None:
         batch = self._waiting[:BATCH]
         for each in batch:
@@ -186,7 +192,7 @@ class Scribe:
     def _acknowledge(self, indices: range) -> None:
         batch = self._waiting[: len(indices)]
         del self._waiting[: len(indices)]
-        self._waiting_bytes -= sum(each.size for each in batch)
+        self._held.give(sum(each.size for each in batch))
         if self._gap_is_first and batch:
             self._gap_is_first = False
             self._gap_is_told = True
@@ -216,9 +222,9 @@ class Scribe:
             reason = f"{reason[:4000]}; {self._dropped} records were dropped"
         gap = self._gap(reason, since_wall_ns=self._failing_since)
         if self._gap_is_first:
-            self._waiting_bytes -= self._waiting.pop(0).size
+            self._held.give(self._waiting.pop(0).size)
         self._waiting.insert(0, gap)
-        self._waiting_bytes += gap.size
+        self._held.take(gap.size, anyway=True)
         self._gap_is_first = True
         self._dropped_told = self._dropped
 
