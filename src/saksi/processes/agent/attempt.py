@@ -72,6 +72,8 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Whose model checkpoints are read, if it is not the agent's own account."""
     seen_from_here: Callable[[JobStarted], JobStarted] = lambda started: started
     """The job with its process id as the agent sees it, where the launcher may see another."""
+    keeps_sources: bool = False
+    """Whether somebody wants the paths of what the job imported."""
     shares_pids: bool = True
     """Whether the process ids that the launcher tells are those that the agent sees."""
 
@@ -208,7 +210,7 @@ class WatchedAttempt:
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
-        elif isinstance(frame, EnvironmentFrame):
+        elif isinstance(frame, EnvironmentFrame) and self._setup.keeps_sources:
             for _, path in frame.modules:
                 if path.endswith(".py") and len(path) <= MAX_SOURCE_PATH and len(self.sources) < MAX_FILES:
                     self.sources.add(path)

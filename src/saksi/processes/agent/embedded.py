@@ -156,6 +156,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         last_head=setup.last_head,
         processes=() if left is None else tuple(left.processes),
         notes=setup.notes,
+        keeps_sources=setup.kept is not None,
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
     send(control, Ready(problem=None))
