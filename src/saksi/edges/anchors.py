@@ -33,7 +33,7 @@ COMMAND_SECONDS: Final = 10.0
 """How long a command may take for one head. It runs beside the agent, but later heads wait for it."""
 
 MAX_ANCHORS: Final = 1_000_000
-"""Notes read from one folder: a head each second for eleven days. More is somebody filling the disk."""
+"""Notes read from one folder: a head every ten seconds for 115 days. More is somebody filling the disk."""
 
 _SIZE_DIGITS: Final = 12
 _NOTE: Final = re.compile(r"[0-9]{12,19}\.note", re.ASCII)

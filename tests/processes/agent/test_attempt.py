@@ -10,6 +10,9 @@ import pytest
 
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.words.frames import EnvironmentFrame
+from saksi.words.records import ExitRecord
+
+SECOND = 1_000_000_000
 
 
 class Clock:
@@ -60,6 +63,19 @@ class Scribe:
         return True
 
 
+class Anchor:
+    target = "anchor"
+
+    def __init__(self):
+        self.offered = []
+
+    def offer(self, size, note):
+        self.offered.append(size)
+
+    def statistics(self):
+        return SimpleNamespace(sent=0, failed=0, last_size=None, last_error=None, longest_stretch=0.0)
+
+
 class Watched:
     """An attempt whose job does not start, with everything around it played by the test."""
 
@@ -90,6 +106,31 @@ def watched(tmp_path):
             each.attempt.close()
         each.ours.close()
         each.theirs.close()
+
+
+def test_anchors_are_offered_a_head_now_and_then_and_the_last_one_always(watched):
+    anchor = Anchor()
+    one = watched(anchors=(anchor,))
+    for second in range(25):
+        one.clock.now = second * SECOND
+        one.attempt.note("something")
+        one.attempt.tick()
+    assert anchor.offered == [1, 11, 21]
+    one.attempt.close()
+    assert isinstance(one.scribe.written[-1], ExitRecord)
+    assert anchor.offered[-1] == len(one.scribe.written)
+    assert len(anchor.offered) == 4
+
+
+def test_a_head_that_was_too_early_for_the_anchors_is_offered_when_it_is_time(watched):
+    anchor = Anchor()
+    one = watched(anchors=(anchor,))
+    for second in range(15):
+        one.clock.now = second * SECOND
+        if second in (0, 1):
+            one.attempt.note("something")
+        one.attempt.tick()
+    assert anchor.offered == [1, 2]
 
 
 @pytest.mark.parametrize("keeps", [True, False])

@@ -42,6 +42,8 @@ LOOK_NS: Final = 250_000_000
 COMMIT_NS: Final = 1_000_000_000
 COMMIT_AT: Final = 256
 PUBLISH_NS: Final = 60_000_000_000
+ANCHOR_NS: Final = 10_000_000_000
+"""How often a head is offered to the anchors, and the last one always: each stays there for good."""
 RETRY_NS: Final = 5_000_000_000
 LAST_WORDS_NS: Final = 3_000_000_000
 """After the job's end: how long connected processes may still talk before the log is closed."""
@@ -119,6 +121,7 @@ class WatchedAttempt:
         self._errors = 0
         self._ticked: tuple[int, int] | None = None
         self._due: dict[str, int] = {}
+        self._kept: bytes | None = None
         self._anchored: bytes | None = None
         self.sources: set[str] = set()
         self.interpreter: str | None = None
@@ -170,15 +173,15 @@ class WatchedAttempt:
         for act in (*closing, self._write_anchors):
             self._guarded(act)
         self._write_exit()
-        if not self._commit():
-            self._commit()  # once more: reopening recovers a log whose write failed
+        if not self._commit(last=True):
+            self._commit(last=True)  # once more: reopening recovers a log whose write failed
         self._let_go()
 
     def break_off(self, reason: str) -> None:
         """Write down what has arrived and that nobody watches from here on; no exit record: the job goes on."""
         self._guarded(self._intake.close)
         self._write_gap(reason)
-        self._commit()
+        self._commit(last=True)
         self._let_go()
 
     def note(self, reason: str) -> None:
@@ -239,15 +242,17 @@ class WatchedAttempt:
         if self._is_due("publish", PUBLISH_NS):
             self._scribe.publish()
 
-    def _commit(self) -> bool:
+    def _commit(self, *, last: bool = False) -> bool:
         committed = self._scribe.commit()
         head, note = self._scribe.head, self._scribe.head_note
-        if committed and head is not None and note is not None and note != self._anchored:
-            if self._setup.last_head is not None:
+        if committed and head is not None and note is not None:
+            if self._setup.last_head is not None and note != self._kept:
                 self._setup.last_head.keep(note)
-            for worker in self._setup.anchors:
-                worker.offer(head.size, note)
-            self._anchored = note
+                self._kept = note
+            if note != self._anchored and (self._is_due("anchor", ANCHOR_NS) or last):
+                for worker in self._setup.anchors:
+                    worker.offer(head.size, note)
+                self._anchored = note
         self._scribe.write_findings()
         return committed
 
