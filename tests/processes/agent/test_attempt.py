@@ -10,7 +10,7 @@ import pytest
 
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.words.frames import EnvironmentFrame
-from saksi.words.records import ExitRecord
+from saksi.words.records import ExitRecord, SignalRecord
 
 SECOND = 1_000_000_000
 
@@ -91,6 +91,9 @@ class Watched:
         )
         self.attempt.begin()
 
+    def say(self, signal):
+        self.scribe.write(SignalRecord(signal=signal, forwarded=False, sender=None, **self.scribe.stamp()))
+
 
 @pytest.fixture
 def watched(tmp_path):
@@ -113,7 +116,7 @@ def test_anchors_are_offered_a_head_now_and_then_and_the_last_one_always(watched
     one = watched(anchors=(anchor,))
     for second in range(25):
         one.clock.now = second * SECOND
-        one.attempt.note("something")
+        one.say("something")
         one.attempt.tick()
     assert anchor.offered == [1, 11, 21]
     one.attempt.close()
@@ -128,7 +131,7 @@ def test_a_head_that_was_too_early_for_the_anchors_is_offered_when_it_is_time(wa
     for second in range(15):
         one.clock.now = second * SECOND
         if second in (0, 1):
-            one.attempt.note("something")
+            one.say("something")
         one.attempt.tick()
     assert anchor.offered == [1, 2]
 

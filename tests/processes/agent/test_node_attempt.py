@@ -9,6 +9,7 @@ import socket
 import msgspec
 import pytest
 
+from agent_attempt import FakeRecorder
 from judgement.seals import plain_seal
 from saksi.edges.clock import SystemClock
 from saksi.edges.home import Home
@@ -23,7 +24,7 @@ from saksi.processes.agent.quota import Quota
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
 from saksi.words.errors import LogBusy, UsageError
-from saksi.words.records import AttemptKeyRecord, GapRecord, Peer, SealRecord
+from saksi.words.records import AttemptKeyRecord, ExitRecord, GapRecord, Peer, SealRecord
 
 NEW = Begin(version=1, resume=None)
 
@@ -115,6 +116,26 @@ def test_an_attempt_that_cannot_be_watched_keeps_its_record_and_gives_its_lock_b
     store = LocalStore(one.folder)
     store.lock()
     store.close()
+
+
+def test_frames_that_are_not_kept_as_an_attempt_closes_are_told_of_in_each_attempt(place, keyring, planned):
+    place = msgspec.structs.replace(place, quota=Quota(20_000_000))
+    first = planned()
+    for number in range(2):
+        one = first if number == 0 else planned(Begin(version=1, resume=first.run))
+        place.quota.measured(0)
+        served = begun(place, keyring, one)
+        recorder = FakeRecorder(one.path, one.token)
+        recorder.hello()
+        recorder.update(0)
+        served.attempt.begin()
+        served.attempt.react()
+        place.quota.measured(19_000_000)
+        finish(served, home=place.home)
+        recorder.close()
+        told = [each.attempt for each in records(one.folder) if isinstance(each, GapRecord) and "quota" in each.reason]
+        assert told == list(range(number + 1))
+        assert isinstance(records(one.folder)[-1], ExitRecord)
 
 
 @pytest.mark.parametrize("name", ["last", "00112233445566ff", "", "x" * 101, "a\x1b[2Jb", "\u202e", "a/b"])

@@ -74,6 +74,8 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Whose model checkpoints are read, if it is not the agent's own account."""
     seen_from_here: Callable[[JobStarted], JobStarted] = lambda started: started
     """The job with its process id as the agent sees it, where the launcher may see another."""
+    news: Callable[[], str | None] = lambda: None
+    """What has happened around the attempt, and is to stand in its record; asked often, and once more at the end."""
     keeps_sources: bool = False
     """Whether somebody wants the paths of what the job imported."""
     shares_pids: bool = True
@@ -170,7 +172,7 @@ class WatchedAttempt:
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
         closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files, self._commit)
-        for act in (*closing, self._write_anchors):
+        for act in (*closing, self.tell_news, self._write_anchors):
             self._guarded(act)
         self._write_exit()
         if not self._commit(last=True):
@@ -179,14 +181,17 @@ class WatchedAttempt:
 
     def break_off(self, reason: str) -> None:
         """Write down what has arrived and that nobody watches from here on; no exit record: the job goes on."""
-        self._guarded(self._intake.close)
+        for act in (self._intake.close, self._commit, self.tell_news):
+            self._guarded(act)
         self._write_gap(reason)
         self._commit(last=True)
         self._let_go()
 
-    def note(self, reason: str) -> None:
-        """Write down something that is not watched, or not kept, from here on."""
-        self._write_gap(reason)
+    def tell_news(self) -> None:
+        """Write down what is not watched, or not kept, from here on."""
+        news = self._setup.news()
+        if news is not None:
+            self._write_gap(news)
 
     def _let_go(self) -> None:
         self._scribe.publish()

@@ -55,7 +55,6 @@ class NodeService:
         self._door = NodeDoor(place, settings, sockets=doors.folder, admitted=self._admitted)
         self._told = 0  # how often we were told to end
         self._stopping = False
-        self._thinning: set[str] = set()
         self._swept = float("-inf")
         self._sweeping: threading.Thread | None = None
 
@@ -74,7 +73,7 @@ class NodeService:
                 self._take_in()
                 for served in self._served:
                     self._guarded(served.attempt.tick)
-                    self._tell_of_quota(served)
+                    self._guarded(served.attempt.tell_news)
                 self._sweep()
         finally:
             self._doors.close()
@@ -182,15 +181,6 @@ class NodeService:
             act()
         except Exception:  # an error of ours in one thing; the others' witness goes on
             _logger.exception("the agent failed in one thing and goes on")
-
-    def _tell_of_quota(self, served: Served) -> None:
-        store, run = served.store, served.planned.run
-        if store.thinned and run not in self._thinning:
-            self._thinning.add(run)
-            served.attempt.note(
-                "the quota of the agent's home is nearly used up: from here on the frames' bytes are not kept, "
-                "only their digests"
-            )
 
     def _sweep(self) -> None:
         """Measure the home and remove what is old, now and then, in a thread."""

@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -96,7 +97,7 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
         store.begun = True
         try:
             workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
-            setup = _setup(place, planned, facts, tuple(workers))
+            setup = _setup(place, planned, facts, tuple(workers), store.news)
             attempt = WatchedAttempt(
                 setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control
             )
@@ -119,7 +120,13 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
     )
 
 
-def _setup(place: NodeHome, planned: Planned, facts: AgentFacts, anchors: tuple[AnchorWorker, ...]) -> AttemptSetup:
+def _setup(
+    place: NodeHome,
+    planned: Planned,
+    facts: AgentFacts,
+    anchors: tuple[AnchorWorker, ...],
+    news: Callable[[], str | None],
+) -> AttemptSetup:
     account = planned.account
     return AttemptSetup(
         launcher=account.pid,
@@ -130,6 +137,7 @@ def _setup(place: NodeHome, planned: Planned, facts: AgentFacts, anchors: tuple[
         notes=planned.notes if UNSEEN not in facts.not_checkable else (*planned.notes, facts.not_checkable[UNSEEN]),
         on_behalf_of=OnBehalf(account=account.uid, private=(place.home.root.resolve(),)),
         seen_from_here=lambda started: _seen_from_here(account.pid, started),
+        news=news,
         shares_pids=len(pids_of(account.pid)) == 1,
     )
 

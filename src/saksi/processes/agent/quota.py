@@ -2,7 +2,7 @@
 
 From `THIN_FROM` of the quota on, blobs are no longer stored: their digests still stand in the records, so that what
 is missing is known and stated. At the quota itself nothing is written any more, which the agent treats like a full
-disk. Whoever drives the attempts asks `QuotaStore.thinned`, and writes a gap record while there is still room for it.
+disk. Whoever drives an attempt asks for `QuotaStore.news`, and writes a gap record while there is still room for it.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class QuotaStore:
         self._quota = quota
         self.begun = False  # until then nothing is given up: a run without its seal means nothing
         self.thinned = 0  # blobs that were not kept
+        self._told = False
 
     def read(self, name: str) -> bytes:
         """See `Store.read`."""
@@ -74,6 +75,16 @@ class QuotaStore:
             return
         self._store.write_once(name, content, durable=durable)
         self._quota.grew(-(-len(content) // _BLOCK) * _BLOCK)
+
+    def news(self) -> str | None:
+        """What is to stand in the record, once: that blobs were not kept."""
+        if not self.thinned or self._told:
+            return None
+        self._told = True
+        return (
+            "the quota of the agent's home is nearly used up: from here on the frames' bytes are not kept, "
+            "only their digests"
+        )
 
     def replace(self, name: str, content: bytes) -> None:
         """See `Store.replace`."""
