@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -128,6 +129,26 @@ def test_a_frame_too_long_is_thinned_and_counts_what_it_leaves_out(channel_modul
     assert len(packet) <= 60 * 1024
     assert len(thinned["groups"]) + thinned["groups_omitted"] == 200
     assert thinned["groups"]
+
+
+def test_frames_that_found_the_channel_taken_are_counted(channel_module, agent, tmp_path):
+    channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, opening)
+    channel.emit("fault", fault(0))
+    with channel._lock:  # another thread stays in there
+        numbers = (channel._seq, channel._lost)
+        threads = [threading.Thread(target=channel.emit, args=("fault", fault("missed"))) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (channel._seq, channel._lost) == numbers  # whoever holds the lock finds them as they were
+    channel.emit("fault", fault("last"))
+    channel.flush()
+    channel.close()
+    agent.drain()
+    frames = agent.frames()
+    assert [frame.error for frame in frames] == ["first", "0", "last"]
+    assert (frames[-1].lost, frames[-1].seq) == (20, 22)
 
 
 def test_an_interrupting_frame_waits_for_its_turn(channel_module, agent, tmp_path):

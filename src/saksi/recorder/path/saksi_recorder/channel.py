@@ -48,6 +48,7 @@ class Channel:
         self._inside = False
         self._waiting: list[tuple[Optional[str], dict[str, Any]]] = []
         self._lost = 0
+        self._missed: deque[None] = deque()  # frames of threads that did not get the lock; appending needs none
         self._restart()
 
     def _restart(self) -> None:
@@ -67,8 +68,7 @@ class Channel:
         Never blocks; drops and counts when the queue is full.
         """
         if not self._lock.acquire(timeout=0.05):  # another thread is in here: it is microseconds, unless it is stopped
-            self._lost += 1
-            self._seq += 1
+            self._missed.append(None)
             return
         try:
             if self._inside:  # a signal handler interrupted us and did something that is recorded
@@ -122,6 +122,10 @@ class Channel:
             said = self._describe()
             for first, about in said:
                 self._add(first, about)
+        while self._missed:
+            self._missed.popleft()
+            self._lost += 1
+            self._seq += 1
         if kind is not None and (kind, fields) not in said:
             self._add(kind, fields)
 
