@@ -16,6 +16,7 @@ import json
 import random
 import struct
 import sys
+import types
 from typing import Any, Callable, Optional
 
 import torch
@@ -44,7 +45,6 @@ def torch_seed(*args: Any, **kwargs: Any) -> Any:
     return _original_torch(*args, **kwargs)
 
 
-@functools.wraps(_original_python)
 def python_seed(*args: Any, **kwargs: Any) -> Any:
     """Python's own, told of first."""
     if torch.compiler.is_compiling():
@@ -73,7 +73,7 @@ def default_rng(*args: Any, **kwargs: Any) -> Any:
 @guarded("generators")
 def follow(generator: Any) -> None:
     """Number a generator of numpy's; one that has its number already (numpy hands it through) is left alone."""
-    if session.dormant or any(one is generator for one in _made.values()):
+    if session.dormant or any(one is generator for one in list(_made.values())):
         return
     if len(_made) >= MAX_GENERATORS:
         _let_go()
@@ -86,15 +86,15 @@ def follow(generator: Any) -> None:
 
 def _let_go() -> None:
     """Forget the generators that nobody but us holds: one made for a single draw is of no interest."""
-    for number in list(_made):
-        if sys.getrefcount(_made[number]) <= ONLY_OURS:
-            del _made[number]
+    for number in list(_made):  # another thread may make one, or let one go, meanwhile
+        if sys.getrefcount(_made.get(number)) <= ONLY_OURS:
+            _made.pop(number, None)
 
 
 def install() -> None:
     """Put the wrappers in place."""
     torch.manual_seed = torch.random.manual_seed = torch_seed
-    random.seed = python_seed
+    random.seed = _in_place_of(_original_python, python_seed)
 
 
 def install_numpy() -> None:
@@ -102,12 +102,28 @@ def install_numpy() -> None:
     global _original_numpy, _original_default
     module = session.loaded("numpy.random")
     if module is not None and _original_numpy is None and hasattr(module, "seed"):
-        _original_numpy = module.seed
-        functools.update_wrapper(numpy_seed, module.seed)
-        module.seed = numpy_seed
-        _original_default = module.default_rng
-        functools.update_wrapper(default_rng, module.default_rng)
-        module.default_rng = default_rng
+        _original_numpy, _original_default = module.seed, module.default_rng
+        module.seed = _in_place_of(_original_numpy, numpy_seed)
+        module.default_rng = _in_place_of(_original_default, default_rng)
+        # They are pickled by this name; in numpy's own modules the originals stay.
+        numpy_seed.__module__ = default_rng.__module__ = "numpy.random"
+
+
+def _in_place_of(original: Any, wrapper: Any) -> Any:
+    """What stands for the original: a method of the same object if it is one, so that it is pickled just as that is.
+
+    A pickled `random.seed` brings a copy of the generator with it, and seeds that copy: so it must with us.
+    """
+    owner = getattr(original, "__self__", None)
+    if owner is None or isinstance(owner, types.ModuleType):
+        return functools.update_wrapper(wrapper, original)
+
+    def method(_owner: Any, *args: Any, **kwargs: Any) -> Any:
+        return wrapper(*args, **kwargs)
+
+    functools.update_wrapper(method, original)
+    method.__wrapped__ = getattr(original, "__func__", wrapper)  # whose signature has a place for the owner as well
+    return types.MethodType(method, owner)
 
 
 def restore() -> None:
@@ -152,7 +168,7 @@ def states() -> dict[str, str]:
             out["numpy"] = _sha(key.tobytes(), repr((int(position), int(has_gauss), float(cached))))
     out["torch"] = of_torch(torch.default_generator)
     _let_go()
-    for number, generator in _made.items():
+    for number, generator in list(_made.items()):
         out["numpy.%d" % number] = hashlib.sha256(_bytes_of(generator.bit_generator.state)).hexdigest()
     cuda = session.loaded("torch.cuda")
     if cuda is not None and cuda.is_initialized():
