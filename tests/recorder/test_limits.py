@@ -9,7 +9,7 @@ import pytest
 from msgspec import Meta
 
 from recorder.listener import PATH, environment, run
-from saksi.words import frames
+from saksi.words import frames, limits
 
 SEGMENTS = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
@@ -36,6 +36,15 @@ def test_a_frame_of_the_recorder_fits_into_a_packet(recorder):
 def test_a_text_of_the_recorder_is_one_that_frames_hold(recorder):
     (held,) = (each for each in frames.Text.__metadata__ if isinstance(each, Meta))
     assert held.max_length == recorder("plain").MAX_TEXT
+
+
+def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(recorder):
+    most = recorder("session").MAX_OPTIMIZERS
+    assert most == limits.MAX_OPTIMIZERS
+    channel = recorder("channel")
+    assert (
+        len(channel.encode({"updates": [2**63 - 1] * most, "exception": "x" * 4096})) < channel.MAX_FRAME_BYTES - 1024
+    )
 
 
 @pytest.mark.training

@@ -134,6 +134,30 @@ step()
     assert child[-1].updates == [3]
 
 
+def test_a_forked_child_says_again_what_is_off_and_what_is_not_covered(agent, tmp_path):
+    tail = """
+import saksi_recorder.fingerprints as f
+def broken(*a, **k): raise ValueError("no sums today")
+f.sums = broken
+optimizer.state["global"] = 3
+step()
+child = os.fork()
+if child == 0:
+    optimizer.state.pop("global")
+    step()
+    sys.exit(0)
+os.waitpid(child, 0)
+"""
+    train(tail, tmp_path, socket_path=tmp_path / "s")
+    agent.drain(2)
+    for connection in range(2):
+        frames = agent.frames(connection)
+        assert [(one.where, one.error) for one in kinds(frames, "Fault")] == [
+            ("fingerprints", "ValueError: no sums today")
+        ]
+        assert [one.what for one in kinds(frames, "Uncovered")] == ["optimizer state that belongs to no parameter"]
+
+
 SPAWN = """
 import sys, torch
 from torch.utils.data import DataLoader, Dataset
@@ -252,6 +276,60 @@ print(final())
     assert [(one.where, one.error) for one in kinds(frames, "Fault")] == [("fingerprints", "ValueError: no sums today")]
     assert [update.fingerprints for update in kinds(frames, "Update")] == [[], [], []]
     assert len(kinds(frames, "Update")[0].rng) >= 2
+
+
+def test_a_scaler_leaves_out_nothing_that_is_known_once_steps_are_off(agent, tmp_path):
+    tail = """
+import saksi_recorder.steps as s
+def broken(*a, **k): raise ValueError("no steps today")
+scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+def scaled():
+    optimizer.zero_grad()
+    scaler.scale(model(torch.randn(4, 8)).square().mean()).backward()
+    scaler.step(optimizer); scaler.update()
+scaled()
+s._close, close = broken, s._close
+scaled()
+s._close = close
+scaled(); scaled()
+"""
+    train(tail, tmp_path, socket_path=tmp_path / "s")
+    agent.drain(1)
+    frames = agent.frames(0)
+    assert [(one.where, one.error) for one in kinds(frames, "Fault")] == [("steps", "ValueError: no steps today")]
+    assert [(update.update, update.skipped) for update in kinds(frames, "Update")] == [(0, False)]
+
+
+def test_an_update_whose_flag_lies_on_a_device_is_said_not_to_be_known(agent, tmp_path):
+    tail = """
+class Fused(torch.optim.Optimizer):  # asks the flag itself, as a fused kernel does
+    def __init__(self, parameters): super().__init__(parameters, {})
+    def step(self): pass
+fused = Fused(model.parameters()); step()
+fused.step()
+fused.found_inf = torch.zeros(1, device="meta")
+fused.step(); fused.step()
+"""
+    _, frames = recorded(agent, tail, tmp_path)
+    assert [update.skipped for update in kinds(frames, "Update")] == [False] * 4
+    assert [one.what for one in kinds(frames, "Uncovered")] == ["updates that a scaler left out of a fused optimizer"]
+
+
+ANEW = """
+for made in range(70):
+    again = torch.optim.SGD(model.parameters(), lr=0.1)
+    waits = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(1 + made % 2):
+        again.zero_grad()
+        model(torch.randn(4, 8)).square().mean().backward()
+        again.step()
+"""
+
+
+def test_an_optimizer_made_anew_for_each_update_is_no_training_by_hand(agent, tmp_path):
+    _, frames = recorded(agent, ANEW, tmp_path)
+    assert len(kinds(frames, "Update")) == 105
+    assert "updates that no optimizer's step makes" not in [one.what for one in kinds(frames, "Uncovered")]
 
 
 def test_modes_and_generators_of_the_user_see_nothing(agent, tmp_path):

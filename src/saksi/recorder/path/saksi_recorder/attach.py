@@ -16,6 +16,8 @@ from .plain import text
 
 VERSION = 1
 PARTS = ("optimizers", "modules", "steps", "gradients", "scaling", "farewell", "batches", "generators", "files")
+LAST_STATE = "the state of the last steps"
+INITIAL = -1  # the step of the first root
 FLAG_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
 
 _ended = [False]
@@ -156,7 +158,7 @@ def end() -> None:
 @guard.guarded("detach")
 def _last_words() -> None:
     if session.step >= 0 and "memory" in _installed:
-        _last_root(_module("state"))
+        _last_root()
     for part, name in (("steps", "steps"), ("gradients", "unseen")):
         if part in _installed:
             _module(name).say_at_the_end()
@@ -175,12 +177,23 @@ def _last_words() -> None:
         )
 
 
-def _last_root(state: Any) -> None:
+def _last_root() -> None:
     """The root that ends the last segment. A program that has let go of its model can no longer be asked for one."""
-    bound = state.bound_until()
-    if not state.root("exit", session.step) and bound < session.step:
-        reason = "the program let go of its model before it ended; the last root is of step %d" % bound
-        session.uncovered("the state of the last steps", reason)
+    state = _module("state")
+    bound, left = state.bound_until(), state.unbound()
+    living = [number for number, _ in _module("optimizers").living()]
+    reason = "the last root is of step %d" % bound
+    if session.trains_elsewhere():
+        if left:
+            session.uncovered(LAST_STATE, "another thread still trained as the program ended; " + reason)
+        return
+    if living:  # buffers alone are not the state that a Step left behind
+        state.root("exit", session.step)
+    if bound < session.step and 0 not in living:
+        session.uncovered(LAST_STATE, "the program let go of its model before it ended; " + reason)
+    elif bound >= INITIAL and state.unbound():
+        reason = "%d updates, by optimizers that the program let go of, came later; %s" % (left, reason)
+        session.uncovered("the states between later updates", reason)
 
 
 def _exception() -> Optional[str]:

@@ -9,8 +9,7 @@ kept by the number of the task they were sent with, so that prefetching, workers
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
+import threading
 import time
 import weakref
 from typing import Any, Optional
@@ -18,10 +17,9 @@ from typing import Any, Optional
 import torch
 from torch.utils.data import dataloader as _dataloader
 
-from . import fingerprints, generators, memory, session
+from . import contents, generators, memory, session
 from .guard import guarded, wall_ns
 
-MAX_DIGEST_BYTES = 1024 * 1024
 MAX_IDS = 256
 
 _Iterator = _dataloader._BaseDataLoaderIter
@@ -72,7 +70,9 @@ def next_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
     start, own = time.monotonic_ns(), wall_ns()
     batch = _original_next(self, *args, **kwargs)
     # What we spent meanwhile is not the loader's; it is told apart, and taken off only once.
-    session.gathered.data_ns += max(0, time.monotonic_ns() - start - (wall_ns() - own))
+    waited = max(0, time.monotonic_ns() - start - (wall_ns() - own))
+    if not session.trains_elsewhere():
+        session.gathered.data_ns += waited
     handed_out(self, batch)
     return batch
 
@@ -127,22 +127,38 @@ def handed_out(iterator: Any, batch: Any) -> None:
     if not getattr(iterator, "_in_order", True):
         index = None
         known.ids.clear()
+    if session.trains_elsewhere():
+        _say_elsewhere()
+        return
     gathered = session.gathered
     if len(gathered.batches) >= session.MAX_BATCHES:
         gathered.batches_omitted += 1
         return
     with memory.quiet():
-        digest, items = _digest(batch)
+        digest, items = contents.digest(batch)
     ids = _ids(index)
-    gathered.batches.append(
-        {
-            "loader": known.loader[0],
-            "ordinal": number,
-            "digest": digest,
-            "items": len(ids) if ids is not None else items,
-            "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
-        }
-    )
+    handed = {
+        "loader": known.loader[0],
+        "ordinal": number,
+        "digest": digest,
+        "items": len(ids) if ids is not None else items,
+        "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
+    }
+    gathered.batches.append((threading.get_ident(), handed))
+
+
+@guarded("batches", list)
+def of_this_training(gathered: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Those of the batches that were handed to a thread that trains, which may be known only now."""
+    out = [handed for thread, handed in gathered if thread in session.trainers]
+    if len(out) < len(gathered):
+        _say_elsewhere()
+    return out
+
+
+def _say_elsewhere() -> None:
+    reason = "it is not known for which update: they are not in the record"
+    session.uncovered("batches that were fetched in another thread than that of the updates", reason)
 
 
 @guarded("batches", dict)
@@ -165,23 +181,6 @@ def _ids(index: Any) -> Optional[list[int]]:
     if all(type(one) is int and -(2**63) <= one < 2**63 for one in chosen_ids):
         return list(chosen_ids)
     return None
-
-
-def _digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
-    found = list(memory.tensors_in(batch))
-    tensors = memory.readable(tensor for _, tensor in found)
-    if not found or len(tensors) != len(found):
-        return None, None
-    items = int(tensors[0].shape[0]) if tensors[0].dim() else None
-    if sum(t.numel() * t.element_size() for t in tensors) > MAX_DIGEST_BYTES:
-        return "sum64-4096:" + str(fingerprints.sums(tensors)), items
-    digest = hashlib.sha256()
-    for path, tensor in found:
-        line = json.dumps([path, str(tensor.dtype), list(tensor.shape)], separators=(",", ":"))
-        digest.update(line.encode("ascii") + b"\n")
-        held = memory.hold(tensor)  # keeps a copy that was made while its view is read
-        digest.update(held.view)
-    return "sha256:" + digest.hexdigest(), items
 
 
 def _forget() -> None:

@@ -3,8 +3,9 @@
 Patched, because there is no hook: `__del__` of `torch.nn.Module` and of `torch.optim.Optimizer`, which torch leaves
 undefined. Python calls it while the object is whole; nothing is kept alive for our sake.
 
-Rules: only for a model or an optimizer that a root covers, and only where Steps follow the last root; whichever of the
-two goes first is the occasion, since the other is then still there.
+Rules: only for optimizer 0, which makes the Steps, and for a model whose buffers a root covers and whose parameters
+that one holds (a loss function or an optimizer may be made anew in every iteration); only where updates follow the
+last root; whichever of the two goes first is the occasion, since the other is then still there.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _original_optimizer = getattr(torch.optim.Optimizer, "__del__", None)
 
 def module_goes(self: Any) -> None:
     """The end of a module."""
-    if session.step > state.bound_until():
-        goes(self, modules.is_covered)
+    if state.unbound():
+        goes(self, _is_of_steps)
     if _original_module is not None:
         _original_module(self)
 
 
 def optimizer_goes(self: Any) -> None:
     """The end of an optimizer."""
-    if session.step > state.bound_until():
-        goes(self, optimizers.is_known)
+    if state.unbound():
+        goes(self, optimizers.makes_steps)
     if _original_optimizer is not None:
         _original_optimizer(self)
 
@@ -54,9 +55,14 @@ def restore() -> None:
 
 @guarded("farewell")
 def goes(one: Any, is_covered: Callable[[Any], bool]) -> None:
-    """Take the root of what is about to go, if the last one has it."""
-    if not _over and not session.dormant and is_covered(one):
-        state.root("released", session.step)
+    """Take the root of what is about to go. The collector may end it in a thread that does not train."""
+    if _over or session.dormant or session.step < 0 or not is_covered(one) or session.trains_elsewhere():
+        return
+    state.root("released", session.step)
+
+
+def _is_of_steps(module: Any) -> bool:
+    return modules.is_covered(module) and optimizers.holds_any(0, module.parameters())
 
 
 def end() -> None:

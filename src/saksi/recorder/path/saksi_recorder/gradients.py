@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ def called_on(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if isinstance(tensors, (list, tuple)) and len(tensors) == 1:
         tensors = tensors[0]
     gathered = session.gathered
+    session.trainers[1] = threading.get_ident()
     if not steps.is_open():  # a closure's passes belong to the step around them
         unseen.at_backward(gathered.losses)
     gathered.losses += 1

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_off: set[str] = set()
+_off: dict[str, str] = {}
 _local = threading.local()
 _report: list[Callable[[str, str], None]] = []
 _spent = {"cpu": 0, "wall": 0}
@@ -30,6 +30,11 @@ def report_to(report: Callable[[str, str], None]) -> None:
 def is_off(part: str) -> bool:
     """Whether `part` has failed before."""
     return part in _off
+
+
+def faults() -> list[tuple[str, str]]:
+    """Every part that is off, and the error that it failed of."""
+    return list(_off.items())
 
 
 def cpu_ns() -> int:
@@ -51,10 +56,12 @@ def fault(part: str, error: BaseException) -> None:
     """Switch `part` off and say so once."""
     if part in _off:
         return
-    _off.add(part)
+    _off[part] = type(error).__name__
+    with suppress(Exception):  # the words of an error may be the user's
+        _off[part] += ": " + str(error)[:1000]
     for report in _report:
         with suppress(Exception):
-            report(part, type(error).__name__ + ": " + str(error)[:1000])
+            report(part, _off[part])
 
 
 def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[[Function], Function]:

@@ -24,6 +24,7 @@ _from_memory.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_int]
 _WRITABLE = 0x200  # PyBUF_WRITE: torch.frombuffer warns about anything less; nothing is ever written
 
 MAX_DEPTH = 8
+MAX_COPY_BYTES = 64 * 1024 * 1024  # of a tensor that is larger than its own memory
 
 _SCALARS = {
     torch.float64: "<d",
@@ -37,6 +38,7 @@ _SCALARS = {
     torch.bool: "<?",
 }
 _readable_types: dict[type, bool] = {}
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 
 
 class quiet:  # noqa: N801  (reads as a statement)
@@ -94,6 +96,9 @@ def readable(tensors: Iterable[Any]) -> list[Any]:
     """Those that can be read, a sharded one as the shard of this rank; the others are named once for each kind."""
     out = []
     for given in tensors:
+        if type(given) in _PLAIN and given.layout is torch.strided and given.is_cpu:
+            out.append(given)  # nearly all of them, at both ends of every update
+            continue
         value = shard(given)
         why = unreadable(value)
         if why is None:
@@ -103,14 +108,50 @@ def readable(tensors: Iterable[Any]) -> list[Any]:
     return out
 
 
+def present(tensors: Iterable[Any]) -> list[Any]:
+    """Those of readable tensors that `hold` gives the bytes of; the others are named once for each kind."""
+    return [one for one in tensors if _is_there(one, one.numel() * one.element_size())]
+
+
 def hold(value: Any) -> Held:
-    """The bytes of a readable tensor in C order: its own memory if it lies so, else a copy."""
+    """The bytes of a readable tensor in C order: its own memory if it lies so, else a copy. None if not there."""
     nbytes = value.numel() * value.element_size()
-    if nbytes == 0:
+    if nbytes == 0 or not _is_there(value, nbytes):
         return Held(memoryview(b""), value, 0)
     if not value.is_contiguous() or value.is_conj() or value.is_neg():
         value = value.detach().resolve_conj().resolve_neg().contiguous()
     return Held(_from_memory(value.data_ptr(), nbytes, _WRITABLE), value, nbytes)
+
+
+def _is_there(value: Any, nbytes: int) -> bool:
+    why = _lacking(value, nbytes) if nbytes else None
+    if why is not None:
+        session.uncovered(why, "not read: they have fewer bytes of their own than their elements need")
+    return why is None
+
+
+def _lacking(value: Any, nbytes: int) -> Optional[str]:
+    # A storage may be let go or made smaller under a tensor: reading there would end the process.
+    try:
+        room = value.untyped_storage().nbytes()
+    except RuntimeError:  # a wrapper of torch's transforms
+        return "tensors without a storage of their own"
+    if value.is_contiguous():
+        reach = nbytes
+    elif nbytes > max(room, MAX_COPY_BYTES):
+        return "tensors expanded over their own elements"
+    else:
+        last = sum((n - 1) * stride for n, stride in zip(value.shape, value.stride()))  # noqa: B905  (Python 3.9)
+        reach = (1 + last) * value.element_size()
+    offset = value.storage_offset()
+    if offset:
+        reach += offset * value.element_size()
+    return "tensors whose memory was let go" if reach > room else None
+
+
+def view_of(array: Any) -> Any:
+    """The memory of an array of numpy's that lies in C order; the array must outlive it."""
+    return _from_memory(array.__array_interface__["data"][0], array.nbytes, _WRITABLE)
 
 
 def scalar(value: Any) -> Optional[Union[int, float, str]]:
@@ -118,6 +159,8 @@ def scalar(value: Any) -> Optional[Union[int, float, str]]:
     if not isinstance(value, torch.Tensor) or unreadable(value) is not None or value.numel() != 1:
         return None
     held = hold(value)
+    if not held.nbytes:
+        return None
     if value.dtype is torch.bfloat16:
         return number(struct.unpack("<f", b"\0\0" + bytes(held.view))[0])
     form = _SCALARS.get(value.dtype)
@@ -159,8 +202,3 @@ def leaves_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str,
             yield from leaves_in(item, path + "/" + str(key), depth + 1)
     else:
         yield path, value
-
-
-def tensors_in(value: Any) -> Iterator[tuple[str, Any]]:
-    """Every tensor in nested lists, tuples and dictionaries, with its path, in order."""
-    return ((path, leaf) for path, leaf in leaves_in(value) if isinstance(leaf, torch.Tensor))

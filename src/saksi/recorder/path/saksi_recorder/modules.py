@@ -21,6 +21,7 @@ from .plain import text
 _seen: dict[int, Any] = {}
 _handles: list[Any] = []
 _ordinals: dict[int, tuple[int, Any]] = {}
+_next = [0]
 _said: set[int] = set()
 
 
@@ -67,10 +68,17 @@ def top_level() -> list[tuple[int, Any]]:
             continue
         known = _ordinals.get(id(module))
         if known is None or known[1]() is not module:
-            known = (len(_ordinals) and max(number for number, _ in _ordinals.values()) + 1, weakref.ref(module))
-            _ordinals[id(module)] = known
+            known = _number(id(module), module)
         out.append((known[0], module))
     return sorted(out, key=lambda pair: pair[0])
+
+
+def _number(identity: int, module: Any) -> tuple[int, Any]:
+    # Forgotten as it goes: a script may make a module for each step.
+    gone = weakref.ref(module, lambda _: _ordinals.pop(identity, None))
+    known = _ordinals[identity] = (_next[0], gone)
+    _next[0] += 1
+    return known
 
 
 def is_covered(module: Any) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from typing import Any, Optional
+from typing import Any, Iterable, Optional
 
 import torch
 from torch.optim import Optimizer
 
 from . import memory, session
 from .guard import guarded
-from .plain import text
+from .plain import plain, text
 
 UNSAID = ("params", "param_names")  # the tensors themselves, and one name for each of them
 
@@ -63,9 +63,21 @@ def ordinal(optimizer: Any) -> Optional[int]:
     return _ordinals.get(optimizer)  # type: ignore[no-any-return]
 
 
-def is_known(optimizer: Any) -> bool:
-    """Whether it has a number, and so is in every root."""
-    return optimizer in _ordinals
+def makes_steps(optimizer: Any) -> bool:
+    """Whether it is optimizer 0."""
+    return _ordinals.get(optimizer) == 0  # type: ignore[no-any-return]
+
+
+def holds_any(number: int, given: Iterable[Any]) -> bool:
+    """Whether the optimizer of that number is still in use and has one of these parameters."""
+    wanted = {id(one) for one in given}
+    return any(
+        id(parameter) in wanted
+        for ordinal, one in living()
+        if ordinal == number
+        for group in one.param_groups
+        for parameter in group["params"]
+    )
 
 
 def living() -> list[tuple[int, Any]]:
@@ -94,15 +106,32 @@ def states(optimizer: Any, parameter: Any) -> list[tuple[str, Any]]:
     return out
 
 
+def name_what_no_root_covers(optimizer: Any) -> None:
+    """What the optimizer keeps otherwise than in a dictionary for each of its parameters is named once."""
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    for key, kept in list(optimizer.state.items()):
+        if id(key) not in held:
+            place = "a tensor that is none" if isinstance(key, torch.Tensor) else text(plain(key), 200)
+            reason = "kept under %s: no root covers it" % place
+            session.uncovered("optimizer state that belongs to no parameter", reason)
+        elif not isinstance(kept, dict):
+            kind = "optimizer state of class " + type(kept).__name__
+            session.uncovered(kind, "kept for a parameter, but not in a dictionary: no root covers it")
+
+
 def moments(optimizer: Any) -> list[Any]:
     """Its readable state tensors, in the order of a state root."""
-    return memory.readable(
-        tensor
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        for _, tensor in states(optimizer, parameter)
-        if isinstance(tensor, torch.Tensor)
-    )
+    found: list[Any] = []
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            kept = optimizer.state.get(parameter)
+            for key in sorted(kept, key=str) if isinstance(kept, dict) else ():
+                value = kept[key]
+                if isinstance(value, torch.Tensor):  # `states` says the same and more, and takes longer
+                    found.append(value)
+                elif isinstance(value, (list, tuple, dict)):
+                    found += [tensor for _, tensor in memory.tensors_in(value)]
+    return memory.readable(found)
 
 
 @guarded("groups", list)

@@ -45,6 +45,11 @@ def restore() -> None:
 def left_out(optimizer: Any, made: int) -> bool:
     """The scaler returned without a loss: if no step was seen, and one would have been, it was left out."""
     # Torch marks the step functions that it wrapped. One that it did not wrap may have stepped unseen.
-    if made < 0 or steps.made_by(optimizer) != made or not getattr(type(optimizer).step, "hooked", False):
+    if (
+        made < 0
+        or not steps.are_seen()
+        or steps.made_by(optimizer) != made
+        or not getattr(type(optimizer).step, "hooked", False)
+    ):
         return False
     return steps.left_out(optimizer)

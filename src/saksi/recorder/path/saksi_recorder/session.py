@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from typing import Any, Callable, Optional
 
@@ -17,6 +18,7 @@ from .plain import text
 
 MAX_DIGITS = 18  # of a number in the environment: below 2^63
 MAX_UNCOVERED = 256
+MAX_OPTIMIZERS = 1024  # of which the goodbye tells the number of updates; readers count no more either
 MAX_BATCHES = 64  # between two updates; an evaluation epoch hands out more, and those are counted
 
 channel: Optional[Channel] = None
@@ -35,6 +37,8 @@ wakers: list[Callable[[], None]] = []
 
 updates: dict[int, int] = {}
 step = -1
+trainers: list[Optional[int]] = [None, None]
+"""The threads in which the last update began, perhaps one of autograd's, and in which the last backward was called."""
 _uncovered: dict[str, str] = {}
 _world = (0, 1)
 
@@ -49,7 +53,7 @@ class Gathered:
         self.loss: Any = None
         self.losses = 0
         self.gradient_norm: Optional[dict[str, Any]] = None
-        self.batches: list[dict[str, Any]] = []
+        self.batches: list[tuple[int, dict[str, Any]]] = []  # with the thread that each was handed to
         self.batches_omitted = 0
 
 
@@ -119,6 +123,14 @@ def uncovered(what: str, reason: str) -> None:
     say("uncovered", {"what": text(what), "reason": text(reason), "step": step})
 
 
+@guard.guarded("threads", bool)
+def trains_elsewhere() -> bool:
+    """Whether updates run in another thread than this one, and that one still does something."""
+    if trainers[0] is None or threading.get_ident() in trainers:
+        return False
+    return trainers[0] in sys._current_frames()  # noqa: SLF001  (its only name); idle threads of autograd's have no frame
+
+
 def wake() -> None:
     """In a forked child: attach. Anywhere else: nothing."""
     global dormant
@@ -129,7 +141,7 @@ def wake() -> None:
 
 
 def after_fork_in_child() -> None:
-    """Let go of everything that belongs to the parent's connection."""
+    """Let go of everything that belongs to the parent's connection. What is not covered, the child has inherited."""
     global channel, forked, dormant, gathered, step, key, cpu_mark
     if channel is None:
         return
@@ -137,7 +149,7 @@ def after_fork_in_child() -> None:
     forked, dormant, step = True, True, -1
     channel = Channel(os.environ.get("SAKSI_SOCKET", ""), os.environ.get("SAKSI_TOKEN", ""), _describe)
     updates.clear()
-    _uncovered.clear()
+    trainers[:] = [None, None]
     gathered, cpu_mark, key = Gathered(), guard.cpu_ns(), os.urandom(32)
 
 
@@ -156,8 +168,8 @@ def gather_anew() -> None:
 
 
 def counts() -> list[int]:
-    """Updates made by each optimizer, by ordinal."""
-    return [updates.get(ordinal, 0) for ordinal in range(max(updates, default=-1) + 1)]
+    """Updates made by each of the first optimizers, by ordinal."""
+    return [updates.get(ordinal, 0) for ordinal in range(min(max(updates, default=-1) + 1, MAX_OPTIMIZERS))]
 
 
 def loaded(name: str) -> Any:
@@ -171,8 +183,13 @@ def _describe() -> list[tuple[str, dict[str, Any]]]:
     frames = [frame for announcer in announcers for frame in announcer()]
     for what, reason in list(_uncovered.items()):
         frames.append(("uncovered", {"what": text(what), "reason": text(reason), "step": step}))
+    frames.extend(("fault", _about(where, error)) for where, error in guard.faults())
     return frames
 
 
 def _fault(where: str, error: str) -> None:
-    say("fault", {"where": text(where), "error": text(error)})
+    say("fault", _about(where, error))
+
+
+def _about(where: str, error: str) -> dict[str, Any]:
+    return {"where": text(where), "error": text(error)}

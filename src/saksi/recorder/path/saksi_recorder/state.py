@@ -21,11 +21,13 @@ from .plain import number, text
 FIRST, LATER = 10, 100  # Steps in each of the first ten segments, and in those after
 MAX_LINES = 1024
 MAX_PART_BYTES = MAX_FRAME_BYTES - 2048
+MAX_LAYOUTS = 256  # remembered as said; one that is not remembered is said again
 MAX_LEAVES = 1300  # 41,600 bytes are 55,468 in base64
 
-_said: set[str] = set()
+_said: dict[str, None] = {}  # the layouts that this connection has heard, the newest last
 _last_ckpt = [None]
 _bound = [-2]  # the Step of the last root; -1 is the initial state
+_unbound = [0]  # updates since
 
 
 def listed() -> list[tuple[str, Any, Any]]:
@@ -39,9 +41,10 @@ def listed() -> list[tuple[str, Any, Any]]:
             out.append((key, alias, value))
         elif id(value) not in seen:
             seen.add(id(value))
-            out.extend((key, alias, one) for one in memory.readable([value]))
+            out.extend((key, alias, one) for one in memory.present(memory.readable([value])))
 
     for ordinal, optimizer in optimizers.living():
+        optimizers.name_what_no_root_covers(optimizer)
         for place, group in enumerate(optimizer.param_groups):
             for index, parameter in enumerate(group["params"]):
                 key = "%d/%d/%d" % (ordinal, place, index)
@@ -70,9 +73,11 @@ def root(at: str, step: int) -> bool:
     for leaf in found:
         digest.update(leaf)
     if layout.hexdigest() not in _said:
-        _said.add(layout.hexdigest())
+        _said[layout.hexdigest()] = None
+        if len(_said) > MAX_LAYOUTS:
+            del _said[next(iter(_said))]
         _say_layout(layout.hexdigest(), lines, [len(one) for one in encoded])
-    _bound[0] = step
+    _bound[0], _unbound[0] = step, 0
     session.say(
         "root",
         {
@@ -101,6 +106,16 @@ def bound_until() -> int:
     return _bound[0]
 
 
+def updated() -> None:
+    """An update returned: the last root is no longer of the state as it is."""
+    _unbound[0] += 1
+
+
+def unbound() -> int:
+    """How many updates follow the last root."""
+    return _unbound[0]
+
+
 def at_segment_end(step: int) -> bool:
     """Whether a binding root is due as this Step returns."""
     done = step + 1
@@ -122,6 +137,12 @@ def at_ckpt(size: int) -> None:
         held = [p for _, one in optimizers.living() for p in optimizers.parameters(one)]
         nbytes = sum(p.numel() * p.element_size() for p in held)
     if held and size * 4 >= nbytes and _last_ckpt[0] != session.step:
+        if session.trains_elsewhere():
+            reason = (
+                "updates go on meanwhile: no root is taken, and the Step it is said with is the one they had reached"
+            )
+            session.uncovered("the state in a model checkpoint that another thread saved", reason)
+            return
         _last_ckpt[0] = session.step  # type: ignore[call-overload]
         root("ckpt", session.step)
 
@@ -141,7 +162,7 @@ def _say_layout(layout: str, lines: list[Any], sizes: list[int]) -> None:
 
 def _forget() -> None:
     _last_ckpt[0] = None
-    _bound[0] = -2
+    _bound[0], _unbound[0] = -2, 0
 
 
 session.forgetters.append(_said.clear)

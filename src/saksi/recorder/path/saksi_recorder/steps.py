@@ -18,12 +18,13 @@ import torch
 from torch.optim import optimizer as _optimizer
 
 from . import batches, fingerprints, generators, inventory, memory, modules, optimizers, session, state, unseen
-from .guard import guarded, wall_ns
+from .guard import guarded, is_off, wall_ns
 
 _local = threading.local()
 _handles: list[Any] = []
 _first: list[Any] = []
 _since_step = [0]
+_room = [2 * session.MAX_OPTIMIZERS]  # counters that are kept before those of optimizers long gone are dropped
 
 
 class Open:
@@ -98,17 +99,22 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     ordinal = optimizers.ordinal(optimizer)
     if ordinal is None:
         return None
+    session.trainers[0] = threading.get_ident()
     if not _first:
         _first.append(True)
         _at_first_update()
-    if ordinal == 0 and session.updates.get(0, 0) == 0:
-        state.root("attach", -1)
-    unseen.at_update()
+        state.root("attach", -1)  # before any optimizer's update: the first to step may not be the first that was built
+    unseen.at_update(optimizer, ordinal)
     opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
     opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
     return opened
+
+
+def are_seen() -> bool:
+    """Whether updates are counted: the hooks are in place, and this part has not failed."""
+    return bool(_handles) and not is_off("steps")
 
 
 def is_open() -> bool:
@@ -150,6 +156,9 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None
     ordinal, gathered = opened.ordinal, session.gathered
     update = session.updates.get(ordinal, 0)
     session.updates[ordinal] = update + 1
+    if update == 0 and ordinal >= session.MAX_OPTIMIZERS:
+        _beyond_the_limit()
+    state.updated()
     _since_step[0] += 1
     if ordinal == 0:
         session.step, _since_step[0] = update, 0
@@ -168,7 +177,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None
             "groups": optimizers.groups(optimizer),
             "groups_omitted": 0,
             "gradient_norm": gathered.gradient_norm,
-            "batches": gathered.batches,
+            "batches": batches.of_this_training(gathered.batches),
             "batches_omitted": gathered.batches_omitted,
             "rng": {**generators.states(), **batches.generator_states()},
             "fingerprints": _joined(opened.fingerprints, _ends(optimizer, "end", update + 1)),
@@ -178,6 +187,16 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None
     session.say("update", frame)
     if ordinal == 0 and state.at_segment_end(update):
         state.root("step", update)
+
+
+def _beyond_the_limit() -> None:
+    limit = session.MAX_OPTIMIZERS
+    session.uncovered("optimizers after the first %d" % limit, "the goodbye does not tell how many updates they made")
+    if len(session.updates) > _room[0]:
+        living = {number for number, _ in optimizers.living()}
+        for number in [one for one in session.updates if one >= limit and one not in living]:
+            del session.updates[number]
+        _room[0] = 2 * len(session.updates)
 
 
 @guarded("first_update")
@@ -240,7 +259,13 @@ def _joined(starts: list[dict[str, Any]], ends: list[dict[str, Any]]) -> list[di
 def _skipped(optimizer: Any) -> bool:
     # A gradient scaler hands a fused optimizer this flag instead of leaving the step out.
     found = getattr(optimizer, "found_inf", None)
-    return isinstance(found, torch.Tensor) and bool(memory.scalar(found))
+    if not isinstance(found, torch.Tensor):
+        return False
+    flag = memory.scalar(found)
+    if flag is None:
+        reason = "the flag lies on a device, and nobody waits for it: those are not marked skipped"
+        session.uncovered("updates that a scaler left out of a fused optimizer", reason)
+    return bool(flag)
 
 
 def _still_inside(opened: Open, optimizer: Any) -> bool:

@@ -9,6 +9,7 @@ tensor, which is cheap to ask; now and then a fingerprint is taken, since a chan
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, Iterator
 
 from . import fingerprints, memory, modules, optimizers, session
@@ -21,7 +22,7 @@ REASON = (
 )
 
 _before: list[Any] = [None, None]  # version counters and fingerprint, as the previous backward of this interval began
-_strays: dict[int, int] = {}
+_strays: dict[int, tuple[Any, int]] = {}  # by identity: a weak reference, and the version counter
 _count = {"intervals": 0, "backwards": 0, "updates": 0}
 
 
@@ -49,24 +50,30 @@ def at_backward(passes: int) -> None:
 
 
 @guarded("unseen")
-def at_update() -> None:
+def at_update(optimizer: Any, number: int) -> None:
     """An Update begins: now and then, look for parameters that others train."""
     _count["updates"] += 1
+    if _strays and not session.updates.get(number):  # it steps for the first time: what it holds is no stray any more
+        for group in optimizer.param_groups:
+            for one in group["params"]:
+                _strays.pop(id(one), None)
     if not _is_power_of_two(_count["updates"]):
         return
     stepping = {
         id(one)
         for ordinal, each in optimizers.living()
-        if session.updates.get(ordinal)
+        if session.updates.get(ordinal) or each is optimizer
         for group in each.param_groups
         for one in group["params"]
     }
     with memory.quiet():
-        now = {id(one): one._version for one in _known() if one.grad is not None and id(one) not in stepping}
-    if _count["updates"] > 1 and any(_strays.get(identity, version) != version for identity, version in now.items()):
-        session.uncovered(WHAT, REASON)
-    _strays.clear()
-    _strays.update(now)
+        now = [one for one in _known() if one.grad is not None and id(one) not in stepping]
+        for one in now:
+            reference, version = _strays.get(id(one), (None, None))
+            if reference is not None and reference() is one and version != one._version:
+                session.uncovered(WHAT, REASON)
+        _strays.clear()
+        _strays.update((id(one), (weakref.ref(one), one._version)) for one in now)
 
 
 def say_at_the_end() -> None:
