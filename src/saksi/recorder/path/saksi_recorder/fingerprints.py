@@ -7,7 +7,7 @@ here, on tensors of ours that no graph, view or version counter of the user's te
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 
@@ -16,21 +16,37 @@ from . import memory, session
 CHUNK = 4096
 SHARES = 8
 
+MAX_KNOWN = 16_384
+
 _factors: list[Any] = [b"", None]
+
+
+class _Words(NamedTuple):
+    """Memory as 64-bit integers: whole chunks, the last one that is not whole, and the bytes behind them."""
+
+    table: Any
+    last: Any
+    tail: Any
+
+
+_known: dict[tuple[int, int], _Words] = {}
+"""By address and size. They keep no memory alive, and are used only while a tensor of the user holds just that memory;
+making them anew takes as long as the sums do where tensors are small."""
 
 
 def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
     """32 hexadecimal digits over the tensors' bytes, in their order; None for no tensors. Call inside `quiet`."""
-    parts = []
+    if not tensors:
+        return None
+    factors = _key_factors() if keyed else None
+    parts: list[Any] = []
     for tensor in tensors:
         held = memory.hold(tensor)
         if held.nbytes:
-            parts += _of(held, _key_factors() if keyed else None)
-    if not tensors:
-        return None
+            parts += _of(_words(held), factors)
     digest = hashlib.sha256()
     if parts:
-        joined = torch.cat(parts)
+        joined = torch.cat(parts)  # outlives the view of it
         digest.update(memory.hold(joined).view)
     return digest.hexdigest()[:32]
 
@@ -40,25 +56,40 @@ def share(tensors: list[Any], number: int) -> list[Any]:
     return tensors[number % SHARES :: SHARES]
 
 
-def _of(held: memory.Held, factors: Any) -> list[Any]:
-    count = held.nbytes // 8
+def _of(words: _Words, factors: Any) -> list[Any]:
     out = []
+    if words.table is not None:
+        # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
+        out.append(words.table.sum(1) if factors is None else torch.mv(words.table, factors))
+    if words.last is not None:
+        products = words.last if factors is None else words.last * factors[: len(words.last)]
+        out.append(products.sum(0, keepdim=True))
+    if words.tail is not None:
+        out.append(words.tail.sum(0, keepdim=True, dtype=torch.int64))
+    return out
+
+
+def _words(held: memory.Held) -> _Words:
+    where = held.keeper.data_ptr(), held.nbytes
+    known = _known.get(where)
+    if known is None:
+        if len(_known) >= MAX_KNOWN:
+            _known.clear()
+        known = _known[where] = _cut(held)
+    return known
+
+
+def _cut(held: memory.Held) -> _Words:
+    count = held.nbytes // 8
+    whole = count // CHUNK
+    table = last = tail = None
     if count:
         words = torch.frombuffer(held.view, dtype=torch.int64, count=count)
-        whole = count // CHUNK
-        if whole:
-            table = words if whole * CHUNK == count else words[: whole * CHUNK]
-            table = table.view(whole, CHUNK)
-            # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
-            out.append(table.sum(1) if factors is None else torch.mv(table, factors))
-        rest = count - whole * CHUNK
-        if rest:
-            last = words[whole * CHUNK :]
-            out.append((last if factors is None else last * factors[:rest]).sum(0, keepdim=True))
+        table = words[: whole * CHUNK].view(whole, CHUNK) if whole else None
+        last = words[whole * CHUNK :] if count > whole * CHUNK else None
     if held.nbytes % 8:
         tail = torch.frombuffer(held.view, dtype=torch.uint8, count=held.nbytes % 8, offset=count * 8)
-        out.append(tail.sum(0, keepdim=True, dtype=torch.int64))
-    return out
+    return _Words(table, last, tail)
 
 
 def _key_factors() -> Any:
