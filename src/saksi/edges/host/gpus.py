@@ -1,7 +1,8 @@
 """Which processes compute on this machine's GPUs, as NVIDIA's management library (NVML) says.
 
-NVML is asked through `nvidia-ml-py` (the extra `[gpu]`), where that is installed and a driver answers; elsewhere nothing
-is known, which is not the same as nothing running. Inside a container NVML names the pids of the host: none of them is then one of ours.
+NVML is asked through `nvidia-ml-py` (the extra `[gpu]`), where that is installed and a driver answers; elsewhere
+nothing is known, which is not the same as nothing running. Inside a container NVML names the pids of the host: none of
+them is then one of ours.
 """
 
 from __future__ import annotations
