@@ -66,19 +66,22 @@ def main() -> int:
         used = 0.0
         while job.poll() is None:
             if Path(f"/proc/{agent}/status").exists():
-                memory.append(rss(agent))
+                memory.append((time.monotonic() - began, rss(agent)))
                 used = cpu_s(agent)
             time.sleep(min(10.0, 3 * options.minutes))
         wall = time.monotonic() - began
         (record,) = read(folder / "home", environment)
-    half = len(memory) // 2
+    under_way = [kib for at, kib in memory if at < 60 * options.minutes]
+    half = len(under_way) // 2
     result = {
         "schema": "saksi.bench.soak/v1",
         "exit_code": job.returncode,
         "agent_restarted": agent_was_restarted(record),
         "agent_cpu_share": round(used / wall, 3),
-        "kib_at_half_time": max(memory[:half], default=0),
-        "kib_at_the_end": max(memory[half:], default=0),
+        "kib_at_half_time": max(under_way[:half], default=0),
+        "kib_before_the_end": max(under_way[half:], default=0),
+        "kib_with_closing": max((kib for _, kib in memory), default=0),  # it judges the whole record to close
+        "kib_over_time": under_way[:: max(1, len(under_way) // 30)],
         "about_the_training": [code for code in record["findings"] if not code.startswith(ABOUT_THE_WITNESS)],
         "findings": record["findings"],
         "verify": record["verify"],
