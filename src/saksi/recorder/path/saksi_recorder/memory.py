@@ -202,3 +202,8 @@ def leaves_in(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str,
             yield from leaves_in(item, path + "/" + str(key), depth + 1)
     else:
         yield path, value
+
+
+def tensors_in(value: Any) -> Iterator[tuple[str, Any]]:
+    """Every tensor in nested lists, tuples and dictionaries, with its path, in order."""
+    return ((path, leaf) for path, leaf in leaves_in(value) if isinstance(leaf, torch.Tensor))
