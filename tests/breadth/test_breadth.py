@@ -34,7 +34,7 @@ PATTERNS = {
             *("scaler_fused", "autocast", "half_precision_weights", "ema_and_swa", "ema_swapped", "target_network"),
             *("weight_clipping", "frozen_then_thawed", "several_models", "evaluation_between", "not_a_number"),
             *("activation_checkpointing", "activation_checkpointing_reentrant", "second_optimizer_later"),
-            *("schedulers", "autograd_grad", "generators"),
+            *("schedulers", "autograd_grad", "generators", "made_anew"),
         ),
         12,
     ),
@@ -47,6 +47,17 @@ PROCESSES = {
     "of_subprocess": 12,
     "of_fork": 24,
     "beside_a_pool": 12,
+}
+BESIDE = {
+    ("optimizers.py", "shared"): ("optimizer state that belongs to no parameter", "kept under shared"),
+    ("loaders.py", "in_a_thread"): (
+        "batches that were fetched in another thread than that of the updates",
+        "not known for which update",
+    ),
+    ("saving.py", "in_a_thread", "@"): (
+        "the state in a model checkpoint that another thread saved",
+        "no root is taken",
+    ),
 }
 LOADERS = (
     *("in_process", "fork", "spawn", "forkserver", "persistent", "unordered", "iterable", "iterable_worker"),
@@ -150,6 +161,11 @@ def test_every_training_loop_is_witnessed_whole_in_a_process_of_its_own(ways):
 
 def test_a_model_trained_by_hand_beside_an_optimizer_is_said_not_to_be_covered(ways):
     assert_not_covered(ways, script("patterns.py", "by_hand_beside_an_optimizer"), {BY_HAND}, 12, 1)
+
+
+@pytest.mark.parametrize("command", BESIDE, ids=" ".join)
+def test_a_part_that_is_not_covered_is_said_and_the_rest_is_witnessed(ways, command):
+    assert_not_covered(ways, script(*command), {BESIDE[command]}, 12, 1)
 
 
 @pytest.mark.parametrize("way", LOADERS)

@@ -1,7 +1,9 @@
 """A training fed by a DataLoader, in the way that is named on the command line."""
 
+import queue
 import random
 import sys
+import threading
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ WAYS = {
     "spawn": {"num_workers": 2, "multiprocessing_context": "spawn"},
     "forkserver": {"num_workers": 2, "multiprocessing_context": "forkserver"},
     "persistent": {"num_workers": 2, "persistent_workers": True, "prefetch_factor": 3},
+    "in_a_thread": {},
     "unordered": {"num_workers": 1, "in_order": False},
 }
 
@@ -46,13 +49,28 @@ def loader(way):
     return DataLoader(Noisy(), batch_size=8, shuffle=True, **WAYS[way])
 
 
+def fetched_in_a_thread(loader):
+    """The loader's batches, fetched ahead by a thread of the script's own."""
+    waiting = queue.Queue(maxsize=2)
+
+    def fetch():
+        for batch in loader:
+            waiting.put(batch)
+        waiting.put(None)
+
+    fetching = threading.Thread(target=fetch)
+    fetching.start()
+    yield from iter(waiting.get, None)
+    fetching.join()
+
+
 def main(way):
     begin()
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.AdamW(model.parameters())
     batches = loader(way)
     for _ in range(2):
-        for x, y in batches:
+        for x, y in fetched_in_a_thread(batches) if way == "in_a_thread" else batches:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x.float()), y).backward()
             optimizer.step()

@@ -25,6 +25,14 @@ class Signed(torch.optim.Optimizer):
                     p.add_(state["average"].sign(), alpha=-group["lr"])
 
 
+class Shared(Signed):
+    """Keeps something that belongs to no parameter."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        self.state["shared"]["steps"] = self.state["shared"].get("steps", 0) + 1
+
+
 class Wrapping(torch.optim.Optimizer):
     """Calls another optimizer's step inside its own, as gradient-modifying wrappers do."""
 
@@ -93,6 +101,7 @@ def build(name, model):
     others = [p for p in model.parameters() if p.dim() != 2]
     own = {
         "signed": lambda: Signed(params),
+        "shared": lambda: Shared(params),
         "wrapping": lambda: Wrapping(torch.optim.AdamW(params, lr=1e-2)),
         "derived": lambda: Derived(params, lr=1e-2),
         "unwrapped": lambda: Unwrapped(params, lr=1e-2),

@@ -332,6 +332,24 @@ def second_optimizer_later():
     return model, first, second
 
 
+def made_anew():
+    """Each iteration trains a copy with an optimizer of its own, and has a loss with weights (Reptile)."""
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    optimizer = adamw(model)
+    for _ in range(STEPS):
+        criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 1.0]))
+        inner = copy.deepcopy(model)
+        inner_optimizer = torch.optim.SGD(inner.parameters(), lr=1e-2)
+        for _ in range(3):
+            inner_optimizer.zero_grad()
+            criterion(inner(torch.randn(8, 6)), torch.randint(3, (8,))).backward()
+            inner_optimizer.step()
+        for p, moved in zip(model.parameters(), inner.parameters(), strict=True):
+            p.grad = (p - moved).detach()
+        optimizer.step()
+    return model, optimizer
+
+
 def schedulers():
     model = net()
     optimizer = adamw(model)
