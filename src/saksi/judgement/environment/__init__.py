@@ -1,0 +1,1 @@
+"""What Python really executes: trees of files, their owners and their digests, judged without touching a file."""
