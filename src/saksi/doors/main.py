@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # at once here; what `signal` itself imports takes milliseconds
+import gc
 import os
 import sys
 
@@ -18,9 +19,7 @@ def main(words: list[str] | None = None) -> int:
     _occupy_standard_files()
     try:
         if given[:1] == ["run"]:
-            from saksi.doors.launch.launcher import run  # noqa: PLC0415 - each door is opened alone: it keeps `run` fast
-
-            return run(given[1:])
+            return _run(given[1:])
         from saksi.doors.cli.app import call  # noqa: PLC0415 - as above
 
         return call(given)
@@ -30,6 +29,15 @@ def main(words: list[str] | None = None) -> int:
         # The reader of our output went away (`saksi show | head`): nothing to say, and nowhere to say it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _run(given: list[str]) -> int:
+    gc.disable()  # what modules make as they are imported stays: looking through it again and again takes 10 ms
+    from saksi.doors.launch.launcher import run  # noqa: PLC0415 - each door is opened alone: it keeps `run` fast
+
+    gc.freeze()  # nor is it looked through later; the agent, a fork of this process, shares its pages
+    gc.enable()
+    return run(given)
 
 
 def _end_quietly_on_interrupt() -> None:
