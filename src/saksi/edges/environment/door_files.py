@@ -39,6 +39,7 @@ class DoorFiles:
 
     def __init__(self) -> None:
         self._writers: dict[str, tuple[Writer, ...]] = {}
+        self._real: dict[str, str] = {}
 
     def facts(self, path: Path) -> FileFacts:
         """What is at `path`, symbolic links followed."""
@@ -89,6 +90,16 @@ class DoorFiles:
             found.update(dict.fromkeys(self._of_one(each, of_folder=False)))
         return tuple(sorted(found, key=lambda writer: (writer.who, writer.id or 0, writer.path)))[:_MAX_WRITERS]
 
+    def real(self, path: Path) -> str:
+        """Where `path` really is; of the folder that it is in, that is asked once."""
+        place = os.path.abspath(path)  # noqa: PTH100 - `resolve` would ask for every part of every path
+        if os.path.islink(place):  # noqa: PTH114 - a text, not a Path
+            return os.path.realpath(place)
+        folder, _, name = place.rpartition("/")
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder or "/")
+        return f"{self._real[folder].rstrip('/')}/{name}"
+
     def _ways(self, path: Path) -> list[Path]:
         """The path, and where each link that it is leads, to the end."""
         ways = [Path(os.path.abspath(path))]  # noqa: PTH100 - links are followed one by one below
@@ -98,7 +109,7 @@ class DoorFiles:
             except (OSError, ValueError):
                 break
             ways.append(Path(os.path.abspath(ways[-1].parent / target)))  # noqa: PTH100 - as above
-        real = Path(os.path.realpath(path))
+        real = Path(self.real(path))
         return ways if real in ways else [*ways, real]
 
     def _folders(self, folder: Path) -> tuple[Writer, ...]:
@@ -135,7 +146,7 @@ class DoorFiles:
         return tuple(dict.fromkeys((*self._folders(folder), *self._of_one(folder, of_folder=False))))[:_MAX_WRITERS]
 
     def _link(self, path: Path) -> str | None:
-        real = os.path.realpath(path)
+        real = self.real(path)
         return None if real == os.path.abspath(path) else shown(real)  # noqa: PTH100 - compared as it was named
 
 

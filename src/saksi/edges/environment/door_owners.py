@@ -48,7 +48,7 @@ class DoorOwners:
         rows = self._rows.get(place)
         if rows is not None:
             return _judged(rows, facts)
-        for each in dict.fromkeys((place, os.path.realpath(place))):
+        for each in dict.fromkeys((place, self.files.real(path))):
             package = self._listed(each)
             if package is not None:
                 return Owner(state="listed", distribution=shown(package))

@@ -43,7 +43,8 @@ def observe_doors(python: Python, surroundings: Surroundings) -> DoorsReport:
     environment, folder, letters = surroundings.environment, surroundings.folder, surroundings.letters
     version = version_of(python.file.version)
     files = DoorFiles()
-    path = search_path_of(python, environment, folder, letters, base_of(python, environment, home_of(python, files)))
+    base = base_of(python, environment, home_of(python, files))
+    path = search_path_of(python, environment, folder, letters, base)
     owners = DoorOwners(path.all(), files, system=surroundings.system)
     startup = StartupDoors(path, owners, version)
     if "S" not in letters:
@@ -56,12 +57,12 @@ def observe_doors(python: Python, surroundings: Surroundings) -> DoorsReport:
     system.loader()
     system.communication(home)
     system.kernels(path, home, user=_name_of(surroundings.account))
-    doors = [*startup.doors, *system.doors, *path_file_doors(python, version, files)]
+    doors = [*startup.doors, *system.doors, *path_file_doors(python, base, version, files)]
     doors += shadowing_doors(path, version, owners)
     if surroundings.recorder is not None:
         doors += _of_saksi(surroundings.recorder, owners)
     unread = {*startup.unread, *owners.unread, *system.unread, *_unread_files(doors)}
-    unread |= _unfamiliar(python, environment, letters)
+    unread |= _unfamiliar(python, environment, letters, doors)
     return DoorsReport(
         python=shown(str(python.path)),
         real_path=shown(str(python.real_path)),
@@ -96,17 +97,20 @@ def _unread_files(doors: list[Door]) -> set[Unread]:
     return found
 
 
-def _unfamiliar(python: Python, environment: Mapping[str, str], letters: frozenset[str]) -> set[Unread]:
+def _unfamiliar(
+    python: Python, environment: Mapping[str, str], letters: frozenset[str], doors: list[Door]
+) -> set[Unread]:
     """What makes the interpreter look elsewhere, or otherwise, than was looked here."""
     found = set()
     if python.file.implementation != "cpython":
         reason = f"{shown(python.file.implementation)} is not CPython, whose rules were followed"
         found.add(Unread(path=shown(str(python.path)), reason=reason))
+    places = [each.path or each.name for each in doors if each.kind == "path_file" and each.acts != "never"]
+    moving = [each for each in places if not each.endswith("/pyvenv.cfg")]  # that one is followed
     if not letters & {"I", "E"}:
-        names = [each for each in ("PYTHONHOME", "PYTHONPLATLIBDIR") if environment.get(each)]
-        reason = "it moves the folders that an interpreter looks in; only those that it has without it were read"
-        found |= {Unread(path=each, reason=reason) for each in names}
-    return found
+        moving += [each for each in ("PYTHONHOME", "PYTHONPLATLIBDIR") if environment.get(each)]
+    reason = "it moves the folders that an interpreter looks in; only those that it has without it were read"
+    return found | {Unread(path=each, reason=reason) for each in moving}
 
 
 def _of_saksi(recorder: Path, owners: DoorOwners) -> list[Door]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from saksi.edges.environment.door_owners import DoorOwners
 from saksi.edges.environment.search_path import SearchPath
@@ -19,7 +20,10 @@ from saksi.judgement.environment.entry_points import (
 )
 from saksi.judgement.environment.startup_doors import shown
 
-__all__ = ["entry_point_doors"]
+__all__ = ["MAX_ENTRY_POINTS", "entry_point_doors"]
+
+MAX_ENTRY_POINTS: Final = 1000
+"""Of one distribution, in the groups that are loaded; real ones have ten."""
 
 
 def entry_point_doors(
@@ -46,8 +50,11 @@ def _of_distribution(place: Path, environment: Mapping[str, str], owners: DoorOw
     wanted = [each for each in entries if each.group in GROUPS]
     if not wanted:
         return
+    if len(wanted) > MAX_ENTRY_POINTS:
+        reason = f"only the first {MAX_ENTRY_POINTS:,} of its {len(wanted):,} entry points are looked at"
+        startup.unread.append(Unread(path=shown(str(place)), reason=reason))
     facts, owner = owners.look(place)
-    for each in wanted:
+    for each in wanted[:MAX_ENTRY_POINTS]:
         acts = _acts(each, environment)
         group = GROUPS[each.group]
         startup.doors.append(

@@ -1,7 +1,7 @@
 """The files that tell an interpreter where its modules are, and what is found before the standard library.
 
-Measured, on CPython 3.9 to 3.13: `pyvenv.cfg` moves the standard library to what stands above its `home`; from 3.11 a
-file `NAME._pth` beside the executable NAME replaces the whole search path, on Linux too; `pybuilddir.txt` beside the
+Measured, on CPython 3.9 to 3.13: from 3.11 `pyvenv.cfg` moves the standard library to one above its `home`, and a file
+`NAME._pth` beside the executable NAME replaces the whole search path, on Linux too; `pybuilddir.txt` beside the
 executable moves extension modules, or everything.
 """
 
@@ -41,16 +41,15 @@ def _settings(python: Python) -> Path | None:
     return next((each for each in places if each.is_file()), None)
 
 
-def path_file_doors(python: Python, version: Version, files: DoorFiles) -> list[Door]:
-    """`pyvenv.cfg`, `._pth` and `pybuilddir.txt`, if they are there."""
+def path_file_doors(python: Python, base: Path, version: Version, files: DoorFiles) -> list[Door]:
+    """`pyvenv.cfg`, `._pth` and `pybuilddir.txt`, if they are there. `base` is the standard library's prefix."""
     doors = []
     settings = _settings(python)
     if settings is not None:
         home = home_of(python, files)
-        elsewhere = home is not None and not _is_home(home, python)
         what = "makes this a virtual environment and names the interpreter's home"
-        if elsewhere:
-            what = "names another home than the interpreter's: the standard library is taken from above it"
+        if home is not None and not _is_own(base, python):
+            what = f"the standard library is taken from {shown(str(base))}, not from the interpreter's own prefix"
         doors.append(_door(settings, "every_start", what, files, value=None if home is None else str(home)))
     path_list: Acts = "every_start" if version >= (3, 11) else "never"
     what = "replaces the whole search path" if path_list != "never" else "nothing: Python reads it from 3.11 on"
@@ -63,13 +62,8 @@ def path_file_doors(python: Python, version: Version, files: DoorFiles) -> list[
     return doors
 
 
-def _is_home(home: Path, python: Python) -> bool:
-    return os.path.realpath(home) == str(python.real_path.parent) or _same_prefix(home, python)
-
-
-def _same_prefix(home: Path, python: Python) -> bool:
-    """Whether the standard library above `home` is the interpreter's own: /bin and /usr/bin are often one."""
-    return os.path.realpath(home.parent) == os.path.realpath(python.file.base_prefix)
+def _is_own(base: Path, python: Python) -> bool:
+    return os.path.realpath(base) == os.path.realpath(python.file.base_prefix)
 
 
 def _door(path: Path, acts: Acts, what: str, files: DoorFiles, *, value: str | None = None) -> Door:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -54,13 +54,25 @@ class SearchPath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def base_of(python: Python, environment: Mapping[str, str], home: Path | None) -> Path:
-    """The prefix of the standard library: PYTHONHOME, else above the `home` of `pyvenv.cfg`, else the interpreter's."""
+    """The standard library's prefix: PYTHONHOME, else where `home` of `pyvenv.cfg` leads, else the interpreter's."""
     named = environment.get("PYTHONHOME", "").partition(":")[0]
     if named:
         return Path(named)
-    if home is not None:
-        return Path(os.path.realpath(home)).parent
-    return Path(python.file.base_prefix)
+    return _above(python, home) or Path(python.file.base_prefix)
+
+
+def _above(python: Python, home: Path | None) -> Path | None:
+    """The nearest folder above `home`, it included and the root not, with a standard library of this version.
+
+    Before 3.11 the file was looked for beside the program that a venv's link leads to, where it is not.
+    """
+    if home is None or (version_of(python.file.version) < (3, 11) and python.path.is_symlink()):
+        return None
+    lib, name = _library(python)
+    for each in (home, *home.parents):
+        if each != each.parent and any((each / lib / name / f"os.{end}").is_file() for end in ("py", "pyc")):
+            return each
+    return None
 
 
 def search_path_of(
@@ -80,11 +92,17 @@ def search_path_of(
     return SearchPath(first=tuple(first), stdlib=_stdlib(python, base), site=site)
 
 
-def _stdlib(python: Python, base: Path) -> tuple[Path, ...]:
+def _library(python: Python) -> tuple[str, str]:
+    """`lib` and `python3.13t`, as this interpreter has them."""
     major, minor, _ = version_of(python.file.version)
     names = [_BELOW.match(each) for each in python.file.site_below_prefix]
     below = [(each["lib"], each["python"]) for each in names if each is not None and each["python"] != f"python{major}"]
-    lib, name = below[0] if below else ("lib", f"python{major}.{minor}")
+    return below[0] if below else ("lib", f"python{major}.{minor}")
+
+
+def _stdlib(python: Python, base: Path) -> tuple[Path, ...]:
+    major, minor, _ = version_of(python.file.version)
+    lib, name = _library(python)
     archive = base / lib / f"python{major}{minor}{'t' if name.endswith('t') else ''}.zip"
     return (archive, base / lib / name, base / lib / name / "lib-dynload")
 
@@ -101,7 +119,7 @@ class Finder:
     """Finds the file that a name is imported from. What it saw of a folder or an archive is remembered."""
 
     def __init__(self) -> None:
-        self._names: dict[Path, frozenset[str]] = {}
+        self._names: dict[Path, dict[str, list[str]]] = {}
 
     def module_in(self, entry: Path, name: str) -> Found | None:
         """What `import name` finds in one entry of the search path. Raises `OSError` if it could not be looked at.
@@ -116,7 +134,7 @@ class Finder:
             return self._in_archive(entry, "/".join(parts))
         folder = entry.joinpath(*parts[:-1])
         names = self._listed(folder)
-        if parts[-1] in names and (folder / parts[-1]).is_dir():
+        if parts[-1] in names.get(parts[-1], ()) and (folder / parts[-1]).is_dir():
             inside = _first(folder / parts[-1], "__init__", self._listed(folder / parts[-1]))
             if inside is not None:
                 return inside
@@ -124,46 +142,52 @@ class Finder:
 
     def names_in(self, entry: Path) -> frozenset[str]:
         """The first parts of all names in an entry, whatever they are. Raises `OSError`."""
-        names = self._archived(entry) if is_archive(entry) else self._listed(entry)
-        return frozenset(each.partition("/")[0].partition(".")[0] for each in names)
+        return frozenset(self._archived(entry) if is_archive(entry) else self._listed(entry))
 
-    def _listed(self, folder: Path) -> frozenset[str]:
+    def _listed(self, folder: Path) -> dict[str, list[str]]:
+        """The names in a folder, by their part before the first dot."""
         known = self._names.get(folder)
         if known is None:
             try:
-                known = frozenset(os.listdir(folder))  # noqa: PTH208 - names are compared, no Path is needed
+                names = os.listdir(folder)  # noqa: PTH208 - names are compared, no Path is needed
             except (FileNotFoundError, NotADirectoryError, ValueError):
-                known = frozenset()
-            self._names[folder] = known
+                names = []
+            known = self._names[folder] = _by_stem(names)
         return known
 
-    def _archived(self, archive: Path) -> frozenset[str]:
-        names = self._names.get(archive)
-        if names is None:
-            names = self._names[archive] = _members(archive)
-        return names
+    def _archived(self, archive: Path) -> dict[str, list[str]]:
+        known = self._names.get(archive)
+        if known is None:
+            known = self._names[archive] = _by_stem(_members(archive))
+        return known
 
     def _in_archive(self, archive: Path, below: str) -> Found | None:
-        names = self._archived(archive)
+        names = set(self._archived(archive).get(below.partition("/")[0], ()))
         return next((Found(path=archive, member=below + each) for each in _ARCHIVED if below + each in names), None)
 
 
-def _first(folder: Path, name: str, names: frozenset[str]) -> Found | None:
+def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in names:
+        found.setdefault(each.partition("/")[0].partition(".")[0], []).append(each)
+    return found
+
+
+def _first(folder: Path, name: str, names: dict[str, list[str]]) -> Found | None:
     """Extension modules before sources before bytecode alone, as `FileFinder` has it."""
-    extensions = sorted(
-        each for each in names if each.startswith(name + ".") and _EXTENSION.fullmatch(each, len(name)) is not None
-    )
+    own = names.get(name, [])
+    extensions = sorted(each for each in own if _EXTENSION.fullmatch(each, len(name)) is not None)
     for each in (*extensions, *(name + suffix for suffix in _SOURCES)):
-        if each in names and (folder / each).is_file():
+        if each in own and (folder / each).is_file():
             return Found(path=folder / each)
     return None
 
 
-def _members(archive: Path) -> frozenset[str]:
+def _members(archive: Path) -> list[str]:
     if archive.stat().st_size > MAX_ARCHIVE:
         raise OSError(None, f"an archive of more than {MAX_ARCHIVE:,} bytes is not read")
     try:
         with zipfile.ZipFile(archive) as opened:
-            return frozenset(opened.namelist())
+            return opened.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError):
-        return frozenset()  # no archive: the import system passes over it too
+        return []  # no archive: the import system passes over it too

@@ -83,4 +83,5 @@ def _modules(variable: Variable, value: str, acts: Acts, startup: StartupDoors) 
         modules = tuple(each.strip() for each in value.split(","))
     for module in modules:
         if module:
-            startup.imported(module, by=variable.name, acts=acts, kind="loaded_module")
+            early = variable.name == "PYTHONWARNINGS"  # measured: its categories are imported before `site` is
+            startup.imported(module, by=variable.name, acts=acts, kind="loaded_module", before_site=early)

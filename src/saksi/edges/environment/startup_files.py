@@ -53,12 +53,14 @@ class StartupDoors:
 
     def site_folders(self) -> None:
         """Every start-up file, then the modules that they import."""
-        wanted: list[tuple[str, str]] = []
+        wanted: dict[str, str] = {}
         for folder in self._path.site:
             for path, parsed in self._startup_files(folder):
                 self._added += [folder / each for each in parsed.folders if "\0" not in each]
-                wanted += [(each, path.name) for line in parsed.executed for each in modules_named(line)]
-        for module, by in dict.fromkeys(wanted):
+                for line in parsed.executed:
+                    for module in modules_named(line):
+                        wanted.setdefault(module, path.name)
+        for module, by in wanted.items():
             parts = module.split(".")
             for at in range(1, len(parts) + 1):  # importing a.b executes a first
                 self.imported(".".join(parts[:at]), by=by, acts="every_start")
@@ -75,9 +77,14 @@ class StartupDoors:
                 )
                 before = before or found.named
 
-    def imported(self, module: str, *, by: str, acts: Acts, kind: Kind = "startup_module") -> None:
-        """The file of a module, as a door, once for each kind; none for the standard library's, or a missing one."""
-        for found in self._find_all(module):
+    def imported(
+        self, module: str, *, by: str, acts: Acts, kind: Kind = "startup_module", before_site: bool = False
+    ) -> None:
+        """The file of a module, as a door, once for each kind; none for the standard library's, or a missing one.
+
+        With `before_site` only what is on the search path before `site` adds to it is looked at.
+        """
+        for found in self._find_all(module, before_site=before_site):
             if any(found.path.is_relative_to(each) for each in self._path.stdlib):
                 return
             if (kind, found.named) not in self._seen:
@@ -87,8 +94,9 @@ class StartupDoors:
                 self.doors.append(door)
             return
 
-    def _find_all(self, name: str) -> Iterator[Found]:
-        for entry in dict.fromkeys((*self._path.all(), *self._added)):
+    def _find_all(self, name: str, *, before_site: bool = False) -> Iterator[Found]:
+        early = (*self._path.first, *self._path.stdlib)
+        for entry in dict.fromkeys(early if before_site else (*self._path.all(), *self._added)):
             try:
                 found = self._finder.module_in(entry, name)
             except OSError as error:
@@ -120,18 +128,19 @@ class StartupDoors:
         return content is not None and is_readable_start(content)
 
     def _one(self, path: Path, *, has_start: bool) -> StartupFile:
-        facts = self._files.facts(path)
+        facts, owner = self._owners.look(path)
         found = self._files.read(path, MAX_STARTUP_FILE)
-        if found.reason is not None and facts.form not in ("folder", "missing"):  # of these Python reads nothing
-            self._note(path, found.reason)
+        unread = None if facts.form in ("folder", "missing") else found.reason  # of these Python reads nothing either
+        if unread is not None:
+            self._note(path, unread)
         content = found.content or b""
-        is_start = path.name.endswith(".start")
-        parsed = (
-            parse_start(content, self._version) if is_start else parse_pth(content, self._version, has_start=has_start)
-        )
+        if path.name.endswith(".start"):
+            parsed = parse_start(content, self._version)
+        else:
+            parsed = parse_pth(content, self._version, has_start=has_start)
         over = passes_over(path.name, self._version)
-        owner = self._owners.owner(path, facts)
-        self.doors.append(startup_door(str(path), content, parsed, facts=facts, owner=owner, passed_over=over))
+        door = startup_door(str(path), content, parsed, facts=facts, owner=owner, passed_over=over, unread=unread)
+        self.doors.append(door)
         return StartupFile(lines=()) if over else parsed
 
     def _note(self, path: Path, reason: str) -> None:

@@ -22,7 +22,6 @@ __all__ = ["GROUPS", "MAX_ENTRY_POINTS_FILE", "EntryPoint", "Group", "is_switche
 MAX_ENTRY_POINTS_FILE: Final = 1024 * 1024
 """The longest known, of a package with 1,400 console scripts, has 90 KB."""
 _VALUE: Final = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<object>[\w.]+)\s*)?(?:\[[^\]]*\]\s*)?")
-_MAX_TEXT: Final = 512
 
 
 class EntryPoint(msgspec.Struct, frozen=True, kw_only=True, order=True):
@@ -99,10 +98,10 @@ def parse_entry_points(content: bytes) -> tuple[tuple[EntryPoint, ...], int]:
         if not each or each.startswith("#"):
             continue
         if each.startswith("[") and each.endswith("]"):
-            group = each[1:-1].strip()
+            group = each.strip("[]")
             continue
         name, equals, value = (part.strip() for part in each.partition("="))
-        if group is None or not equals or not name or max(len(group), len(name), len(value)) > _MAX_TEXT:
+        if group is None or not equals or not name:
             refused += 1
             continue
         found.append(EntryPoint(group=group, name=name, value=value))

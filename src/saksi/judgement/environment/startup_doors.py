@@ -27,13 +27,25 @@ def shown(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def startup_door(
-    path: str, content: bytes, parsed: StartupFile, *, facts: FileFacts, owner: Owner, passed_over: bool
+    path: str,
+    content: bytes,
+    parsed: StartupFile,
+    *,
+    facts: FileFacts,
+    owner: Owner,
+    passed_over: bool = False,
+    unread: str | None = None,
 ) -> Door:
-    """A `.pth` or `.start` file with what it holds."""
+    """A `.pth` or `.start` file with what it holds.
+
+    `unread` says why not all of it was read: then it counts as acting.
+    """
     name = path.rpartition("/")[2]
     executed = parsed.executed
     acts: Acts = "every_start" if executed else "search_path" if parsed.folders else "never"
     what = _what(parsed)
+    if unread is not None:
+        acts, what = "every_start", f"what it does is not known: {shown(unread)}"
     if passed_over:
         acts, what = "never", "nothing: this version of Python passes over names that start with a dot"
     return Door(
