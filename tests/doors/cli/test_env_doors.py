@@ -67,7 +67,8 @@ def test_an_environment_by_its_folder_or_its_interpreter(made, asked):
     found = [documents(asked("--python", each, "--json")[1]) for each in ("venv", "venv/bin/python", str(made.path))]
     assert found[0] == {**found[1], "python": found[0]["python"]} == {**found[2], "python": found[0]["python"]}
     assert found[0]["complete"] is True
-    assert [each["kind"] for each in found[0]["doors"]] == ["path_file", "saksi"]
+    kinds = [each["kind"] for each in found[0]["doors"]]
+    assert [each for each in kinds if each != "customize"] == ["path_file", "saksi"]  # Debian's Python has one
 
 
 def test_without_a_name_it_is_the_python_of_this_shell(made, asked, monkeypatch):
@@ -97,9 +98,11 @@ def test_what_cannot_be_read_is_inconclusive_and_listed(made, asked):
     finally:
         path.unlink()
     assert code == 3
-    assert "Not everything could be read." in " ".join(out.split())
-    assert "what it does is not known: not a regular file" in out
-    assert f"{path}: not a regular file" in out
+    said = " ".join(out.split())
+    assert "Not everything could be read." in said
+    assert "what it does is not known: not a regular file" in said
+    assert "Not read, so not known" in said
+    assert "fifo.pth: not a regular file" in said
 
 
 @pytest.mark.parametrize(

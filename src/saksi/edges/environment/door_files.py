@@ -3,7 +3,7 @@
 Never raises: what cannot be looked at is told as such. Folders are looked at once; a thousand files share them.
 
 BUG: access control lists and the permissions of network file systems are not read. Whoever may write by those alone
-is not named.
+is not named. Of a folder that is a link to a link, only the first and the last place are looked at.
 """
 
 from __future__ import annotations

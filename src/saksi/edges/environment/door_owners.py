@@ -13,9 +13,8 @@ from typing import Final
 
 from saksi.edges.environment.door_files import DoorFiles
 from saksi.judgement.environment.doors import FileFacts, Owner, Unread
-from saksi.judgement.environment.record_rows import MAX_RECORD, record_rows
+from saksi.judgement.environment.record_rows import MAX_RECORD, digest_of_row, record_rows
 from saksi.judgement.environment.startup_doors import shown
-from saksi.words.digest import Digest
 
 __all__ = ["DoorOwners"]
 
@@ -30,7 +29,7 @@ class DoorOwners:
     def __init__(self, site: Iterable[Path], files: DoorFiles, *, system: Path) -> None:
         self.files = files
         self._system = system
-        self._rows: dict[str, list[tuple[str, Digest | None]]] = {}
+        self._rows: dict[str, list[tuple[str, str]]] = {}
         self._broken: set[str] = set()
         self._lists: dict[str, bytes] | None = None
         self.unread: list[Unread] = []
@@ -77,11 +76,11 @@ class DoorOwners:
             self._note(record, found.reason or "not read")
             return
         at, title = f"{os.path.abspath(folder)}/", name.removesuffix(".dist-info")  # noqa: PTH100 - as in `owner`
-        for path, digest in record_rows(found.content):
+        for path, text in record_rows(found.content):
             place = at + path
             if ".." in path or path.startswith("/"):
                 place = os.path.normpath(path if path.startswith("/") else place)
-            self._rows.setdefault(place, []).append((title, digest))
+            self._rows.setdefault(place, []).append((title, text))
 
     def _note(self, path: Path, reason: str) -> None:
         self._broken.add(os.path.abspath(path if path.name != "RECORD" else path.parent.parent))  # noqa: PTH100
@@ -115,11 +114,12 @@ class DoorOwners:
         return found
 
 
-def _judged(rows: list[tuple[str, Digest | None]], facts: FileFacts) -> Owner:
-    for title, digest in rows:
+def _judged(rows: list[tuple[str, str]], facts: FileFacts) -> Owner:
+    digests = [(title, digest_of_row(text)) for title, text in rows]
+    for title, digest in digests:
         if digest is not None and facts.digest == str(digest):
             return Owner(state="same", distribution=shown(title))
-    title, digest = rows[0]
-    if all(each is None for _, each in rows):
-        return Owner(state="no_digest", distribution=shown(title))
-    return Owner(state="differs" if facts.digest is not None else "unread", distribution=shown(title))
+    title = shown(rows[0][0])
+    if all(digest is None for _, digest in digests):
+        return Owner(state="no_digest", distribution=title)
+    return Owner(state="differs" if facts.digest is not None else "unread", distribution=title)

@@ -60,7 +60,7 @@ def observe_doors(python: Python, surroundings: Surroundings) -> DoorsReport:
     doors = [*startup.doors, *system.doors, *path_file_doors(python, base, version, files)]
     doors += shadowing_doors(path, version, owners)
     if surroundings.recorder is not None:
-        doors += _of_saksi(surroundings.recorder, owners)
+        doors += _of_saksi(surroundings.recorder, files)
     unread = {*startup.unread, *owners.unread, *system.unread, *_unread_files(doors)}
     unread |= _unfamiliar(python, environment, letters, doors)
     return DoorsReport(
@@ -113,10 +113,9 @@ def _unfamiliar(
     return found | {Unread(path=each, reason=reason) for each in moving}
 
 
-def _of_saksi(recorder: Path, owners: DoorOwners) -> list[Door]:
+def _of_saksi(recorder: Path, files: DoorFiles) -> list[Door]:
     what = "`saksi run` puts this folder first on PYTHONPATH, and its sitecustomize lets the recorder in"
     path = recorder / "sitecustomize.py"
-    facts, owner = owners.look(path)
     reason = "saksi's own: only under `saksi run`; your own sitecustomize is executed as before"
     return [
         Door(
@@ -125,8 +124,7 @@ def _of_saksi(recorder: Path, owners: DoorOwners) -> list[Door]:
             acts="saksi_run",
             what=what,
             path=shown(str(path)),
-            file=facts,
-            owner=owner,
+            file=files.facts(path),
             expected=reason,
         )
     ]

@@ -13,7 +13,7 @@ from typing import Final
 
 from saksi.words.digest import Digest
 
-__all__ = ["MAX_RECORD", "record_rows"]
+__all__ = ["MAX_RECORD", "digest_of_row", "record_rows"]
 
 MAX_RECORD: Final = 64 * 1024 * 1024
 """Torch's, with 13,000 rows, has 1.6 MB."""
@@ -21,12 +21,12 @@ _SHA256: Final = "sha256="
 _DIGEST_BYTES: Final = 32
 
 
-def record_rows(content: bytes) -> Iterator[tuple[str, Digest | None]]:
-    """Each path as it is written, and its SHA-256 if the row has one. Lines that are no row are passed over."""
+def record_rows(content: bytes) -> Iterator[tuple[str, str]]:
+    """Each path as it is written, and what stands for its digest. Lines that are no row are passed over."""
     for line in content.decode("utf-8", "surrogateescape").split("\n"):
-        row = _quoted(line) if line.startswith('"') else line.rstrip("\r").split(",")
+        row = _quoted(line) if line.startswith('"') else line.split(",")
         if len(row) == 3 and row[0]:  # noqa: PLR2004 - path, digest, size
-            yield row[0], _digest(row[1])
+            yield row[0], row[1]
 
 
 def _quoted(line: str) -> list[str]:
@@ -36,7 +36,8 @@ def _quoted(line: str) -> list[str]:
         return []
 
 
-def _digest(text: str) -> Digest | None:
+def digest_of_row(text: str) -> Digest | None:
+    """The SHA-256 that stands in a row; None for another algorithm, or for none."""
     if not text.startswith(_SHA256):
         return None
     encoded = text.removeprefix(_SHA256)

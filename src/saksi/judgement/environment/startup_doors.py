@@ -105,12 +105,12 @@ def customize_door(
 def module_door(
     module: str, path: str, *, by: str, acts: Acts, facts: FileFacts, owner: Owner, kind: Kind = "startup_module"
 ) -> Door:
-    """A module that another door, `by`, imports."""
+    """A module that another door, `by`, names in an import, which may stand behind a condition."""
     return Door(
         kind=kind,
         name=shown(module, _MAX_TITLE),
         acts=acts,
-        what=f"{shown(by, _MAX_TITLE)} imports it",
+        what=f"{shown(by, _MAX_TITLE)} can import it",
         path=shown(path),
         file=facts,
         owner=owner,
