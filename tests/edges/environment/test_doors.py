@@ -334,6 +334,15 @@ def test_entry_points_that_are_loaded_by_themselves(tree):
     assert off["TORCH_DEVICE_BACKEND_AUTOLOAD"].acts == "with_torch"
 
 
+def test_entry_points_in_folders_that_pth_files_add(tree):
+    tree.write(tree.folder / "src/toy.egg-info/entry_points.txt", "[torch.backends]\ntoy = toy:load\n")
+    tree.write(tree.folder / "src/toy.py")
+    tree.write(tree.site / "toy.pth", f"{tree.folder / 'src'}\n")
+    doors = tree.doors()
+    assert doors["torch.backends: toy"].acts == doors["toy"].acts == "with_torch"
+    assert is_unaccounted(doors["toy"])
+
+
 def test_entry_points_beyond_the_limit_are_told(tree, monkeypatch):
     monkeypatch.setattr(installed_entry_points, "MAX_ENTRY_POINTS", 2)
     tree.write(tree.site / "x-1.dist-info/entry_points.txt", "[torch.backends]\na = a\nb = b\nc = c\n")

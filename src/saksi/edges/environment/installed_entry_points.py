@@ -30,7 +30,7 @@ def entry_point_doors(
     path: SearchPath, environment: Mapping[str, str], owners: DoorOwners, startup: StartupDoors
 ) -> None:
     """Add the doors to `startup`: each entry point of a listed group, and the module that it names."""
-    for folder in path.all():
+    for folder in dict.fromkeys((*path.all(), *startup.added)):  # an old editable installation has them in its source
         try:
             names = sorted(os.listdir(folder))  # noqa: PTH208 - thousands of names, few of interest
         except (OSError, ValueError):

@@ -38,7 +38,7 @@ _MAX_MODULE: Final = 1 << 20
 
 
 class StartupDoors:
-    """Gathers doors; `doors` and `unread` are the result."""
+    """Gathers doors; `doors` and `unread` are the result. `added` are the folders that `.pth` files add, as found."""
 
     def __init__(self, path: SearchPath, owners: DoorOwners, version: Version) -> None:
         self._path = path
@@ -46,7 +46,7 @@ class StartupDoors:
         self._owners = owners
         self._version = version
         self._finder = Finder()
-        self._added: list[Path] = []
+        self.added: list[Path] = []
         self._seen: set[tuple[Kind, str]] = set()
         self.doors: list[Door] = []
         self.unread: list[Unread] = []
@@ -56,7 +56,7 @@ class StartupDoors:
         wanted: dict[str, str] = {}
         for folder in self._path.site:
             for path, parsed in self._startup_files(folder):
-                self._added += [folder / each for each in parsed.folders if "\0" not in each]
+                self.added += [folder / each for each in parsed.folders if "\0" not in each]
                 for line in parsed.executed:
                     for module in modules_named(line):
                         wanted.setdefault(module, path.name)
@@ -96,7 +96,7 @@ class StartupDoors:
 
     def _find_all(self, name: str, *, before_site: bool = False) -> Iterator[Found]:
         early = (*self._path.first, *self._path.stdlib)
-        for entry in dict.fromkeys(early if before_site else (*self._path.all(), *self._added)):
+        for entry in dict.fromkeys(early if before_site else (*self._path.all(), *self.added)):
             try:
                 found = self._finder.module_in(entry, name)
             except OSError as error:
