@@ -57,6 +57,25 @@ def test_a_page_does_what_it_says(tmp_path, name, total):
     assert count == total
 
 
+@pytest.mark.parametrize(("name", "total"), [("environment-doors", 7)])
+def test_a_page_about_environments_does_what_it_says(tmp_path, name, total):
+    """As above, without a training script."""
+    page = (ROOT / f"docs/{name}.md").read_text()
+    path = f"{Path(sys.executable).parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    environment = {"PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    done = [
+        (command, output, code, subprocess.run(
+            command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        ))
+        for command, output, code in commands(page)
+    ]  # fmt: skip
+    for command, output, code, result in done:
+        printed = result.stdout + result.stderr
+        assert result.returncode == code, f"{command}\n{printed}"
+        assert says(output, printed), f"{command}\n{printed}"
+    assert len(done) == total
+
+
 def test_links_between_pages_lead_somewhere():
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("spec/*.md")]:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):

@@ -24,6 +24,7 @@ FROZEN = {
     "keys rotate": [],
     "fsck": ["--json", "--repair"],
     "agent": ["--home", "--print-unit", "--socket"],
+    "env doors": ["--json", "--python"],
 }
 
 

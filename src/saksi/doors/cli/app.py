@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "keys": "saksi.doors.cli.keys",
     "fsck": "saksi.doors.cli.fsck",
     "agent": "saksi.doors.cli.agent",
+    "env": "saksi.doors.cli.env",
 }
 """The frozen list. Each module has `register(app)`."""
 
