@@ -9,12 +9,14 @@ import msgspec
 
 from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
 from saksi.judgement.diff import Difference
+from saksi.judgement.environment.report import EnvironmentReport
 from saksi.words.findings import FindingsReport
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
 
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.diff/v1": Difference,
+    "saksi.env-verify/v1": EnvironmentReport,
     "saksi.findings/v1": FindingsReport,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
