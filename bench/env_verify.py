@@ -20,8 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from saksi.edges.environment.examine import Question, examine
-from saksi.judgement.environment.judge import judge_environment
+from saksi.doors.cli.env_verify import report_on
+from saksi.edges.environment.listing import Question
 
 AIDE = """\
 database_in=file:{folder}/aide.db
@@ -46,7 +46,7 @@ def judged(python, cache, *, bytecode, jobs, only):
     question = Question(
         python=python, environment=environment, folder=Path("/"), cache=cache, bytecode=bytecode, jobs=jobs, only=only
     )
-    return judge_environment(examine(question, now_ns=time.time_ns()))
+    return report_on(question, None, now_ns=time.time_ns())
 
 
 def whole_program(python, cache):

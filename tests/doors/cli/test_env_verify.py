@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 
+import msgspec
 import pytest
 
 from doors.cli.cli_home import HOSTILE
 from doors.cli.test_commands import checked
-from edges.environment.environments import SGD, Environment, without_stdlib
+from edges.environment.environments import SGD, Environment, later, row, without_stdlib
+from saksi.doors.cli import env_verify
+from saksi.edges.environment import bytecode_proof
 
 
 @pytest.fixture
@@ -41,6 +44,61 @@ def test_the_interpreter_of_the_path_is_the_one_that_is_meant(home, there, monke
         assert home.call("env", "verify", "--python", name)[0] == 0
 
 
+def test_a_report_is_kept_until_something_changes(there, tmp_path, monkeypatch):
+    page = there.folder / "share" / "toy.1"
+    there.install("paged", files={"paged.py": ""}, extra_rows=[row("../../../share/toy.1", b"page")])
+
+    def report(*, now_ns=None):
+        return env_verify.report_on(there.question(cache=tmp_path / "kept"), None, now_ns=now_ns or later())
+
+    first = report()
+    assert [each.kind for each in first.differences] == ["missing"]
+    with monkeypatch.context() as patch:
+        patch.setattr(env_verify, "read_listing", lambda *_, **__: pytest.fail("read again"))
+        assert report() == first
+    page.parent.mkdir()
+    page.write_bytes(b"page")
+    assert report().verdict == "self-consistent"
+    there.put("toytorch/sgd.py", SGD.replace("0.1", "0.2"))
+    assert report().verdict == "differs"
+    there.put("toytorch/sgd.py", SGD)
+    assert report().verdict == "self-consistent"
+    (there.site / "extra.py").write_text("")
+    assert report().verdict == "differs"
+    (there.site / "extra.py").unlink()
+    assert report().verdict == "self-consistent"
+    page.write_bytes(b"gape")
+    assert report().verdict == "differs"
+
+
+def test_a_report_on_files_that_are_young_is_not_kept(there, tmp_path):
+    young = (there.site / "toytorch/sgd.py").stat().st_ctime_ns + 1
+    env_verify.report_on(there.question(cache=tmp_path / "kept"), None, now_ns=young)
+    assert not any((tmp_path / "kept").glob("environment/*/report"))
+    env_verify.report_on(there.question(cache=tmp_path / "kept"), None, now_ns=later())
+    assert any((tmp_path / "kept").glob("environment/*/report"))
+
+
+def test_a_kept_report_is_not_that_on_another_question(there, tmp_path):
+    question = there.question(cache=tmp_path / "kept")
+    assert env_verify.report_on(question, None, now_ns=later()).verdict == "self-consistent"
+    nothing = env_verify.report_on(question, {("purelib", "x.py"): "sha256:" + "0" * 64}, now_ns=later())
+    assert nothing.verdict == "differs"
+    there.compile("toytorch/sgd.py")
+    left_out = msgspec.structs.replace(question, bytecode=False)
+    assert env_verify.report_on(left_out, None, now_ns=later()).verdict == "not_checkable"
+    assert env_verify.report_on(question, None, now_ns=later()).verdict == "self-consistent"
+
+
+def test_a_comparison_that_failed_is_tried_again(there, tmp_path, monkeypatch):
+    there.compile("toytorch/sgd.py")
+    question = there.question(cache=tmp_path / "kept")
+    with monkeypatch.context() as patch:
+        patch.setattr(bytecode_proof.Prover, "_ask", lambda *_: (_ for _ in ()).throw(bytecode_proof._Failed("busy")))
+        assert env_verify.report_on(question, None, now_ns=later()).verdict == "not_checkable"
+    assert env_verify.report_on(question, None, now_ns=later()).verdict == "self-consistent"
+
+
 def test_forged_bytecode(home, there):
     pyc = there.forge("toytorch/sgd.py", SGD.replace("2.0", "2.06"))
     code, out, _ = home.call("env", "verify", "--python", str(there.python), "--jobs", "1")
@@ -63,6 +121,7 @@ def test_bytecode_that_was_left_out(home, there):
 def test_hostile_names_reach_no_terminal(home, there):
     there.put(HOSTILE.replace("/", ""), "")
     there.put("a\udcff.py".encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"), "")
+    os.rename(there.site / "toytorch-1.0.dist-info", os.fsencode(there.site) + b"/toy\xff-1.0.dist-info")
     code, out, _ = home.call("env", "verify", "--python", str(there.python))
     assert code == 1
     assert "\x1b" not in out

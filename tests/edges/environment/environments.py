@@ -12,7 +12,8 @@ import venv
 from pathlib import Path
 
 from saksi.edges.environment import roots
-from saksi.edges.environment.examine import Question, examine
+from saksi.edges.environment.examine import examine
+from saksi.edges.environment.listing import Question
 from saksi.edges.environment.remembered import RACY_NS
 from saksi.judgement.environment.judge import judge_environment
 

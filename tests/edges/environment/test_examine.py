@@ -16,7 +16,8 @@ import pytest
 from edges.environment.environments import ENVIRONMENT, SGD, Environment, kinds, later, row, without_stdlib
 from saksi.edges.environment import bytecode_proof
 from saksi.edges.environment import tree as edge_tree
-from saksi.edges.environment.examine import Question, examine
+from saksi.edges.environment.examine import examine
+from saksi.edges.environment.listing import Question
 from saksi.judgement.environment.judge import judge_environment
 from saksi.words.errors import UsageError
 
@@ -194,12 +195,27 @@ def test_left_out_bytecode_is_never_clean(there):
     assert "--no-bytecode" in report.not_checkable[0].reason
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_may_not_be_read(there):
-    (there.site / "toytorch/sgd.py").chmod(0)
+def test_a_file_that_may_not_be_read(there, monkeypatch):
+    opened = os.open
+
+    def refused(path, *arguments, **options):
+        if str(path).endswith("toytorch/sgd.py"):  # root may read everything, so the system is played here
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(edge_tree.os, "open", refused)
     report = there.judged()
     assert (report.verdict, report.tree) == ("not_checkable", None)
-    assert "ermission" in report.not_checkable[0].reason
+    assert [(each.path, each.reason) for each in report.not_checkable] == [("toytorch/sgd.py", "Permission denied")]
+
+
+def test_folders_that_go_too_deep_and_trees_that_are_too_large(there, monkeypatch):
+    monkeypatch.setattr(edge_tree, "MAX_DEPTH", 4)
+    there.put("a/b/c/d/e/deep.py", "")
+    report = there.judged()
+    assert any("folders deep" in each.reason for each in report.not_checkable)
+    walked, reason = edge_tree.walk(edge_tree.Place(label="purelib", folder=str(there.site)), limit=3)
+    assert (len(walked), reason) == (3, "more than 3 files: the rest was not listed")
 
 
 def test_what_is_no_file_and_leads_nowhere_is_said(there):

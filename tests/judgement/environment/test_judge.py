@@ -156,9 +156,18 @@ def test_files_of_one_folder_have_the_name_of_the_innermost_root():
 def test_every_known_shape_has_its_reason_and_is_narrow(shape):
     assert len(shape.reason) > 40
     assert shape.path.fullmatch("torch/optim/sgd.py") is None
-    assert shape.path.fullmatch("sitecustomize.py") is None
-    assert shape.path.fullmatch("x.pth") is None
+    assert shape.without_digest or shape.path.fullmatch("sitecustomize.py") is None
+    assert shape.without_digest or shape.path.fullmatch("x.pth") is None
     assert shape.path.fullmatch("m-1.dist-info/entry_points.txt") is None
+
+
+def test_a_script_may_be_listed_without_a_digest_and_must_equal_one_that_is_there():
+    scripts = Tree(roots=(Root(label="scripts", files=(file("pip", "made"),)),))
+    for listed, verdict in ((RecordRow("pip", None, None, None), "self-consistent"), (row("pip", "other"), "differs")):
+        wheel = msgspec.structs.replace(WHEEL, label="scripts", rows=(listed,))
+        report = judge_environment(observed(tree=scripts, bytecode=(), distributions=(wheel,)))
+        assert report.verdict == verdict
+        assert ("scripts that an installer made" in " ".join(report.trusted)) is (verdict == "self-consistent")
 
 
 def test_what_is_known_in_one_root_is_not_in_another():

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from saksi.doors.cli.documents import encode
@@ -15,14 +16,18 @@ from saksi.doors.cli.env_verify_screen import draw_report
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.screen import screen_of_output, write
-from saksi.edges.environment.examine import Question, examine
+from saksi.edges.environment.examine import read_listing
 from saksi.edges.environment.interpreter import NotKnown, find_program, python_of
+from saksi.edges.environment.kept_report import keep_report, recall_report
+from saksi.edges.environment.listing import Question, list_environment
+from saksi.edges.environment.tree import Progress, silent
 from saksi.edges.home import resolve_cache
 from saksi.judgement.environment.judge import Expected, judge_environment
-from saksi.judgement.environment.report import EnvironmentVerdict
+from saksi.judgement.environment.report import EnvironmentReport, EnvironmentVerdict
+from saksi.words.digest import sha256
 from saksi.words.errors import UsageError
 
-__all__ = ["load_expected", "register"]
+__all__ = ["load_expected", "register", "report_on"]
 
 _EXIT_CODES: Final[dict[EnvironmentVerdict, int]] = {
     "verified": 0,
@@ -68,9 +73,23 @@ def verify(
         bytecode=not no_bytecode,
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
-    report = judge_environment(examine(question, now_ns=time.time_ns(), progress=progress), expected)
+    report = report_on(question, expected, now_ns=time.time_ns(), progress=progress)
     write(encode(report) if as_json else draw_report(report, screen_of_output()))
     return _EXIT_CODES[report.verdict]
+
+
+def report_on(
+    question: Question, expected: Expected | None, *, now_ns: int, progress: Progress = silent
+) -> EnvironmentReport:
+    """The report on an environment: the kept one if nothing changed since. Raises `UsageError`."""
+    listing = list_environment(question, now_ns=now_ns, progress=progress)
+    against = "" if expected is None else str(sha256(msgspec.json.encode(sorted(expected.items()))))
+    report = recall_report(listing, against=against)
+    if report is None:
+        examined = read_listing(listing, progress=progress)
+        report = judge_environment(examined.observed, expected)
+        keep_report(listing, examined, report, against=against)
+    return report
 
 
 def _interpreter(given: str | None) -> Path:

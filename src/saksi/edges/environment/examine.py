@@ -4,51 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from saksi.edges.bytecode import environment_id
 from saksi.edges.environment.bytecode_proof import proof_key, prove
 from saksi.edges.environment.installed_files import conda_distributions, distributions_in, list_digests
-from saksi.edges.environment.interpreter import NotKnown, Python, describe
-from saksi.edges.environment.roots import Roots, find_roots, roots_without_interpreter
-from saksi.edges.environment.stat_cache import Known, load_bytes, load_table, save_bytes, save_table
+from saksi.edges.environment.interpreter import Python
+from saksi.edges.environment.listing import Listed, Listing, Question, cache_folder, conda_state, list_environment
+from saksi.edges.environment.roots import Roots
+from saksi.edges.environment.stat_cache import Known, load_bytes, load_table, save_bytes, save_table, stamp_key
 from saksi.edges.environment.tree import Place, Progress, Read, Walked, read_files, root_of, silent, walk
 from saksi.judgement.environment.bytecode import Bytecode, Proof, Task, read_name, state_of
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment
 from saksi.judgement.environment.known_records import FIRST_LINES
-from saksi.judgement.environment.report import PythonLine
 from saksi.judgement.environment.tree import Tree
 from saksi.judgement.redaction import printable
-from saksi.words.errors import UsageError
 
-__all__ = ["Question", "examine"]
+__all__ = ["Examined", "examine", "read_listing"]
 
 _COMPARED: Final = frozenset({"executed", "unchecked", "hash-checked"})
 _LISTS_VERSION: Final = "saksi.lists/v1"
+_MAX_PROOFS: Final = 500_000
+"""16 MB; a large environment has 25,000."""
 _MAX_SCRIPT: Final = 1 << 20
-
-
-class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked: which interpreter, as a path; where and with what environment it would be started.
-
-    `cache` is the node-local cache folder, if there is one. With `sources`, by label and path, only the bytecode of
-    those is compared; that of others counts as not compared. With `only`, other roots are not looked at, and that is
-    said.
-    """
-
-    python: Path
-    environment: Mapping[str, str]
-    folder: Path
-    cache: Path | None
-    bytecode: bool = True
-    sources: frozenset[tuple[str, str]] | None = None
-    only: frozenset[str] | None = None
-    jobs: int = 1
 
 
 class _Lists(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,16 +48,27 @@ class _Files(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class Examined(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read. `further` are files outside of all that was listed, with their state: null if not there."""
+
+    observed: ObservedEnvironment
+    further: dict[str, bytes | None]
+
+
 def examine(question: Question, *, now_ns: int, progress: Progress = silent) -> ObservedEnvironment:
     """What is there now. Raises `UsageError` if the path names no interpreter and no environment's folder."""
-    python, roots, line = _roots(question, now_ns)
-    if question.only is not None:
-        roots = _reduced(roots, question.only)
-    cache = None if question.cache is None else question.cache / "environment" / environment_id(str(question.python))
-    known = Known(cache and cache / "files", now_ns=now_ns)
-    roots_read = _read_roots(roots.places, known, progress)
+    return read_listing(list_environment(question, now_ns=now_ns, progress=progress), progress=progress).observed
+
+
+def read_listing(listing: Listing, *, progress: Progress = silent) -> Examined:
+    """Everything that a judgement of the listed files needs."""
+    question, python, roots = listing.question, listing.python, listing.roots
+    cache = cache_folder(question)
+    known = Known(cache and cache / "files", now_ns=listing.now_ns)
+    roots_read = _read_roots(listing.listed, known, progress)
     distributions = _distributions(roots, roots_read, cache)
-    outside = _read_listed(roots, roots_read, distributions, known, progress)
+    further: dict[str, bytes | None] = {}
+    outside = _read_listed(roots, roots_read, distributions, known, further)
     known.save()
     bytecode, tasks = _bytecode(roots_read, python)
     proofs = None
@@ -84,9 +76,9 @@ def examine(question: Question, *, now_ns: int, progress: Progress = silent) -> 
         wanted = question.sources
         if wanted is not None:
             tasks = [each for each in tasks if (each.bytecode.label, each.bytecode.source) in wanted]
-        proofs = _proofs(tasks, python, question, cache, progress)
-    return ObservedEnvironment(
-        python=line,
+        proofs = _proofs(tasks, python, question, progress)
+    observed = ObservedEnvironment(
+        python=listing.line,
         tree=Tree(roots=tuple(root_of(each.label, each.walked, each.reads, each.reason) for each in roots_read)),
         folders={each.label: printable(each.folder) for each in roots.places},
         distributions=distributions,
@@ -98,58 +90,25 @@ def examine(question: Question, *, now_ns: int, progress: Progress = silent) -> 
         trusted=roots.trusted,
         unknown=roots.unknown,
     )
+    return Examined(observed=observed, further=further)
 
 
-def _roots(question: Question, now_ns: int) -> tuple[Python | None, Roots, PythonLine]:
-    try:
-        python = describe(question.python, question.environment, cache=question.cache, now_ns=now_ns)
-    except NotKnown as reason:
-        prefix = question.python.parent.parent
-        if not (prefix / "pyvenv.cfg").is_file():
-            raise UsageError(f"{question.python}: {reason}", remedy="name a Python interpreter with --python") from None
-        roots = roots_without_interpreter(prefix)
-        why = f"{question.python} could not be asked ({reason}): its standard library and search path are not known"
-        line = PythonLine(
-            path=printable(str(question.python)),
-            real_path=None,
-            version=None,
-            implementation=None,
-            prefix=printable(str(prefix)),
-        )
-        return None, msgspec.structs.replace(roots, unknown=(*roots.unknown, why)), line
-    line = PythonLine(
-        path=printable(str(python.path)),
-        real_path=printable(str(python.real_path)),
-        version=printable(python.file.version),
-        implementation=printable(python.file.implementation),
-        prefix=printable(str(python.prefix)),
-    )
-    return python, find_roots(python, question.environment, question.folder), line
-
-
-def _reduced(roots: Roots, only: frozenset[str]) -> Roots:
-    left_out = [each.label for each in roots.places if each.label not in only]
-    said = (f"not looked at, as was asked: {', '.join(left_out)}",) if left_out else ()
-    places = tuple(each for each in roots.places if each.label in only)
-    return msgspec.structs.replace(roots, places=places, unknown=(*roots.unknown, *said))
-
-
-def _read_roots(places: tuple[Place, ...], known: Known, progress: Progress) -> list[_Files]:
-    listed = [(place, *walk(place)) for place in progress(places, "listing folders")]
-    everything = [each for _, walked, _ in listed for each in walked]
+def _read_roots(listed: tuple[Listed, ...], known: Known, progress: Progress) -> list[_Files]:
+    everything = [file for root in listed for file in root.walked]
     reads = read_files(everything, known, progress=progress)
     found: list[_Files] = []
     at = 0
-    for place, walked, reason in listed:
-        found.append(_Files(label=place.label, walked=walked, reads=reads[at : at + len(walked)], reason=reason))
-        at += len(walked)
+    for root in listed:
+        end = at + len(root.walked)
+        found.append(_Files(label=root.place.label, walked=root.walked, reads=reads[at:end], reason=root.reason))
+        at = end
     return found
 
 
 def _distributions(roots: Roots, found: list[_Files], cache: Path | None) -> tuple[InstalledDistribution, ...]:
     folders = {each.label: each.folder for each in roots.places}
     lists = [line for each in found for line in list_digests(each.label, each.walked, each.reads)]
-    lists += _conda_state(roots.prefix)
+    lists += conda_state(roots.prefix)
     text = "\n".join((_LISTS_VERSION, roots.prefix, *lists))
     key = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     kept = None if cache is None else load_bytes(cache / "lists")
@@ -171,23 +130,12 @@ def _distributions(roots: Roots, found: list[_Files], cache: Path | None) -> tup
     return parsed
 
 
-def _conda_state(prefix: str) -> list[str]:
-    try:
-        with os.scandir(f"{prefix}/conda-meta") as entries:
-            states = [(entry.name, entry.stat()) for entry in entries]
-    except OSError:
-        return []
-    return sorted(
-        f"conda\0{name}\0{each.st_ino}\0{each.st_size}\0{each.st_mtime_ns}\0{each.st_ctime_ns}" for name, each in states
-    )
-
-
 def _read_listed(
     roots: Roots,
     found: list[_Files],
     distributions: tuple[InstalledDistribution, ...],
     known: Known,
-    progress: Progress,
+    further: dict[str, bytes | None],
 ) -> frozenset[tuple[str, str]]:
     """Add what a list names outside of every folder that was listed; what is not ours to read is returned."""
     folders = {each.label: each.folder for each in roots.places}
@@ -201,18 +149,20 @@ def _read_listed(
     claims = claims_of(strays, Places(folders))
     outside: set[tuple[str, str]] = set()
     for at, each in enumerate(found):
-        further: list[str] = []
+        strayed: list[str] = []
         for path in claims.get(each.label, {}).keys() - there[each.label]:
             absolute = os.path.normpath(os.path.join(folders[each.label], path))  # noqa: PTH118 - as text
             if f"{absolute}/".startswith(f"{roots.bounds[each.label]}/".replace("//", "/")):
-                further.append(path)
+                strayed.append(path)
+                further[absolute] = None
             else:
                 outside.add((each.label, path))
-        if not further:
+        if not strayed:
             continue
-        place = Place(label=each.label, folder=folders[each.label], only=tuple(sorted(further)))
+        place = Place(label=each.label, folder=folders[each.label], only=tuple(sorted(strayed)))
         walked, reason = walk(place)
-        reads = read_files(walked, known, progress=progress)
+        reads = read_files(walked, known)
+        further.update({file.where: stamp_key(file.found) for file in walked if file.found is not None})
         found[at] = _Files(
             label=each.label, walked=[*each.walked, *walked], reads=[*each.reads, *reads], reason=each.reason or reason
         )
@@ -256,10 +206,11 @@ def _bytecode(found: list[_Files], python: Python | None) -> tuple[tuple[Bytecod
     return tuple(listed), tasks
 
 
-def _proofs(
-    tasks: list[Task], python: Python, question: Question, cache: Path | None, progress: Progress
-) -> dict[tuple[str, str], Proof]:
-    made = {} if cache is None else load_table(cache / "proofs", hashlib.sha256().digest_size, 0)
+def _proofs(tasks: list[Task], python: Python, question: Question, progress: Progress) -> dict[tuple[str, str], Proof]:
+    # One file for all environments of an interpreter: they share its standard library.
+    name = f"proofs-{python.file.digest[7:31]}"
+    place = None if question.cache is None else question.cache / "environment" / name
+    made = {} if place is None else load_table(place, hashlib.sha256().digest_size, 0)
     keys = [proof_key(each, python.file.digest) for each in tasks]
     proofs = {
         (each.bytecode.label, each.bytecode.path): Proof(bytecode=each.bytecode, outcome="equal")
@@ -272,8 +223,8 @@ def _proofs(
         proofs[task.bytecode.label, task.bytecode.path] = proof
         if proof.outcome in {"equal", "normalised"}:
             made[key] = b""
-    if cache is not None and (left or len(made) > len(tasks)):
-        save_table(cache / "proofs", {key: b"" for key in keys if key in made})
+    if place is not None and left:
+        save_table(place, made if len(made) <= _MAX_PROOFS else {key: b"" for key in keys if key in made})
     return proofs
 
 

@@ -18,6 +18,7 @@ from saksi.edges.environment.distributions import distribution_of
 from saksi.edges.environment.tree import Read, Walked
 from saksi.judgement.environment.installed import InstalledDistribution
 from saksi.judgement.environment.record_file import MAX_RECORD_BYTES, RecordRow, parse_record
+from saksi.judgement.redaction import printable
 from saksi.words.errors import MalformedInput
 
 __all__ = ["conda_distributions", "distributions_in", "list_digests"]
@@ -86,7 +87,7 @@ def _wheel(label: str, folder: str, top: str, inside: dict[str, tuple[Walked, Re
         version=named.version,
         kind="unlisted",
         label=label,
-        place=top,
+        place=printable(top),
         modules=modules,
         installer=_text(inside, "INSTALLER").strip() or None,
     )
@@ -110,7 +111,7 @@ def _egg(label: str, folder: str, top: str, inside: dict[str, tuple[Walked, Read
         version=named.version,
         kind="unlisted",
         label=label,
-        place=top,
+        place=printable(top),
         modules=tuple((_text(inside, "top_level.txt") or _text(inside, "EGG-INFO/top_level.txt")).split()),
         reason="it was installed without a list that has digests",
     )
@@ -154,7 +155,7 @@ def conda_distributions(prefix: str, folder: str) -> Iterator[InstalledDistribut
 
 
 def _conda(path: str, name: str, up: str) -> InstalledDistribution:
-    place = f"conda-meta/{name}"
+    place = printable(f"conda-meta/{name}")
     try:
         # What is longer than the limit is cut, and does not parse.
         found = msgspec.json.decode(_content(path, MAX_CONDA_BYTES), type=_CondaList)

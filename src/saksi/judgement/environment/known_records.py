@@ -27,7 +27,8 @@ __all__ = [
 class KnownShape(msgspec.Struct, frozen=True, kw_only=True):
     """`labels` are the roots in which it is known (by the beginning of their label), `path` a pattern for all of it.
 
-    `executes` says whether Python, or a shell that is asked to, would run such a file.
+    `executes` says whether Python, or a shell that is asked to, would run such a file. A row that is known
+    `without_digest` is known in that case alone: one that has a digest must equal its file.
     """
 
     name: str
@@ -35,6 +36,7 @@ class KnownShape(msgspec.Struct, frozen=True, kw_only=True):
     path: re.Pattern[str]
     labels: tuple[str, ...] = ("purelib", "platlib", "base-site", "user-site", "path:", "editable:", "stdlib")
     executes: bool = False
+    without_digest: bool = False
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -48,7 +50,7 @@ KNOWN_ROWS: Final[tuple[KnownShape, ...]] = (
         name="bytecode",
         reason="bytecode is made when a package is installed or first imported, and made again or removed at any time; "
         "it is judged by its source",
-        path=_pattern(r".*\.py[co]"),
+        path=_pattern(r".*\.py[co]|(.*/)?__pycache__"),
         labels=("",),
     ),
     KnownShape(
@@ -61,6 +63,20 @@ KNOWN_ROWS: Final[tuple[KnownShape, ...]] = (
         reason="conda and distributors put their own name into INSTALLER after the list was made, and remove REQUESTED "
         "and direct_url.json; nothing executes these files",
         path=_pattern(_METADATA + r"(INSTALLER|REQUESTED|direct_url\.json)"),
+    ),
+    KnownShape(
+        name="virtualenv-marks",
+        reason="virtualenv adds an empty file for each package that it seeds, and lists it without a digest",
+        path=_pattern(r"[^/]+\.virtualenv"),
+        without_digest=True,
+    ),
+    KnownShape(
+        name="generated-scripts",
+        reason="scripts that an installer made from entry points and listed without a digest, as virtualenv does",
+        path=_pattern(r"[^/]+"),
+        labels=("scripts",),
+        executes=True,
+        without_digest=True,
     ),
 )
 """Rows that may differ, be missing, or have no digest."""
@@ -99,7 +115,7 @@ KNOWN_UNLISTED: Final[tuple[KnownShape, ...]] = (
     KnownShape(
         name="activation",
         reason="scripts for shells, made by venv and virtualenv with the place of the environment in them",
-        path=_pattern(r"[Aa]ctivate(_this\.py|\.(csh|fish|nu|ps1|bat|xsh|elv))?|deactivate(\.(bat|nu))?|pydoc\.bat"),
+        path=_pattern(r"([Aa]|dea)ctivate(_this\.py|\.(csh|fish|nu|ps1|bat|xsh|elv))?|pydoc\.bat"),
         labels=("scripts",),
         executes=True,
     ),
@@ -139,12 +155,13 @@ FIRST_LINES: Final = (b"#!python", b"#!pythonw", b"#!python3")
 wheel's digest in the list make a row that no installed script can equal; such a row is compared without that line."""
 
 
-def known_row(label: str, path: str, *, system: bool = False) -> KnownShape | None:
+def known_row(label: str, path: str, *, system: bool = False, digest: bool = True) -> KnownShape | None:
     """The reason for which a row of this path may differ from its file, if there is one.
 
-    `system` is whether the root holds the system's own packages.
+    `system` is whether the root holds the system's own packages, `digest` whether the row has a digest.
     """
-    return _first(KNOWN_ROWS, label, path) or (_first(KNOWN_SYSTEM_ROWS, label, path) if system else None)
+    known = (each for each in KNOWN_ROWS if not (digest and each.without_digest))
+    return _first(known, label, path) or (_first(KNOWN_SYSTEM_ROWS, label, path) if system else None)
 
 
 def known_unlisted(label: str, path: str) -> KnownShape | None:

@@ -130,15 +130,17 @@ def _differs(
     gathered: Gathered, label: str, file: TreeFile, made: list[Claim], originals: tuple[str, ...], *, system: bool
 ) -> None:
     owner = made[0].owner
-    shape = known_row(label, file.path, system=system)
     digests = [each for each in made if each.digest is not None]
+    shape = known_row(label, file.path, system=system, digest=bool(digests))
     if any(each.digest in originals for each in digests):
         gathered.matched[label] += 1
         gathered.note(label, file.path, "its list has it as it was before the installer wrote the interpreter into it")
     elif shape is not None:
         gathered.unlisted[label] += 1
-        if shape.executes:
+        if shape.executes and digests:
             gathered.not_checked(label, file.path, shape.reason, distribution=owner)
+        elif shape.executes:
+            gathered.trusted[shape.reason] += 1
     elif digests:
         sizes = sorted({each.size for each in digests if each.size is not None and each.size != file.size})
         words = f"; it has {file.size:,} bytes, its list says {sizes[0]:,}" if sizes else ""
