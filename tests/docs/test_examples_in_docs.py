@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edges.environment.environments import SGD, Environment, without_stdlib
+from saksi.doors.main import main
 from saksi_run import Home
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +76,30 @@ def test_a_page_about_environments_does_what_it_says(tmp_path, name, total):
         assert result.returncode == code, f"{command}\n{printed}"
         assert says(output, printed), f"{command}\n{printed}"
     assert len(done) == total
+
+
+def test_the_page_about_environments_does_what_it_says(tmp_path, monkeypatch, capsys):
+    without_stdlib(monkeypatch)
+    page = (ROOT / "docs/environment.md").read_text()
+    (script,) = blocks(page, "python")
+    (tmp_path / "forge.py").write_text(script)
+    Environment(tmp_path / ".venv").install(files={"toytorch/__init__.py": "", "toytorch/sgd.py": SGD})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    count = 0
+    for command, output, code in commands(page):
+        if command.startswith("saksi "):  # in this process, where the standard library is left out
+            ended = main(command.split()[1:])
+        else:
+            ended = subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode
+        printed = capsys.readouterr()
+        assert ended == code, f"{command}\n{printed.out}{printed.err}"
+        assert says(output, printed.out + printed.err), f"{command}\n{printed.out}{printed.err}"
+        count += 1
+    assert count == 6
 
 
 def test_links_between_pages_lead_somewhere():

@@ -23,6 +23,7 @@ FROZEN = {
     "keys list": ["--json"],
     "keys rotate": [],
     "fsck": ["--json", "--repair"],
+    "env verify": ["--jobs", "--json", "--manifest", "--no-bytecode", "--python"],
     "agent": ["--home", "--print-unit", "--socket"],
     "env doors": ["--json", "--python"],
 }

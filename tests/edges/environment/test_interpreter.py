@@ -84,7 +84,9 @@ def test_a_changed_interpreter_is_asked_again(tmp_path):
     program.write_text("#!/bin/sh\n")
     cache = tmp_path / "cache"
     for version in ("3.9.1", "3.9.2"):
-        answer = f"saksi\\000{version}\\000toy\\000\\000/usr\\000/x/python\\000/a\\000/@prefix@/b\\000toy"
+        answer = (
+            f"saksi\\000{version}\\000toy\\000\\000/usr\\000/x/python\\000/a\\000/@prefix@/b\\000toy\\000\\000\\000"
+        )
         program.write_text(f"#!/bin/sh\nprintf '{answer}'\n")
         program.chmod(0o755)
         assert describe(program, ENVIRONMENT, cache=cache, now_ns=later()).file.version == version

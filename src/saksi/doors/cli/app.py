@@ -33,6 +33,7 @@ COMMANDS: Final = {
     "bundle": "saksi.doors.cli.bundle",
     "keys": "saksi.doors.cli.keys",
     "fsck": "saksi.doors.cli.fsck",
+    "env": "saksi.doors.cli.env",
     "agent": "saksi.doors.cli.agent",
     "env": "saksi.doors.cli.env",
 }

@@ -10,6 +10,7 @@ import msgspec
 from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
+from saksi.judgement.environment.report import EnvironmentReport
 from saksi.words.findings import FindingsReport
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
@@ -17,6 +18,7 @@ __all__ = ["SCHEMAS", "file_name", "schema_text"]
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.diff/v1": Difference,
     "saksi.env-doors/v1": DoorsReport,
+    "saksi.env-verify/v1": EnvironmentReport,
     "saksi.findings/v1": FindingsReport,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,

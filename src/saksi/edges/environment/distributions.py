@@ -14,7 +14,7 @@ from typing import Final
 from saksi.judgement.redaction import printable
 from saksi.judgement.seal import Distribution
 
-__all__ = ["installed"]
+__all__ = ["distribution_of", "installed", "normal_name"]
 
 _MAX_METADATA: Final = 65_536
 _WHEEL: Final = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.dist-info")
@@ -32,11 +32,12 @@ def installed(folders: Iterable[Path]) -> tuple[Distribution, ...]:
             continue
         for name in names:
             if name.endswith((".dist-info", ".egg-info")):
-                found.add(_distribution(folder, name))
+                found.add(distribution_of(folder, name))
     return tuple(sorted(found))
 
 
-def _distribution(folder: Path, name: str) -> Distribution:
+def distribution_of(folder: Path, name: str) -> Distribution:
+    """The distribution whose metadata is the entry `name` of `folder`; a file is opened if the name has no version."""
     parsed = (_WHEEL if name.endswith(".dist-info") else _EGG).fullmatch(name)
     if parsed is not None:
         return _normal(parsed["name"], parsed["version"])
@@ -56,5 +57,10 @@ def _version_inside(metadata: Path) -> str:
     return "not known"
 
 
+def normal_name(name: str) -> str:
+    """The name by which a distribution is known, however it is written."""
+    return re.sub(r"[-_.]+", "-", printable(name)).lower()
+
+
 def _normal(name: str, version: str) -> Distribution:
-    return Distribution(name=re.sub(r"[-_.]+", "-", printable(name)).lower(), version=printable(version)[:200])
+    return Distribution(name=normal_name(name), version=printable(version)[:200])

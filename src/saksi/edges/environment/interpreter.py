@@ -3,7 +3,8 @@
 Rules:
 
 - The interpreter is asked once, isolated (`-I -S`), with an environment of ours, and remembered while its file is the
-  same. No code of the training environment runs: no `.pth`, no `sitecustomize`.
+  same. No code of the training environment runs: no `.pth`, no `sitecustomize`. It reads no bytecode of the standard
+  library, which may say something else than its source (Python 3.7 does), and writes none.
 - A venv's interpreter is a link. The link decides about the prefix (its `pyvenv.cfg`), the file behind it about
   everything else.
 
@@ -26,7 +27,7 @@ from saksi.edges.environment.remembered import recall, remember, stamp_of
 from saksi.edges.files import hash_file
 from saksi.judgement.invocation import MAX_SHEBANG, is_python_name, read_shebang
 
-__all__ = ["NotKnown", "Python", "describe", "find_program", "python_of", "site_folders"]
+__all__ = ["NotKnown", "Python", "describe", "find_program", "python_of", "site_folders", "user_site", "venv_site"]
 
 ASK_SECONDS: Final = 5.0
 """A cold start from a network file system takes a second or two; it happens once."""
@@ -37,14 +38,19 @@ _PREFIX: Final = "/@prefix@"
 # its own folders. The made-up prefix shows how the folders of a venv are made from its prefix.
 _QUESTION: Final = f"""
 import sys, site
+path = [each for each in sys.path if each]
+maps = open("/proc/self/maps", "rb").read().decode("utf-8", "surrogateescape").split("\\n")
+mapped = sorted({{each.split(None, 5)[5] for each in maps if "/libpython" in each}})
+magic = getattr(sys.modules.get("_frozen_importlib_external"), "MAGIC_NUMBER", b"")
 own = site.getsitepackages([sys.base_prefix])
 sys.prefix = sys.exec_prefix = {_PREFIX!r}
 answers = ["saksi", "%d.%d.%d" % sys.version_info[:3] + ("" if sys.version_info[3] == "final" else sys.version_info[3]),
     sys.implementation.name, sys.implementation.cache_tag or "", sys.base_prefix, sys.executable,
-    "\\n".join(own), "\\n".join(site.getsitepackages([sys.prefix])), sys.version.replace("\\n", " ")]
+    "\\n".join(own), "\\n".join(site.getsitepackages([sys.prefix])), sys.version.replace("\\n", " "),
+    "\\n".join(path), "\\n".join(mapped), magic.hex()]
 sys.stdout.buffer.write("\\0".join(answers).encode("utf-8", "surrogateescape"))
 """
-_ANSWERS: Final = 9
+_ANSWERS: Final = 12
 _CONFIG_LINE: Final = re.compile(r"^\s*([\w-]+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 
@@ -53,7 +59,11 @@ class NotKnown(Exception):
 
 
 class PythonFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the executable says of itself, and its digest: all that is remembered."""
+    """What the executable says of itself, and its digest: all that is remembered.
+
+    `stdlib` is its whole search path when it is isolated and knows no site folders; `libraries` are the libpython that
+    it maps; `magic` are the first four bytes of the bytecode that it reads, as hexadecimal digits.
+    """
 
     digest: str
     version: str
@@ -64,6 +74,9 @@ class PythonFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     executable: str
     base_site: tuple[str, ...]
     site_below_prefix: tuple[str, ...]
+    stdlib: tuple[str, ...]
+    libraries: tuple[str, ...]
+    magic: str
 
 
 class Python(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +166,7 @@ def _ask(executable: Path, environment: Mapping[str, str]) -> PythonFile:
         own["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
     try:
         answer = subprocess.run(
-            [executable, "-I", "-S", "-c", _QUESTION],
+            [executable, "-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent/saksi", "-c", _QUESTION],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -182,6 +195,9 @@ def _ask(executable: Path, environment: Mapping[str, str]) -> PythonFile:
         executable=parts[5],
         base_site=tuple(parts[6].split("\n")),
         site_below_prefix=tuple(parts[7].split("\n")),
+        stdlib=tuple(part for part in parts[9].split("\n") if part),
+        libraries=tuple(part for part in parts[10].split("\n") if part),
+        magic=parts[11],
     )
 
 
@@ -193,15 +209,22 @@ def site_folders(
     if not letters & {"I", "E"}:
         found += [folder / part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
     if "S" not in letters:
-        found += _user_site(python, environment, letters)
-        if python.prefix != Path(python.file.base_prefix):
-            found += [Path(each.replace(_PREFIX, str(python.prefix), 1)) for each in python.file.site_below_prefix]
+        found += user_site(python, environment, letters)
+        found += venv_site(python)
         if python.sees_base:
             found += [Path(each) for each in python.file.base_site]
     return tuple(dict.fromkeys(found))
 
 
-def _user_site(python: Python, environment: Mapping[str, str], letters: frozenset[str]) -> list[Path]:
+def venv_site(python: Python) -> list[Path]:
+    """The site folders of the venv itself; none where the interpreter is in no venv."""
+    if python.prefix == Path(python.file.base_prefix):
+        return []
+    return [Path(each.replace(_PREFIX, str(python.prefix), 1)) for each in python.file.site_below_prefix]
+
+
+def user_site(python: Python, environment: Mapping[str, str], letters: frozenset[str]) -> list[Path]:
+    """The account's own site folder, if the interpreter would look there."""
     if letters & {"I", "s"} or not python.sees_base or ("E" not in letters and environment.get("PYTHONNOUSERSITE")):
         return []
     base = environment.get("PYTHONUSERBASE") or os.path.join(environment.get("HOME", "/nonexistent"), ".local")  # noqa: PTH118 - HOME may be relative

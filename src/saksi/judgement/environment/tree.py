@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Annotated, Final
 
 import msgspec
@@ -20,7 +21,7 @@ from msgspec import Meta
 
 from saksi.words.digest import DIGEST_PATTERN, Digest
 
-__all__ = ["LABEL_PATTERN", "MAX_TREE_FILES", "Root", "Tree", "TreeFile", "tree_digest"]
+__all__ = ["LABEL_PATTERN", "MAX_TREE_FILES", "Root", "Tree", "TreeFile", "digest_of_lines", "tree_digest"]
 
 LABEL_PATTERN: Final = (
     r"^(executable|stdlib|purelib|platlib|scripts|base-site:[0-9]+|user-site|path:[0-9]+|editable:[a-z0-9-]+)$"
@@ -63,7 +64,7 @@ class Root(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         paths = [each.path for each in self.files]
-        if any(earlier >= later for earlier, later in zip(paths, paths[1:], strict=False)):
+        if any(earlier >= later for earlier, later in pairwise(paths)):
             raise ValueError(f"the files of {self.label} are not sorted by path, or one is listed twice")
 
 
@@ -83,17 +84,29 @@ class Tree(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def tree_digest(tree: Tree) -> Digest | None:
-    """SHA-256 of `saksi.tree/v1`, a line break, and a line of compact JSON `[label, path, digest, size]` for each file.
+    """The digest of every file's name, content and size: see `digest_of_lines`.
 
     `None` where a file or a root could not be read: such a tree is equal to nothing.
     """
-    digest = hashlib.sha256(b"saksi.tree/v1\n")
+    lines = []
     for root in tree.roots:
         if root.reason is not None:
             return None
         for each in root.files:
             if each.digest is None:
                 return None
-            line = json.dumps([root.label, each.path, each.digest, each.size], separators=(",", ":"))
-            digest.update(line.encode("ascii") + b"\n")
+            lines.append((root.label, each.path, each.digest, each.size))
+    return digest_of_lines(lines)
+
+
+def digest_of_lines(lines: Iterable[tuple[str, str, str, int]]) -> Digest:
+    """SHA-256 of `saksi.tree/v1` and a line break, then a line of JSON `[label, path, digest, size]` for each file."""
+    digest = hashlib.sha256(b"saksi.tree/v1\n")
+    for line in lines:
+        path = line[1]
+        if path.isascii() and path.isprintable() and '"' not in path and "\\" not in path:
+            # As below, in a tenth of the time: nothing in it is written otherwise in JSON.
+            digest.update(f'["{line[0]}","{path}","{line[2]}",{line[3]}]\n'.encode("ascii"))
+        else:
+            digest.update(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
     return Digest(digest.digest())
