@@ -6,6 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from saksi.judgement.environment.against_manifest import Against
+from saksi.judgement.environment.comparison import compare
 from saksi.judgement.environment.manifest import (
     Distribution,
     ExpectedFile,
@@ -48,6 +50,24 @@ def plain_manifest(**changes: Any) -> Manifest:
         "not_covered": (NotCovered(name="mine", version=None, reason="editable"),),
     }
     return Manifest(**fields | changes)
+
+
+def against(observed, expected, source="wheels"):
+    """The comparison with a manifest of these digests, by label and path."""
+    files = {}
+    for (label, path), digest in sorted(expected.items()):
+        files.setdefault(label, []).append(ExpectedFile(path=path, digest=digest, size=0, owner=None))
+    manifest = Manifest(
+        source=source,
+        python=NO_PYTHON,
+        distributions=(),
+        roots=tuple(ExpectedRoot(label=label, files=tuple(each)) for label, each in files.items()),
+        generated=(),
+        rewritten=(),
+        not_covered=(),
+    )
+    comparison = compare(manifest, observed.tree, scripts={}, interpreters=(), python=None)
+    return Against(manifest=manifest, comparison=comparison, said=("a manifest, signed by somebody",))
 
 
 _names = st.from_regex(r"[a-z0-9]{1,4}(-[a-z0-9]{1,3})?", fullmatch=True)

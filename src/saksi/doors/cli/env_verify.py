@@ -12,17 +12,18 @@ import typer
 
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.env_verify_screen import draw_report
+from saksi.doors.cli.given_manifest import against_given, open_given
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.edges.environment.examine import Question, examine
 from saksi.edges.environment.interpreter import NotKnown, find_program, python_of
 from saksi.edges.home import resolve_cache
-from saksi.judgement.environment.judge import Expected, judge_environment
+from saksi.judgement.environment.judge import judge_environment
 from saksi.judgement.environment.report import EnvironmentVerdict
 from saksi.words.errors import UsageError
 
-__all__ = ["load_expected", "register"]
+__all__ = ["interpreter_named", "register"]
 
 _EXIT_CODES: Final[dict[EnvironmentVerdict, int]] = {
     "verified": 0,
@@ -43,6 +44,10 @@ def verify(
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An external manifest; only against one is it `verified`.")
     ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file of keys that may sign a manifest; instead of those of the home."),
+    ] = None,
     no_bytecode: Annotated[
         bool, typer.Option("--no-bytecode", help="Do not compare bytecode with its source: seconds, and not clean.")
     ] = False,
@@ -59,21 +64,24 @@ def verify(
     Ends with 0 if nothing differs, 1 if something does, 3 if not everything could be checked.
     """
     gc.disable()  # a short life: collecting what is still needed costs a tenth of the time
-    expected = None if manifest is None else load_expected(manifest)
+    if trust and manifest is None:
+        raise UsageError("--trust belongs to --manifest", remedy="leave it out")
+    given = None if manifest is None else open_given(manifest, trust or ())
     question = Question(
-        python=_interpreter(python),
+        python=interpreter_named(python),
         environment=os.environ,
         folder=Path.cwd(),
         cache=resolve_cache(os.environ, uid=os.getuid()),
         bytecode=not no_bytecode,
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
-    report = judge_environment(examine(question, now_ns=time.time_ns(), progress=progress), expected)
+    observed = examine(question, now_ns=time.time_ns(), progress=progress)
+    report = judge_environment(observed, None if given is None else against_given(given, observed))
     write(encode(report) if as_json else draw_report(report, screen_of_output()))
     return _EXIT_CODES[report.verdict]
 
 
-def _interpreter(given: str | None) -> Path:
+def interpreter_named(given: str | None) -> Path:
     """The interpreter that is meant: a file, a name in PATH, or a folder with `bin/python` in it.
 
     Raises `UsageError`.
@@ -89,11 +97,6 @@ def _interpreter(given: str | None) -> Path:
         except NotKnown as error:
             reason = str(error)
     raise UsageError(f"{given or 'PATH'}: {reason}", remedy="name the interpreter of the environment with --python EXE")
-
-
-def load_expected(path: Path) -> Expected:
-    """What the manifest at `path` says each file is. Raises `UsageError`."""
-    raise UsageError(f"{path}: manifests are not read yet", remedy="leave out --manifest")
 
 
 def register(group: typer.Typer) -> None:
