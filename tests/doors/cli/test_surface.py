@@ -23,7 +23,8 @@ FROZEN = {
     "keys list": ["--json"],
     "keys rotate": [],
     "fsck": ["--json", "--repair"],
-    "env verify": ["--jobs", "--json", "--manifest", "--no-bytecode", "--python"],
+    "env verify": ["--jobs", "--json", "--manifest", "--no-bytecode", "--python", "--trust"],
+    "env manifest": ["--json", "--key", "--lock", "--output", "--python", "--reference", "--wheels", "-o"],
     "agent": ["--home", "--print-unit", "--socket"],
     "env doors": ["--json", "--python"],
 }

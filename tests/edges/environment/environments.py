@@ -11,6 +11,7 @@ import time
 import venv
 from pathlib import Path
 
+from judgement.environment.manifests import against
 from saksi.edges.environment import roots
 from saksi.edges.environment.examine import examine
 from saksi.edges.environment.listing import Question
@@ -92,8 +93,9 @@ class Environment:
     def observed(self, *, now_ns=None, **options):
         return examine(self.question(**options), now_ns=now_ns or later())
 
-    def judged(self, expected=None, **options):
-        return judge_environment(self.observed(**options), expected)
+    def judged(self, expected=None, source="wheels", **options):
+        observed = self.observed(**options)
+        return judge_environment(observed, None if expected is None else against(observed, expected, source))
 
 
 def without_stdlib(monkeypatch):

@@ -154,12 +154,12 @@ def test_bytecode_that_a_list_names_may_come_and_go(there):
 
 def test_a_file_edited_together_with_its_list_is_seen_by_a_manifest_only(there):
     expected = {(label, each.path): each.digest for label, each in there.observed(bytecode=False).tree.files()}
-    assert there.judged(expected).verdict == "verified"
+    assert there.judged(expected, "reference").verdict == "verified"
     there.install(files={"toytorch/__init__.py": "", "toytorch/sgd.py": HALVED})
     itself = there.judged()
     assert itself.verdict == "self-consistent"
     assert "only an external manifest can show that" in itself.sentence
-    report = there.judged(expected)
+    report = there.judged(expected, "reference")
     assert report.verdict == "differs"
     assert ("content_differs", "purelib", "toytorch/sgd.py") in kinds(report)
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from judgement.environment.manifests import against
 from saksi.judgement.environment.bytecode import Bytecode, Proof
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment, judge_environment
@@ -89,13 +90,28 @@ def test_leaving_out_more_never_makes_it_better(left_out):
 
 def test_a_manifest_alone_makes_it_verified_and_an_empty_one_does_not():
     expected = {("purelib", each.path): each.digest for each in FILES[1:]}
-    assert judge_environment(observed(), expected).verdict == "verified"
-    empty = judge_environment(observed(), {})
-    assert empty.verdict == "differs"
-    nothing = judge_environment(observed(tree=Tree(roots=()), bytecode=()), {})
-    assert nothing.verdict == "not_checkable"
-    absent = judge_environment(observed(), {**expected, ("platlib", "n.py"): str(sha256(b""))})
-    assert [(each.kind, each.label) for each in absent.differences] == [("missing", "platlib")]
+    there, nothing = observed(), observed(tree=Tree(roots=()), bytecode=())
+    assert judge_environment(there, against(there, expected)).verdict == "verified"
+    assert judge_environment(there, against(there, {})).verdict == "differs"
+    assert judge_environment(nothing, against(nothing, {})).verdict == "not_checkable"
+    more = judge_environment(there, against(there, {**expected, ("platlib", "n.py"): str(sha256(b""))}))
+    assert [(each.kind, each.label) for each in more.differences] == [("missing", "purelib")]
+    absent = judge_environment(there, against(there, {**expected, ("user-site", "n.py"): str(sha256(b""))}))
+    assert (absent.verdict, absent.differences) == ("not_checkable", ())
+    assert "user-site" in {each.label for each in absent.not_checkable}
+
+
+def test_bytecode_without_a_source_is_as_the_manifest_has_it_or_differs():
+    lone = Bytecode(label="purelib", path="m/c.pyc", source=None, level=0, state="sourceless")
+    there = observed(
+        tree=Tree(roots=(Root(label="purelib", files=(*FILES, file("m/c.pyc", "c"))),)), bytecode=(lone,), proofs={}
+    )
+    expected = {("purelib", each.path): each.digest for each in (*FILES[1:], file("m/c.pyc", "c"))}
+    report = judge_environment(there, against(there, expected))
+    assert (report.verdict, report.bytecode.listed) == ("verified", 1)
+    del expected["purelib", "m/c.pyc"]
+    report = judge_environment(there, against(there, expected))
+    assert [each.kind for each in report.differences] == ["bytecode_without_source", "unowned"]
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [

@@ -35,7 +35,6 @@ COMMANDS: Final = {
     "fsck": "saksi.doors.cli.fsck",
     "env": "saksi.doors.cli.env",
     "agent": "saksi.doors.cli.agent",
-    "env": "saksi.doors.cli.env",
 }
 """The frozen list. Each module has `register(app)`."""
 

@@ -9,10 +9,10 @@ import typer
 
 from saksi.doors.cli.from_agent import fetch_bundle
 from saksi.doors.cli.help_text import help_text
+from saksi.doors.cli.new_file import make_new_file
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.reading import find, open_reading
 from saksi.doors.cli.screen import screen_of_output, write
-from saksi.edges.store.durable import told, write_new
 from saksi.judgement.bundle import pack, unpack
 from saksi.judgement.items import blob_of
 from saksi.words.codec import decode_record
@@ -37,7 +37,7 @@ def bundle(
     if from_agent:
         fetched = fetch_bundle(run)
         unpacked = unpack(fetched)
-        _make(output, fetched)
+        make_new_file(output, fetched)
         write(f"{shown}: run {unpacked.run}, {len(unpacked.entries):,} entries, {len(fetched):,} bytes")
         return 0
     reading = open_reading(find(run))
@@ -54,20 +54,9 @@ def bundle(
         if digest is not None and content is not None:
             named[digest] = content
     content = pack(run=reading.run, head=reading.head, entries=reading.entries, blobs=named)
-    _make(output, content)
+    make_new_file(output, content)
     write(f"{shown}: run {reading.run}, {len(reading.entries):,} entries, {len(content):,} bytes")
     return 0
-
-
-def _make(path: Path, content: bytes) -> None:
-    with told("write", path):
-        try:
-            write_new(path, content, durable=True)
-        except FileExistsError:
-            raise UsageError(f"{path} is there already", remedy="choose another name, or remove it") from None
-        except BaseException:
-            path.unlink(missing_ok=True)  # half a bundle would be taken for a changed one
-            raise
 
 
 def register(app: typer.Typer) -> None:

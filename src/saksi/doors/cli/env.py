@@ -6,12 +6,12 @@ from typing import Final
 
 import typer
 
-from saksi.doors.cli import env_doors, env_verify
+from saksi.doors.cli import env_doors, env_manifest, env_verify
 from saksi.doors.cli.help_text import help_text
 
 __all__ = ["register"]
 
-_PARTS: Final = (env_verify, env_doors)
+_PARTS: Final = (env_verify, env_manifest, env_doors)
 """The modules of the group; each has `register(group)`."""
 
 

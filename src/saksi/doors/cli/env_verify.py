@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.env_verify_screen import draw_report
+from saksi.doors.cli.given_manifest import GivenManifest, against_given, open_given
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import progress
 from saksi.doors.cli.screen import screen_of_output, write
@@ -22,12 +22,11 @@ from saksi.edges.environment.kept_report import keep_report, recall_report
 from saksi.edges.environment.listing import Question, list_environment
 from saksi.edges.environment.tree import Progress, silent
 from saksi.edges.home import resolve_cache
-from saksi.judgement.environment.judge import Expected, judge_environment
+from saksi.judgement.environment.judge import judge_environment
 from saksi.judgement.environment.report import EnvironmentReport, EnvironmentVerdict
-from saksi.words.digest import sha256
 from saksi.words.errors import UsageError
 
-__all__ = ["load_expected", "register", "report_on"]
+__all__ = ["interpreter_named", "register", "report_on"]
 
 _EXIT_CODES: Final[dict[EnvironmentVerdict, int]] = {
     "verified": 0,
@@ -48,6 +47,10 @@ def verify(
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An external manifest; only against one is it `verified`.")
     ] = None,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A file of keys that may sign a manifest; instead of those of the home."),
+    ] = None,
     no_bytecode: Annotated[
         bool, typer.Option("--no-bytecode", help="Do not compare bytecode with its source: seconds, and not clean.")
     ] = False,
@@ -64,35 +67,38 @@ def verify(
     Ends with 0 if nothing differs, 1 if something does, 3 if not everything could be checked.
     """
     gc.disable()  # a short life: collecting what is still needed costs a tenth of the time
-    expected = None if manifest is None else load_expected(manifest)
+    if trust and manifest is None:
+        raise UsageError("--trust belongs to --manifest", remedy="leave it out")
+    given = None if manifest is None else open_given(manifest, trust or ())
     question = Question(
-        python=_interpreter(python),
+        python=interpreter_named(python),
         environment=os.environ,
         folder=Path.cwd(),
         cache=resolve_cache(os.environ, uid=os.getuid()),
         bytecode=not no_bytecode,
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
-    report = report_on(question, expected, now_ns=time.time_ns(), progress=progress)
+    report = report_on(question, given, now_ns=time.time_ns(), progress=progress)
     write(encode(report) if as_json else draw_report(report, screen_of_output()))
     return _EXIT_CODES[report.verdict]
 
 
 def report_on(
-    question: Question, expected: Expected | None, *, now_ns: int, progress: Progress = silent
+    question: Question, given: GivenManifest | None, *, now_ns: int, progress: Progress = silent
 ) -> EnvironmentReport:
     """The report on an environment: the kept one if nothing changed since. Raises `UsageError`."""
     listing = list_environment(question, now_ns=now_ns, progress=progress)
-    against = "" if expected is None else str(sha256(msgspec.json.encode(sorted(expected.items()))))
+    against = "" if given is None else given.identity
     report = recall_report(listing, against=against)
     if report is None:
         examined = read_listing(listing, progress=progress)
-        report = judge_environment(examined.observed, expected)
+        observed = examined.observed
+        report = judge_environment(observed, None if given is None else against_given(given, observed))
         keep_report(listing, examined, report, against=against)
     return report
 
 
-def _interpreter(given: str | None) -> Path:
+def interpreter_named(given: str | None) -> Path:
     """The interpreter that is meant: a file, a name in PATH, or a folder with `bin/python` in it.
 
     Raises `UsageError`.
@@ -108,11 +114,6 @@ def _interpreter(given: str | None) -> Path:
         except NotKnown as error:
             reason = str(error)
     raise UsageError(f"{given or 'PATH'}: {reason}", remedy="name the interpreter of the environment with --python EXE")
-
-
-def load_expected(path: Path) -> Expected:
-    """What the manifest at `path` says each file is. Raises `UsageError`."""
-    raise UsageError(f"{path}: manifests are not read yet", remedy="leave out --manifest")
 
 
 def register(group: typer.Typer) -> None:

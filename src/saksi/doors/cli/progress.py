@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
-__all__ = ["progress"]
+__all__ = ["meter", "progress"]
 
 _FIRST_S: Final = 0.5  # what is done by then needs no line
 _EVERY_S: Final = 0.1
 _WIDTH: Final = 20
+_MIB: Final = 20  # as a shift
 
 Value = TypeVar("Value")
 
@@ -36,7 +38,32 @@ def progress(values: Sequence[Value], what: str) -> Iterator[Value]:
             sys.stderr.flush()
 
 
-def _draw(done: int, total: int, what: str) -> None:
+@contextmanager
+def meter(total: int, what: str) -> Iterator[Callable[[int], None]]:
+    """A function that hears how much of `total` bytes was done since it last heard; a bar while that takes long."""
+    done, following, drawn = 0, time.monotonic() + _FIRST_S, False
+
+    def hear(more: int) -> None:
+        nonlocal done, following, drawn
+        done += more
+        now = time.monotonic()
+        if now >= following:
+            _draw(min(done, total) >> _MIB, max(total >> _MIB, 1), what, " MiB")
+            drawn, following = True, now + _EVERY_S
+
+    try:
+        yield hear if sys.stderr.isatty() else _unheard
+    finally:
+        if drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _unheard(_: int) -> None:
+    """Nobody looks."""
+
+
+def _draw(done: int, total: int, what: str, unit: str = "") -> None:
     filled = _WIDTH * done // total
-    sys.stderr.write(f"\rsaksi: {what} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total}\x1b[K")
+    sys.stderr.write(f"\rsaksi: {what} [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total}{unit}\x1b[K")
     sys.stderr.flush()

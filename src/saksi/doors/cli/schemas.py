@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
+from saksi.doors.cli.manifest_document import EnvManifestReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
@@ -18,6 +19,7 @@ __all__ = ["SCHEMAS", "file_name", "schema_text"]
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.diff/v1": Difference,
     "saksi.env-doors/v1": DoorsReport,
+    "saksi.env-manifest/v1": EnvManifestReport,
     "saksi.env-verify/v1": EnvironmentReport,
     "saksi.findings/v1": FindingsReport,
     "saksi.fsck/v1": FsckReport,

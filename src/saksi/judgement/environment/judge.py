@@ -17,7 +17,9 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.environment.against_manifest import Against, gather
 from saksi.judgement.environment.bytecode import Bytecode, Proof, State, without_bytecode
+from saksi.judgement.environment.comparison import expected_in
 from saksi.judgement.environment.installed import Claim, InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.ownership import Gathered, compare_root
 from saksi.judgement.environment.report import (
@@ -31,10 +33,7 @@ from saksi.judgement.environment.report import (
 )
 from saksi.judgement.environment.tree import Root, Tree, tree_digest
 
-__all__ = ["Expected", "ObservedEnvironment", "judge_environment"]
-
-Expected = Mapping[tuple[str, str], str]
-"""An external manifest: the digest of each file, by label and path."""
+__all__ = ["ObservedEnvironment", "judge_environment"]
 
 _PASSED_OVER: Final[Mapping[State, str]] = {
     "stale": "bytecode of another state of its source: Python compiles again and does not execute it",
@@ -66,15 +65,27 @@ class ObservedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
-def judge_environment(observed: ObservedEnvironment, expected: Expected | None = None) -> EnvironmentReport:
-    """The report. `expected` is what an external manifest says, if there is one."""
+def judge_environment(observed: ObservedEnvironment, against: Against | None = None) -> EnvironmentReport:
+    """The report. `against` is the comparison with an external manifest, if there is one."""
     gathered = Gathered()
     for reason in observed.unknown:
         gathered.not_checked(None, None, reason, files=0)
     for each in observed.distributions:
         if each.reason is not None and each.kind not in {"wheel", "conda"}:
             gathered.not_checked(each.label, each.place, each.reason, distribution=each.name, files=0)
-    claims = _claims(observed, expected)
+    claims = _claims(observed, against)
+    if against is not None:
+        gather(gathered, against, observed.tree)
+    else:
+        _judge_files(gathered, observed, claims)
+    counts = _judge_bytecode(gathered, observed, claims)
+    return _report(observed, gathered, counts, against)
+
+
+def _judge_files(
+    gathered: Gathered, observed: ObservedEnvironment, claims: Mapping[str, dict[str, list[Claim]]]
+) -> None:
+    """Every file against the lists beside it."""
     interpreter = frozenset(
         each.digest for label, each in observed.tree.files() if label == "executable" and each.digest is not None
     )
@@ -83,23 +94,22 @@ def judge_environment(observed: ObservedEnvironment, expected: Expected | None =
             gathered,
             root,
             claims.get(root.label, {}),
-            observed.distributions if expected is None else (),
+            observed.distributions,
             folder=observed.folders.get(root.label, ""),
             shebangs=observed.shebangs,
             interpreter=interpreter,
             scripts_whole=observed.scripts_whole,
             outside=observed.outside,
         )
-    counts = _judge_bytecode(gathered, observed, claims)
-    return _report(observed, gathered, counts, "records" if expected is None else "manifest", expected)
 
 
-def _claims(observed: ObservedEnvironment, expected: Expected | None) -> dict[str, dict[str, list[Claim]]]:
-    if expected is None:
+def _claims(observed: ObservedEnvironment, against: Against | None) -> dict[str, dict[str, list[Claim]]]:
+    if against is None:
         return claims_of(observed.distributions, Places(observed.folders))
     claims: dict[str, dict[str, list[Claim]]] = {}
-    for (label, path), digest in expected.items():
-        claims.setdefault(label, {})[path] = [Claim("manifest", "wheel", digest, None)]
+    for (label, path), files in expected_in(against.manifest, observed.tree).items():
+        if path.endswith((".pyc", ".pyo")):  # what has no source can only be compared as it is
+            claims.setdefault(label, {})[path] = [Claim("manifest", "wheel", each.digest, each.size) for each in files]
     return claims
 
 
@@ -174,19 +184,17 @@ def _report(
     observed: ObservedEnvironment,
     gathered: Gathered,
     counts: BytecodeCounts,
-    compared: Compared,
-    expected: Expected | None,
+    against: Against | None,
 ) -> EnvironmentReport:
     if not any(root.files for root in observed.tree.roots):
         gathered.not_checked(None, None, "no file was found", files=0)
-    if expected is not None and not expected:
-        gathered.not_checked(None, None, "the manifest is empty", files=0)
-    listed = {label for label, _ in expected} if expected is not None else set()
-    trusted = [*observed.trusted]
+    compared: Compared = "records" if against is None else "manifest"
+    listed = set() if against is None else _spoken_of(against, observed.tree)
+    trusted = [*observed.trusted, *(() if against is None else against.said)]
     trusted += [f"{text} ({count:,} {'file' if count == 1 else 'files'})" for text, count in gathered.trusted.items()]
     reasons = gathered.reasons()
     differences = tuple(sorted(gathered.differences, key=lambda each: (each.kind, each.label, each.path)))
-    verdict: EnvironmentVerdict = "self-consistent" if expected is None else "verified"
+    verdict: EnvironmentVerdict = "self-consistent" if against is None else "verified"
     if reasons:
         verdict = "not_checkable"
     if differences:
@@ -207,6 +215,12 @@ def _report(
         trusted=tuple(trusted),
         notes=gathered.notes(),
     )
+
+
+def _spoken_of(against: Against, tree: Tree) -> set[str]:
+    """The roots of which the manifest says something."""
+    scripts = {"scripts"} if against.manifest.generated or against.manifest.rewritten else set()
+    return {label for label, _ in expected_in(against.manifest, tree)} | scripts
 
 
 def _line(root: Root, observed: ObservedEnvironment, gathered: Gathered) -> RootLine:

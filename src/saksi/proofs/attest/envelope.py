@@ -18,6 +18,7 @@ from saksi.words.errors import MalformedInput, MissingKey
 
 __all__ = [
     "IN_TOTO",
+    "MAX_ENVELOPE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "MAX_SIGNATURES",
     "Envelope",
@@ -38,7 +39,7 @@ MAX_SIGNATURES: Final = 16  # as in signed notes
 _MAX_TYPE_CHARS: Final = 255  # the longest registered media type is far shorter
 _MAX_KEYID_CHARS: Final = 1024  # a label is at most 264 bytes; foreign key ids are hashes
 _MAX_SIGNATURE_BYTES: Final = 8192  # ML-DSA-87, the largest in sight, has 4,627
-_MAX_ENVELOPE_BYTES: Final = MAX_PAYLOAD_BYTES // 3 * 4 + 512 * 1024
+MAX_ENVELOPE_BYTES: Final = MAX_PAYLOAD_BYTES // 3 * 4 + 512 * 1024
 _WHAT: Final = "envelope"
 
 
@@ -112,8 +113,8 @@ def parse_envelope(content: bytes) -> Envelope:
     Other spacing and order of members are accepted, since the JSON around the payload is not what is
     signed. Raises `MalformedInput` for unknown or repeated members and base64 that is not canonical.
     """
-    if len(content) > _MAX_ENVELOPE_BYTES:
-        raise MalformedInput(_WHAT, f"{len(content)} bytes are above the limit of {_MAX_ENVELOPE_BYTES}")
+    if len(content) > MAX_ENVELOPE_BYTES:
+        raise MalformedInput(_WHAT, f"{len(content)} bytes are above the limit of {MAX_ENVELOPE_BYTES}")
     refuse_repeated_members(content, what=_WHAT)
     try:
         wire = msgspec.json.decode(content, type=_EnvelopeOnWire)

@@ -15,10 +15,11 @@ from saksi.proofs.tlog.note_key import enrol
 from saksi.proofs.tlog.signature_types import ED25519
 from saksi.words.errors import MalformedInput
 
-__all__ = ["ATTEMPT_KEY", "SEAL", "AttemptKey", "parse_attempt_key"]
+__all__ = ["ATTEMPT_KEY", "ENVIRONMENT_MANIFEST", "SEAL", "AttemptKey", "parse_attempt_key"]
 
 SEAL: Final = "urn:saksi:predicate:seal:v1"  # its typed form is judgement's
 ATTEMPT_KEY: Final = "urn:saksi:predicate:attempt-key:v1"
+ENVIRONMENT_MANIFEST: Final = "urn:saksi:predicate:environment-manifest:v1"  # as the seal
 
 _WHAT: Final = "attempt key"
 _ROOT_HEX: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
