@@ -10,8 +10,12 @@ import pytest
 from doors.cli.cli_home import HOSTILE
 from doors.cli.test_commands import checked
 from edges.environment.environments import SGD, Environment, later, row, without_stdlib
+from judgement.environment.manifests import plain_manifest
 from saksi.doors.cli import env_verify
+from saksi.doors.cli.given_manifest import GivenManifest
 from saksi.edges.environment import bytecode_proof
+from saksi.judgement.environment.manifest import OpenedManifest
+from saksi.words.digest import sha256
 
 
 @pytest.fixture
@@ -82,7 +86,9 @@ def test_a_report_on_files_that_are_young_is_not_kept(there, tmp_path):
 def test_a_kept_report_is_not_that_on_another_question(there, tmp_path):
     question = there.question(cache=tmp_path / "kept")
     assert env_verify.report_on(question, None, now_ns=later()).verdict == "self-consistent"
-    nothing = env_verify.report_on(question, {("purelib", "x.py"): "sha256:" + "0" * 64}, now_ns=later())
+    opened = OpenedManifest(manifest=plain_manifest(), signed_by=("somebody",))
+    given = GivenManifest(file=tmp_path / "manifest", digest=sha256(b""), opened=opened)
+    nothing = env_verify.report_on(question, given, now_ns=later())
     assert nothing.verdict == "differs"
     there.compile("toytorch/sgd.py")
     left_out = msgspec.structs.replace(question, bytecode=False)

@@ -88,12 +88,12 @@ def report_on(
 ) -> EnvironmentReport:
     """The report on an environment: the kept one if nothing changed since. Raises `UsageError`."""
     listing = list_environment(question, now_ns=now_ns, progress=progress)
-    against = "" if given is None else given.identity
+    against = "" if given is None else given.key
     report = recall_report(listing, against=against)
     if report is None:
         examined = read_listing(listing, progress=progress)
-        observed = examined.observed
-        report = judge_environment(observed, None if given is None else against_given(given, observed))
+        compared = None if given is None else against_given(given, examined.observed)
+        report = judge_environment(examined.observed, compared)
         keep_report(listing, examined, report, against=against)
     return report
 

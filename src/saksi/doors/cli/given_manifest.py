@@ -14,24 +14,28 @@ from saksi.judgement.environment.comparison import compare, scripts_to_read
 from saksi.judgement.environment.judge import ObservedEnvironment
 from saksi.judgement.environment.manifest import OpenedManifest, PythonParts, open_manifest
 from saksi.judgement.redaction import printable
-from saksi.words.digest import sha256
+from saksi.words.digest import Digest, sha256
 
 __all__ = ["GivenManifest", "against_given", "open_given"]
 
 
 class GivenManifest(NamedTuple):
-    """A manifest as it was given: its file, opened under keys that are trusted. `identity` tells it from any other."""
+    """A manifest as it was given: its file, opened under keys that are trusted."""
 
     file: Path
+    digest: Digest
     opened: OpenedManifest
-    identity: str
+
+    @property
+    def key(self) -> str:
+        """What a report depends on besides the environment: which manifest, under whose keys, by which name."""
+        return "\n".join((str(self.digest), *self.opened.signed_by, str(self.file)))
 
 
 def open_given(file: Path, trust: Sequence[Path]) -> GivenManifest:
     """The manifest in `file`. Raises `UsageError`, `MissingKey`, `SignatureRefused`, `MalformedInput`."""
     content = read_manifest_file(file)
-    opened = open_manifest(content, trusted_keys(trust))
-    return GivenManifest(file, opened, "\n".join((str(sha256(content)), str(file), *opened.signed_by)))
+    return GivenManifest(file, sha256(content), open_manifest(content, trusted_keys(trust)))
 
 
 def against_given(given: GivenManifest, observed: ObservedEnvironment) -> Against:

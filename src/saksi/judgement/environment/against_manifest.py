@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from saksi.judgement.environment.comparison import Comparison, Difference, NotCompared
+from saksi.judgement.environment.differences import Comparison, Difference, NotCompared
 from saksi.judgement.environment.manifest import Manifest
 from saksi.judgement.environment.ownership import Gathered
 from saksi.judgement.environment.report import DifferenceKind

@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
+from saksi.judgement.environment.differences import Comparison, Difference, Kind, NotCompared
 from saksi.judgement.environment.installer_files import ACTIVATION, INSTALLER_FILES, is_bytecode, metadata_folder_of
 from saksi.judgement.environment.manifest import (
     ExpectedFile,
@@ -33,53 +34,10 @@ from saksi.judgement.environment.scripts import generated_name, is_generated_bod
 from saksi.judgement.environment.tree import Root, Tree, TreeFile
 from saksi.words.digest import sha256
 
-__all__ = ["Comparison", "Difference", "NotCompared", "compare", "expected_in", "scripts_to_read"]
-
-Kind = Literal["missing", "differs", "size", "extra", "unread", "python"]
+__all__ = ["compare", "expected_in", "scripts_to_read"]
 
 _OF_WHEELS: Final = ("platlib", "purelib", "scripts")
 """Where wheels put what Python executes."""
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One file, or the interpreter, that is not as the manifest says.
-
-    `unread`: it is there and its content could not be read, so it may be as expected. `size`: unread, and of another
-    size than expected. `distribution` is whose file it should be, by name and version.
-    """
-
-    kind: Kind
-    label: str
-    path: str
-    distribution: str | None
-    expected: tuple[str, ...]
-    found: str | None
-    detail: str
-
-
-class NotCompared(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that the comparison does not speak of, and why. `label` is the root where it lies, if it is one.
-
-    `executed` is whether Python could execute something there: then the environment is not known whole.
-    """
-
-    subject: str
-    reason: str
-    label: str | None = None
-    executed: bool = True
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """`agreeing` counts files that are as expected, by label; `bytecode` those left to their own proof.
-
-    `unlisted` are distributions that are installed and not in the manifest; their files are `extra`.
-    """
-
-    agreeing: dict[str, int]
-    bytecode: int
-    differences: tuple[Difference, ...]
-    not_covered: tuple[NotCompared, ...]
-    unlisted: tuple[str, ...]
 
 
 def scripts_to_read(manifest: Manifest, tree: Tree) -> tuple[str, ...]:
