@@ -85,9 +85,12 @@ def _read(path: Path) -> bytes | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without following a link
         found = os.fstat(file.fileno())
-        ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022 and stat.S_ISREG(found.st_mode)
+        ours = found.st_uid == os.geteuid() and not found.st_mode & 0o022
         if not ours or not len(_MAGIC) + DIGEST_BYTES <= found.st_size <= MAX_TABLE_BYTES:
             return None
         try:
