@@ -20,6 +20,7 @@ from saksi.words.digest import sha256
 
 @pytest.fixture
 def there(tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")  # a line with the path of the temporary folder is one line
     without_stdlib(monkeypatch)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
