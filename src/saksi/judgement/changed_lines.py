@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["first_changed_line"]
+import msgspec
+
+__all__ = ["Place", "first_changed_line"]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that was changed, and the first line that was, where both versions are at hand."""
+
+    path: str
+    line: int | None
 
 
 def first_changed_line(before: bytes, after: bytes) -> int | None:

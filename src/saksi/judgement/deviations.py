@@ -68,13 +68,16 @@ _SHORTENED: Final = " characters]"
 class Deviation(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which a launch is not as sealed. `subject` names the object: a path, a package, a variable.
 
-    `news` is whether it was otherwise when the file was made; what was unknown then as well is no news.
+    `before` and `after` are the values, where one field has two. `news` is whether it was otherwise when the file was
+    made; what was unknown then as well is no news.
     """
 
     weight: Weight
     field: str
     subject: str
     sentence: str
+    before: str | None = None
+    after: str | None = None
     news: bool = True
 
 
@@ -83,10 +86,10 @@ def steers(name: str) -> bool:
     return reason_to_record(name) is not None and name not in _EXACT and not name.startswith(_PREFIXES)
 
 
-def deviations(before: Sealed, after: Sealed) -> tuple[Deviation, ...]:
+def deviations(before: Sealed, after: Sealed, *, each_variable: bool = False) -> tuple[Deviation, ...]:
     """How `after`, a launch, is not as `before`, its seal file, says: what matters first. Empty for an honest relaunch.
 
-    Variables that are told and no more are one deviation: a login differs in dozens.
+    Unless `each_variable`, variables that are told and no more are one deviation, and those of a login are none.
     """
     found = differences(before, after)
     seeds = {each.field.removeprefix("seeds.") for each in found if each.group == "seeds"}
@@ -95,13 +98,23 @@ def deviations(before: Sealed, after: Sealed) -> tuple[Deviation, ...]:
     for each in found:
         name = each.field.removeprefix("environment.")
         weight = weigh(each, before, after)
-        if weight == "nothing" or (each.group in {"environment", "session"} and name in seeds):
+        if weight == "nothing" or (each.group == "environment" and name in seeds):
             continue
-        if weight == "told" and each.group in {"environment", "session"}:
+        if each.group == "session" and not each_variable:
+            continue
+        if weight == "told" and each.group == "environment" and not each_variable:
             variables.append(name)
         else:
-            subject = _subject(each, before, after)
-            single.append(Deviation(weight=weight, field=each.field, subject=subject, sentence=each.sentence))
+            single.append(
+                Deviation(
+                    weight=weight,
+                    field=each.field,
+                    subject=_subject(each, before, after),
+                    sentence=each.sentence,
+                    before=each.before,
+                    after=each.after,
+                )
+            )
     if variables:
         sentence = f"{len(variables)} variables differ that steer no library known here: {_some(variables)}."
         single.append(Deviation(weight="told", field="environment", subject="environment", sentence=sentence))
@@ -252,8 +265,11 @@ def _subject(each: Difference, before: Sealed, after: Sealed) -> str:
         script = after.script or before.script
         return "script" if script is None else script.path
     if each.field in {"git.dirtyDigest", "git.untracked"} and before.git is not None and after.git is not None:
-        lists = {"git.dirtyDigest": "changed", "git.untracked": "untracked"}[each.field]
-        paths = paths_apart(getattr(before.git, lists), getattr(after.git, lists))
+        if each.field == "git.dirtyDigest":
+            paths = paths_apart(before.git.changed, after.git.changed)
+        else:
+            paths = paths_apart(before.git.untracked, after.git.untracked)
+            paths = [path for path in paths if _is_code(path)] or [p for p in paths if not p.endswith(".seal")]
         return _some(paths) if paths else each.field
     for prefix in ("files.", "distributions.", "environment.", "seeds."):
         if each.field.startswith(prefix):

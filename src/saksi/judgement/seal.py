@@ -9,6 +9,7 @@ Rules:
 - Texts and values have passed `redaction` before they come here; this module does not see the unredacted ones.
 """
 
+# ruff: noqa: D102 - the members of `Sealed` are those of `Seal` and described there
 from __future__ import annotations
 
 from collections.abc import Iterable

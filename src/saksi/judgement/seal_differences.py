@@ -1,4 +1,4 @@
-"""Why two runs may differ before the first step: two seals or seal files compared, in the order in which one would look.
+"""Why two runs may differ before the first step: seals or seal files compared, the most telling difference first.
 
 What differs by nature is left out: the run's id, its attempt and name, when it was made, what saksi added to the
 environment, and `approved`, which is false in every seal.

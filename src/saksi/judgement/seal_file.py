@@ -161,4 +161,3 @@ def _file(payload: bytes) -> SealFile:
     if make_file_statement(file) != payload:
         raise MalformedInput(_WHAT, "not in canonical form")
     return file
-

@@ -13,7 +13,7 @@ from typing import Final
 
 from saksi.doors.cli.documents import VerifyLine
 from saksi.doors.cli.file_origin import Recorded, judge_file
-from saksi.doors.cli.reading import catalogue, find, open_reading, seal_of
+from saksi.doors.cli.reading import assurance_for, catalogue, find, open_reading, seal_of
 from saksi.doors.cli.screen import duration
 from saksi.edges.anchors import read_anchors
 from saksi.edges.files import hash_file
@@ -106,7 +106,7 @@ def _verified(
     short: str | None = None,
 ) -> VerifyLine:
     notes = [note for each in anchors for note in _notes(each, materials.run)]
-    policy = VerificationPolicy(anchors_required=1 if anchors else 0)
+    policy = VerificationPolicy(anchors_required=1 if anchors else 0, assurance=assurance_for(materials))
     found = verify_log(trust=trust, materials=materials, policy=policy, anchors=notes)
     # A log that is not accepted may not even parse, and nothing of it counts.
     agent = independent_agent(recorders_in(materials.entries)) if found.verdict == "accepted" else None
