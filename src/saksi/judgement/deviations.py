@@ -102,7 +102,7 @@ def deviations(before: Sealed, after: Sealed, *, each_variable: bool = False) ->
             continue
         if each.group == "session" and not each_variable:
             continue
-        if weight == "told" and each.group == "environment" and not each_variable:
+        if weight == "told" and each.field.startswith("environment.") and not each_variable:
             variables.append(name)
         else:
             single.append(
