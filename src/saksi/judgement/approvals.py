@@ -139,13 +139,19 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
         return NOTHING_ASSURED
     approved, compared = True, True
     findings: list[Finding] = []
+    labels: dict[str, None] = {}
     for number, launch in sorted(launches.items()):
-        found, is_approved = _standing(number, launch, keys)
+        found, by = _standing(number, launch, keys)
         findings += found
-        approved &= is_approved
+        labels |= dict.fromkeys(by)
+        approved &= bool(by)
         compared &= launch.seal is not None and launch.file is not None and _whole(launch.seal, launch.file)
     return Assurance(
-        seal_approved=approved, environment_verified=False, seal_compared=compared, findings=tuple(findings)
+        seal_approved=approved,
+        approved_by=tuple(labels) if approved else (),
+        environment_verified=False,
+        seal_compared=compared,
+        findings=tuple(findings),
     )
 
 
@@ -173,8 +179,8 @@ def _whole(seal: Seal, file: SignedSealFile) -> bool:
     return not any(each.weight == "unknown" for each in held_to(file.file, seal))
 
 
-def _standing(number: int, launch: _Launch, keys: Approvers) -> tuple[list[Finding], bool]:
-    """What is found about one attempt's approval, and whether it has one."""
+def _standing(number: int, launch: _Launch, keys: Approvers) -> tuple[list[Finding], tuple[str, ...]]:
+    """What is found about one attempt's approval, and who approved it."""
     evidence = () if launch.entry is None else (launch.entry,)
 
     def finding(code: str, subject: str, message: str) -> Finding:
@@ -184,13 +190,14 @@ def _standing(number: int, launch: _Launch, keys: Approvers) -> tuple[list[Findi
 
     if launch.entry is None:
         message = "This attempt was launched without `--seal`; other attempts of the run were not."
-        return [finding("seal.not_approved", f"attempt {number}", message)], False
+        return [finding("seal.not_approved", f"attempt {number}", message)], ()
     if launch.file is None:
         message = "The seal file that the record names is not at hand or cannot be read; an incomplete copy has this."
-        return [finding("seal.not_approved", f"attempt {number}", message)], False
+        return [finding("seal.not_approved", f"attempt {number}", message)], ()
     signatures = signatures_of(launch.file.envelope, keys)
-    if approvers_of(signatures):
-        return [], True
+    approved_by = approvers_of(signatures)
+    if approved_by:
+        return [], approved_by
     message = (
         f"No approver whose key is trusted here signed the seal file {str(launch.file.digest)[:23]}; "
         "`saksi seal approve FILE --key KEY` does, and `saksi keys trust KEY.vkey --approver` says who may."
@@ -203,4 +210,4 @@ def _standing(number: int, launch: _Launch, keys: Approvers) -> tuple[list[Findi
         elif each.state == "refused":
             message = "The signature under this label does not verify: other bytes were signed, or another key signed."
             found.append(finding("seal.signature_unknown", each.label, message))
-    return found, False
+    return found, ()

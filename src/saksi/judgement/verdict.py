@@ -37,13 +37,15 @@ _INCONCLUSIVE: Final = 3
 class Assurance(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a run beside what its checks say. `planned_steps` is the plan's number, if there is one.
 
-    `seal_approved`: every attempt was launched under a seal file that is approved here; `seal_compared`: nothing in it
-    remained that could not be compared with the launch. `findings` are what was found on the way.
+    `seal_approved`: every attempt was launched under a seal file that is approved here, by `approved_by`;
+    `seal_compared`: nothing in it remained that could not be compared with the launch. `findings` are what was found on
+    the way.
     """
 
     seal_approved: bool
     environment_verified: bool
     planned_steps: int | None = None
+    approved_by: tuple[str, ...] = ()
     seal_compared: bool = True
     findings: tuple[Finding, ...] = ()
 

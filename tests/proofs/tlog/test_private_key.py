@@ -19,7 +19,7 @@ def test_a_private_key_comes_back_from_its_text(name, seed):
 
 
 def test_the_form_is_that_of_sumdb_note():
-    # golang.org/x/mod/sumdb/note, "Generating a Signer": PRIVATE+KEY+<name>+<hash>+<keydata>, the hash of the public key.
+    # golang.org/x/mod/sumdb/note: PRIVATE+KEY+<name>+<hash>+<keydata>, the hash being that of the public key.
     text = format_private_key("PeterNeumann", SEED)
     kind, marker, name, hex8, data = text.split("+", 4)
     assert (kind, marker, name) == ("PRIVATE", "KEY", "PeterNeumann")
