@@ -163,3 +163,11 @@ def test_every_variable_with_a_reason_is_one_that_is_recorded():
         assert name in recorded or any(plain.startswith(each[:-1]) for each in recorded if each.endswith("*")), name
     assert steers("PYTHONPATH")
     assert not steers("SOMETHING")
+
+
+def test_a_program_on_the_command_line_is_compared_with_it():
+    blind = {"script": None, "unobserved": {"script": "the code stands on the command line"}}
+    code = replace(SEAL, command=replace(SEAL.command, argv=("/bin/python3", "-c", "x = 1"), total=3), **blind)
+    assert deviations(seal_file_of(code), code) == ()
+    (found,) = deviations(seal_file_of(replace(SEAL, **blind)), replace(SEAL, **blind))
+    assert (found.weight, found.field) == ("unknown", "script")

@@ -17,11 +17,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from saksi.judgement.invocation import is_python_name, read_python_arguments
 from saksi.judgement.redaction import REDACTED, reason_to_record
 from saksi.judgement.seal import MAX_FILES, MAX_UNTRACKED, Git, Sealed, SealedFile
 from saksi.judgement.seal_differences import KEYED, Difference, differences, paths_apart
 
-__all__ = ["PLACED", "Deviation", "Weight", "deviations", "steers", "weigh"]
+__all__ = ["PLACED", "Deviation", "Weight", "deviations", "not_looked_at", "steers", "weigh"]
 
 Weight = Literal["matters", "told", "unknown", "nothing"]
 
@@ -211,8 +212,8 @@ def _pair(each: Difference, before: Sealed, after: Sealed) -> tuple[SealedFile |
 
 def _unknown_to_both(before: Sealed, after: Sealed) -> Iterator[Deviation]:
     """What is the same in both because neither side looked."""
-    for field, subject, reason in _not_looked_at(after):
-        if any(field == other for other, _, _ in _not_looked_at(before)):
+    for field, subject, reason in not_looked_at(after):
+        if any(field == other for other, _, _ in not_looked_at(before)):
             yield Deviation(
                 weight="unknown",
                 field=field,
@@ -227,10 +228,10 @@ def _unknown_to_both(before: Sealed, after: Sealed) -> Iterator[Deviation]:
         yield Deviation(weight="unknown", field="command.hmac", subject="command", sentence=sentence)
 
 
-def _not_looked_at(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
+def not_looked_at(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
     """Field, subject and reason of each part that this side does not know."""
     for name in ("git", "git.changed", "git.untracked", "interpreter", "script"):
-        if name in sealed.unobserved:
+        if name in sealed.unobserved and not (name == "script" and _is_code_given(sealed)):
             yield name, _PARTS[name], sealed.unobserved[name]
     for file in (*([] if sealed.script is None else [sealed.script]), *sealed.files):
         if file.digest is None:
@@ -248,6 +249,12 @@ def _not_looked_at(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
             yield f"content of {file.path}", file.path, file.reason or "it was not read"
     if git.untracked_total is not None and git.untracked_total > MAX_UNTRACKED:
         yield "git.untracked", _PARTS["git.untracked"], f"only the first {MAX_UNTRACKED} are looked at"
+
+
+def _is_code_given(sealed: Sealed) -> bool:
+    """Whether the program stands on the command line (`-c`), and so is compared with it."""
+    argv = sealed.command.argv
+    return bool(argv) and is_python_name(argv[0]) and read_python_arguments(argv[1:]).form == "code"
 
 
 _PARTS: Final = {

@@ -21,7 +21,7 @@ from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.seal_files import read_seal_file, replace_seal_file, write_seal_file
 from saksi.judgement.approvals import add_signature, signatures_of, was_changed
-from saksi.judgement.deviations import deviations
+from saksi.judgement.deviations import deviations, not_looked_at
 from saksi.judgement.seal import Sealed
 from saksi.proofs.tlog.note_key import NoteSigner
 from saksi.words.errors import MalformedInput, SaksiError, UsageError
@@ -50,8 +50,8 @@ def create(
     path = output or Path(f"{signed.file.name or 'run'}.seal")
     write_seal_file(path, signed)
     shown = screen_of_output().plain(str(path))
-    for part, reason in signed.file.unobserved.items():
-        tell(f"not observed, and so not approved by whoever signs: {part}: {reason}")
+    for _, part, reason in not_looked_at(signed.file):
+        tell(f"not observed, and so approved by nobody: {part[:1].lower()}{part[1:]}: {reason}")
     write(f"{shown}: what should run, {str(signed.digest)[:19]}; look at it with `saksi seal show {shown}`")
     return 0
 
