@@ -102,9 +102,9 @@ class _Reading:
         last = len(self._materials.entries) - 1
         for item in read_items(self._materials.entries, self._materials.blob):
             self._take(item)
-            if item.unread == "absent" and not isinstance(item.record, SealRecord):  # seals are judged by themselves
+            if item.unread == "absent":
                 self._note("inconclusive", f"missing: {item.reason}", item.index)
-            elif item.unread is not None and not isinstance(item.record, SealRecord):
+            elif item.unread is not None:
                 self._note("refused", f"a blob cannot be what the log commits to: {item.reason}", item.index)
             if item.index in {0, last} or item.index + 1 in self._sizes:
                 self.times.append(item.record.wall_ns)
