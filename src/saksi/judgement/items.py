@@ -37,7 +37,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One entry. `lines` are the frames of a block, `content` the bytes of a seal's or a seal file's blob.
 
-    Where `unread` says why lines or a seal file are missing, `reason` says more; of a seal, `content` is then not there.
+    Where `unread` says why lines or a seal file are missing, `reason` says more; of a seal, `content` is not there.
     """
 
     index: int
