@@ -25,6 +25,7 @@ from saksi.words.codec import encode_block_line, encode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.records import (
     AnyRecord,
+    ApprovalRecord,
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
@@ -223,6 +224,11 @@ class SimulatedRun:
         """The attempt's seal, or another envelope in its place."""
         digest = self.keep(self.seal_envelope() if envelope is None else envelope)
         self.add(SealRecord(**self.stamp(), envelope=str(digest)))
+
+    def approve(self, content: bytes, *, keep: bool = True) -> int:
+        """Names the seal file that the attempt was launched under."""
+        digest = self.keep(content) if keep else sha256(content)
+        return self.add(ApprovalRecord(**self.stamp(), envelope=str(digest)))
 
     def seal_envelope(self, signer: NoteSigner | None = None, run: str | None = None) -> bytes:
         subject = [ResourceDescriptor(name="train.py", digest={"sha256": hex64("train.py")})]

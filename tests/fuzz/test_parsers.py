@@ -14,12 +14,14 @@ from random import Random
 import msgspec
 import pytest
 
-from fuzz.seeded import INPUTS, SEED, mutated, nearly
-from judgement.seals import plain_seal
+from fuzz.seeded import INPUTS, SEED, members_changed, mutated, nearly
+from judgement.seals import CREATOR, MARIA, plain_seal, plain_seal_file, signed_file
 from saksi.edges.keys import _secret, read_trust_file
+from saksi.judgement.approvals import Approvers, signatures_of
 from saksi.judgement.bundle import TAIL_BYTES, pack, unpack
 from saksi.judgement.configuration import Configuration, parse_configuration
 from saksi.judgement.seal import make_statement, parse_seal
+from saksi.judgement.seal_file import EnvironmentTree, format_seal_file, make_file_statement, parse_seal_file
 from saksi.processes.agent.control import (
     Closed,
     JobExited,
@@ -30,7 +32,7 @@ from saksi.processes.agent.control import (
     receive_from_agent,
     receive_from_launcher,
 )
-from saksi.proofs.attest.envelope import format_envelope, parse_envelope, sign, verify
+from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, parse_envelope, sign, verify
 from saksi.proofs.attest.predicates import AttemptKey, parse_attempt_key
 from saksi.proofs.attest.statement import format_statement, parse_statement
 from saksi.proofs.journal import encode_frames, parse_journal
@@ -40,6 +42,7 @@ from saksi.proofs.tlog.log_checkpoint import format_log_checkpoint, open_log_che
 from saksi.proofs.tlog.merkle import hash_reader, inclusion_proof, leaf_hashes
 from saksi.proofs.tlog.note import format_note, parse_note
 from saksi.proofs.tlog.note_key import NoteSigner, enrol, format_verifier_key, parse_verifier_key
+from saksi.proofs.tlog.private_key import format_private_key, parse_private_key
 from saksi.proofs.tlog.proof_file import TlogProof, format_proof_file, parse_proof_file, verify_proof_file
 from saksi.proofs.tlog.signature_types import COSIGNATURE
 from saksi.proofs.tlog.tiles import (
@@ -52,6 +55,7 @@ from saksi.proofs.tlog.tiles import (
     tile_path,
 )
 from saksi.words.codec import decode_block, decode_frame, decode_record, encode_record
+from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError, StoreError, UsageError
 from saksi.words.records import Peer
 from simulated_run import INSTALLATION, SimulatedRun, attempt_signer, honest_run
@@ -217,6 +221,46 @@ def test_seals():
         < accepted(lambda content: make_statement(parse_seal(content)) == content, [make_statement(plain_seal())])
         < INPUTS
     )
+
+
+def test_seal_files():
+    file = plain_seal_file()
+    whole = plain_seal_file(environment_tree=EnvironmentTree(digest=str(sha256(b"tree")), files=3))
+    files = [signed_file(file, CREATOR, MARIA).content, signed_file(whole).content]
+
+    def read(content):
+        signed = parse_seal_file(content)
+        signatures_of(signed.envelope, Approvers(approvers=(MARIA.key,), known=(CREATOR.key,)))
+        return format_seal_file(signed.envelope).content == content == signed.content
+
+    assert 0 < accepted(read, files) < INPUTS
+
+
+def test_statements_of_seal_files():
+    """Under a signature that holds, so that what is behind it is read too."""
+    payload = make_file_statement(plain_seal_file())
+
+    def read(content):
+        signed = parse_seal_file(format_envelope(sign(IN_TOTO, content, [CREATOR])) + b"\n")
+        return make_file_statement(signed.file) == content
+
+    random = Random(SEED)
+    assert read(payload)
+    for _ in range(2_000):
+        with contextlib.suppress(SaksiError):
+            assert read(members_changed(random, payload))
+        with contextlib.suppress(SaksiError):
+            assert read(mutated(random, payload))
+
+
+def test_private_keys():
+    texts = [format_private_key(name, bytes(range(32))).encode() for name in ("maria", "a/b", "x" * 255)]
+
+    def read(content):
+        signer = parse_private_key(latin(content))
+        return format_private_key(signer.name, bytes(range(32))) == latin(content)
+
+    assert 0 < accepted(read, texts) < INPUTS
 
 
 def test_attempt_keys():

@@ -1,6 +1,8 @@
-"""Seals made by hypothesis, and one plain one."""
+"""Seals and seal files made by hypothesis, and one plain one of each."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
@@ -18,9 +20,23 @@ from saksi.judgement.seal import (
     SealedFile,
     digest_of_changes,
 )
+from saksi.judgement.seal_file import (
+    EnvironmentTree,
+    Rehearsal,
+    SealFile,
+    SignedSealFile,
+    format_seal_file,
+    make_file_statement,
+    seal_file_of,
+)
+from saksi.proofs.attest.envelope import IN_TOTO, sign
+from saksi.proofs.tlog.note_key import NoteSigner
 from saksi.words.digest import sha256
 
 KEY = b"\x07" * 32
+CREATOR = NoteSigner("saksi-installation-tests", bytes(range(3, 35)))
+MARIA = NoteSigner("maria", bytes(range(4, 36)))
+JOSE = NoteSigner("jose", bytes(range(5, 37)))
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 counts = st.integers(0, 2**63 - 1)
@@ -109,6 +125,26 @@ seals = st.builds(
     unobserved=tables,
     launch_key=st.just(msgspec.UNSET) | launch_keys,
 )
+
+
+trees = st.builds(EnvironmentTree, digest=digests, files=counts, manifest=st.just(msgspec.UNSET) | digests)
+rehearsals = st.builds(Rehearsal, steps=st.integers(1, 2**63 - 1), digest=digests)
+seal_files = st.builds(
+    lambda seal, tree, rehearsal: msgspec.structs.replace(
+        seal_file_of(seal), environment_tree=tree, rehearsal=rehearsal
+    ),
+    seals,
+    st.just(msgspec.UNSET) | trees,
+    st.just(msgspec.UNSET) | rehearsals,
+)
+
+
+def signed_file(file: SealFile, *signers: NoteSigner) -> SignedSealFile:
+    return format_seal_file(sign(IN_TOTO, make_file_statement(file), signers or (CREATOR,)))
+
+
+def plain_seal_file(**changed: Any) -> SealFile:
+    return msgspec.structs.replace(seal_file_of(plain_seal()), **changed)
 
 
 def plain_seal() -> Seal:

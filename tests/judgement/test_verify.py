@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from damage import flipped
+from judgement.seals import CREATOR, plain_seal_file, signed_file
 from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy, verify
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
@@ -321,3 +322,55 @@ def test_any_flipped_bit_is_refused(simulated, data):
 
 def test_the_answer_can_be_printed():
     assert msgspec.json.decode(msgspec.json.encode(judged(WHOLE)))["verdict"] == "accepted"
+
+
+# -- seal files
+
+
+FILE = signed_file(plain_seal_file(), CREATOR).content
+
+
+def under(content=FILE, **how) -> SimulatedRun:
+    simulated = SimulatedRun()
+    simulated.approve(content, **how)
+    train(simulated)
+    simulated.exit()
+    return simulated
+
+
+def test_a_seal_file_named_behind_seal_and_key_is_accepted():
+    assert judged(under()).verdict == "accepted"
+    simulated = under()
+    simulated.resume()
+    simulated.approve(FILE)
+    train(simulated)
+    simulated.exit()
+    assert judged(simulated).verdict == "accepted"
+
+
+def test_a_seal_file_that_is_absent_leaves_the_log_inconclusive_and_another_one_refuses_it():
+    simulated = under(keep=False)
+    assert judged(simulated).verdict == "inconclusive"
+    simulated.blobs[sha256(FILE)] = b"other"
+    assert judged(simulated).verdict == "refused"
+
+
+def test_what_is_named_as_a_seal_file_and_is_none_is_refused():
+    found = judged(under(b"{}"))
+    assert found.verdict == "refused"
+    assert any("seal file is none" in each.text for each in found.reasons)
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_seal_file_named_elsewhere_is_refused(late):
+    simulated = SimulatedRun()
+    if not late:
+        simulated.approve(FILE)
+        simulated.approve(FILE)
+    train(simulated)
+    if late:
+        simulated.approve(FILE)
+    simulated.exit()
+    found = judged(simulated)
+    assert found.verdict == "refused"
+    assert any("elsewhere" in each.text for each in found.reasons)

@@ -15,7 +15,7 @@ from saksi.words.codec import decode_block, decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import AnyFrame
-from saksi.words.records import AnyRecord, BlockRecord, SealRecord
+from saksi.words.records import AnyRecord, ApprovalRecord, BlockRecord, SealRecord
 
 __all__ = ["BlobReader", "Item", "Line", "Unread", "blob_of", "item_of", "lines_of", "read_items"]
 
@@ -23,7 +23,7 @@ BlobReader: TypeAlias = Callable[[Digest], bytes | None]
 """The bytes that a digest names, or `None` where they are not at hand. What comes back is checked, not believed."""
 
 Unread = Literal["absent", "differs", "malformed"]
-"""Why a block's frames are not there: no blob, a blob with another digest, or bytes that are no block."""
+"""Why what a blob holds is not there: no blob, a blob with another digest, or bytes that are no block."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +35,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry. `lines` are the frames of a block; where `unread` says why they are missing, `reason` says more."""
+    """One entry. `lines` are the frames of a block, `content` the bytes of a seal's or a seal file's blob.
+
+    Where `unread` says why lines or a seal file are missing, `reason` says more; of a seal, `content` is not there.
+    """
 
     index: int
     record: AnyRecord
     lines: tuple[Line, ...] = ()
+    content: bytes | None = None
     unread: Unread | None = None
     reason: str = ""
 
@@ -48,7 +52,7 @@ def blob_of(record: AnyRecord) -> Digest | None:
     """The blob that a record commits to, or `None`."""
     if isinstance(record, BlockRecord):
         return Digest.parse(record.blob)
-    if isinstance(record, SealRecord):
+    if isinstance(record, SealRecord | ApprovalRecord):
         return Digest.parse(record.envelope)
     return None
 
@@ -62,14 +66,19 @@ def lines_of(blob: bytes, *, where: str | None = None) -> tuple[Line, ...]:
 
 
 def item_of(index: int, record: AnyRecord, blob: BlobReader) -> Item:
-    """The item for `record` at `index`; a block's blob is asked for, compared with its digest and read."""
-    if not isinstance(record, BlockRecord):
+    """The item for `record` at `index`; the blob that it names is asked for, compared with its digest and read."""
+    digest = blob_of(record)
+    if digest is None:
         return Item(index=index, record=record)
-    content = blob(Digest.parse(record.blob))
+    content = blob(digest)
+    if isinstance(record, SealRecord) and (content is None or sha256(content) != digest):
+        return Item(index=index, record=record)  # `verify` judges seals by themselves
     if content is None:
-        return Item(index=index, record=record, unread="absent", reason=f"no blob {record.blob}")
-    if str(sha256(content)) != record.blob:
-        return Item(index=index, record=record, unread="differs", reason=f"its bytes are not {record.blob}")
+        return Item(index=index, record=record, unread="absent", reason=f"no blob {digest}")
+    if sha256(content) != digest:
+        return Item(index=index, record=record, unread="differs", reason=f"its bytes are not {digest}")
+    if not isinstance(record, BlockRecord):
+        return Item(index=index, record=record, content=content)
     try:
         lines = lines_of(content, where=f"entry {index}")
     except MalformedInput as error:

@@ -9,10 +9,11 @@ Rules:
 - Texts and values have passed `redaction` before they come here; this module does not see the unredacted ones.
 """
 
+# ruff: noqa: D102 - the members of `Sealed` are those of `Seal` and described there
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -35,11 +36,15 @@ __all__ = [
     "Git",
     "Hardware",
     "Interpreter",
+    "Part",
     "Seal",
+    "Sealed",
     "SealedFile",
     "digest_of_changes",
     "make_statement",
     "parse_seal",
+    "require_sorted",
+    "started_from",
 ]
 
 MAX_CHANGES: Final = 200
@@ -61,11 +66,11 @@ ObjectId = Annotated[str, Meta(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 _WHAT: Final = "seal"
 
 
-class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
     """An absent field is refused, so that a seal has one form; one that came later is there or not, and never null."""
 
 
-class Command(_Part, frozen=True):
+class Command(Part, frozen=True):
     """The command line, redacted. `hmac` covers every argument as it was; `total` counts those not shown too."""
 
     argv: tuple[Text, ...]
@@ -73,7 +78,7 @@ class Command(_Part, frozen=True):
     hmac: HmacText
 
 
-class SealedFile(_Part, frozen=True):
+class SealedFile(Part, frozen=True):
     """A file and its content's digest, or the reason that there is none."""
 
     path: Text
@@ -82,7 +87,7 @@ class SealedFile(_Part, frozen=True):
     reason: Text | None
 
 
-class Change(_Part, frozen=True):
+class Change(Part, frozen=True):
     """A tracked file that is not as in the commit; `digest` is of its content now, where there is one."""
 
     path: Text
@@ -92,7 +97,7 @@ class Change(_Part, frozen=True):
     reason: Text | None
 
 
-class Git(_Part, frozen=True):
+class Git(Part, frozen=True):
     """The repository around the working directory.
 
     `commit` is null before the first commit. `dirty` speaks of tracked files; `dirtyDigest` is null when clean. The
@@ -111,7 +116,7 @@ class Git(_Part, frozen=True):
     untracked_total: Count | None
 
 
-class Interpreter(_Part, frozen=True):
+class Interpreter(Part, frozen=True):
     """The Python that will run the command. `digest` is of the executable, `flags` are those before the script."""
 
     path: Text
@@ -125,14 +130,14 @@ class Interpreter(_Part, frozen=True):
     flags: tuple[Text, ...]
 
 
-class Distribution(_Part, frozen=True, order=True):
+class Distribution(Part, frozen=True, order=True):
     """An installed distribution, named as PEP 503 normalises names. What its files say is not judged here."""
 
     name: Text
     version: Text
 
 
-class Hardware(_Part, frozen=True):
+class Hardware(Part, frozen=True):
     """The machine. `cores` is how many the job may use, `memoryBytes` what is built in."""
 
     host: Text
@@ -143,7 +148,7 @@ class Hardware(_Part, frozen=True):
     gpus: tuple[Text, ...]
 
 
-class Seal(_Part, frozen=True):
+class Seal(Part, frozen=True):
     """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart.
 
     `launch_key` is there only for a launch that had a key, which earlier versions did not know.
@@ -175,11 +180,53 @@ class Seal(_Part, frozen=True):
     launch_key: LaunchKey | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        for table in (self.seeds, self.environment, self.environment_changed_by_saksi, self.unobserved):
-            if list(table) != sorted(table):
-                raise ValueError("a table whose names are not sorted")
-        if list(self.distributions) != sorted(set(self.distributions)):
-            raise ValueError("distributions that are not sorted, or repeated")
+        require_sorted(self, self.environment_changed_by_saksi)
+
+
+class Sealed(Protocol):
+    """What a seal and a seal file have in common, and what is compared of them."""
+
+    @property
+    def project(self) -> str | None: ...
+    @property
+    def level(self) -> Level: ...
+    @property
+    def segment(self) -> int | None: ...
+    @property
+    def redaction_key(self) -> str: ...
+    @property
+    def command(self) -> Command: ...
+    @property
+    def working_directory(self) -> str: ...
+    @property
+    def seeds(self) -> dict[str, str]: ...
+    @property
+    def script(self) -> SealedFile | None: ...
+    @property
+    def git(self) -> Git | None: ...
+    @property
+    def files(self) -> tuple[SealedFile, ...]: ...
+    @property
+    def distributions(self) -> tuple[Distribution, ...]: ...
+    @property
+    def environment(self) -> dict[str, str]: ...
+    @property
+    def interpreter(self) -> Interpreter | None: ...
+    @property
+    def hardware(self) -> Hardware: ...
+    @property
+    def kernel(self) -> str: ...
+    @property
+    def unobserved(self) -> dict[str, str]: ...
+
+
+def require_sorted(sealed: Sealed, *more: dict[str, str]) -> None:
+    """Returns if tables and distributions are in their one order. Raises `ValueError`."""
+    for table in (sealed.seeds, sealed.environment, sealed.unobserved, *more):
+        if list(table) != sorted(table):
+            raise ValueError("a table whose names are not sorted")
+    if list(sealed.distributions) != sorted(set(sealed.distributions)):
+        raise ValueError("distributions that are not sorted, or repeated")
 
 
 def digest_of_changes(changes: Iterable[Change]) -> Digest:
@@ -191,13 +238,15 @@ def digest_of_changes(changes: Iterable[Change]) -> Digest:
 def make_statement(seal: Seal) -> bytes:
     """The in-toto statement to sign: subjects are the run and what it starts from. Raises `MalformedInput`."""
     try:
-        return in_toto.format_statement(in_toto.make_statement(_subjects(seal), SEAL, seal))
+        run = in_toto.ResourceDescriptor(name="run", digest={"saksiRun": seal.run})
+        return in_toto.format_statement(in_toto.make_statement([run, *started_from(seal)], SEAL, seal))
     except UnicodeEncodeError:
         raise MalformedInput(_WHAT, "a text that is not Unicode") from None
 
 
-def _subjects(seal: Seal) -> list[in_toto.ResourceDescriptor]:
-    subjects = [in_toto.ResourceDescriptor(name="run", digest={"saksiRun": seal.run})]
+def started_from(seal: Sealed) -> list[in_toto.ResourceDescriptor]:
+    """What a launch starts from, as subjects: the script, the commit, the interpreter, as far as they are known."""
+    subjects: list[in_toto.ResourceDescriptor] = []
     script = seal.script
     if script is not None and script.digest is not None and script.digest.startswith("sha256:"):
         subjects.append(_subject(script.path, script.digest))

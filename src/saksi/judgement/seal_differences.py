@@ -1,20 +1,20 @@
-"""Why two runs may differ before the first step: two seals compared, in the order in which a person would look.
+"""Why two runs may differ before the first step: seals or seal files compared, the most telling difference first.
 
-What differs by nature is left out: the run's id, its attempt and name, when it was made, and what saksi added to the
-environment.
+What differs by nature is left out: the run's id, its attempt and name, when it was made, what saksi added to the
+environment, and `approved`, which is false in every seal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
 
 from saksi.judgement.redaction import reason_to_record
-from saksi.judgement.seal import Git, Seal, SealedFile
+from saksi.judgement.seal import Change, Git, Sealed, SealedFile
 
-__all__ = ["GROUPS", "Difference", "Group", "differences"]
+__all__ = ["GROUPS", "KEYED", "Difference", "Group", "differences", "paths_apart"]
 
 Group = Literal[
     "command", "seeds", "script", "git", "files", "distributions", "environment", "interpreter", "hardware",
@@ -49,7 +49,8 @@ _SESSION: Final = frozenset(
         "PS1",
     ]
 )
-_KEYED: Final = "hmac-sha256:"
+KEYED: Final = "hmac-sha256:"
+"""How a value begins that is hidden: values of two keys cannot be compared."""
 _MANY: Final = 5
 _INTERPRETER: Final = (
     ("version", "version"),
@@ -76,7 +77,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
-def differences(before: Seal, after: Seal) -> tuple[Difference, ...]:
+def differences(before: Sealed, after: Sealed) -> tuple[Difference, ...]:
     """What differs between two seals, the most telling first. Empty for two seals of the same thing."""
     found = [each for compare in _COMPARISONS for each in compare(before, after)]
     return tuple(sorted(found, key=lambda each: GROUPS.index(each.group)))  # stable: fields keep their order
@@ -102,7 +103,7 @@ def _shown(text: str | None) -> str:
     return "not there" if text is None else repr(text) if not text or " " in text else text
 
 
-def _command(before: Seal, after: Seal) -> Iterator[Difference]:
+def _command(before: Sealed, after: Sealed) -> Iterator[Difference]:
     was, now = before.command, after.command
     if was.argv != now.argv or was.total != now.total:
         yield Difference(
@@ -138,16 +139,16 @@ def _arguments_sentence(was: Sequence[str], now: Sequence[str]) -> str:
     return f"The command line no longer has {old!r}." if not new else f"The command line has {new!r}, not {old!r}."
 
 
-def _seeds(before: Seal, after: Seal) -> Iterator[Difference]:
+def _seeds(before: Sealed, after: Sealed) -> Iterator[Difference]:
     for name, was, now in _pairs(before.seeds, after.seeds):
         yield from _changed("seeds", f"seeds.{name}", was, now, f"The seed {name} was")
 
 
-def _script(before: Seal, after: Seal) -> Iterator[Difference]:
+def _script(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _file("script", "script", before.script, after.script, "The script")
 
 
-def _files(before: Seal, after: Seal) -> Iterator[Difference]:
+def _files(before: Sealed, after: Sealed) -> Iterator[Difference]:
     old, new = ({each.path: each for each in seal.files} for seal in (before, after))
     for path, was, now in _pairs(old, new):
         yield from _file("files", f"files.{path}", was, now, "The file")
@@ -174,7 +175,7 @@ def _digest(file: SealedFile | None) -> str | None:
     return None if file is None else f"{file.path} {file.digest or f'{file.size} bytes'}"
 
 
-def _git(before: Seal, after: Seal) -> Iterator[Difference]:
+def _git(before: Sealed, after: Sealed) -> Iterator[Difference]:
     was, now = before.git, after.git
     if was is None or now is None:
         if was is not now:
@@ -202,14 +203,11 @@ def _commit(git: Git | None) -> str | None:
 
 
 def _dirty_sentence(was: Git, now: Git) -> str:
-    old, new = ({each.path: each for each in git.changed} for git in (was, now))
-    paths = [path for path, one, other in _pairs(old, new) if one != other]
-    return f"Changes that are not committed differ{_list(paths)}."
+    return f"Changes that are not committed differ{_list(paths_apart(was.changed, now.changed))}."
 
 
 def _untracked(was: Git, now: Git) -> Iterator[Difference]:
-    old, new = ({each.path: each for each in git.untracked} for git in (was, now))
-    paths = [path for path, one, other in _pairs(old, new) if one != other]
+    paths = paths_apart(was.untracked, now.untracked)
     if paths or was.untracked_total != now.untracked_total:
         yield Difference(
             group="git",
@@ -231,7 +229,7 @@ def _list(paths: Sequence[str]) -> str:
     return f": {', '.join(paths[:_MANY])}{more}"
 
 
-def _distributions(before: Seal, after: Seal) -> Iterator[Difference]:
+def _distributions(before: Sealed, after: Sealed) -> Iterator[Difference]:
     old, new = (_versions(seal) for seal in (before, after))
     for name, was, now in _pairs(old, new):
         if was != now:
@@ -244,18 +242,18 @@ def _distributions(before: Seal, after: Seal) -> Iterator[Difference]:
             )
 
 
-def _versions(seal: Seal) -> dict[str, str]:
+def _versions(seal: Sealed) -> dict[str, str]:
     table: dict[str, str] = {}
     for each in seal.distributions:  # a name can be there twice, on two paths
         table[each.name] = f"{table[each.name]}, {each.version}" if each.name in table else each.version
     return table
 
 
-def _environment(before: Seal, after: Seal) -> Iterator[Difference]:
+def _environment(before: Sealed, after: Sealed) -> Iterator[Difference]:
     same_key = before.redaction_key == after.redaction_key
     blind = 0
     for name, was, now in _pairs(before.environment, after.environment):
-        hidden = any(value is not None and value.startswith(_KEYED) for value in (was, now))
+        hidden = any(value is not None and value.startswith(KEYED) for value in (was, now))
         if hidden and was is not None and now is not None and not same_key:
             blind += 1
         elif was != now:
@@ -286,7 +284,7 @@ def _variable_sentence(name: str, was: str | None, now: str | None, *, hidden: b
     return f"{subject} has another value{'' if hidden else f': {now!r}, not {was!r}'}."
 
 
-def _interpreter(before: Seal, after: Seal) -> Iterator[Difference]:
+def _interpreter(before: Sealed, after: Sealed) -> Iterator[Difference]:
     was, now = before.interpreter, after.interpreter
     if was is None or now is None:
         if was is not now:
@@ -304,7 +302,7 @@ def _interpreter(before: Seal, after: Seal) -> Iterator[Difference]:
         yield from _changed("interpreter", f"interpreter.{name}", getattr(was, field), getattr(now, field), what)
 
 
-def _hardware(before: Seal, after: Seal) -> Iterator[Difference]:
+def _hardware(before: Sealed, after: Sealed) -> Iterator[Difference]:
     was, now = before.hardware, after.hardware
     yield from _changed("hardware", "hardware.gpus", was.gpus, now.gpus, "The GPUs were")
     yield from _changed("hardware", "hardware.cpu", was.cpu, now.cpu, "The CPU was")
@@ -315,15 +313,20 @@ def _hardware(before: Seal, after: Seal) -> Iterator[Difference]:
     yield from _changed("hardware", "kernel", before.kernel, after.kernel, "The kernel was")
 
 
-def _recording(before: Seal, after: Seal) -> Iterator[Difference]:
+def _recording(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _changed("recording", "project", before.project, after.project, "The project was")
     yield from _changed("recording", "level", before.level, after.level, "The level of recording was")
     yield from _changed("recording", "segment", before.segment, after.segment, "The length of a segment was")
-    yield from _changed("recording", "approved", before.approved, after.approved, "The seal's approval was")
     # What each part could not observe is told where the part is compared; here is the rest.
     for name, was, now in _pairs(before.unobserved, after.unobserved):
         if name not in {"git", "interpreter"}:
             yield from _changed("recording", f"unobserved.{name}", was, now, f"The reason that {name} is unknown was")
+
+
+def paths_apart(before: Iterable[Change | SealedFile], after: Iterable[Change | SealedFile]) -> list[str]:
+    """The paths, sorted, that are not the same in both lists."""
+    old, new = ({each.path: each for each in files} for files in (before, after))
+    return [path for path, one, other in _pairs(old, new) if one != other]
 
 
 def _pairs(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> Iterator[tuple[str, _Value | None, _Value | None]]:
@@ -332,7 +335,7 @@ def _pairs(old: Mapping[str, _Value], new: Mapping[str, _Value]) -> Iterator[tup
         yield name, old.get(name), new.get(name)
 
 
-_COMPARISONS: Final[tuple[Callable[[Seal, Seal], Iterator[Difference]], ...]] = (
+_COMPARISONS: Final[tuple[Callable[[Sealed, Sealed], Iterator[Difference]], ...]] = (
     _command,
     _seeds,
     _script,

@@ -29,6 +29,7 @@ from saksi.words.frames import (
 from saksi.words.records import (
     AnchorRecord,
     AnyRecord,
+    ApprovalRecord,
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
@@ -136,6 +137,8 @@ def _record_text(record: AnyRecord) -> str | None:
     match record:
         case SealRecord():
             return "what should run was sealed"
+        case ApprovalRecord():
+            return f"it was launched under the seal file {record.envelope[:23]}"
         case AttemptKeyRecord():
             return "a key for this attempt was admitted"
         case AttachRecord():

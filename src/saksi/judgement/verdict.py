@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from saksi.judgement.checks import ALL, Check, Judging
+from saksi.judgement.checks import ALL, Check, Judging, merge
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.history import History, Recorded
 from saksi.judgement.history_builder import HistoryBuilder
@@ -35,11 +35,19 @@ _INCONCLUSIVE: Final = 3
 
 
 class Assurance(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a run from outside its records. `planned_steps` is the plan's number, if there is one."""
+    """What is known about a run beside what its checks say. `planned_steps` is the plan's number, if there is one.
+
+    `seal_approved`: every attempt was launched under a seal file that is approved here, by `approved_by`;
+    `seal_compared`: nothing in it remained that could not be compared with the launch. `findings` are what was found on
+    the way.
+    """
 
     seal_approved: bool
     environment_verified: bool
     planned_steps: int | None = None
+    approved_by: tuple[str, ...] = ()
+    seal_compared: bool = True
+    findings: tuple[Finding, ...] = ()
 
 
 NOTHING_ASSURED: Final = Assurance(seal_approved=False, environment_verified=False)
@@ -79,7 +87,7 @@ def judge(
         builder.take(item)
         judging.take(item)
     history, ended = builder.build(), not live
-    computed = judging.findings(ended=ended)
+    computed = merge((*judging.findings(ended=ended), *assurance.findings))
     findings = (*computed, *_recorded_only(history.findings, computed))
     state = judging.state_of(COVERAGE)
     coverage = COVERAGE.value(state, findings, ended=ended, planned_steps=assurance.planned_steps)
@@ -107,7 +115,7 @@ def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) ->
 def _verdict(findings: Iterable[Finding], coverage: Coverage, assurance: Assurance, *, ran_all: bool) -> Verdict:
     if any(at_or_above(each.severity, "warning") and not is_about_coverage(each) for each in findings):
         return "affected"
-    assured = assurance.seal_approved and assurance.environment_verified
+    assured = assurance.seal_approved and assurance.seal_compared and assurance.environment_verified
     return "clean" if assured and coverage.complete and ran_all else "unknown"
 
 
@@ -146,6 +154,8 @@ def _missing(judgement: Judgement) -> str:
         lacks.append("the run goes on")
     if not judgement.assurance.seal_approved:
         lacks.append("seal not approved")
+    elif not judgement.assurance.seal_compared:
+        lacks.append("not everything sealed could be compared")
     if not judgement.assurance.environment_verified:
         lacks.append("environment not verified")
     about = sum(is_about_coverage(each) for each in report.items)

@@ -15,6 +15,7 @@ import msgspec
 
 from saksi.judgement.items import BlobReader, Item, read_items
 from saksi.judgement.log_layer import LogLayer, Outcome, Reason, check_log, opened, reason_of
+from saksi.judgement.seal_file import parse_seal_file
 from saksi.judgement.verdict import NOTHING_ASSURED, Assurance, Judgement, judge
 from saksi.proofs.attest.predicates import SEAL
 from saksi.proofs.attest.statement import parse_statement
@@ -23,11 +24,13 @@ from saksi.words.codec import decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.findings import Coverage, Finding
-from saksi.words.records import AttemptKeyRecord, SealRecord
+from saksi.words.records import ApprovalRecord, AttemptKeyRecord, SealRecord
 
 __all__ = ["LogMaterials", "Outcome", "Reason", "Trust", "Verification", "VerificationPolicy", "verify"]
 
 _EXIT_CODES: Final[dict[Outcome, int]] = {"accepted": 0, "refused": 1, "inconclusive": 3}
+_FIRST_APPROVAL: Final = 2
+"""Behind seal and key of attempt 0."""
 _MAX_REASONS: Final = 64
 """Reasons of one kind that are listed; a damaged log could have one for every entry."""
 
@@ -89,6 +92,7 @@ class _Reading:
         self._materials = materials
         self._attempt = 0  # the one in force
         self._unsealed: int | None = None  # the entry whose key began the attempt in force, until the seal behind it
+        self._approval_at = _FIRST_APPROVAL  # where the attempt in force may name its seal file
         self._sizes = set(sizes)
         self._refused = False
         self.reasons: list[Reason] = []
@@ -101,7 +105,7 @@ class _Reading:
             if item.unread == "absent":
                 self._note("inconclusive", f"missing: {item.reason}", item.index)
             elif item.unread is not None:
-                self._note("refused", f"a block cannot be what the log commits to: {item.reason}", item.index)
+                self._note("refused", f"a blob cannot be what the log commits to: {item.reason}", item.index)
             if item.index in {0, last} or item.index + 1 in self._sizes:
                 self.times.append(item.record.wall_ns)
             yield item
@@ -117,6 +121,8 @@ class _Reading:
         self._require_sealed()
         if isinstance(record, AttemptKeyRecord) and record.attempt > self._attempt:
             self._attempt, self._unsealed = record.attempt, item.index
+        if isinstance(record, ApprovalRecord):
+            self._take_approval(item)
         if record.attempt != self._attempt:
             text = f"an entry of attempt {record.attempt}, where attempt {self._attempt} is in force"
             self._note("refused", text, item.index)
@@ -127,7 +133,18 @@ class _Reading:
             self._note("refused", "a second seal", index)
             return
         self._unsealed = None
+        self._approval_at = index + 1
         self.reasons += _seal(self._trust, self._materials, index)
+
+    def _take_approval(self, item: Item) -> None:
+        """The seal file of a launch is named right behind its seal and key: it was there before the first step."""
+        if item.index != self._approval_at:
+            self._note("refused", "a seal file is named elsewhere than behind the seal of its attempt", item.index)
+        if item.content is not None:
+            try:
+                parse_seal_file(item.content)
+            except SaksiError as error:
+                self._note("refused", f"what is named as a seal file is none: {error}", item.index)
 
     def _require_sealed(self) -> None:
         """Refuses an attempt without a seal behind its first key: the agent writes both at once or neither."""

@@ -17,6 +17,7 @@ __all__ = [
     "AgentFacts",
     "AnchorRecord",
     "AnyRecord",
+    "ApprovalRecord",
     "AttachRecord",
     "AttemptKeyRecord",
     "BlockLine",
@@ -54,6 +55,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 class SealRecord(Record, frozen=True, tag="seal"):
     """What should run. The DSSE envelope is the blob `envelope`."""
+
+    envelope: DigestText
+
+
+class ApprovalRecord(Record, frozen=True, tag="approval"):
+    """The launch was asked for under a seal file. The file, byte for byte, is the blob `envelope`."""
 
     envelope: DigestText
 
@@ -268,6 +275,7 @@ class ExitRecord(Record, frozen=True, tag="exit"):
 
 AnyRecord: TypeAlias = (
     SealRecord
+    | ApprovalRecord
     | AttemptKeyRecord
     | ProcessRecord
     | AttachRecord

@@ -19,6 +19,8 @@ FROZEN = [
     "saksi.fsck/v1",
     "saksi.keys/v1",
     "saksi.runs/v1",
+    "saksi.seal-diff/v1",
+    "saksi.seal/v1",
     "saksi.show/v1",
     "saksi.verify/v1",
 ]

@@ -22,6 +22,14 @@ def test_values_may_be_joined_with_an_equals_sign():
     assert (parsed.level, parsed.segment, parsed.anchors) == ("full", 5, ("/a/", "/b/"))
 
 
+def test_a_seal_file_is_named_once_more_than_nothing():
+    assert parse_arguments(["--seal", "a.seal", "--require", "--", "x"]).seal == "a.seal"
+    assert parse_arguments(["--", "x", "--seal", "b"]).seal is None
+    with pytest.raises(UsageError, match="--seal needs a value"):
+        parse_arguments(["--seal"])
+    assert "--seal FILE" in HELP
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from judgement.seals import plain_seal
 from saksi.doors.launch import running as running_module
 from saksi.doors.launch.running import Forked, RunningAgent
 from saksi.edges.clock import SystemClock
@@ -39,7 +40,15 @@ def running(pair, tmp_path):
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = Forked(pid=os.getpid(), control=pair[0])
     with listener:
-        yield RunningAgent(setup, agent, clock=SystemClock(), listener=listener, added={}, scratch=tmp_path / "scratch")
+        yield RunningAgent(
+            setup,
+            agent,
+            sealed=plain_seal(),
+            clock=SystemClock(),
+            listener=listener,
+            added={},
+            scratch=tmp_path / "scratch",
+        )
 
 
 def fill(running):

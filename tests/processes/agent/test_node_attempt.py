@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from agent_attempt import FakeRecorder
-from judgement.seals import plain_seal
+from judgement.seals import plain_seal, plain_seal_file, signed_file
 from saksi.edges.clock import SystemClock
 from saksi.edges.home import Home
 from saksi.edges.keys import open_keyring
@@ -23,8 +24,8 @@ from saksi.processes.agent.node_plan import NodeHome, discard, plan
 from saksi.processes.agent.quota import Quota
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
-from saksi.words.errors import LogBusy, UsageError
-from saksi.words.records import AttemptKeyRecord, ExitRecord, GapRecord, Peer, SealRecord
+from saksi.words.errors import LogBusy, MalformedInput, UsageError
+from saksi.words.records import ApprovalRecord, AttemptKeyRecord, ExitRecord, GapRecord, Peer, SealRecord
 
 NEW = Begin(version=1, resume=None)
 
@@ -73,6 +74,32 @@ def begun(place, keyring, planned):
 def end(place, served):
     served.attempt.begin()
     finish(served, home=place.home)
+
+
+def under(place, keyring, planned, seal_file):
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.close()
+    with contextlib.ExitStack() as on_failure:
+        on_failure.callback(theirs.close)
+        served = begin(place, keyring, planned, statement(place, planned), theirs, seal_file=seal_file)
+        on_failure.pop_all()
+    return served
+
+
+def test_a_seal_file_is_recorded_with_what_differs_before_the_job_starts(place, keyring, planned):
+    one = planned()
+    end(place, under(place, keyring, one, signed_file(plain_seal_file(kernel="other")).content))
+    seal, key, approval, finding = records(one.folder)[:4]
+    assert (type(seal), type(key), type(approval)) == (SealRecord, AttemptKeyRecord, ApprovalRecord)
+    assert (finding.finding.code, finding.finding.subject) == ("seal.differs", "kernel")
+
+
+def test_what_is_no_seal_file_begins_nothing(place, keyring, planned):
+    one = planned()
+    with pytest.raises(MalformedInput, match="envelope"):
+        under(place, keyring, one, b"{}")
+    discard(one)
+    assert not one.folder.exists()
 
 
 def test_a_plan_that_comes_to_nothing_leaves_nothing(planned):

@@ -42,6 +42,14 @@ def test_messages_come_back_as_they_were_said(pair):
         assert hear_ask(theirs) == message
 
 
+def test_a_launch_without_a_seal_file_says_nothing_that_an_older_agent_does_not_know(pair):
+    ours, theirs = pair
+    say(ours, Begin(version=1, resume=None))
+    assert json.loads(theirs.recv(1_000)) == {"type": "begin", "version": 1, "resume": None}
+    say(ours, Begin(version=1, resume=None, seal_file=True))
+    assert hear_ask(theirs).seal_file is True
+
+
 @pytest.mark.parametrize("size", [0, 1, 30_000, 30_001, 400_000])
 def test_a_content_arrives_whole(pair, size):
     ours, theirs = pair

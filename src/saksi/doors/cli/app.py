@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "show": "saksi.doors.cli.show",
     "findings": "saksi.doors.cli.findings",
     "diff": "saksi.doors.cli.diff",
+    "seal": "saksi.doors.cli.seal",
     "verify": "saksi.doors.cli.verify",
     "bundle": "saksi.doors.cli.bundle",
     "keys": "saksi.doors.cli.keys",

@@ -222,7 +222,7 @@ class VerifyReport(_Document, frozen=True, kw_only=True):
 
 
 class KeyLine(_Document, frozen=True, kw_only=True):
-    """A key that verification trusts. `current` is the one that signs."""
+    """A key that is trusted. `current` is the one that signs."""
 
     label: str
     vkey: str
@@ -230,10 +230,11 @@ class KeyLine(_Document, frozen=True, kw_only=True):
 
 
 class KeysReport(_Document, frozen=True, kw_only=True):
-    """`saksi keys list --json`."""
+    """`saksi keys list --json`. Verification trusts `keys`; a signature of one of `approvers` approves a seal file."""
 
     schema: Literal["saksi.keys/v1"] = "saksi.keys/v1"
     keys: tuple[KeyLine, ...]
+    approvers: tuple[KeyLine, ...]
 
 
 class FsckLine(_Document, frozen=True, kw_only=True):

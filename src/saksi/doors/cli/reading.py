@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.doors.cli.attempt_lines import sought_elsewhere
+from saksi.edges.approver_keys import approver_keys
 from saksi.edges.home import find_run, resolve_home
 from saksi.edges.keys import read_trust_file
 from saksi.edges.run_folders import all_runs
@@ -17,6 +18,7 @@ from saksi.edges.run_labels import label_of, seal_in
 from saksi.edges.runs import RunMaterials, open_run
 from saksi.edges.saved_files import saved_elsewhere
 from saksi.edges.store.durable import told
+from saksi.judgement.approvals import Approvers, assurance_of, has_approval
 from saksi.judgement.history import History
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item, read_items
@@ -24,13 +26,16 @@ from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
 from saksi.judgement.story import Story
-from saksi.judgement.verdict import Judgement, judge
+from saksi.judgement.verdict import NOTHING_ASSURED, Assurance, Judgement, judge
+from saksi.judgement.verify import LogMaterials
 from saksi.proofs.tlog.note_key import VerifierKey
 from saksi.words.codec import decode_record
 from saksi.words.errors import SaksiError, UsageError
 
 __all__ = [
     "AttemptNamed",
+    "approvers_here",
+    "assurance_for",
     "catalogue",
     "find",
     "find_attempt",
@@ -72,10 +77,26 @@ def items_of(reading: RunMaterials) -> Iterator[Item]:
 
 def judged(reading: RunMaterials) -> Judgement:
     """The run's judgement. A log that is not whole is never `clean`. Raises `MalformedInput`, `StoreError`."""
-    judgement = judge(items_of(reading), run=reading.run, live=reading.live)
+    judgement = judge(items_of(reading), run=reading.run, live=reading.live, assurance=assurance_for(reading.log))
     if reading.short is None or judgement.report.verdict != "clean":
         return judgement
     return msgspec.structs.replace(judgement, report=msgspec.structs.replace(judgement.report, verdict="unknown"))
+
+
+def assurance_for(log: LogMaterials) -> Assurance:
+    """What approvals assure of a run, under the keys that are trusted here. Raises `UsageError`, `StoreError`."""
+    if not has_approval(log.entries):
+        return NOTHING_ASSURED
+    return assurance_of(log.entries, log.blob, approvers_here())
+
+
+def approvers_here() -> Approvers:
+    """The keys of the home, for judging seal files; without a home none. Raises `UsageError`, `StoreError`."""
+    try:
+        home = resolve_home(os.environ)
+    except SaksiError:
+        return Approvers(approvers=())
+    return Approvers(approvers=approver_keys(home), known=trusted_keys(()))
 
 
 def seal_of(reading: RunMaterials, attempt: int | None = None) -> Seal | None:

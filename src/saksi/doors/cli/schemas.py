@@ -9,6 +9,7 @@ import msgspec
 
 from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
 from saksi.doors.cli.manifest_document import EnvManifestReport
+from saksi.doors.cli.seal_documents import SealDiffReport, SealReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
@@ -25,6 +26,8 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
     "saksi.runs/v1": RunsReport,
+    "saksi.seal-diff/v1": SealDiffReport,
+    "saksi.seal/v1": SealReport,
     "saksi.show/v1": ShowReport,
     "saksi.verify/v1": VerifyReport,
 }

@@ -13,7 +13,7 @@ from typing import Final
 
 from saksi.doors.cli.documents import VerifyLine
 from saksi.doors.cli.file_origin import Recorded, judge_file
-from saksi.doors.cli.reading import catalogue, find, open_reading, seal_of
+from saksi.doors.cli.reading import assurance_for, catalogue, find, open_reading, seal_of
 from saksi.doors.cli.screen import duration
 from saksi.edges.anchors import read_anchors
 from saksi.edges.files import hash_file
@@ -22,6 +22,7 @@ from saksi.edges.store.durable import told
 from saksi.judgement.bundle import MAX_BUNDLE_BYTES, TAIL_BYTES, looks_like_bundle, unpack
 from saksi.judgement.log_layer import Outcome, check_log
 from saksi.judgement.recorders import independent_agent, recorders_in
+from saksi.judgement.verdict import Assurance
 from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy
 from saksi.judgement.verify import verify as verify_log
 from saksi.words.codec import decode_record
@@ -106,7 +107,8 @@ def _verified(
     short: str | None = None,
 ) -> VerifyLine:
     notes = [note for each in anchors for note in _notes(each, materials.run)]
-    policy = VerificationPolicy(anchors_required=1 if anchors else 0)
+    assurance = assurance_for(materials)
+    policy = VerificationPolicy(anchors_required=1 if anchors else 0, assurance=assurance)
     found = verify_log(trust=trust, materials=materials, policy=policy, anchors=notes)
     # A log that is not accepted may not even parse, and nothing of it counts.
     agent = independent_agent(recorders_in(materials.entries)) if found.verdict == "accepted" else None
@@ -118,7 +120,13 @@ def _verified(
         run=found.run,
         entries=found.entries,
         digest=None,
-        sentence=" ".join((_sentence(found, agent), *(f"{note[:1].upper()}{note[1:]}." for note in found.notes))),
+        sentence=" ".join(
+            (
+                _sentence(found, agent),
+                *_approval(found, assurance),
+                *(f"{note[:1].upper()}{note[1:]}." for note in found.notes),
+            )
+        ),
         reasons=(*(() if short is None else (short,)), *places),
         made=(),
         root=found.root,
@@ -126,6 +134,13 @@ def _verified(
         anchors=found.anchors,
         longest_unanchored_ns=found.longest_unanchored_ns,
     )
+
+
+def _approval(found: Verification, assurance: Assurance) -> tuple[str, ...]:
+    """Who approved what was launched, of a log that may be believed."""
+    if found.verdict == "refused" or not assurance.approved_by:
+        return ()
+    return (f"Launched under what {', '.join(assurance.approved_by)} approved.",)
 
 
 def _notes(anchor: str, run: str) -> list[bytes]:

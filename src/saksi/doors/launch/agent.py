@@ -48,8 +48,12 @@ def start_agent(
     clock: Clock,
     *,
     anchors: tuple[Anchor, ...],
+    seal_file: bytes | None = None,
 ) -> RunningAgent:
-    """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`."""
+    """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`.
+
+    `seal_file` is what the launch is held to.
+    """
     home = resolve_home(environment)
     keyring = open_keyring(home)
     place = place_for_runs(home, environment, uid=os.getuid())
@@ -82,13 +86,14 @@ def start_agent(
             kept=prefix.store,
             redact=lambda command: list(redact_command(command)),
             notes=notes_on(environment),
+            seal_file=seal_file,
             last_head=LastHead(),
         )
         agent = _fork(setup, clock, listener)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return RunningAgent(setup, agent, clock=clock, listener=listener, added=added, scratch=scratch)
+    return RunningAgent(setup, agent, sealed=seal, clock=clock, listener=listener, added=added, scratch=scratch)
 
 
 def _fork(setup: EmbeddedSetup, clock: Clock, listener: socket.socket) -> Forked:

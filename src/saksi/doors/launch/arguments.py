@@ -23,11 +23,13 @@ returned (128+n for a signal; 125, 126, 127 if it could not be started: saksi it
 Options:
   --name N          call the run N; `saksi show N` then finds it
   --project P       the project the run belongs to
+  --seal FILE       hold the launch to an approved seal file (`saksi seal create`): what differs is recorded
   --resume RUN      another attempt of RUN (id, unique prefix, name, or `last`) instead of a new run
   --level LEVEL     standard (default), or full: a binding state root after every step
   --segment N       a binding state root every N steps, instead of 10 and later 100
   --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
-  --require         do not start the command without a witness (125)
+  --require         do not start the command without a witness (125), nor, with --seal, if it differs from the
+                    file or nobody approved that (5)
   -q, --quiet       no line at the start and none at the end
   -h, --help        this text
 
@@ -36,7 +38,7 @@ Example:
   saksi show baseline
 """
 
-_WITH_VALUE: Final = ("--name", "--project", "--resume", "--level", "--segment", "--anchor")
+_WITH_VALUE: Final = ("--name", "--project", "--seal", "--resume", "--level", "--segment", "--anchor")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
 
 
@@ -46,6 +48,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     name: str | None = None
     project: str | None = None
+    seal: str | None = None
     resume: str | None = None
     level: Level | None = None
     segment: int | None = None
@@ -87,6 +90,7 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         command=tuple(rest),
         name=_label(options.get("--name"), "--name"),
         project=_label(options.get("--project"), "--project"),
+        seal=options.get("--seal"),
         resume=options.get("--resume"),
         level=_level(options.get("--level")),
         segment=_segment(options.get("--segment")),

@@ -2,7 +2,7 @@
 
 The exit code is the command's own, always (128+n for a signal). 125, 126 and 127 mean that it never started: saksi
 itself, not executable, not found. A witness that cannot start, or breaks later, never stops the command; `--require`
-acts only before it starts.
+acts only before it starts, as does 5: not what was approved.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from saksi.doors.launch.agent import start_agent
+from saksi.doors.launch.approval import in_words, reasons_against, seal_asked
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
 from saksi.doors.launch.child import (
     CannotStart,
@@ -38,6 +39,7 @@ from saksi.words.records import Peer
 __all__ = ["run"]
 
 SAKSI_FAILED: Final = 125
+REFUSED: Final = 5
 
 
 class _OnlyTheOperator(UsageError):
@@ -64,18 +66,30 @@ def run(words: Sequence[str]) -> int:
 
 def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, held: Held) -> int:
     adopt_orphans()
+    try:
+        asked = seal_asked(arguments, environment)
+    except UsageError as error:
+        _say(str(error))
+        return error.exit_code
     wanted = _recognised(arguments, environment)
-    agent = _agent(wanted, environment, clock)
+    agent = _agent(wanted, environment, clock, None if asked is None else asked.signed.content)
     if isinstance(agent, int):
         return agent
     number = interrupted()
     if number is not None:
         return _cancel(agent, f"{number.name} before the command started", 128 + number)
+    if agent is not None and asked is not None and arguments.require:
+        reasons = reasons_against(asked, agent.sealed)
+        for reason in reasons:
+            _say(f"not started: {reason}")
+        if reasons:
+            return _cancel(agent, "not started: --require, and it is not what was approved", REFUSED)
     if agent is not None:
         remember(wanted, environment, agent.run)
         joined = joined_in_words(wanted.key) if agent.run == wanted.resume else ""
         if not arguments.quiet:
-            _say(f"run {agent.run}, attempt {agent.attempt}{joined}: {_where(agent)}")
+            sealed = "" if asked is None else f"{in_words(asked, agent.sealed)}; "
+            _say(f"run {agent.run}, attempt {agent.attempt}{joined}: {sealed}{_where(agent)}")
     try:
         child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, held)
     except CannotStart as error:
@@ -106,7 +120,7 @@ def _where(agent: RunningAgent | ServedAgent) -> str:
 
 
 def _agent(
-    arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock
+    arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, seal_file: bytes | None
 ) -> RunningAgent | ServedAgent | int | None:
     """The agent; `None` to go on without one, or the exit code to end with.
 
@@ -118,14 +132,14 @@ def _agent(
         _say(str(error))
         return error.exit_code
     try:
-        served = _served(arguments, environment, clock)
+        served = _served(arguments, environment, clock, seal_file)
         if served is not None:
             return served
-        return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors)
+        return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors, seal_file=seal_file)
     except (SaksiError, OSError) as error:
         if arguments.key is not None and arguments.key.joined:
             _say(f"run {arguments.resume} is not continued{joined_in_words(arguments.key)}: {error}; a run of its own")
-            return _agent(alone(arguments), environment, clock)
+            return _agent(alone(arguments), environment, clock, seal_file)
         if arguments.resume is not None or isinstance(error, _OnlyTheOperator):
             _say(str(error))
             return error.exit_code if isinstance(error, UsageError) else SAKSI_FAILED
@@ -135,11 +149,13 @@ def _agent(
     if arguments.require:
         _say(f"not started, since there is no witness: {said}")
         return SAKSI_FAILED
-    _say(f"NOT witnessed: {said}")
+    _say(f"NOT witnessed{'' if seal_file is None else ' and not compared with the seal file'}: {said}")
     return None
 
 
-def _served(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock) -> ServedAgent | None:
+def _served(
+    arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, seal_file: bytes | None
+) -> ServedAgent | None:
     """The node's agent; `None` if there is none, or if it cannot be had and nothing on the command line insists on it.
 
     An agent of this account takes its place then: the record says which of them wrote it.
@@ -153,7 +169,7 @@ def _served(arguments: LaunchArguments, environment: Mapping[str, str], clock: C
             remedy="leave it out, or set SAKSI_AGENT=embedded for an agent of this account",
         )
     try:
-        return start_served(path, arguments, environment, Path.cwd(), clock)
+        return start_served(path, arguments, environment, Path.cwd(), clock, seal_file=seal_file)
     except (SaksiError, OSError) as error:
         if arguments.require or arguments.resume is not None:
             raise

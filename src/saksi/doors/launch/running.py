@@ -25,6 +25,7 @@ import msgspec
 from saksi.doors.launch.child import interrupted
 from saksi.edges.clock import Clock
 from saksi.edges.host.procfs import read_process
+from saksi.judgement.seal import Seal
 from saksi.processes.agent.control import Closed, FromLauncher, JobStarted, Ready, receive_from_agent, send
 from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
 from saksi.processes.agent.takeover import Dead
@@ -56,6 +57,7 @@ class RunningAgent:
         setup: EmbeddedSetup,
         agent: Forked,
         *,
+        sealed: Seal,
         clock: Clock,
         listener: socket.socket,
         added: Mapping[str, str],
@@ -63,6 +65,7 @@ class RunningAgent:
     ) -> None:
         self.run = setup.run
         self.attempt = setup.attempt
+        self.sealed = sealed
         self.added = dict(added)
         self._setup = setup
         self._agent: Forked | None = agent

@@ -33,7 +33,7 @@ from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.observe import observe
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
-from saksi.judgement.seal import make_statement
+from saksi.judgement.seal import Seal, make_statement
 from saksi.processes.agent.connection import peer_of
 from saksi.processes.agent.control import Closed, FromLauncher, receive_from_agent, send
 from saksi.processes.agent.node_messages import (
@@ -62,10 +62,18 @@ class ServedAgent:
     """The node's agent, as one launcher sees it. It outlives the launcher, and is never started again from here."""
 
     def __init__(
-        self, prepared: Prepared, control: socket.socket, *, account: int, added: Mapping[str, str], scratch: Path
+        self,
+        prepared: Prepared,
+        control: socket.socket,
+        *,
+        account: int,
+        sealed: Seal,
+        added: Mapping[str, str],
+        scratch: Path,
     ) -> None:
         self.run = prepared.run
         self.attempt = prepared.attempt
+        self.sealed = sealed
         self.account = account
         self.added = dict(added)
         self._control = control
@@ -131,13 +139,25 @@ def agent_socket(environment: Mapping[str, str]) -> Path | None:
 
 
 def start_served(
-    path: Path, arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, clock: Clock
+    path: Path,
+    arguments: LaunchArguments,
+    environment: Mapping[str, str],
+    folder: Path,
+    clock: Clock,
+    *,
+    seal_file: bytes | None = None,
 ) -> ServedAgent:
-    """Ask the agent at `path` for an attempt and seal it; durable when this returns. Raises `SaksiError`, `OSError`."""
+    """Ask the agent at `path` for an attempt and seal it; durable when this returns. Raises `SaksiError`, `OSError`.
+
+    `seal_file` is what the launch is held to.
+    """
     control = _connected(path)
     scratch: Path | None = None
     try:
-        say(control, Begin(version=PROTOCOL, resume=arguments.resume, notes=notes_on(environment)))
+        asked = Begin(
+            version=PROTOCOL, resume=arguments.resume, notes=notes_on(environment), seal_file=seal_file is not None
+        )
+        say(control, asked)
         prepared = _answer(control, Prepared)
         attempt = _attempted(prepared, arguments, folder)
         scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=runtime_folder(environment)))
@@ -153,7 +173,10 @@ def start_served(
             scratch=scratch,
             redaction_key=_redaction_key(environment),
         )
-        send_content(control, make_statement(observe(launch, now_ns=clock.wall_ns()).seal))
+        seal = observe(launch, now_ns=clock.wall_ns()).seal
+        send_content(control, make_statement(seal))
+        if seal_file is not None:
+            send_content(control, seal_file)
         _answer(control, Begun)
         account = peer_of(control).uid
     except BaseException:
@@ -161,7 +184,7 @@ def start_served(
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    return ServedAgent(prepared, control, account=account, added=added, scratch=scratch)
+    return ServedAgent(prepared, control, account=account, sealed=seal, added=added, scratch=scratch)
 
 
 def _connected(path: Path) -> socket.socket:

@@ -140,9 +140,17 @@ def _safe_path(environment: Mapping[str, str], top: Path) -> str:
 
 
 def ask(
-    repository: Repository, git_dir: Path, environment: Mapping[str, str], *, until: float, clock: Callable[[], float]
+    repository: Repository,
+    git_dir: Path,
+    environment: Mapping[str, str],
+    *,
+    until: float,
+    clock: Callable[[], float],
+    asked: Sequence[Question] | None = None,
 ) -> dict[str, bytes]:
-    """What git answers to `questions`, by name. One that failed or took too long is not there. Raises `NotKnown`.
+    """What git answers to `questions`, or to those `asked`, by name. Raises `NotKnown`.
+
+    One that failed or took too long is not there.
 
     `clock()` gives monotonic seconds; nothing waits longer than `until`.
     """
@@ -153,7 +161,7 @@ def ask(
         raise NotKnown("git is not installed") from None
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name, arguments in questions(repository):
+        for name, arguments in questions(repository) if asked is None else asked:
             running[name] = subprocess.Popen(
                 [program, *_FIXED, *arguments],
                 stdin=subprocess.DEVNULL,

@@ -41,10 +41,9 @@ from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import Service, ignore_the_jobs_signals
 from saksi.processes.agent.takeover import Dead, LeftBehind, left_behind
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
-from saksi.words.blobs import blob_name
 from saksi.words.digest import sha256
 from saksi.words.errors import SaksiError
-from saksi.words.records import AnyRecord, AttemptKeyRecord, GapRecord, SealRecord
+from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, SealRecord
 from saksi.words.run import origin_of
 
 __all__ = ["EmbeddedSetup", "start_embedded"]
@@ -57,7 +56,8 @@ ANCHOR_LAST_S = 12.0
 class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk.
 
-    `takes_over` is the agent of the same attempt that died, `last_head` where the last head is kept for the next one.
+    `seal_file` is what the launch was asked for under. `takes_over` is the agent of the same attempt that died,
+    `last_head` where the last head is kept for the next one.
     """
 
     run: str
@@ -73,6 +73,7 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     kept: KeptStore | None
     redact: Callable[[tuple[str, ...]], list[str]]
     notes: tuple[str, ...]
+    seal_file: bytes | None = None
     last_head: LastHead | None = None
     takes_over: Dead | None = None
 
@@ -185,29 +186,38 @@ def _begin(
     )
     if left is not None and left.ended:
         return scribe
-    for record in _first_records(setup, scribe, store, signer, left):
-        scribe.write(record)
+    for record, content in _first_records(setup, scribe, signer, left):
+        scribe.write(record, block=content)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
+    scribe.write_findings()  # what is not as sealed stands in the record before the job starts
+    scribe.commit()
     if setup.last_head is not None and scribe.head_note is not None:
         setup.last_head.keep(scribe.head_note)
     return scribe
 
 
 def _first_records(
-    setup: EmbeddedSetup, scribe: Scribe, store: LocalStore, signer: NoteSigner, left: LeftBehind | None
-) -> tuple[AnyRecord, ...]:
-    """The seal and the key, the key first where there is a log already; of an agent that takes over, key and gap."""
+    setup: EmbeddedSetup, scribe: Scribe, signer: NoteSigner, left: LeftBehind | None
+) -> tuple[tuple[AnyRecord, bytes | None], ...]:
+    """The seal and the key, the key first where there is a log already; of an agent that takes over, key and gap.
+
+    Each with the content of the blob that it names.
+    """
     head = scribe.head
     previous = None if head is None or head.size == 0 else head
     envelope = admit(signer, setup.installation, run=setup.run, attempt=setup.attempt, previous=previous)
     key = AttemptKeyRecord(envelope=envelope, **scribe.stamp())
     if left is not None and setup.takes_over is not None:
-        return key, GapRecord(reason=setup.takes_over.reason, since_wall_ns=left.since_wall_ns, **scribe.stamp())
-    digest = sha256(setup.seal_envelope)
-    store.write_once(blob_name(digest), setup.seal_envelope)
-    seal = SealRecord(envelope=str(digest), **scribe.stamp())
-    return (seal, key) if previous is None else (key, seal)
+        gap = GapRecord(reason=setup.takes_over.reason, since_wall_ns=left.since_wall_ns, **scribe.stamp())
+        return (key, None), (gap, None)
+    seal = SealRecord(envelope=str(sha256(setup.seal_envelope)), **scribe.stamp())
+    first: tuple[tuple[AnyRecord, bytes | None], ...] = ((seal, setup.seal_envelope), (key, None))
+    if previous is not None:
+        first = first[::-1]
+    if setup.seal_file is None:
+        return first
+    return *first, (ApprovalRecord(envelope=str(sha256(setup.seal_file)), **scribe.stamp()), setup.seal_file)
 
 
 def _left_behind(setup: EmbeddedSetup, dead: Dead, store: LocalStore) -> LeftBehind:

@@ -11,7 +11,7 @@ from saksi.judgement.checks.fold import Judging
 from saksi.judgement.items import Item, lines_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
-from saksi.words.records import AnyRecord, FindingRecord
+from saksi.words.records import AnyRecord, BlockRecord, FindingRecord
 
 __all__ = ["LiveChecks"]
 
@@ -32,12 +32,14 @@ class LiveChecks:
         self._instead: str | None = None
 
     def take(self, index: int, record: AnyRecord, block: bytes | None) -> None:
-        """One committed record, with the content of its block where it is one."""
+        """One committed record, with the content of the blob that it names."""
         if isinstance(record, FindingRecord) or self._failed:
             return
         try:
-            lines = () if block is None else lines_of(block)
-            item = Item(index=index, record=record, lines=lines)
+            if isinstance(record, BlockRecord):
+                item = Item(index=index, record=record, lines=() if block is None else lines_of(block))
+            else:
+                item = Item(index=index, record=record, content=block)
         except MalformedInput as error:  # cannot be: each line passed the same parser on its way in
             item = Item(index=index, record=record, unread="malformed", reason=str(error))
         try:

@@ -27,10 +27,10 @@ from saksi.edges.host.namespaces import pid_seen_from_here, pids_of
 from saksi.edges.host.procfs import hidden_of, read_process
 from saksi.edges.keys import Keyring
 from saksi.edges.store.local import LocalStore
-from saksi.edges.store.protocol import Store
 from saksi.judgement.configuration import check_label
 from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import Seal, parse_seal
+from saksi.judgement.seal_file import parse_seal_file
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
@@ -43,10 +43,9 @@ from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.proofs.tlog.note import NoteSigner
-from saksi.words.blobs import blob_name
 from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput, SaksiError
-from saksi.words.records import AgentFacts, AttemptKeyRecord, GapRecord, Peer, SealRecord
+from saksi.words.records import AgentFacts, AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, Peer, SealRecord
 from saksi.words.run import origin_of
 
 __all__ = ["Served", "begin", "facts_of", "finish", "let_go"]
@@ -74,8 +73,21 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     workers: tuple[AnchorWorker, ...]
 
 
-def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes, control: socket.socket) -> Served:
-    """Sign the seal that came for `planned`, and write the first records; durable on return. Raises `SaksiError`."""
+def begin(
+    place: NodeHome,
+    keyring: Keyring,
+    planned: Planned,
+    statement: bytes,
+    control: socket.socket,
+    *,
+    seal_file: bytes | None = None,
+) -> Served:
+    """Sign the seal that came for `planned`, and write the first records; durable on return. Raises `SaksiError`.
+
+    `seal_file` is what the launcher says that it was asked for under.
+    """
+    if seal_file is not None:
+        parse_seal_file(seal_file)
     _require_own(parse_seal(statement), planned, place.clock.wall_ns())
     envelope = format_envelope(sign(IN_TOTO, statement, [keyring.signer]))
     store = QuotaStore(LocalStore(planned.folder), place.quota)
@@ -93,7 +105,15 @@ def begin(place: NodeHome, keyring: Keyring, planned: Planned, statement: bytes,
             budget=place.waiting,
         )
         facts = facts_of(planned.account)
-        _write_first(planned, scribe, store, signer=signer, installation=keyring.signer, envelope=envelope, facts=facts)
+        _write_first(
+            planned,
+            scribe,
+            signer=signer,
+            installation=keyring.signer,
+            envelope=envelope,
+            facts=facts,
+            seal_file=seal_file,
+        )
         store.begun = True
         try:
             workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
@@ -212,24 +232,30 @@ def _require_own(seal: Seal, planned: Planned, now_ns: int) -> None:
 def _write_first(
     planned: Planned,
     scribe: Scribe,
-    store: Store,
     *,
     signer: NoteSigner,
     installation: NoteSigner,
     envelope: bytes,
     facts: AgentFacts,
+    seal_file: bytes | None,
 ) -> None:
-    digest = sha256(envelope)
-    store.write_once(blob_name(digest), envelope)
+    """The seal and the key, the key first where there is a log already, then the seal file and what differs from it."""
     head = scribe.head
     previous = None if head is None or head.size == 0 else head
     admission = admit(signer, installation, run=planned.run, attempt=planned.number, previous=previous)
-    seal = SealRecord(envelope=str(digest), **scribe.stamp())
+    seal = SealRecord(envelope=str(sha256(envelope)), **scribe.stamp())
     key = AttemptKeyRecord(envelope=admission, agent=facts, **scribe.stamp())
-    for record in (seal, key) if previous is None else (key, seal):
-        scribe.write(record)
+    first: list[tuple[AnyRecord, bytes | None]] = [(seal, envelope), (key, None)]
+    if previous is not None:
+        first.reverse()
+    if seal_file is not None:
+        first.append((ApprovalRecord(envelope=str(sha256(seal_file)), **scribe.stamp()), seal_file))
+    for record, content in first:
+        scribe.write(record, block=content)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
+    scribe.write_findings()  # what is not as sealed stands in the record before the job starts
+    scribe.commit()
 
 
 def _seen_from_here(launcher: int, started: JobStarted) -> JobStarted:

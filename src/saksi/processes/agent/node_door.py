@@ -19,6 +19,7 @@ from typing import Final
 
 from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.keys import open_keyring
+from saksi.judgement.seal_file import MAX_SEAL_FILE_BYTES
 from saksi.processes.agent.connection import peer_of
 from saksi.processes.agent.node_attempt import Served, begin
 from saksi.processes.agent.node_bundle import bundle_of
@@ -208,7 +209,8 @@ class NodeDoor:
             )
             say(connected, prepared)
             statement = receive_content(connected, most=MAX_SEAL, until=until)
-            served = begin(self._place, keyring, planned, statement, connected)
+            file = receive_content(connected, most=MAX_SEAL_FILE_BYTES, until=until) if asked.seal_file else None
+            served = begin(self._place, keyring, planned, statement, connected, seal_file=file)
         except BaseException:
             discard(planned)
             raise

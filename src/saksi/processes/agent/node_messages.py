@@ -60,15 +60,17 @@ class _Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """No member may be missing but where it has a default."""
 
 
-class Begin(_Message, frozen=True, tag="begin"):
+class Begin(_Message, frozen=True, omit_defaults=True, tag="begin"):
     """An attempt, please: of a new run, or of the run `resume`, which this account began.
 
-    `notes` are what the record should begin with: what the launcher knows that is not watched.
+    `notes` are what the record should begin with: what the launcher knows that is not watched. With `seal_file`, the
+    file follows the seal as a content of its own; without it nothing is said of it, so that older agents understand.
     """
 
     version: Count
     resume: Name | None
     notes: Annotated[tuple[Note, ...], Meta(max_length=8)] = ()
+    seal_file: bool = False
 
 
 class Fetch(_Message, frozen=True, tag="fetch"):

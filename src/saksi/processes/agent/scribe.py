@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from saksi.edges.clock import Clock
 from saksi.edges.store.protocol import Store
+from saksi.judgement.items import blob_of
 from saksi.processes.agent.budget import ByteBudget
 from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.live import LiveChecks
@@ -25,9 +26,8 @@ from saksi.processes.agent.observations import Stamp, block_record, printable
 from saksi.processes.agent.pending import Pending, cut, kind_of, pending
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.words.blobs import blob_name
-from saksi.words.digest import Digest
 from saksi.words.errors import SaksiError
-from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, FindingRecord, GapRecord, SealRecord
+from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, FindingRecord, GapRecord, SealRecord
 
 __all__ = ["LogWriter", "Scribe"]
 
@@ -99,9 +99,9 @@ class Scribe:
         )
 
     def write(self, record: AnyRecord, *, block: bytes | None = None) -> None:
-        """Queue one record for the next commit. `block` is the content of the blob that a block record names.
+        """Queue one record for the next commit. `block` is the content of the blob that the record names.
 
-        Never raises, but for a seal or a key that cannot be written: without these the rest means nothing.
+        Never raises, but for a seal, a seal file or a key that cannot be written: without these the rest means nothing.
         """
         waiting = self._entered(record, block)
         if len(self._waiting) >= MAX_WAITING or not self._held.take(waiting.size):
@@ -113,7 +113,7 @@ class Scribe:
         try:
             return pending(record, block)
         except Exception as error:
-            if isinstance(record, SealRecord | AttemptKeyRecord):
+            if isinstance(record, SealRecord | ApprovalRecord | AttemptKeyRecord):
                 raise
             _logger.warning("a record is cut or left out: %s", error)
             reason = f"a {kind_of(record)} record could not be written down: {type(error).__name__}: {error}"
@@ -184,8 +184,9 @@ class Scribe:
     def _commit_batch(self, log: LogWriter) -> None:
         batch = self._waiting[:BATCH]
         for each in batch:
-            if each.block is not None and isinstance(each.record, BlockRecord):
-                self._store.write_once(blob_name(Digest.parse(each.record.blob)), each.block)
+            digest = blob_of(each.record)
+            if each.block is not None and digest is not None:
+                self._store.write_once(blob_name(digest), each.block)
         self._attempted = len(batch)
         self._acknowledge(log.append([each.entry for each in batch]))
 

@@ -14,7 +14,7 @@ import msgspec
 
 from saksi.edges.runs import read_run
 from saksi.edges.store.protocol import Store
-from saksi.judgement.items import BlobReader
+from saksi.judgement.items import BlobReader, blob_of
 from saksi.judgement.log_layer import opened
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.recovery import LogRefused, open_head
@@ -24,7 +24,6 @@ from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.proofs.tlog.note_key import enrol
 from saksi.words.codec import decode_record
-from saksi.words.digest import Digest
 from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, ExitRecord, ProcessRecord
 from saksi.words.run import origin_of
 
@@ -66,8 +65,8 @@ class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
             checks.begin_late("the agent was started again, and `saksi findings` judges the whole record")
             return
         for index, record in self.records:
-            block = self.blob(Digest.parse(record.blob)) if isinstance(record, BlockRecord) else None
-            checks.take(index, record, block)
+            digest = blob_of(record)
+            checks.take(index, record, None if digest is None else self.blob(digest))
         checks.news()
 
 

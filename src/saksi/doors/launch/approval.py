@@ -1,0 +1,91 @@
+"""`--seal FILE`: what the launch is held to, and what is said of it before the command starts.
+
+The file is asked for on the command line, so one that cannot be had ends the launch (2). That the launch differs from
+it, or that nobody approved it, is recorded and said; with `--require` it ends the launch too (5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.doors.launch.arguments import LaunchArguments
+from saksi.edges.approver_keys import approver_keys
+from saksi.edges.home import resolve_home
+from saksi.edges.keys import open_keyring
+from saksi.edges.seal_files import read_seal_file
+from saksi.judgement.approvals import Approvers, Signature, approvers_of, signatures_of, was_changed
+from saksi.judgement.checks.seal import held_to
+from saksi.judgement.seal import Seal
+from saksi.judgement.seal_file import SignedSealFile
+from saksi.words.errors import MalformedInput, SaksiError, UsageError
+
+__all__ = ["SealAsked", "in_words", "reasons_against", "seal_asked"]
+
+_LISTED: Final = 20
+"""Reasons said one by one; `saksi seal diff` says them all."""
+
+
+class SealAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """The seal file that the command line names, and its signatures as they are judged here."""
+
+    path: str
+    signed: SignedSealFile
+    signatures: tuple[Signature, ...]
+
+
+def seal_asked(arguments: LaunchArguments, environment: Mapping[str, str]) -> SealAsked | None:
+    """The seal file to launch under, if there is one. Raises `UsageError` for one that is none, or was changed."""
+    if arguments.seal is None:
+        return None
+    try:
+        signed = read_seal_file(Path(arguments.seal))
+    except MalformedInput as refused:
+        raise UsageError(f"--seal {refused}") from None
+    except UsageError as refused:
+        raise UsageError(f"--seal {refused}") from None
+    signatures = signatures_of(signed.envelope, _keys(environment))
+    if was_changed(signatures):
+        by = ", ".join(each.label for each in signatures if each.state == "refused")
+        raise UsageError(f"--seal {arguments.seal}: changed after {by} signed it", remedy="ask for the file again")
+    return SealAsked(path=arguments.seal, signed=signed, signatures=signatures)
+
+
+def _keys(environment: Mapping[str, str]) -> Approvers:
+    """The keys of this account's home; without a home nobody is known. Raises `UsageError` for a file of no keys."""
+    try:
+        home = resolve_home(environment)
+        known = open_keyring(home).trusted()
+    except (SaksiError, OSError):  # that there is no witness either is said elsewhere
+        return Approvers(approvers=())
+    return Approvers(approvers=approver_keys(home), known=known)
+
+
+def reasons_against(asked: SealAsked, seal: Seal) -> tuple[str, ...]:
+    """Why a launch with this seal is not what was approved, one line each with what to do; empty if it is."""
+    reasons = [
+        f"{each.subject}: {each.sentence}"
+        for each in held_to(asked.signed.file, seal)
+        if each.weight == "matters" or (each.weight == "unknown" and each.news)
+    ]
+    shown = reasons[:_LISTED]
+    if reasons:
+        more = f"{len(reasons) - _LISTED} more; " if len(reasons) > _LISTED else ""
+        shown[-1] += f" ({more}all of it: saksi seal diff {asked.path} {seal.run})"
+    if not approvers_of(asked.signatures):
+        remedy = f"saksi seal approve {asked.path} --key KEY; who may: saksi keys trust KEY.vkey --approver"
+        shown.append(f"no approver whose key is trusted here signed {asked.path} ({remedy})")
+    return tuple(shown)
+
+
+def in_words(asked: SealAsked, seal: Seal) -> str:
+    """What the launcher's line says of it."""
+    approved = approvers_of(asked.signatures)
+    by = f"approved by {', '.join(approved)}" if approved else f"{asked.path} is not approved"
+    count = sum(each.weight == "matters" for each in held_to(asked.signed.file, seal))
+    if not count:
+        return by
+    return f"{by}, {count} {'difference' if count == 1 else 'differences'} from it"

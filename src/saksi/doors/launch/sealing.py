@@ -1,0 +1,70 @@
+"""What `saksi run` would seal, without starting anything: the seal file of a command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from saksi.edges.configuration import read_configuration
+from saksi.edges.environment.interpreter import NotKnown, find_program
+from saksi.edges.environment.observe import Launch, observe
+from saksi.edges.home import resolve_cache, resolve_home
+from saksi.edges.keys import open_keyring
+from saksi.judgement.configuration import check_label
+from saksi.judgement.seal_file import SignedSealFile, format_seal_file, make_file_statement, seal_file_of
+from saksi.proofs.attest.envelope import IN_TOTO, sign
+from saksi.words.errors import UsageError
+
+__all__ = ["make_seal_file"]
+
+_NO_RUN: Final = "0" * 16
+"""A seal is observed for some run; what a seal file keeps of it names none."""
+
+
+def make_seal_file(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    name: str | None,
+    project: str | None,
+    now_ns: int,
+) -> SignedSealFile:
+    """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`."""
+    if not command:
+        raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
+    for option, label in (("--name", name), ("--project", project)):
+        if label is not None:
+            check_label(label, what=option)
+    try:
+        find_program(command[0], environment, folder)
+    except NotKnown:
+        raise UsageError(f"{command[0]}: not found", remedy="seal the command that would run") from None
+    found = read_configuration(folder)
+    keyring = open_keyring(resolve_home(environment))
+    scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
+    try:
+        launch = Launch(
+            run=_NO_RUN,
+            attempt=0,
+            name=name or found.settings.name,
+            project=project or found.settings.project,
+            level=found.settings.level or "standard",
+            segment=found.settings.segment,
+            argv=tuple(command),
+            environment=environment,
+            added={},
+            folder=folder,
+            configuration=() if found.path is None else (str(found.path),),
+            redaction_key=keyring.redaction_key,
+            cache=resolve_cache(environment, uid=os.getuid()),
+            scratch=scratch,
+        )
+        file = seal_file_of(observe(launch, now_ns=now_ns).seal)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return format_seal_file(sign(IN_TOTO, make_file_statement(file), [keyring.signer]))

@@ -1,0 +1,213 @@
+"""Who signed a seal file, and what that is worth for a launch or for a whole run. The rules are `spec/seal-file.md`.
+
+Rules:
+
+- Each signature is judged by itself; one by an approver approves, and no other takes that away. So leaving a signature
+  out can undo an approval and never make one.
+- Whose key is an approver's is for the reader to say: never the file, the record or the project.
+- A run is approved if each of its attempts was launched under a file that is approved here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from saksi.judgement.checks.fold import observation
+from saksi.judgement.checks.seal import CHECK_NAME, held_to, seal_in_envelope
+from saksi.judgement.items import BlobReader
+from saksi.judgement.seal import Seal
+from saksi.judgement.seal_file import SignedSealFile, format_seal_file, parse_seal_file
+from saksi.judgement.verdict import NOTHING_ASSURED, Assurance
+from saksi.proofs.attest.envelope import MAX_SIGNATURES, Envelope, pae, sign
+from saksi.proofs.tlog.note_key import NoteSigner, VerifierKey
+from saksi.proofs.tlog.signature_types import ED25519, SignatureRefused, verify_ed25519
+from saksi.words.codec import decode_record
+from saksi.words.digest import Digest, sha256
+from saksi.words.errors import SaksiError, UsageError
+from saksi.words.findings import Finding
+from saksi.words.records import ApprovalRecord, SealRecord
+
+__all__ = [
+    "Approvers",
+    "Signature",
+    "SignatureState",
+    "add_signature",
+    "approvers_of",
+    "assurance_of",
+    "has_approval",
+    "signatures_of",
+    "was_changed",
+]
+
+SignatureState = Literal["approver", "known", "unknown", "refused"]
+
+_SEAL: Final = b'{"kind":"seal",'
+_APPROVAL: Final = b'{"kind":"approval",'
+"""How the canonical form of these entries begins."""
+
+
+class Approvers(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys that count where a file is read: those whose signature approves, and others that are known."""
+
+    approvers: tuple[VerifierKey, ...]
+    known: tuple[VerifierKey, ...] = ()
+
+
+class Signature(msgspec.Struct, frozen=True, kw_only=True):
+    """One signature of an envelope: the label it gives, and what it is here."""
+
+    label: str
+    state: SignatureState
+
+
+def signatures_of(envelope: Envelope, keys: Approvers) -> tuple[Signature, ...]:
+    """Each signature of `envelope`, in order. Never raises for what the envelope holds."""
+    message = pae(envelope.payload_type, envelope.payload)
+
+    def verifies(key: VerifierKey, signature: bytes) -> bool:
+        try:
+            verify_ed25519(public=key.public, message=message, signature=signature, name=key.label)
+        except SignatureRefused:
+            return False
+        return True
+
+    found = []
+    for each in envelope.signatures:
+        state: SignatureState = "unknown"
+        for group, worth in ((keys.known, "known"), (keys.approvers, "approver")):
+            named = [key for key in group if key.label == each.keyid and key.algorithm == ED25519]
+            if any(verifies(key, each.sig) for key in named):
+                state = "approver" if worth == "approver" else "known"
+            elif named and state == "unknown":
+                state = "refused"
+        found.append(Signature(label=each.keyid, state=state))
+    return tuple(found)
+
+
+def approvers_of(signatures: Iterable[Signature]) -> tuple[str, ...]:
+    """The labels of the approvers among the signatures: the file is approved if there is one."""
+    return tuple(dict.fromkeys(each.label for each in signatures if each.state == "approver"))
+
+
+def was_changed(signatures: Iterable[Signature]) -> bool:
+    """Whether no signature verifies and one should: other bytes were signed than these."""
+    states = {each.state for each in signatures}
+    return "refused" in states and not states & {"approver", "known"}
+
+
+def add_signature(signed: SignedSealFile, signer: NoteSigner) -> SignedSealFile | None:
+    """The file with one more signature; `None` if `signer` has signed these bytes already.
+
+    Raises `UsageError` if there is no room, or another signature stands under the signer's label.
+    """
+    label, envelope = signer.key.label, signed.envelope
+    own = [each for each in signatures_of(envelope, Approvers(approvers=(signer.key,))) if each.label == label]
+    if any(each.state == "approver" for each in own):
+        return None
+    if own:
+        raise UsageError(f"a signature under {label} is there and does not verify", remedy="ask for the file again")
+    if len(envelope.signatures) >= MAX_SIGNATURES:
+        raise UsageError(f"{MAX_SIGNATURES} signatures are there already", remedy="seal the command anew")
+    added = sign(envelope.payload_type, envelope.payload, [signer])
+    both = (*envelope.signatures, *added.signatures)
+    return format_seal_file(msgspec.structs.replace(envelope, signatures=both))
+
+
+def has_approval(entries: Iterable[bytes]) -> bool:
+    """Whether a log names any seal file: without one there is nothing to judge here."""
+    return any(entry.startswith(_APPROVAL) for entry in entries)
+
+
+class _Launch(msgspec.Struct):
+    """One attempt as its entries tell of it."""
+
+    seal: Seal | None = None
+    file: SignedSealFile | None = None
+    entry: int | None = None
+
+
+def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) -> Assurance:
+    """What the approvals of a run assure. Never raises for what the log holds."""
+    launches: dict[int, _Launch] = {}
+    for index, entry in enumerate(entries):
+        if entry.startswith((_SEAL, _APPROVAL)):
+            _take(launches, index, entry, blob)
+    if all(each.entry is None for each in launches.values()):
+        return NOTHING_ASSURED
+    approved, compared = True, True
+    findings: list[Finding] = []
+    labels: dict[str, None] = {}
+    for number, launch in sorted(launches.items()):
+        found, by = _standing(number, launch, keys)
+        findings += found
+        labels |= dict.fromkeys(by)
+        approved &= bool(by)
+        compared &= launch.seal is not None and launch.file is not None and _whole(launch.seal, launch.file)
+    return Assurance(
+        seal_approved=approved,
+        approved_by=tuple(labels) if approved else (),
+        environment_verified=False,
+        seal_compared=compared,
+        findings=tuple(findings),
+    )
+
+
+def _take(launches: dict[int, _Launch], index: int, entry: bytes, blob: BlobReader) -> None:
+    try:
+        record = decode_record(entry)
+    except SaksiError:
+        return  # what does not parse is told of by whoever reads the log
+    if not isinstance(record, SealRecord | ApprovalRecord):
+        return
+    launch = launches.setdefault(record.attempt, _Launch())
+    content = blob(Digest.parse(record.envelope))
+    whole = content if content is not None and str(sha256(content)) == record.envelope else None
+    if isinstance(record, SealRecord):
+        launch.seal = None if whole is None else seal_in_envelope(whole)
+    elif launch.entry is None:
+        launch.entry = index
+        try:
+            launch.file = None if whole is None else parse_seal_file(whole)
+        except SaksiError:
+            launch.file = None
+
+
+def _whole(seal: Seal, file: SignedSealFile) -> bool:
+    return not any(each.weight == "unknown" for each in held_to(file.file, seal))
+
+
+def _standing(number: int, launch: _Launch, keys: Approvers) -> tuple[list[Finding], tuple[str, ...]]:
+    """What is found about one attempt's approval, and who approved it."""
+    evidence = () if launch.entry is None else (launch.entry,)
+
+    def finding(code: str, subject: str, message: str) -> Finding:
+        return observation(
+            check=CHECK_NAME, code=code, subject=subject, message=message, severity="info", evidence=evidence
+        )
+
+    if launch.entry is None:
+        message = "This attempt was launched without `--seal`; other attempts of the run were not."
+        return [finding("seal.not_approved", f"attempt {number}", message)], ()
+    if launch.file is None:
+        message = "The seal file that the record names is not at hand or cannot be read; an incomplete copy has this."
+        return [finding("seal.not_approved", f"attempt {number}", message)], ()
+    signatures = signatures_of(launch.file.envelope, keys)
+    approved_by = approvers_of(signatures)
+    if approved_by:
+        return [], approved_by
+    message = (
+        f"No approver whose key is trusted here signed the seal file {str(launch.file.digest)[:23]}; "
+        "`saksi seal approve FILE --key KEY` does, and `saksi keys trust KEY.vkey --approver` says who may."
+    )
+    found = [finding("seal.not_approved", f"attempt {number}", message)]
+    for each in signatures:
+        if each.state == "unknown":
+            message = "It signed the seal file, and its key is not known here."
+            found.append(finding("seal.signature_unknown", each.label, message))
+        elif each.state == "refused":
+            message = "The signature under this label does not verify: other bytes were signed, or another key signed."
+            found.append(finding("seal.signature_unknown", each.label, message))
+    return found, ()
