@@ -115,7 +115,7 @@ def left_in(tensors: list[Any]) -> bool:
     if nbytes > room.limit:
         what = "the state on " + " and ".join(sorted({kind for kind, _ in needed}))
         reason = "no root covers it: its copy would need %d MiB of pinned memory, and %d are allowed"
-        session.uncovered(what, reason % (nbytes >> 20, room.limit >> 20))
+        session.uncovered(what, reason % (-(-nbytes >> 20), room.limit >> 20))
     return nbytes <= room.limit
 
 
