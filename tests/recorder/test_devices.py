@@ -3,8 +3,6 @@
 There is no device here. `twin_device.py` plays one: it does what it is asked in order, and says when it is done.
 """
 
-# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
-
 from __future__ import annotations
 
 import json

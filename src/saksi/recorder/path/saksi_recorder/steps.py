@@ -20,8 +20,7 @@ from torch.optim import optimizer as _optimizer
 from . import (
     batches,
     deferred,
-    device_sums,
-    fingerprints,
+    ends,
     generators,
     inventory,
     memory,
@@ -122,7 +121,7 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
-    opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
+    opened.fingerprints = ends.of(optimizer, "start", session.updates.get(ordinal, 0))
     return opened
 
 
@@ -178,6 +177,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
         session.step, _since_step[0] = update, 0
     pending = deferred.Pending(ordinal, update)
     with memory.quiet():
+        prints = ends.joined(opened.fingerprints, ends.of(optimizer, "end", update + 1))
         pending.hyper_parameters(optimizers.awaited(optimizer))
         frame = {
             "optimizer": ordinal,
@@ -196,7 +196,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
             "batches": batches.of_this_training(gathered.batches),
             "batches_omitted": gathered.batches_omitted,
             "rng": {**generators.states(), **batches.generator_states()},
-            "fingerprints": pending.fingerprints(_joined(opened.fingerprints, _ends(optimizer, "end", update + 1))),
+            "fingerprints": pending.fingerprints(prints),
             "inventory": inventory.digest(optimizer),
         }
     if pending.names:
@@ -235,46 +235,6 @@ def say_at_the_end() -> None:
     elif _since_step[0] > state.LATER:
         reason = "%d updates of other optimizers came after the last Step, and roots follow Steps" % _since_step[0]
         session.uncovered("the states between later updates", reason)
-
-
-@guarded("fingerprints", list)
-def _ends(optimizer: Any, end: str, turn: int) -> list[dict[str, Any]]:
-    # The rotating shares turn with the number of updates done, so that the end of one update and the start of the
-    # next cover the same tensors: between those two ends nothing may change.
-    turn %= fingerprints.SHARES
-    with memory.quiet():
-        parameters = optimizers.parameters(optimizer)
-        moments = fingerprints.share(optimizers.moments(optimizer), turn)
-        shared = fingerprints.share(parameters, turn)
-        of = device_sums.shares_of(parameters)
-        wanted = (
-            ("sum64-4096", "parameters", (turn % of, of), parameters if of == 1 else shared),
-            ("sum64-4096", "moments", (turn, fingerprints.SHARES), moments),
-            ("mult64-4096", "parameters", (turn, fingerprints.SHARES), shared),
-        )
-        values = device_sums.ask([(tensors, name == "mult64-4096") for name, _, _, tensors in wanted])
-    return [
-        _fingerprint(name, over, share, end, value)
-        for (name, over, share, _), value in zip(wanted, values)  # noqa: B905  (strict= is newer than Python 3.9)
-    ]
-
-
-def _fingerprint(name: str, over: str, share: tuple[int, int], end: str, value: Any) -> dict[str, Any]:
-    one = {"name": name, "over": over, "share": share[0], "of": share[1], "start": None, "end": None}
-    one[end] = value
-    return one
-
-
-def _joined(starts: list[dict[str, Any]], ends: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    out = []
-    for one in starts + ends:
-        for other in out:
-            if all(one[field] == other[field] for field in ("name", "over", "share", "of")):
-                other["end"] = one["end"]
-                break
-        else:
-            out.append(dict(one))
-    return [one for one in out if one["start"] is not None or one["end"] is not None]
 
 
 def _skipped(optimizer: Any) -> Any:
