@@ -10,8 +10,6 @@ It runs in the training process, and so imports the recorder as it lies there.
 
 from __future__ import annotations
 
-import gc
-
 import torch
 from saksi_recorder import device, memory
 
@@ -104,11 +102,3 @@ class Twin:
 
     def outlive(self, index, value):
         assert not self.lies_here(value)
-
-
-def views_of(tensor) -> int:
-    """How many other tensors share a tensor's memory."""
-    gc.collect()
-    where = tensor.untyped_storage().data_ptr()
-    others = (one for one in gc.get_objects() if type(one) in {torch.Tensor, torch.nn.Parameter})
-    return sum(one.untyped_storage().data_ptr() == where for one in others if one is not tensor)
