@@ -127,15 +127,18 @@ def here(tensors: Iterable[Any]) -> list[Any]:
 
 def on_devices(tensors: Iterable[Any]) -> list[Any]:
     """Of reachable tensors those that are not in the CPU's memory."""
-    return [one for one in tensors if not lies_here(one)]
+    return [one for one in tensors if not lies_here(one)] if reached else []  # whoever uses no device pays nothing
 
 
 def _told_apart(tensors: Iterable[Any], of: str, *, anywhere: bool) -> list[Any]:
     out = []
     for given in tensors:
-        plain_one = type(given) in _PLAIN and given.layout is torch.strided
-        if plain_one and (lies_here(given) or (anywhere and _lies_well(given))):
-            out.append(given)  # nearly all of them, at both ends of every update
+        # Nearly all of them are one of these two, at both ends of every update.
+        if type(given) in _PLAIN and given.layout is torch.strided and lies_here(given):
+            out.append(given)
+            continue
+        if anywhere and type(given) in _PLAIN and given.layout is torch.strided and _lies_well(given):
+            out.append(given)
             continue
         value = shard(given)
         why = unreadable(value, anywhere=anywhere)

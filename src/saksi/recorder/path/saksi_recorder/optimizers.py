@@ -148,8 +148,8 @@ def groups(optimizer: Any) -> list[dict[str, Any]]:
 @guarded("groups", list)
 def awaited(optimizer: Any) -> list[tuple[int, str, Any]]:
     """Group, name and number, of the hyper-parameters that lie on a device as it is asked for them."""
-    found = []
-    for place, group in enumerate(optimizer.param_groups):
+    found: list[tuple[int, str, Any]] = []
+    for place, group in enumerate(optimizer.param_groups if memory.reached else ()):
         for name, value in group.items():
             if isinstance(value, torch.Tensor) and name not in UNSAID and len(found) < MAX_AWAITED:
                 number = readings.scalar(value) if not memory.lies_here(value) else None
