@@ -109,6 +109,9 @@ for way in sys.argv[1:]:
             twin = Twin(); twin.install(); twin_device.device._known.clear(); twin = None
         if name == "pieces":
             device_sums.SCRATCH_ROWS, device_sums.DIRECT_ROWS, staged.PIECE, staged.AT_ONCE = 4, 3, 1000, 1000
+        if name == "threadless":
+            def refuse(*_): raise RuntimeError("can't start new thread")
+            staged.AT_ONCE, staged._thread.start_new_thread = 0, refuse
         if name == "small":
             os.environ["SAKSI_STAGING_MIB"] = "0"
         said = {"weights": train(name, twin)}
@@ -125,7 +128,7 @@ HERE = str(Path(__file__).parent)
 WAYS = (
     *("plain-cpu", "many-cpu", "fused-cpu", "late-twin", "many-twin", "fused-twin", "several-twin", "mixed-twin"),
     *("pieces-twin", "disorder-twin", "never-twin", "stuck-twin", "captured-twin", "full-twin", "broken-twin"),
-    *("nothing-twin", "small-twin"),
+    *("nothing-twin", "small-twin", "threadless-twin"),
 )
 
 
@@ -137,6 +140,7 @@ def trained(tmp_path_factory):
         done = run(SCRIPT.replace("sys.argv[1:]", repr(WAYS)), environment(folder / "s", TWIN=HERE))
         agent.drain(len(WAYS) + 1)
         every = [agent.frames(number) for number in range(len(agent.connections))]
+        assert not any(b'"deferred"' in packet for packet in agent.connections[1])  # on CPUs nothing is said otherwise
     said = dict(json.loads(line) for line in done.stdout.splitlines())
     assert list(said) == list(WAYS)
     return {way: (said[way], frames) for way, frames in zip(WAYS, every[1:], strict=True)}
@@ -294,3 +298,12 @@ def test_state_that_has_no_room_in_pinned_memory_is_left_out_of_roots(trained):
     assert reason == "no root covers it: its copy would need 1 MiB of pinned memory, and 0 are allowed"
     assert len(kinds(frames, "Deferred")) == 13
     assert all(update.fingerprints for update in updates_of(frames))
+
+
+def test_where_no_thread_can_hash_there_is_no_root_and_the_rest_is_as_it_was(trained):
+    frames = trained["threadless-twin"][1]
+    assert not kinds(frames, "Fault")
+    assert kinds(frames, "Root") == []
+    assert reasons_of(frames)["state roots that a device did not deliver"] == "its bytes could not be hashed"
+    expected = updates_of(trained["plain-cpu"][1])
+    assert [values_of(update) for update in updates_of(frames)] == [values_of(update) for update in expected]

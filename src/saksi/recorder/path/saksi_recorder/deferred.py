@@ -7,12 +7,13 @@ for until a deadline, then said as lacking.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any, Callable, Optional
 
 from . import memory, readings, session
 from .device_sums import Summed
-from .guard import guarded
+from .guard import guarded, is_off
 from .plain import text
 from .readings import Awaited, Reading
 
@@ -30,6 +31,7 @@ enders: list[Callable[[bool], None]] = []
 """Called when nothing more is waited for, and told whether the process ends."""
 
 _pending: list["Pending"] = []
+_speaking = [threading.Lock()]
 _lacked = [0]
 
 
@@ -133,16 +135,23 @@ def _print(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def wait_for(pending: Pending) -> None:
-    """The Update has been said; what it announced follows."""
-    if pending.names:
+    """The Update has been said; what it announced follows, unless saying it has failed before."""
+    if pending.names and not is_off("deferred"):
         _pending.append(pending)
 
 
 @guarded("deferred")
 def say_what_came() -> None:
     """Say what is there by now. Never waits."""
-    if not (_pending or readings.flying or _others_wait()):
-        return
+    if not (_pending or readings.flying or _others_wait()) or not _speaking[0].acquire(blocking=False):
+        return  # nothing waits, or another thread is saying it
+    try:
+        _say_what_came()
+    finally:
+        _speaking[0].release()
+
+
+def _say_what_came() -> None:
     readings.look()
     if readings.failed():
         give_up(FAILED, ends=False)
@@ -193,4 +202,5 @@ def after_fork_in_child() -> None:
     """A child waits for nothing that the parent asked for."""
     readings.after_fork_in_child()
     _pending.clear()
+    _speaking[0] = threading.Lock()
     _lacked[0] = 0

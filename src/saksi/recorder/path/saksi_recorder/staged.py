@@ -59,9 +59,15 @@ class Staged:
             if sum(self.sizes) <= AT_ONCE:
                 self._hash(work)
             else:
-                self._done.acquire()
-                _thread.start_new_thread(self._run, (work,))
+                self._begin(work)
         return not self._done.locked()
+
+    def _begin(self, work: list[Any]) -> None:
+        self._done.acquire()
+        try:
+            _thread.start_new_thread(self._run, (work,))
+        except Exception:  # no thread to be had, and this one does not wait for so many bytes: no digests
+            self._done.release()
 
     def _run(self, work: list[Any]) -> None:
         try:
