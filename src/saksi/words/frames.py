@@ -17,6 +17,8 @@ __all__ = [
     "AnyFrame",
     "Batch",
     "CkptFrame",
+    "Deferrable",
+    "DeferredFrame",
     "DetachFrame",
     "EnvironmentFrame",
     "FaultFrame",
@@ -121,8 +123,15 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: Hex32 | None
 
 
+Deferrable: TypeAlias = Literal["loss", "gradient_norm", "skipped", "groups", "fingerprints"]
+"""Fields of an Update whose values may lie on a device as it returns."""
+
+
 class UpdateFrame(Frame, frozen=True, tag="update"):
-    """One Update. `update` counts this optimizer's from 0."""
+    """One Update. `update` counts this optimizer's from 0.
+
+    `deferred` are the fields whose values, or some of them, follow in a `deferred` frame.
+    """
 
     optimizer: Count
     update: Count
@@ -139,6 +148,24 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     fingerprints: list[Fingerprint]
     inventory: Hex64
     self_ns: Count
+    deferred: list[Deferrable] = []
+
+
+class DeferredFrame(Frame, frozen=True, tag="deferred"):
+    """Values of an Update that a device delivered later; `lacking` are those it did not, and `reason` says why.
+
+    `groups` are hyper-parameters: the group, the name, the value. `fingerprints` are those that the Update left out.
+    """
+
+    optimizer: Count
+    update: Count
+    loss: Number | None
+    gradient_norm: GradientNorm | None
+    skipped: bool | None
+    groups: list[tuple[Count, Text, int | Number]]
+    fingerprints: list[Fingerprint]
+    lacking: list[Deferrable]
+    reason: Text | None
 
 
 class LayoutFrame(Frame, frozen=True, tag="layout"):
@@ -246,6 +273,7 @@ class DetachFrame(Frame, frozen=True, tag="detach"):
 AnyFrame: TypeAlias = (
     HelloFrame
     | UpdateFrame
+    | DeferredFrame
     | LayoutFrame
     | RootFrame
     | ModuleFrame
