@@ -15,7 +15,18 @@ from .arm import FINDER
 from .plain import text
 
 VERSION = 1
-PARTS = ("optimizers", "modules", "steps", "gradients", "scaling", "farewell", "batches", "generators", "files")
+PARTS = (
+    "optimizers",
+    "modules",
+    "steps",
+    "gradients",
+    "scaling",
+    "farewell",
+    "batches",
+    "generators",
+    "files",
+    "live_code",
+)
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
 FLAG_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
@@ -96,6 +107,7 @@ def hello() -> dict[str, Any]:
         "flags": _flags(torch),
         "fingerprint_key": session.key.hex(),
         "switched_off": False,
+        "answers": True,
     }
 
 
@@ -164,6 +176,8 @@ def _last_words() -> None:
             _module(name).say_at_the_end()
     if "farewell" in _installed:
         _module("farewell").end()
+    if "live_code" in _installed:
+        _module("live_code").at_exit()
     _module("environment").say()
     if session.channel is not None:
         session.say(
