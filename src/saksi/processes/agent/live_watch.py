@@ -14,7 +14,7 @@ from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.observations import source_records
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sources import LiveSources
-from saksi.words.frames import AnyFrame, LiveFrame
+from saksi.words.frames import AnyFrame, CkptFrame, DetachFrame, LiveFrame, UpdateFrame
 from saksi.words.records import ChallengeRecord
 
 __all__ = ["LiveWatch"]
@@ -48,7 +48,8 @@ class LiveWatch:
 
     def heard(self, connection: Connection, frame: AnyFrame) -> None:
         """A frame came in."""
-        self._challenges.heard(connection, frame, self._clock.mono_ns())
+        if isinstance(frame, UpdateFrame | LiveFrame | CkptFrame | DetachFrame):
+            self._challenges.heard(connection, frame, self._clock.mono_ns())
         if isinstance(frame, LiveFrame):
             self._sources.heard(connection, frame)
 
