@@ -137,7 +137,7 @@ class LiveCodeCheck:
             if process.baseline is None:  # parts of its first inventory were lost
                 self._begin(state, process, context)
             for place in places:
-                since = process.change(place)
+                since = process.change(place, frame.number)
                 if since is not None:
                     self._case(state, _Case(place, since, process.compiler, context))
         for name, old, new in process.flags_changed(frame):

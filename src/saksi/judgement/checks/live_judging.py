@@ -43,6 +43,13 @@ WORD_OF: Final[dict[LivePlace, str]] = {
     "operator": "stands in place of torch's own operator: code",
     "constant": "is a value",
 }
+LIES: Final[dict[str | None, str]] = {
+    "script": "the script",
+    "tree": "the user's own code",
+    "package": "an installed package",
+    "elsewhere": "neither the user's own code nor an installed package",
+    None: "no source file",
+}
 BACKPORTS: Final = ("/site-packages/typing_extensions.py", "/dist-packages/typing_extensions.py")
 """What wraps deprecated functions, and is part of the standard library of a later Python."""
 HONEST: Final = "Libraries that patch torch, and scripts that do so for a purpose, look the same."
@@ -71,6 +78,9 @@ def judge(place: Place, since: Since, view: View) -> Iterator[Said]:
     if place.place == "constant":
         yield from _constant(place, since)
         return
+    if place.place == "operator":
+        yield from _operator(place, since, view)
+        return
     own = view.of(place.owner)
     for piece in place.pieces:
         yield from _compared(place, piece, view.of(piece.file))
@@ -88,6 +98,15 @@ def _constant(place: Place, since: Since) -> Iterator[Said]:
         old, new = ", ".join(since.before.notes), ", ".join(place.notes)
         message = f"It was {old} and is {new} after the first update. {HONEST}"
         yield Said("live.default_changed", "warning", place.name, message)
+
+
+def _operator(place: Place, since: Since, view: View) -> Iterator[Said]:
+    source = view.of(place.owner)
+    origin = None if source is None else source.origin
+    severity: Severity = "info" if since.first and origin in {"script", "tree", "package"} else "warning"
+    when = "" if since.first else " after the first update"
+    message = f"A kernel was {', '.join(place.notes)} ({LIES.get(origin, 'another place')}){when}. {HONEST}"
+    yield Said("live.operator_overridden", severity, place.name, message)
 
 
 def _compared(place: Place, piece: Piece, source: Source | None) -> Iterator[Said]:
@@ -143,8 +162,8 @@ def _is_strange(piece: Piece, own: Source | None, source: Source | None) -> bool
 
 
 def _at_first(place: Place, strangers: list[Piece], own: Source | None, view: View) -> Iterator[Said]:
-    if place.place in {"module", "class"} and (own is None or own.origin in {"script", "tree", "elsewhere"}):
-        return  # the user's own code may be made of anything
+    if _is_users(place, own):
+        return  # it may be made of anything
     if place.place == "attribute" or (not strangers and (place.pieces or place.place in {"module", "class"})):
         return
     if not strangers:
@@ -169,6 +188,10 @@ def _later(place: Place, since: Since, strangers: list[Piece], own: Source | Non
     old = () if before is None else tuple(each.written for each in before.pieces)
     new = [each for each in strangers if each.written not in old]
     mild = place.place in {"attribute", "importer"} and before is None
+    if _is_users(place, own):
+        if before is None:
+            return
+        new = [each for each in new if view.origin(each) in {"elsewhere", None}]
     if new or (strangers and before is None):
         worst = _worst(new or strangers, view)
         users = view.origin(worst) in {"script", "tree"}
@@ -180,6 +203,11 @@ def _later(place: Place, since: Since, strangers: list[Piece], own: Source | Non
         yield _found(place, "info" if mild else "warning", None, view, " after the first update")
     if before is not None:
         yield from _given_anew(place, before, view)
+
+
+def _is_users(place: Place, own: Source | None) -> bool:
+    """Whether it is a function of the user's own code, or of code of which nobody knows whose it is."""
+    return place.place in {"module", "class"} and (own is None or own.origin in {"script", "tree", "elsewhere"})
 
 
 def _given_anew(place: Place, before: Place, view: View) -> Iterator[Said]:
@@ -243,13 +271,7 @@ def _found(place: Place, severity: Severity, piece: Piece | None, view: View, wh
     if piece is None:
         what = f" ({', '.join(place.notes)})" if place.notes else ""
         return Said(CODE_OF[place.place], severity, place.name, f"It {WORD_OF[place.place]} in C{what}{when}. {HONEST}")
-    lies = {
-        "script": "the script",
-        "tree": "the user's own code",
-        "package": "an installed package",
-        "elsewhere": "neither the user's own code nor an installed package",
-        None: "no file",
-    }.get(view.origin(piece), "another place")
+    lies = LIES.get(view.origin(piece), "another place")
     where = f"{piece.name}, {piece.file}:{piece.line}" if piece.file is not None else piece.name
     what = f"It {WORD_OF[place.place]} of {where} ({lies}){when}. {HONEST}"
     return Said(CODE_OF[place.place], severity, place.name, what)

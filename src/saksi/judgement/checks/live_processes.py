@@ -85,14 +85,16 @@ class LiveProcess:
         self._gathered = {}
         return self.baseline
 
-    def change(self, place: Place) -> Since | None:
-        """A place as it is said now; `None` if it was so before."""
+    def change(self, place: Place, number: int) -> Since | None:
+        """A place as inventory `number` says it; `None` if it was so before."""
         held = {} if self.baseline is None else self.baseline.places
         before = self._now.get(place.key, held.get(place.key))
         if before == place:
             return None
         if place.key in self._now or len(self._now) < MAX_LIVE_SUBJECTS:
             self._now[place.key] = place
+        if place.place == "operator" and before is None and self.first is not None and number == self.first + 1:
+            return Since(first=True)  # the first inventory asks for a part of them, the next one for all
         beside = self.baseline is not None and place.name.rpartition(".")[0] in self.baseline.owners
         return Since(first=False, before=before, beside=beside)
 

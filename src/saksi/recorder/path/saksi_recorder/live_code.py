@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Iterator, Optional
 
-from . import live_hooks, live_subjects, memory, pieces, session, steps
+from . import live_hooks, live_subjects, memory, operators, pieces, session, steps
 from .channel import MAX_FRAME_BYTES
 from .guard import guarded
 from .owners import Owner
@@ -73,7 +73,7 @@ def take(at: str, nonce: Optional[str]) -> None:
     changed: list[tuple[list[Any], int]] = []
     with memory.quiet():
         compared = _look_at_owners(changed)
-        for key, subject, count, first in _places():
+        for key, subject, count, first in _places(at):
             compared += 1
             signature = count, pieces.signature(subject.value)
             if _signatures.get(key) != signature:
@@ -122,10 +122,10 @@ def _look(key: Key, subject: Any, count: int, first: str, changed: list[tuple[li
         changed.append((said, len(words)))
 
 
-def _places() -> Iterator[tuple[Key, Any, int, str]]:
+def _places(at: str) -> Iterator[tuple[Key, Any, int, str]]:
     """The other places: a few functions of modules, what objects carry, hooks and the like."""
     met: dict[Key, int] = {}
-    for subject, count, first in _both():
+    for subject, count, first in _both(at):
         key = subject.place, subject.name
         met[key] = met.get(key, 0) + 1
         if met[key] > 1:  # two hooks of one name, say
@@ -133,10 +133,12 @@ def _places() -> Iterator[tuple[Key, Any, int, str]]:
         yield key, subject, count, first
 
 
-def _both() -> Iterator[tuple[Any, int, str]]:
+def _both(at: str) -> Iterator[tuple[Any, int, str]]:
     for subject in live_subjects.others():
         yield subject, 1, ""
     yield from live_hooks.listed()
+    for subject in operators.listed(at):
+        yield subject, 1, ""
 
 
 def _subject(key: Key, subject: Any, count: int, first: str) -> list[Any]:

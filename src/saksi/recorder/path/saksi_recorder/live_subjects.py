@@ -69,6 +69,8 @@ BEHIND_OURS = (
 """What our own wrappers call, under names that somebody else could change as well."""
 
 
+OF_DYNAMO = ("__compiled_fn_", "__resume_at_")
+"""What it puts into modules whose functions it compiles: no source looks them up."""
 _SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
@@ -103,7 +105,7 @@ def members(place: str, one: Any, name: str) -> Iterator[tuple[int, Subject]]:
     if place == "module":
         file = file_of(name)
         for number, (attribute, value) in enumerate(list(vars(one).items())):
-            if isinstance(value, types.FunctionType):
+            if isinstance(value, types.FunctionType) and not attribute.startswith(OF_DYNAMO):
                 homes = () if file is None else ((file, attribute),)
                 yield number, Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), file, homes, value)
         return

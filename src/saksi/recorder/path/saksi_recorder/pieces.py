@@ -93,6 +93,8 @@ class _Walk:
                 self.into(getattr(value, name, None), depth + 1)
         elif isinstance(value, _OF_C):
             self.notes.append(text("in C: %s" % getattr(value, "__qualname__", kind.__name__), MAX_NAME))
+        elif kind is list:  # said in words already
+            self.notes.extend(value if depth == 0 else ())
         elif is_literal(value):
             if depth == 0:
                 self.notes.append(described(value))
@@ -219,6 +221,8 @@ def functions_of(value: Any) -> list[Any]:
 
 def signature(value: Any) -> tuple[Any, ...]:
     """What changes if what `pieces_of` would say of a value has changed. Only code and literals are kept for it."""
+    if type(value) is list:
+        return tuple(value)
     out: list[Any] = [id(type(value))]
     if isinstance(value, _OF_C) or is_literal(value):
         _kept[id(value)] = value
