@@ -3,8 +3,6 @@
 Each training runs many cases, one after the other, with a question of the agent's between them.
 """
 
-# ruff: noqa: E501  (scripts that run elsewhere are quoted as they are)
-
 from __future__ import annotations
 
 import sys
