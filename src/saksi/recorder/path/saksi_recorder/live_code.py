@@ -71,7 +71,7 @@ def take(at: str, nonce: Optional[str]) -> None:
         _signatures.clear()
         _owners.clear()
     changed: list[tuple[list[Any], int]] = []
-    with memory.quiet():
+    with memory.quiet(), live_subjects.walked():
         compared = _look_at_owners(changed)
         for key, subject, count, first in _places(at):
             compared += 1

@@ -19,7 +19,7 @@ import torch
 from torch.nn.modules import module as _module
 
 from . import inventory, modules, optimizers, session
-from .live_subjects import MAX_NAME, Subject, file_of
+from .live_subjects import MAX_NAME, Subject, file_of, tree
 from .plain import text
 
 MAX_TENSORS = 20_000
@@ -110,12 +110,13 @@ def _hooks() -> Iterator[tuple[str, Any, str, Any]]:
         for table in OF_OPTIMIZERS:
             for hook in list((getattr(optimizer, table, None) or {}).values()):
                 yield "optimizer " + table.strip("_"), of_optimizer, "optimizer %d" % ordinal, hook
-    for ordinal, top in modules.top_level():
-        for name, one in top.named_modules():
-            held = vars(one)
-            for table in OF_MODULES:
-                for hook in list(held.get(table) or ()) and list(held[table].values()):
-                    yield "module " + table.strip("_"), of_module, ("module %d %s" % (ordinal, name)).rstrip(), hook
+    for ordinal, name, one in tree():
+        held = vars(one)
+        for table in OF_MODULES:
+            if held.get(table):
+                where = ("module %d %s" % (ordinal, name)).rstrip()
+                for hook in list(held[table].values()):
+                    yield "module " + table.strip("_"), of_module, where, hook
     yield from _of_tensors(file_of("torch._tensor"))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import types
 import weakref
+from contextlib import contextmanager
 from typing import Any, Iterator, NamedTuple, Optional
 
 import torch
@@ -132,10 +133,40 @@ def others() -> Iterator[Subject]:
         if value is not None:
             yield Subject("module", "%s.%s, behind the recorder's" % (name, attribute), file_of(name), (), value)
     for name in (*WHOLE[1:], *_modules_of([])):
-        for attribute, value in list(vars(session.loaded(name) or types).items()) if name.startswith("torch.") else ():
-            if not attribute.startswith("__") and is_literal(value):
-                yield Subject("constant", text("%s.%s" % (name, attribute), MAX_NAME), file_of(name), (), value)
+        module = session.loaded(name)
+        if module is not None and name.startswith("torch."):
+            held, file = vars(module), file_of(name)
+            for attribute in _constants_of(name, held):
+                yield Subject("constant", "%s.%s" % (name, attribute), file, (), held.get(attribute))
     yield from _of_objects()
+
+
+@contextmanager
+def walked() -> Iterator[None]:
+    """Inside, the models are walked through once, whoever asks; nothing of them is kept afterwards."""
+    _tree.extend((ordinal, name, one) for ordinal, top in modules.top_level() for name, one in top.named_modules())
+    try:
+        yield
+    finally:
+        _tree.clear()
+
+
+def tree() -> list[tuple[int, str, Any]]:
+    """Every module of every model: the model's number, its name in it, and itself. Call inside `walked`."""
+    return _tree
+
+
+_tree: list[tuple[int, str, Any]] = []
+_known_constants: dict[str, tuple[int, list[str]]] = {}
+
+
+def _constants_of(name: str, held: dict[str, Any]) -> list[str]:
+    """The names of what a module keeps that is a literal, looked for again only when it holds more or fewer things."""
+    count, known = _known_constants.get(name, (-1, []))
+    if count != len(held):
+        known = [one for one, value in list(held.items()) if not one.startswith("__") and is_literal(value)]
+        _known_constants[name] = len(held), known
+    return known
 
 
 _known_classes: dict[str, tuple[int, list[Any]]] = {}
@@ -167,7 +198,7 @@ def _classes() -> list[type]:
             found.append(one)
     for _, optimizer in optimizers.living():
         found.extend(type(optimizer).__mro__)
-    for kind in {type(one) for _, top in modules.top_level() for one in top.modules()}:
+    for kind in dict.fromkeys(type(one) for _, _, one in tree()):
         found.extend(kind.__mro__)
     for _, loader in loaders():
         for part in (loader, *_parts_of(loader).values()):
@@ -205,9 +236,8 @@ def _parts_of(loader: Any) -> dict[str, Any]:
 def _of_objects() -> Iterator[Subject]:
     for ordinal, optimizer in optimizers.living():
         yield from _of_object(optimizer, "optimizer %d" % ordinal)
-    for ordinal, top in modules.top_level():
-        for name, one in top.named_modules():
-            yield from _of_object(one, ("module %d %s" % (ordinal, name)).rstrip())
+    for ordinal, name, one in tree():
+        yield from _of_object(one, ("module %d %s" % (ordinal, name)).rstrip())
     for number, loader in loaders():
         yield from _of_object(loader, "loader %d" % number)
         for name, part in _parts_of(loader).items():

@@ -1,9 +1,9 @@
 """Kernels that somebody put in the place of torch's own, and the file in which that was done.
 
 Rules: torch's dispatcher is only asked for its own account of an operator; that takes microseconds for one and a tenth
-of a second for all. So the operators that most training stands on are asked for each time, a share of the others
-in turn, and all of them at the first question, at the end, and when torch's library has noted another number of
-registrations. What torch's own Python files register is left out.
+of a second for all. So the operators that most training stands on are asked for at first; all of them at the first
+question, and whenever torch's library has noted another number of registrations; else some in turn. What torch's own
+Python files register is left out.
 """
 
 # ruff: noqa: SLF001, PTH120  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
@@ -20,7 +20,8 @@ from . import session
 from .live_subjects import MAX_NAME, Subject
 from .plain import text
 
-SHARES = 32
+SHARES = 128
+HOT_SHARES = 6
 MAX_KERNELS = 512
 # fmt: off
 HOT = frozenset((
@@ -65,12 +66,13 @@ def _refresh(at: str) -> None:
     noted = len(getattr(session.loaded("torch.library"), "_impls", ()))
     if at == "first":
         asked = _hot
-    elif at == "exit" or _state["turn"] == 0 or noted != _state["noted"]:
+    elif (_state["turn"] == 0 and at != "exit") or noted != _state["noted"]:
         _names[:] = torch._C._dispatch_get_all_op_names()
         asked = _names
         _state["turn"] += 1
     else:
-        asked = _hot + _names[_state["turn"] % SHARES :: SHARES]
+        turn = _state["turn"]
+        asked = _hot[turn % HOT_SHARES :: HOT_SHARES] + _names[turn % SHARES :: SHARES]
         _state["turn"] += 1
     _state["noted"] = noted
     for name in asked:

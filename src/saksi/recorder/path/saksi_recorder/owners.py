@@ -57,6 +57,5 @@ class _Watched:
             return True
         if function.__defaults__ is not self.defaults and pieces.mark(function.__defaults__) != self.marks:
             return True
-        if function.__kwdefaults__ or function.__closure__ or self.given:
-            return pieces.given_to(function) != self.given
-        return False
+        has_more = function.__kwdefaults__ or function.__closure__ or self.given
+        return bool(has_more) and pieces.given_to(function) != self.given
