@@ -46,17 +46,34 @@ CODES: Final = (
     "coverage.records_dropped",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "live.builtin_patched",
+    "live.code_differs",
+    "live.code_replaced",
+    "live.default_changed",
+    "live.flag_changed",
+    "live.hook_added",
+    "live.instance_patched",
+    "live.mode_entered",
+    "live.not_checkable",
+    "live.operator_overridden",
     "seal.differs",
     "seal.not_approved",
     "seal.not_checkable",
     "seal.signature_unknown",
     "witness.block_differs",
     "witness.chain_broken",
+    "witness.challenge_unanswered",
     "witness.frame_refused",
     "witness.peer_refused",
     "witness.recorder_fault",
 )
-COVERAGE_PREFIXES: Final = ("coverage.", "ckpt.not_checkable", "witness.frame_refused", "witness.recorder_fault")
+COVERAGE_PREFIXES: Final = (
+    "coverage.",
+    "ckpt.not_checkable",
+    "live.not_checkable",
+    "witness.frame_refused",
+    "witness.recorder_fault",
+)
 """What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""
 
 
