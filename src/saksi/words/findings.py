@@ -46,6 +46,14 @@ CODES: Final = (
     "coverage.records_dropped",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "rehearsal.batch_differs",
+    "rehearsal.hook_added",
+    "rehearsal.loss_differs",
+    "rehearsal.not_checkable",
+    "rehearsal.optimizer_added",
+    "rehearsal.rng_differs",
+    "rehearsal.root_differs",
+    "rehearsal.settings_differ",
     "seal.differs",
     "seal.not_approved",
     "seal.not_checkable",
@@ -56,7 +64,13 @@ CODES: Final = (
     "witness.peer_refused",
     "witness.recorder_fault",
 )
-COVERAGE_PREFIXES: Final = ("coverage.", "ckpt.not_checkable", "witness.frame_refused", "witness.recorder_fault")
+COVERAGE_PREFIXES: Final = (
+    "coverage.",
+    "ckpt.not_checkable",
+    "rehearsal.not_checkable",
+    "witness.frame_refused",
+    "witness.recorder_fault",
+)
 """What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""
 
 
