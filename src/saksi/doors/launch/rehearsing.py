@@ -88,7 +88,7 @@ def rehearse(
     before = frozenset(children_of(os.getpid()))
     scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
     try:
-        with _job(command, environment, scratch, before, quiet=quiet) as job:
+        with _signals_end_us(), _job(command, environment, scratch, before, quiet=quiet) as job:
             code = _watch(job, scratch, environment, steps, said)
         heard = _hear(scratch, environment, steps)
         if heard is None or heard.steps < steps:
@@ -96,6 +96,21 @@ def rehearse(
         return rehearsal_of(heard.items, steps)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _signals_end_us() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the rehearsal as Ctrl-C does: by way of what cleans up."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

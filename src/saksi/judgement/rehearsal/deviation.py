@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saksi.judgement.deviations import Deviation
+from saksi.judgement.deviations import Deviation, Weight
 from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, compare, place_of
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import Hardware
@@ -29,7 +29,7 @@ def rehearsal_deviations(
     found: dict[str, Deviation] = {}
     for rank in before[0].ranks:
         for each in compare(rank, ranks[rank.rank], places) if rank.rank in ranks else ():
-            weight = "unknown" if each.code == NOT_CHECKABLE else "matters"
+            weight: Weight = "unknown" if each.code == NOT_CHECKABLE else "matters"
             deviation = Deviation(weight=weight, field=_FIELD, subject=each.subject, sentence=each.sentence)
             found.setdefault(each.sentence, deviation)
     if {*ranks} != {each.rank for each in before[0].ranks}:

@@ -84,14 +84,17 @@ class ProcessSteps:
         """Whether the state root after the last Step was heard."""
         return self._steps - 1 in self._roots
 
-    def take(self, frame: AnyFrame, entry: int) -> None:
-        """Takes one frame in."""
+    def take(self, frame: AnyFrame, entry: int) -> bool:
+        """Takes one frame in; whether it was one of those that count."""
         if isinstance(frame, RootFrame):
-            if frame.at in _ROOTS and frame.step < self._steps:
-                root = RehearsedRoot(step=frame.step, root=frame.root, layout=frame.layout)
-                self._roots.setdefault(frame.step, root)
-        elif not self.over:
-            self._size += self._take(frame, entry)
+            if frame.at not in _ROOTS or frame.step >= self._steps or frame.step in self._roots:
+                return False
+            self._roots[frame.step] = RehearsedRoot(step=frame.step, root=frame.root, layout=frame.layout)
+            return True
+        if self.over:
+            return False
+        self._size += self._take(frame, entry)
+        return True
 
     def _take(self, frame: AnyFrame, entry: int) -> int:
         """What was taken of a frame, in bytes."""
@@ -208,10 +211,11 @@ class FirstSteps:
         process = self._processes.get(self._pids.get(record.connection, -1))
         if process is None or self.ranks.get(record.rank, process) is not process:
             return set()
+        news = False
         for line in item.lines:
             for frame, entry in process.deferral.take(line.frame, item.index):
-                process.take(frame, entry)
-        if not process.heard or process.forked:
+                news = process.take(frame, entry) or news
+        if not news or not process.heard or process.forked:
             return set()
         self.ranks[record.rank] = process
         return {record.rank}
