@@ -17,7 +17,7 @@ FROZEN = {
     "findings": ["--fail-on", "--json", "--severity"],
     "diff": ["--json"],
     "seal approve": ["--key"],
-    "seal create": ["--name", "--output", "--project", "-o"],
+    "seal create": ["--name", "--output", "--project", "--quiet", "--rehearse", "-o", "-q"],
     "seal diff": ["--json"],
     "seal show": ["--json"],
     "verify": ["--anchor", "--json", "--trust"],

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.interpreter import NotKnown, find_program
@@ -15,6 +17,7 @@ from saksi.edges.environment.observe import Launch, observe
 from saksi.edges.home import resolve_cache, resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.configuration import check_label
+from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal_file import SignedSealFile, format_seal_file, make_file_statement, seal_file_of
 from saksi.proofs.attest.envelope import IN_TOTO, sign
 from saksi.words.errors import UsageError
@@ -33,8 +36,12 @@ def make_seal_file(
     name: str | None,
     project: str | None,
     now_ns: int,
+    rehearsed: Callable[[], Rehearsal] | None = None,
 ) -> SignedSealFile:
-    """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`."""
+    """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`.
+
+    `rehearsed` runs the command once it was observed, and gives what goes into the file of that.
+    """
     if not command:
         raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
     for option, label in (("--name", name), ("--project", project)):
@@ -67,4 +74,6 @@ def make_seal_file(
         file = seal_file_of(observe(launch, now_ns=now_ns).seal)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if rehearsed is not None:
+        file = msgspec.structs.replace(file, rehearsal=rehearsed())
     return format_seal_file(sign(IN_TOTO, make_file_statement(file), [keyring.signer]))
