@@ -7,6 +7,7 @@ on and so does the watch. An error of our own in one thing is written down as a 
 from __future__ import annotations
 
 import logging
+import os
 import selectors
 import socket
 import time
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.edges.environment.source_places import OwnCode
 from saksi.edges.files import OnBehalf
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.bell import Bell
@@ -27,6 +29,7 @@ from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.launcher import Launcher
+from saksi.processes.agent.live_watch import LiveWatch
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
 from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
@@ -78,6 +81,10 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened around the attempt, and is to stand in its record; asked often, and once more at the end."""
     keeps_sources: bool = False
     """Whether somebody wants the paths of what the job imported."""
+    own_code: OwnCode = OwnCode()
+    """Where the user's own code lies, as the seal names it."""
+    draw: Callable[[int], bytes] = os.urandom
+    """Random bytes: when recorders are asked, and with which number, is nobody else's to know."""
     shares_pids: bool = True
     """Whether the process ids that the launcher tells are those that the agent sees."""
 
@@ -111,6 +118,14 @@ class WatchedAttempt:
         )
         self._bell = Bell()
         self._files = CkptFiles(self._bell.ring, on_behalf_of=setup.on_behalf_of)
+        self._live = LiveWatch(
+            clock=clock,
+            scribe=scribe,
+            wake=self._bell.ring,
+            own=setup.own_code,
+            draw=setup.draw,
+            on_behalf_of=setup.on_behalf_of,
+        )
         self._intake = Intake(
             listener,
             token=setup.token,
@@ -171,7 +186,8 @@ class WatchedAttempt:
 
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
-        closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files, self._commit)
+        last = (self._intake.close, self._close_files, self._live.finish, self._commit)
+        closing = (self._close_outside, self._launcher.close, *last)
         for act in (*closing, self.tell_news, self._write_anchors):
             self._guarded(act)
         self._write_exit()
@@ -199,6 +215,7 @@ class WatchedAttempt:
         self._job.close()
         self._outside.let_go()
         self._files.close()
+        self._live.close()
         self._bell.close()
 
     def _guarded(self, act: Callable[[], object]) -> None:
@@ -215,6 +232,7 @@ class WatchedAttempt:
 
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter
+        self._live.heard(connection, frame)
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
@@ -226,6 +244,7 @@ class WatchedAttempt:
     def _rung(self) -> None:
         if self._bell.hush():
             self._write_files(self._files.collect())
+            self._live.write()
 
     # -- what is done now and then
 
@@ -241,6 +260,7 @@ class WatchedAttempt:
             self._outside.look()
             self._job.look()
         self._intake.flush()
+        self._live.ask()
         pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
         if pressing or self._is_due("commit", COMMIT_NS if self._scribe.problem is None else RETRY_NS):
             self._commit()

@@ -17,7 +17,7 @@ from .plain import text
 
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
-PARTS += ("batches", "generators", "files")
+PARTS += ("batches", "generators", "files", "live_code")
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
@@ -99,6 +99,7 @@ def hello() -> dict[str, Any]:
         "flags": _flags(torch),
         "fingerprint_key": session.key.hex(),
         "switched_off": False,
+        "answers": True,
     }
 
 
@@ -173,6 +174,8 @@ def _last_words(devices_until: float) -> None:
             _module(name).say_at_the_end()
     if "farewell" in _installed:
         _module("farewell").end()
+    if "live_code" in _installed:
+        _module("live_code").at_exit()
     _module("environment").say()
     if session.channel is not None:
         session.say(

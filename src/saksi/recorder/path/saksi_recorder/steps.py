@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import torch
 from torch.optim import optimizer as _optimizer
@@ -36,6 +36,8 @@ from .guard import guarded, is_off, wall_ns
 _local = threading.local()
 _handles: list[Any] = []
 _first: list[Any] = []
+begun: list[Callable[[], None]] = []
+"""Called as each Update begins, after the first root."""
 _since_step = [0]
 _room = [2 * session.MAX_OPTIMIZERS]  # counters that are kept before those of optimizers long gone are dropped
 
@@ -118,6 +120,8 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
         _at_first_update()
         state.root("attach", -1)  # before any optimizer's update: the first to step may not be the first that was built
     unseen.at_update(optimizer, ordinal)
+    for act in begun:
+        act()
     opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
