@@ -181,6 +181,9 @@ def _hear(scratch: Path, environment: Mapping[str, str], steps: int) -> _Heard |
 
 
 def _why_not(heard: _Heard | None, steps: int, code: int | None) -> NotRehearsed:
+    if heard is not None and code is None:
+        message = f"more was said of {heard.steps} steps than a seal file holds"
+        return NotRehearsed(message, code=_NEGATIVE, remedy="rehearse fewer steps")
     if code in _NOT_STARTED or heard is None:
         message = "the command was not started under witness"
         return NotRehearsed(message, code=_OPERATIONAL, remedy="`saksi run -- COMMAND` says why")

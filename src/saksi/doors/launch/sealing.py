@@ -18,12 +18,20 @@ from saksi.edges.home import resolve_cache, resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.configuration import check_label
 from saksi.judgement.rehearsal.values import Rehearsal
-from saksi.judgement.seal_file import SignedSealFile, format_seal_file, make_file_statement, seal_file_of
+from saksi.judgement.seal_file import (
+    MAX_SEAL_FILE_BYTES,
+    SignedSealFile,
+    format_seal_file,
+    make_file_statement,
+    seal_file_of,
+)
 from saksi.proofs.attest.envelope import IN_TOTO, sign
 from saksi.words.errors import UsageError
 
 __all__ = ["make_seal_file"]
 
+_ROOM: Final = 64 << 10
+"""Of a seal file, for 16 signatures with long labels and what stands around them."""
 _NO_RUN: Final = "0" * 16
 """A seal is observed for some run; what a seal file keeps of it names none."""
 
@@ -76,4 +84,7 @@ def make_seal_file(
         shutil.rmtree(scratch, ignore_errors=True)
     if rehearsed is not None:
         file = msgspec.structs.replace(file, rehearsal=rehearsed())
-    return format_seal_file(sign(IN_TOTO, make_file_statement(file), [keyring.signer]))
+    statement = make_file_statement(file)
+    if rehearsed is not None and len(statement) * 4 // 3 > MAX_SEAL_FILE_BYTES - _ROOM:
+        raise UsageError("the rehearsal is larger than a seal file may be", remedy="rehearse fewer steps")
+    return format_seal_file(sign(IN_TOTO, statement, [keyring.signer]))
