@@ -46,6 +46,9 @@ CODES: Final = (
     "coverage.records_dropped",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "environment.changed",
+    "environment.differs",
+    "environment.not_checkable",
     "seal.differs",
     "seal.not_approved",
     "seal.not_checkable",
@@ -56,7 +59,13 @@ CODES: Final = (
     "witness.peer_refused",
     "witness.recorder_fault",
 )
-COVERAGE_PREFIXES: Final = ("coverage.", "ckpt.not_checkable", "witness.frame_refused", "witness.recorder_fault")
+COVERAGE_PREFIXES: Final = (
+    "coverage.",
+    "ckpt.not_checkable",
+    "environment.not_checkable",
+    "witness.frame_refused",
+    "witness.recorder_fault",
+)
 """What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""
 
 

@@ -17,7 +17,7 @@ FROZEN = {
     "findings": ["--fail-on", "--json", "--severity"],
     "diff": ["--json"],
     "seal approve": ["--key"],
-    "seal create": ["--name", "--output", "--project", "-o"],
+    "seal create": ["--manifest", "--name", "--no-environment", "--output", "--project", "--trust", "-o"],
     "seal diff": ["--json"],
     "seal show": ["--json"],
     "verify": ["--anchor", "--json", "--trust"],

@@ -9,17 +9,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.interpreter import NotKnown, find_program
 from saksi.edges.environment.observe import Launch, observe
 from saksi.edges.home import resolve_cache, resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.configuration import check_label
-from saksi.judgement.seal_file import SignedSealFile, format_seal_file, make_file_statement, seal_file_of
+from saksi.judgement.seal_file import (
+    EnvironmentTree,
+    SignedSealFile,
+    format_seal_file,
+    make_file_statement,
+    seal_file_of,
+)
 from saksi.proofs.attest.envelope import IN_TOTO, sign
 from saksi.words.errors import UsageError
 
-__all__ = ["make_seal_file"]
+__all__ = ["check_command", "make_seal_file"]
 
 _NO_RUN: Final = "0" * 16
 """A seal is observed for some run; what a seal file keeps of it names none."""
@@ -33,17 +41,13 @@ def make_seal_file(
     name: str | None,
     project: str | None,
     now_ns: int,
+    environment_tree: EnvironmentTree | None = None,
 ) -> SignedSealFile:
-    """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`."""
-    if not command:
-        raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
-    for option, label in (("--name", name), ("--project", project)):
-        if label is not None:
-            check_label(label, what=option)
-    try:
-        find_program(command[0], environment, folder)
-    except NotKnown:
-        raise UsageError(f"{command[0]}: not found", remedy="seal the command that would run") from None
+    """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`.
+
+    `environment_tree` is what its environment consists of, where that was looked at.
+    """
+    check_command(command, environment, folder, name=name, project=project)
     found = read_configuration(folder)
     keyring = open_keyring(resolve_home(environment))
     scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
@@ -67,4 +71,21 @@ def make_seal_file(
         file = seal_file_of(observe(launch, now_ns=now_ns).seal)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if environment_tree is not None:
+        file = msgspec.structs.replace(file, environment_tree=environment_tree)
     return format_seal_file(sign(IN_TOTO, make_file_statement(file), [keyring.signer]))
+
+
+def check_command(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, *, name: str | None, project: str | None
+) -> None:
+    """Say what cannot be sealed before anything is looked at. Raises `UsageError`."""
+    if not command:
+        raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
+    for option, label in (("--name", name), ("--project", project)):
+        if label is not None:
+            check_label(label, what=option)
+    try:
+        find_program(command[0], environment, folder)
+    except NotKnown:
+        raise UsageError(f"{command[0]}: not found", remedy="seal the command that would run") from None

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
 
-ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, SEALS)
+ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, SEALS, ENVIRONMENTS)
