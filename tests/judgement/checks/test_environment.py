@@ -149,4 +149,3 @@ def test_what_was_not_looked_at_to_the_end_is_not_checkable(looks):
 
 def test_a_launch_whose_seal_file_names_no_tree_is_not_judged():
     assert found(through(launched(sealed=False), end=False)) == []
-
