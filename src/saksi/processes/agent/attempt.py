@@ -146,6 +146,7 @@ class WatchedAttempt:
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
         self._outside.recall(self._setup.processes)
         self._environment.look("start")
+        self._is_due("environment", ENVIRONMENT_NS)  # the first pass comes that much later
 
     def react(self) -> None:
         """Take what has arrived."""

@@ -75,8 +75,9 @@ class EnvironmentFiles:
         self._closed = False
         self._busy: Moment | None = None
         self._reason: str | None = None
-        self._thread = threading.Thread(target=self._work, name="saksi-environment", daemon=True)
-        self._thread.start()
+        if watch.question is not None:
+            given = (watch.question,)
+            threading.Thread(target=self._work, args=given, name="saksi-environment", daemon=True).start()
 
     @property
     def pending(self) -> bool:
@@ -85,7 +86,11 @@ class EnvironmentFiles:
 
     def look(self, moment: Moment) -> None:
         """Look, unless a look goes on."""
-        if self._busy is None:
+        if self._watch.question is None:
+            if moment != "pass":
+                self._done.put(Looked(moment=moment, tree=None, reason=self._watch.reason))
+                self._wake()
+        elif self._busy is None:
             self._busy = moment
             self._asked.put(moment)
 
@@ -103,13 +108,13 @@ class EnvironmentFiles:
         self._closed = True
         self._asked.put(None)
 
-    def _work(self) -> None:
+    def _work(self, question: Question) -> None:
         with contextlib.suppress(OSError, AttributeError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         while (moment := self._asked.get()) is not None and not self._closed:
             begun = time.monotonic_ns()
             try:
-                looked = self._look(moment)
+                looked = self._look(question, moment)
             except Exception as error:  # one look must not end the others
                 _logger.exception("the environment's files could not be looked at")
                 looked = Looked(
@@ -121,10 +126,7 @@ class EnvironmentFiles:
             self._busy = None
             self._wake()
 
-    def _look(self, moment: Moment) -> Looked:
-        question = self._watch.question
-        if question is None:
-            return Looked(moment=moment, tree=None, reason=self._watch.reason)
+    def _look(self, question: Question, moment: Moment) -> Looked:
         whole = moment == "end"
         found = look_at(
             question,
@@ -172,6 +174,7 @@ class EnvironmentWatch:
         """Look for the last time, for as long as `may_wait` says; what was not read by then says so."""
         files = self._files
         if files is None or not may_wait():
+            self.write()
             return
         for asked in (False, True):
             if asked:

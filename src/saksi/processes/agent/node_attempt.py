@@ -49,7 +49,7 @@ from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.records import AgentFacts, AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, Peer, SealRecord
 from saksi.words.run import origin_of
 
-__all__ = ["Served", "begin", "facts_of", "finish", "let_go"]
+__all__ = ["NOT_OURS", "Served", "begin", "facts_of", "finish", "let_go"]
 
 _logger = logging.getLogger(__name__)
 
