@@ -1,7 +1,7 @@
 """Looking at the environment's files beside everything else, for a launch whose seal file names them.
 
 A thread looks once at the start, each minute, and when the job has ended, then at every byte again. Between two looks
-only what moved is read, so that a look costs what listing the folders costs. The thread is nice: training goes first.
+only what moved is read, so that a look costs what listing the folders costs. While the job runs the thread is nice.
 """
 
 from __future__ import annotations
@@ -60,24 +60,20 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EnvironmentFiles:
-    """A worker thread. `wake` is called, from any thread, whenever there is something to `collect`.
+    """Looks in a thread of their own, one at a time; of passes only those are told that found a change.
 
-    Of passes only those are told that found a change.
+    `wake` is called, from any thread, whenever there is something to `collect`.
     """
 
     def __init__(self, watch: Watch, wake: Callable[[], None]) -> None:
         self._watch = watch
         self._wake = wake
-        self._asked: queue.SimpleQueue[Moment | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[Looked] = queue.SimpleQueue()
         self._before: FilesAt | None = None
         self._looks = 0
         self._closed = False
         self._busy: Moment | None = None
         self._reason: str | None = None
-        if watch.question is not None:
-            given = (watch.question,)
-            threading.Thread(target=self._work, args=given, name="saksi-environment", daemon=True).start()
 
     @property
     def pending(self) -> bool:
@@ -90,9 +86,10 @@ class EnvironmentFiles:
             if moment != "pass":
                 self._done.put(Looked(moment=moment, tree=None, reason=self._watch.reason))
                 self._wake()
-        elif self._busy is None:
+        elif self._busy is None and not self._closed:
             self._busy = moment
-            self._asked.put(moment)
+            given = (self._watch.question, moment)
+            threading.Thread(target=self._work, args=given, name="saksi-environment", daemon=True).start()
 
     def collect(self) -> list[Looked]:
         """What has been found since the last call."""
@@ -104,27 +101,25 @@ class EnvironmentFiles:
                 return looked
 
     def close(self) -> None:
-        """Let the worker end, within some hundredths of a second."""
+        """Let a look that goes on end within some hundredths of a second."""
         self._closed = True
-        self._asked.put(None)
 
-    def _work(self, question: Question) -> None:
-        with contextlib.suppress(OSError, AttributeError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-        while (moment := self._asked.get()) is not None and not self._closed:
-            begun = time.monotonic_ns()
-            try:
-                looked = self._look(question, moment)
-            except Exception as error:  # one look must not end the others
-                _logger.exception("the environment's files could not be looked at")
-                looked = Looked(
-                    moment=moment, tree=None, reason=f"the agent failed: {type(error).__name__}: {error}"[:1024]
-                )
-            if moment != "pass" or looked.changes.totals or looked.reason != self._reason:
-                self._reason = looked.reason
-                self._done.put(msgspec.structs.replace(looked, looks=self._looks, took_ns=time.monotonic_ns() - begun))
-            self._busy = None
-            self._wake()
+    def _work(self, question: Question, moment: Moment) -> None:
+        if moment != "end":  # then somebody waits for us, and training is over
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        begun = time.monotonic_ns()
+        try:
+            looked = self._look(question, moment)
+        except Exception as error:  # one look must not end the others
+            _logger.exception("the environment's files could not be looked at")
+            reason = f"the agent failed: {type(error).__name__}: {error}"[:1024]
+            looked = Looked(moment=moment, tree=None, reason=reason)
+        if moment != "pass" or looked.changes.totals or looked.reason != self._reason:
+            self._reason = looked.reason
+            self._done.put(msgspec.structs.replace(looked, looks=self._looks, took_ns=time.monotonic_ns() - begun))
+        self._busy = None
+        self._wake()
 
     def _look(self, question: Question, moment: Moment) -> Looked:
         whole = moment == "end"
