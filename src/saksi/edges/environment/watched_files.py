@@ -60,7 +60,8 @@ def look_at(
     `whole`, everything, whatever a cache says. Once `go_on` is false, the rest is not read, and `reason` says so.
     """
     listing = list_environment(question, now_ns=now_ns, progress=progress)
-    walked = [(root.place.label, each) for root in listing.listed for each in root.walked]
+    walked = [(root.place.label, _written(each), each) for root in listing.listed for each in root.walked]
+    watched = [each for each in walked if is_watched(each[0], each[1])]
     reasons = [*listing.roots.unknown, *(each.reason for each in listing.listed if each.reason is not None)]
     if listing.python is None:
         reasons.append("the interpreter could not be asked for its paths")
@@ -68,22 +69,23 @@ def look_at(
     # The cache keeps what was seen last: everything is looked up, also what is not watched, so that nothing is lost.
     cached = before is None and not whole
     known = Known(folder / "files" if cached and folder is not None else None, now_ns=now_ns)
-    wanted = walked if cached else [each for each in walked if is_watched(each[0], _written(each[1]))]
-    kept = {} if before is None or whole else _kept(wanted, before)
-    reads, stopped = _read([each for _, each in wanted if id(each) not in kept], known, go_on, progress)
+    kept = {} if before is None or whole else _kept(watched, before)
+    wanted = walked if cached else [each for each in watched if each[:2] not in kept]
+    reads, stopped = _read([each for _, _, each in wanted], known, go_on, progress)
     known.save()
     files: dict[tuple[str, str], FileAt] = {}
-    for label, each in wanted:
-        path = _written(each)
-        if not is_watched(label, path):
-            continue
-        if (label, path) in files:
+    for label, path, each in watched:
+        key = (label, path)
+        if key in files:
             reasons.append(f"{label} {path}: two names that cannot be told apart in writing")
+        if key in kept:
+            files[key] = kept[key]
+            continue
         read = reads.get(id(each))
-        digest = kept.get(id(each)) if read is None else None if read.digest is None else f"sha256:{read.digest.hex()}"
+        digest = None if read is None or read.digest is None else f"sha256:{read.digest.hex()}"
         if digest is None and not stopped:
             reasons.append(f"{label} {path}: {each.reason or (read and read.reason) or 'it was not read'}")
-        files[label, path] = _at(each, digest)
+        files[key] = _at(each, digest)
     if stopped:
         reasons.insert(0, "the attempt was closed before every file was read")
     return FilesAt(files=files, now_ns=now_ns, reason=_said(reasons))
@@ -108,16 +110,19 @@ def _at(each: Walked, digest: str | None) -> FileAt:
     return FileAt(digest, found.st_size, state, (found.st_mode, found.st_uid, found.st_gid, found.st_nlink))
 
 
-def _kept(walked: list[tuple[str, Walked]], before: FilesAt) -> dict[int, str]:
-    """The digests of files that are in the state of the look before, and were not young then."""
-    kept: dict[int, str] = {}
-    for label, each in walked:
-        was = before.files.get((label, _written(each)))
-        if was is None or was.digest is None or each.found is None or not was.state:
+def _kept(watched: list[tuple[str, str, Walked]], before: FilesAt) -> dict[tuple[str, str], FileAt]:
+    """The files that are in the state of the look before, and were not young then."""
+    kept: dict[tuple[str, str], FileAt] = {}
+    settled = before.now_ns - RACY_NS
+    for label, path, each in watched:
+        key = (label, path)
+        was, now = before.files.get(key), each.found
+        if was is None or was.digest is None or now is None or not was.state:
             continue
-        young = before.now_ns - max(was.state[3], was.state[4]) <= RACY_NS
-        if not young and _at(each, None).state == was.state:
-            kept[id(each)] = was.digest
+        device, inode, size, mtime, ctime = was.state
+        same = ctime == now.st_ctime_ns and mtime == now.st_mtime_ns and size == now.st_size
+        if same and inode == now.st_ino and device == now.st_dev and max(mtime, ctime) < settled:
+            kept[key] = was
     return kept
 
 

@@ -66,7 +66,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_watched(label: str, path: str) -> bool:
     """Whether the file counts: see the rules of this module."""
-    if path.startswith("__pycache__/") or "/__pycache__/" in path:
+    if "__pycache__/" in path and (path.startswith("__pycache__/") or "/__pycache__/" in path):
         return False
     return not _is_checkout(label) or _is_code(path)
 
