@@ -60,6 +60,7 @@ bench: setup
 	.venv/bin/python bench/launch.py
 	.venv/bin/python bench/append.py
 	.venv/bin/python bench/verify_log.py
+	.venv/bin/python bench/env_verify.py --python .venv-train/bin/python --bytecode
 
 format: setup
 	.venv/bin/ruff check --fix .

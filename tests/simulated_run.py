@@ -174,6 +174,24 @@ def hello_fields(*, pid: int, rank: int, world_size: int, **changes: Any) -> dic
         "flags": {},
         "fingerprint_key": hex64(f"key {pid}"),
         "switched_off": False,
+        "answers": True,
+    } | changes
+
+
+def live_fields(**changes: Any) -> dict[str, Any]:
+    """An inventory of no code at all: nothing to be judged, and nothing that is missing."""
+    return {
+        "number": 0,
+        "at": "first",
+        "nonce": None,
+        "step": -1,
+        "part": 0,
+        "parts": 1,
+        "compared": 0,
+        "omitted": 0,
+        "files": [],
+        "subjects": [],
+        "flags": {},
     } | changes
 
 
@@ -281,6 +299,7 @@ class SimulatedRun:
         pid, rank = connection.pid, connection.rank
         self._connections += 1
         connection.send("hello", **hello_fields(pid=pid, rank=rank, world_size=world_size, **hello))
+        connection.send("live", **live_fields())
         self.add(
             AttachRecord(
                 **self.stamp(),

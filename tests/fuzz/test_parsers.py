@@ -20,6 +20,7 @@ from saksi.edges.keys import _secret, read_trust_file
 from saksi.judgement.approvals import Approvers, signatures_of
 from saksi.judgement.bundle import TAIL_BYTES, pack, unpack
 from saksi.judgement.configuration import Configuration, parse_configuration
+from saksi.judgement.environment.record_file import parse_record
 from saksi.judgement.seal import make_statement, parse_seal
 from saksi.judgement.seal_file import EnvironmentTree, format_seal_file, make_file_statement, parse_seal_file
 from saksi.processes.agent.control import (
@@ -56,7 +57,7 @@ from saksi.proofs.tlog.tiles import (
 )
 from saksi.words.codec import decode_block, decode_frame, decode_record, encode_record
 from saksi.words.digest import sha256
-from saksi.words.errors import SaksiError, StoreError, UsageError
+from saksi.words.errors import MalformedInput, SaksiError, StoreError, UsageError
 from saksi.words.records import Peer
 from simulated_run import INSTALLATION, SimulatedRun, attempt_signer, honest_run
 
@@ -316,6 +317,20 @@ def renewed(manifest, rest):
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
         return manifest
     return msgspec.json.encode(listed)
+
+
+def test_lists_of_installed_files():
+    record = (
+        b"a/__init__.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\r\n"
+        b'"a, b.py",,\n../../../bin/x,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,12\na-1.dist-info/RECORD,,\n'
+    )
+
+    def read(content):
+        rows = parse_record(content)
+        written = "".join(f'"{each.path.replace(chr(34), chr(34) * 2)}",,\n' for each in rows)
+        return [each.path for each in parse_record(written.encode())] == [each.path for each in rows]
+
+    assert 0 < accepted(read, [record], refusals=MalformedInput) < INPUTS
 
 
 def test_configurations():

@@ -48,6 +48,24 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
 
 
 @pytest.mark.training
+def test_an_inventory_of_the_recorder_is_one_that_frames_hold(tmp_path):
+    numbers = f"""
+import sys; sys.path.insert(0, {str(PATH)!r})
+from saksi_recorder import live_code, live_subjects, pieces
+print(live_subjects.MAX_SUBJECTS, pieces.MAX_PIECES, live_subjects.MAX_HOMES, live_code.MAX_FILES)
+print(max(pieces.MAX_NAME, live_subjects.MAX_NAME, live_code.MAX_WORD), live_code.MAX_PART_BYTES)
+"""
+    done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
+    first, second = done.stdout.splitlines()
+    held = (limits.MAX_LIVE_SUBJECTS, limits.MAX_LIVE_PIECES, limits.MAX_LIVE_HOMES, limits.MAX_LIVE_FILES)
+    assert tuple(map(int, first.split())) == held
+    (word,) = (each for each in frames.Word.__metadata__ if isinstance(each, Meta))
+    longest, part = map(int, second.split())
+    assert longest <= word.max_length
+    assert part < frames.MAX_FRAME_BYTES
+
+
+@pytest.mark.training
 def test_segments_end_every_10_steps_and_then_every_100(tmp_path):
     done = run(SEGMENTS, environment(None, PYTHONPATH=""), cwd=tmp_path)
     every_ten = " ".join(str(step) for step in range(9, 100, 10))

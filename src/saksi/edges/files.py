@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ import msgspec
 
 from saksi.words.digest import Digest
 
-__all__ = ["FileState", "HashedFile", "OnBehalf", "hash_file", "state_of"]
+__all__ = ["FileState", "HashedFile", "OnBehalf", "ReadFile", "hash_file", "read_file", "state_of"]
 
 BUFFER: Final = 1 << 20
 MAX_FILE_BYTES: Final = 1 << 41
@@ -68,6 +69,14 @@ class HashedFile(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class ReadFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file's content and its digest; `content` is `None` where there is no digest. `changed_ns` is its ctime."""
+
+    found: HashedFile
+    content: bytes | None = None
+    changed_ns: int | None = None
+
+
 def state_of(found: os.stat_result) -> FileState:
     """The state in a stat result."""
     return FileState(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
@@ -82,6 +91,20 @@ def hash_file(path: Path, expected: FileState | None, *, on_behalf_of: OnBehalf 
     is no longer the one that was named, has no digest and a reason. A writer that restores size and modification
     time within the read is not seen here.
     """
+    return _reading(path, lambda file: _hash(file, expected, on_behalf_of), on_behalf_of)
+
+
+def read_file(path: Path, limit: int, *, on_behalf_of: OnBehalf | None = None) -> ReadFile:
+    """The content of `path`, of at most `limit` bytes, under the rules of `hash_file`. Never raises."""
+    held: list[tuple[bytes, int]] = []
+    found = _reading(path, lambda file: _read(file, limit, on_behalf_of, held), on_behalf_of)
+    if found.digest is None or not held:
+        return ReadFile(found=found)
+    content, changed_ns = held[0]
+    return ReadFile(found=found, content=content, changed_ns=changed_ns)
+
+
+def _reading(path: Path, act: Callable[[io.FileIO], HashedFile], on_behalf_of: OnBehalf | None) -> HashedFile:
     unseen = None if on_behalf_of is None else _without_digest(None, UNSEEN)
     try:
         found = path.stat()
@@ -92,13 +115,31 @@ def hash_file(path: Path, expected: FileState | None, *, on_behalf_of: OnBehalf 
         # Without blocking, should a FIFO have taken the file's place since.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, opened above
-            return _hash(file, expected, on_behalf_of)
+            return act(file)
     except PermissionError:
         return unseen or _without_digest(None, "permission: the agent's account may not read it")
     except OSError as error:
         return unseen or _without_digest(None, error.strerror or type(error).__name__)
     except Exception as error:  # noqa: BLE001 - a path is anything a job can say (NUL), and memory can be short
         return unseen or _without_digest(None, f"it cannot be read: {type(error).__name__}")
+
+
+def _read(file: io.FileIO, limit: int, on_behalf_of: OnBehalf | None, held: list[tuple[bytes, int]]) -> HashedFile:
+    before = os.fstat(file.fileno())
+    if on_behalf_of is not None and not on_behalf_of.may_know(before, _opened(file)):
+        return _without_digest(None, UNSEEN)
+    if not stat.S_ISREG(before.st_mode):
+        return _without_digest(None, "not a regular file")
+    if before.st_size > limit:
+        return _without_digest(before.st_size, f"more than the {limit:,} bytes that are read")
+    content = b""
+    while len(content) <= limit and (piece := file.read(limit + 1 - len(content))):
+        content += piece
+    after = os.fstat(file.fileno())
+    if len(content) != before.st_size or (state_of(after), after.st_ctime_ns) != (state_of(before), before.st_ctime_ns):
+        return _without_digest(before.st_size, "the file changed while it was read, or is not as long as it says")
+    held.append((content, after.st_ctime_ns))
+    return HashedFile(digest=Digest(hashlib.sha256(content).digest()), size=len(content), reason=None)
 
 
 def _hash(file: io.FileIO, expected: FileState | None, on_behalf_of: OnBehalf | None) -> HashedFile:

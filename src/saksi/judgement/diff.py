@@ -141,6 +141,7 @@ class _Comparison:
         found = [
             each
             for name in FIELD_ORDER
+            if name not in a.lacking | b.lacking
             for each in _differences(name, a.fields.get(name), b.fields.get(name))
             if each.field not in apart
         ]

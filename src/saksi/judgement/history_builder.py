@@ -17,7 +17,7 @@ from saksi.judgement.story import StoryBuilder
 from saksi.judgement.timeline import Timeline
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
-from saksi.words.frames import DetachFrame, HelloFrame, Number, RootFrame, UpdateFrame
+from saksi.words.frames import DeferredFrame, DetachFrame, HelloFrame, Number, RootFrame, UpdateFrame
 from saksi.words.limits import MAX_OPTIMIZERS
 from saksi.words.records import (
     AnchorRecord,
@@ -185,6 +185,8 @@ class HistoryBuilder:
         opened.lost = max(opened.lost, frame.lost)
         if isinstance(frame, UpdateFrame):
             self._take_update(opened, frame)
+        elif isinstance(frame, DeferredFrame):
+            self._take_deferred(opened, frame)
         elif isinstance(frame, RootFrame):
             opened.roots += 1
         elif isinstance(frame, DetachFrame):
@@ -204,11 +206,20 @@ class HistoryBuilder:
         step = opened.offset + frame.update
         self._offsets[rank] = step + 1
         phases = frame.phase_ns
+        self._add_measured(rank, step, frame)
+        self._add(rank, "step_seconds", step, (phases.data + phases.compute + phases.optimizer) / 1e9)
+
+    def _take_deferred(self, opened: _Open, frame: DeferredFrame) -> None:
+        """Values of an Update that was counted as it was said."""
+        opened.skipped += frame.skipped is True
+        if frame.optimizer == 0 and opened.last is not None and frame.update <= opened.last:
+            self._add_measured(opened.base.rank, opened.offset + frame.update, frame)
+
+    def _add_measured(self, rank: int, step: int, frame: UpdateFrame | DeferredFrame) -> None:
         if frame.loss is not None:
             self._add(rank, "loss", step, frame.loss)
         if frame.gradient_norm is not None:
             self._add(rank, "gradient_norm", step, frame.gradient_norm.value)
-        self._add(rank, "step_seconds", step, (phases.data + phases.compute + phases.optimizer) / 1e9)
 
     def _add(self, rank: int, name: str, step: int, value: Number) -> None:
         builder = self._series.get((rank, name))

@@ -7,11 +7,14 @@ by the same parent belong together. Nothing is taken from counters, which begin 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from heapq import heappop, heappush
+from math import inf
 
 import msgspec
 
-__all__ = ["Member", "grouped", "overlapping"]
+__all__ = ["Member", "grouped", "present_ranks"]
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,18 +75,40 @@ def grouped(members: Sequence[Member]) -> list[list[int]]:
     return [group.members for attempt in sorted(groups) for group in groups[attempt]]
 
 
-def overlapping(members: Sequence[Member], group: Sequence[int]) -> list[int]:
-    """The places of all members that ran while `group` did, its own among them: a rank may be replaced alone."""
-    attempt = members[group[0]].attempt
-    world_size = members[group[0]].world_size
-    begun = min(members[at].begun for at in group)
-    ends = [members[at].ended for at in group]
-    ended = None if None in ends else max(end for end in ends if end is not None)
-    return [
-        at
-        for at, each in enumerate(members)
-        if each.attempt == attempt
-        and each.world_size in (None, world_size)
-        and (ended is None or each.begun <= ended)
-        and (each.ended is None or each.ended >= begun)
-    ]
+def present_ranks(members: Sequence[Member], groups: Sequence[Sequence[int]]) -> list[frozenset[int]]:
+    """For each group the ranks of all members that ran while it did, its own among them: one may be replaced alone.
+
+    `groups` are as `grouped` returns them. The work grows with how many ran beside each other, not with all of them:
+    a launcher may start thousands of processes one after the other.
+    """
+    order = sorted(range(len(members)), key=lambda at: members[at].begun)
+    begins = [members[at].begun for at in order]
+    present: dict[int, frozenset[int]] = {}
+    running: list[tuple[float, int]] = []
+    entered = 0
+    for number in sorted(range(len(groups)), key=lambda number: _begun(members, groups[number])):
+        begun, ended = _begun(members, groups[number]), _ended(members, groups[number])
+        while entered < len(order) and begins[entered] <= begun:
+            heappush(running, (_end(members[order[entered]]), order[entered]))
+            entered += 1
+        while running and running[0][0] < begun:
+            heappop(running)
+        later = order[entered : bisect_right(begins, ended)]
+        beside = (members[at] for at in (*(at for _, at in running), *later))
+        mine = members[groups[number][0]]
+        present[number] = frozenset(
+            each.rank for each in beside if each.attempt == mine.attempt and each.world_size in (None, mine.world_size)
+        )
+    return [present[number] for number in range(len(groups))]
+
+
+def _begun(members: Sequence[Member], group: Sequence[int]) -> int:
+    return min(members[at].begun for at in group)
+
+
+def _ended(members: Sequence[Member], group: Sequence[int]) -> float:
+    return max(_end(members[at]) for at in group)
+
+
+def _end(member: Member) -> float:
+    return inf if member.ended is None else member.ended

@@ -2,7 +2,8 @@
 
 Rules: times, process ids, counters of the connection and the recorder's own cost are left out, since no two runs
 share them; so are keyed fingerprints, whose key is new in every process. What happens between two updates (seeds,
-loads) belongs to the update that follows it, a root of Step k to Step k itself.
+loads) belongs to the update that follows it, a root of Step k to Step k itself. What a device did not deliver is
+named, so that its absence is not taken for a difference.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
 from saksi.words.frames import (
     AnyFrame,
@@ -76,12 +78,16 @@ class Key(msgspec.Struct, frozen=True, order=True, kw_only=True):
 
 
 class UpdateView(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of one Update that two runs can share. `unseeded` are generators that nobody had seeded by then."""
+    """The fields of one Update that two runs can share. `unseeded` are generators that nobody had seeded by then.
+
+    `lacking` are fields that lay on a device and are not in the record, or not as they were.
+    """
 
     key: Key
     entry: int
     fields: dict[str, Any]
     unseeded: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
 
 
 class _Stream:
@@ -94,6 +100,7 @@ class _Stream:
         self.between: dict[str, list[Any]] = {}
         self.hooks: dict[str, list[str]] | None = None
         self.seeded: set[str] = set()
+        self.deferral: Deferral[int] = Deferral()
 
     def say(self, name: str, value: object) -> None:
         kept = self.between.setdefault(name, [])
@@ -125,7 +132,7 @@ def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
     for item in items:
         record = item.record
         if isinstance(record, AttachRecord):
-            streams.pop((record.attempt, record.connection), None)
+            yield from _rest(streams.pop((record.attempt, record.connection), None))
         if not isinstance(record, BlockRecord):
             continue
         place = (record.attempt, record.connection)
@@ -136,7 +143,17 @@ def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
             if stream.generation < 0 and isinstance(line.frame, UpdateFrame | RootFrame):
                 rank = (record.attempt, record.rank)
                 stream.generation = generations[rank] = generations.get(rank, -1) + 1
-            yield from _views(stream, item.index, line.frame)
+            for frame, entry in stream.deferral.take(line.frame, item.index):
+                yield from _views(stream, entry, frame)
+    for stream in streams.values():
+        yield from _rest(stream)
+
+
+def _rest(stream: _Stream | None) -> Iterator[UpdateView]:
+    """What a connection said of Updates whose values never came."""
+    if stream is not None:
+        for frame, entry in stream.deferral.rest():
+            yield from _views(stream, entry, frame)
 
 
 def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]:
@@ -144,7 +161,8 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
         case UpdateFrame():
             fields = _fields(stream, frame)
             stream.between = {}
-            yield stream.view(frame.update, frame.optimizer, entry, fields)
+            view = stream.view(frame.update, frame.optimizer, entry, fields)
+            yield msgspec.structs.replace(view, lacking=_lacking(frame)) if frame.deferred else view
         case RootFrame():
             yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}}, frame.at)
         case HelloFrame():
@@ -167,6 +185,11 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             stream.between = {}
         case _:
             return
+
+
+def _lacking(frame: UpdateFrame) -> frozenset[str]:
+    names: set[str] = set(frame.deferred)
+    return frozenset(names | {"groups_omitted"} if "groups" in names else names)
 
 
 def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:

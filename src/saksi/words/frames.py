@@ -11,12 +11,16 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES
+
 __all__ = [
     "FRAME_VERSION",
     "MAX_FRAME_BYTES",
     "AnyFrame",
     "Batch",
     "CkptFrame",
+    "Deferrable",
+    "DeferredFrame",
     "DetachFrame",
     "EnvironmentFrame",
     "FaultFrame",
@@ -26,6 +30,10 @@ __all__ = [
     "HelloFrame",
     "InventoryFrame",
     "LayoutFrame",
+    "LiveFrame",
+    "LivePiece",
+    "LivePlace",
+    "LiveSubject",
     "ModuleFrame",
     "Number",
     "OptimizerFrame",
@@ -44,6 +52,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
+Word = Annotated[str, Meta(max_length=256)]
 Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
 """A float; JSON has no words for the three others."""
 
@@ -82,6 +91,7 @@ class HelloFrame(Frame, frozen=True, tag="hello"):
     flags: dict[str, Any]
     fingerprint_key: Hex64
     switched_off: bool = False
+    answers: bool = False
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,8 +131,15 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     end: Hex32 | None
 
 
+Deferrable: TypeAlias = Literal["loss", "gradient_norm", "skipped", "groups", "fingerprints"]
+"""Fields of an Update whose values may lie on a device as it returns."""
+
+
 class UpdateFrame(Frame, frozen=True, tag="update"):
-    """One Update. `update` counts this optimizer's from 0."""
+    """One Update. `update` counts this optimizer's from 0.
+
+    `deferred` are the fields whose values, or some of them, follow in a `deferred` frame.
+    """
 
     optimizer: Count
     update: Count
@@ -139,6 +156,24 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     fingerprints: list[Fingerprint]
     inventory: Hex64
     self_ns: Count
+    deferred: list[Deferrable] = []
+
+
+class DeferredFrame(Frame, frozen=True, tag="deferred"):
+    """Values of an Update that a device delivered later; `lacking` are those it did not, and `reason` says why.
+
+    `groups` are hyper-parameters: the group, the name, the value. `fingerprints` are those that the Update left out.
+    """
+
+    optimizer: Count
+    update: Count
+    loss: Number | None
+    gradient_norm: GradientNorm | None
+    skipped: bool | None
+    groups: list[tuple[Count, Text, int | Number]]
+    fingerprints: list[Fingerprint]
+    lacking: list[Deferrable]
+    reason: Text | None
 
 
 class LayoutFrame(Frame, frozen=True, tag="layout"):
@@ -211,6 +246,59 @@ class InventoryFrame(Frame, frozen=True, tag="inventory"):
     hooks: dict[str, list[Text]]
 
 
+LivePlace: TypeAlias = Literal[
+    "module", "class", "instance", "attribute", "hook", "mode", "builtin", "tracer", "importer", "operator", "constant"
+]
+"""Where a function is looked up. `instance`: in an object, in place of its class's; `attribute`: in an object alone.
+`constant` is no function but a literal that a module of torch's keeps."""
+
+
+class LivePiece(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """One function that a call goes through. `file` is a place in the frame's `files`; null if its code names none."""
+
+    file: Count | None
+    name: Word
+    line: Count
+    code: Hex32
+    defaults: dict[Word, Word]
+    closure: dict[Word, Word]
+
+
+class LiveSubject(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """One place and the functions behind it, outermost first.
+
+    `owner` is the file of the module it belongs to, `homes` where its function should have been written: a file and a
+    qualified name in it, the first that has it counts. `homes` is empty if the first piece is written at the first.
+    """
+
+    name: Text
+    place: LivePlace
+    owner: Count | None
+    homes: Annotated[list[tuple[Count, Word]], Meta(max_length=MAX_LIVE_HOMES)]
+    pieces: Annotated[list[LivePiece], Meta(max_length=MAX_LIVE_PIECES)]
+    notes: Annotated[list[Word], Meta(max_length=8)]
+
+
+class LiveFrame(Frame, frozen=True, tag="live"):
+    """A part of an inventory of the code that training executes: what this connection has not heard of it.
+
+    `number` counts the inventories of this process; `compared` places were looked at, `omitted` were beyond the limit.
+    `nonce` is what the agent had asked with. `flags` are those of precision and determinism, if they are news.
+    """
+
+    number: Count
+    at: Literal["first", "challenge", "exit"]
+    nonce: Annotated[str, Meta(max_length=64)] | None
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    part: Count
+    parts: Count
+    compared: Count
+    omitted: Count
+    files: Annotated[list[Text], Meta(max_length=MAX_LIVE_FILES)]
+    subjects: list[LiveSubject]
+    flags: dict[Word, Word]
+
+
 class EnvironmentFrame(Frame, frozen=True, tag="environment"):
     """Source files of imported modules, in parts."""
 
@@ -246,6 +334,7 @@ class DetachFrame(Frame, frozen=True, tag="detach"):
 AnyFrame: TypeAlias = (
     HelloFrame
     | UpdateFrame
+    | DeferredFrame
     | LayoutFrame
     | RootFrame
     | ModuleFrame
@@ -253,6 +342,7 @@ AnyFrame: TypeAlias = (
     | SeededFrame
     | CkptFrame
     | InventoryFrame
+    | LiveFrame
     | EnvironmentFrame
     | UncoveredFrame
     | FaultFrame

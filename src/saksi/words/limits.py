@@ -7,10 +7,26 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MAX_ENTRY_BYTES", "MAX_OPTIMIZERS"]
+__all__ = [
+    "MAX_ENTRY_BYTES",
+    "MAX_LIVE_FILES",
+    "MAX_LIVE_HOMES",
+    "MAX_LIVE_PIECES",
+    "MAX_LIVE_SUBJECTS",
+    "MAX_OPTIMIZERS",
+]
 
 MAX_ENTRY_BYTES: Final = 65_535
 """Of one entry: tlog-tiles gives an entry's length 16 bits. Larger things are blobs, by digest."""
 
 MAX_OPTIMIZERS: Final = 1_024
 """For each process: an ordinal is a number that the job made up, and a counter is kept for this many."""
+
+MAX_LIVE_SUBJECTS: Final = 4_096
+"""Places in one inventory of live code: torch's own are about a thousand."""
+MAX_LIVE_PIECES: Final = 16
+"""Functions that one call goes through; torch's own wrappers are three or four deep."""
+MAX_LIVE_HOMES: Final = 6
+"""Classes from which a method may be inherited."""
+MAX_LIVE_FILES: Final = 256
+"""Source files that one part of an inventory names."""

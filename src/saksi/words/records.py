@@ -23,6 +23,8 @@ __all__ = [
     "AttemptKeyRecord",
     "BlockLine",
     "BlockRecord",
+    "ChallengeRecord",
+    "CompiledFunction",
     "DetachRecord",
     "EnvironmentRecord",
     "ExitRecord",
@@ -37,12 +39,16 @@ __all__ = [
     "RefusedRecord",
     "SealRecord",
     "SignalRecord",
+    "SourceOrigin",
+    "SourceRecord",
     "StateRecord",
 ]
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 DigestText = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Text = Annotated[str, Meta(max_length=4096)]
+Word = Annotated[str, Meta(max_length=256)]
+Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -248,6 +254,53 @@ class RefusedRecord(Record, frozen=True, tag="refused"):
     count: Count
 
 
+class ChallengeRecord(Record, frozen=True, tag="challenge"):
+    """The agent asked a recorder for an inventory of the code that it executes, with a number used once."""
+
+    connection: Count
+    rank: Count
+    nonce: Hex32
+
+
+SourceOrigin: TypeAlias = Literal["script", "tree", "package", "library", "recorder", "elsewhere"]
+"""Where a source file lies: the command's script; below its folder or the working directory; in an installed package
+that lists it; in the standard library; the recorder's own; anywhere else."""
+
+
+class CompiledFunction(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """What the functions of one name at one line of a file compile to; none: there is no such function.
+
+    `defaults` are those that the source spells out, each in the words of a `live` frame; `decorated`, whether there is
+    a decorator on it.
+    """
+
+    name: Word
+    line: Count
+    code: Annotated[list[Hex32], Meta(max_length=8)]
+    defaults: Annotated[dict[Word, Word], Meta(max_length=64)]
+    decorated: bool
+
+
+class SourceRecord(Record, frozen=True, tag="source"):
+    """A source file as the agent read it, and what some of its functions compile to under the job's Python.
+
+    `unit` is the package that it belongs to, `changed` whether it has changed since the attempt began. `homes` are the
+    lines at which a qualified name is defined. Without a `digest` nothing was compiled, and `reason` says why.
+    """
+
+    path: Text
+    origin: SourceOrigin
+    unit: Text
+    python: Word
+    optimize: Annotated[int, Meta(ge=0, le=2)]
+    digest: DigestText | None
+    size: Count | None
+    changed: bool
+    reason: Annotated[str, Meta(max_length=1024)] | None
+    functions: Annotated[list[CompiledFunction], Meta(max_length=1024)]
+    homes: Annotated[dict[Word, Annotated[list[Count], Meta(max_length=16)]], Meta(max_length=1024)]
+
+
 class SignalRecord(Record, frozen=True, tag="signal"):
     """A signal reached the launcher. `sender` is who sent it, where the kernel says so."""
 
@@ -304,6 +357,8 @@ AnyRecord: TypeAlias = (
     | DetachRecord
     | RefusedRecord
     | SignalRecord
+    | ChallengeRecord
+    | SourceRecord
     | StateRecord
     | GpusRecord
     | GapRecord

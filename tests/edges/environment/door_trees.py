@@ -58,6 +58,7 @@ class Tree:
             digest="sha256:" + "0" * 64, version=self.version, build="", implementation="cpython", cache_tag=None,
             base_prefix=str(self.base), executable=str(path), base_site=(str(self.stdlib / "site-packages"),),
             site_below_prefix=(f"/@prefix@/lib/python{minor}/site-packages",),
+            stdlib=(str(self.stdlib),), libraries=(), magic="",
         )  # fmt: skip
         prefix = self.base if of_base else self.prefix
         return Python(

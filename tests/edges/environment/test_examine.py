@@ -17,7 +17,9 @@ from edges.environment.environments import ENVIRONMENT, SGD, Environment, kinds,
 from saksi.edges.environment import bytecode_proof
 from saksi.edges.environment import tree as edge_tree
 from saksi.edges.environment.examine import examine
-from saksi.edges.environment.listing import Question
+from saksi.edges.environment.interpreter import describe
+from saksi.edges.environment.listing import Question, list_environment
+from saksi.edges.environment.roots import find_roots
 from saksi.judgement.environment.judge import judge_environment
 from saksi.words.errors import UsageError
 
@@ -385,21 +387,25 @@ def test_a_target_folder_on_the_path_is_judged_by_its_lists(there, tmp_path):
 
 
 def test_an_environment_that_sees_its_base(there):
+    def found():
+        python = describe(there.python, ENVIRONMENT, cache=None, now_ns=later())
+        return {each.label: each.folder for each in find_roots(python, ENVIRONMENT, there.folder).places}
+
+    assert not any(each.startswith("base-site:") for each in found())
     configuration = there.folder / "pyvenv.cfg"
     configuration.write_text(configuration.read_text().replace("false", "true"))
-    observed = there.observed(bytecode=False)
-    assert any(each.label.startswith("base-site:") for each in observed.tree.roots)
+    seen = [folder for label, folder in found().items() if label.startswith("base-site:")]
+    assert seen
+    assert all(Path(each).is_relative_to(os.path.realpath(sys.base_prefix)) for each in seen)
 
 
 def test_the_standard_library_without_the_site_folder_inside(tmp_path):
     environment = Environment(tmp_path / "venv")
-    observed = environment.observed(bytecode=False)
-    stdlib = next(each for each in observed.tree.roots if each.label == "stdlib")
-    names = {each.path for each in stdlib.files}
-    assert "os.py" in names
-    assert not any(each.startswith("site-packages/") for each in names)
-    executable = next(each for each in observed.tree.roots if each.label == "executable")
-    assert any(Path(each.path).name == Path(os.path.realpath(sys.executable)).name for each in executable.files)
+    listing = list_environment(environment.question(), now_ns=later())
+    names = {each.place.label: {file.path for file in each.walked} for each in listing.listed}
+    assert "os.py" in names["stdlib"]
+    assert not any(each.startswith("site-packages/") for each in names["stdlib"])
+    assert Path(os.path.realpath(sys.executable)).name in names["executable"]
 
 
 # -- conda

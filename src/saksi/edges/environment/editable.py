@@ -1,12 +1,11 @@
 """Where the site folders of an environment point to: editable installations and path lines.
 
 Nothing is imported. What points somewhere is read as text: `.pth` lines, `.egg-link`, `direct_url.json`, and the
-mapping in an `__editable__` finder, which setuptools writes as a literal.
+mapping in an `__editable__` finder, which setuptools writes on one line.
 """
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 from typing import Final
@@ -23,6 +22,7 @@ MAX_SMALL: Final = 1 << 20
 MAX_POINTED: Final = 10_000
 """Lines of one file, and packages of one editable installation."""
 _MAPPING: Final = re.compile(r"^MAPPING(?::[^=\n]+)?\s*=\s*(\{.*\})\s*$", re.MULTILINE)
+_PAIR: Final = re.compile(r"'[^'\\]*': '([^'\\]*)'")
 _FINDER: Final = re.compile(r"__editable___.+_finder\.py")
 
 
@@ -99,13 +99,16 @@ def _direct_url(folder: str, name: str) -> list[_Editable]:
 
 
 def _mapped(path: str) -> list[str]:
-    """Where the packages of an `__editable__` finder lie: the values of its MAPPING, read as a literal."""
+    """Where the packages of an `__editable__` finder lie: the values of its MAPPING, where they are plain strings.
+
+    No parser of Python reads it, since nesting can crash one. A path with a quote or a backslash in it is not found;
+    then the checkout is followed as a whole.
+    """
     try:
         found = _MAPPING.search(_small(path).decode("utf-8", "replace"))
-        mapping = {} if found is None else ast.literal_eval(found[1])
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+    except OSError:
         return []
-    values = [each for each in mapping.values() if isinstance(each, str)][:MAX_POINTED]
+    values = [] if found is None else _PAIR.findall(found[1])[:MAX_POINTED]
     return [each if os.path.exists(each) else f"{each}.py" for each in values]  # noqa: PTH110 - as text
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from saksi.judgement.checks.availability import AVAILABILITY
+from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
 
-ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, SEALS, ENVIRONMENTS)
+ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, CHALLENGES, LIVE_CODE, SEALS, ENVIRONMENTS)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from saksi.judgement.checks import missing
+from saksi.judgement.checks.deferrals import Deferrals
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.gaps import MAX_GAPS, Gap
 from saksi.judgement.checks.trainee import Heard, Trainee
@@ -17,7 +18,7 @@ from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Coverage, Finding, is_about_coverage
-from saksi.words.frames import DetachFrame, HelloFrame, UncoveredFrame, UpdateFrame
+from saksi.words.frames import DeferredFrame, DetachFrame, HelloFrame, UncoveredFrame, UpdateFrame
 from saksi.words.records import (
     AttachRecord,
     AttemptKeyRecord,
@@ -157,6 +158,12 @@ def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
         if counter is not None and not counter.take(frame.update, entry) and len(counter.stretches) == 1:
             for finding in missing.steps(heard.trainee, frame.optimizer):
                 state.noted.announce(finding)
+        if frame.deferred:
+            heard.deferrals = heard.deferrals or Deferrals()
+            heard.deferrals.announce(frame)
+    elif isinstance(frame, DeferredFrame):
+        if heard.deferrals is not None:
+            heard.deferrals.arrive(frame)
     elif isinstance(frame, UncoveredFrame):
         step = max(frame.step, 0)
         state.noted.note(
@@ -239,6 +246,8 @@ def _detach(state: _State, index: int, record: DetachRecord) -> None:
     if heard is None:
         return
     heard.left = record.clean
+    if heard.deferrals is not None:
+        heard.deferrals.close()
     heard.last_entry = heard.ended = index
     if record.lost > heard.lost:
         heard.lost, heard.lost_entry = record.lost, index

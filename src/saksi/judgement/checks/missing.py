@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
+from saksi.judgement.checks import deferrals
 from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.gaps import first_unheard
 from saksi.judgement.checks.trainee import Trainee
@@ -27,6 +28,9 @@ def of_trainee(state: Watched, trainee: Trainee, *, ended: bool) -> Iterator[Fin
         yield dropped(trainee)
     for optimizer in trainee.optimizers:
         yield from steps(trainee, optimizer)
+    for each in trainee.connections:
+        if each.deferrals is not None and each.deferrals.count:
+            yield deferrals.lacking(each.deferrals, rank=each.rank, entry=each.last_entry)
     if trainee.left or (trainee.left is None and not ended) or state.is_worker(trainee):
         return
     message = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from saksi.judgement.checks.deferrals import Deferrals
 from saksi.judgement.rank_groups import Member
 from saksi.words.frames import HelloFrame
 from saksi.words.limits import MAX_OPTIMIZERS
@@ -73,6 +74,7 @@ class Heard:
 
     __slots__ = (
         "counters",
+        "deferrals",
         "ended",
         "entry",
         "hello",
@@ -91,6 +93,7 @@ class Heard:
         self.entry = self.last_entry = entry
         self.hello = hello
         self.counters: dict[int, Counter] = {}
+        self.deferrals: Deferrals | None = None
         self.told: tuple[int, ...] | None = None
         self.left: bool | None = None
         self.ended: int | None = None

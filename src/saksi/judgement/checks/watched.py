@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.judgement.checks.trainee import Counted, Greeting, Heard, Trainee
-from saksi.judgement.rank_groups import grouped, overlapping
+from saksi.judgement.rank_groups import grouped, present_ranks
 from saksi.words.digest import sha256
 from saksi.words.frames import HelloFrame
 from saksi.words.records import AttachRecord, GpuProcess, GpusRecord, ProcessRecord
@@ -171,11 +171,11 @@ class Watched:
         trained = [each for each in self.trainees if each.last_step is not None or each.told_of(0)]
         members = [each.member for each in trained]
         groups: list[RankGroup] = []
-        for places in grouped(members):
+        found = grouped(members)
+        for places, present in zip(found, present_ranks(members, found), strict=True):
             group = [trained[at] for at in places]
             attempt = group[0].attempt
             number = groups[-1].number + 1 if groups and groups[-1].attempt == attempt else 0
-            present = frozenset(trained[at].rank for at in overlapping(members, places))
             groups.append(RankGroup(attempt, number, group, present))
         return groups
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from saksi.judgement.continuation.earlier import Earlier
 from saksi.judgement.continuation.later import Later
+from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
 from saksi.judgement.story import GroupStory
 from saksi.words.frames import AnyFrame
@@ -33,6 +34,7 @@ def read_later(items: Iterable[Item], group: GroupStory) -> dict[int, Later]:
 def _frames(items: Iterable[Item], group: GroupStory) -> Iterator[tuple[int, AnyFrame]]:
     wanted = dict(group.connections)
     ranks: dict[int, int | None] = {}
+    deferrals: dict[int, Deferral[int]] = {}
     for item in items:
         record = item.record
         if record.attempt != group.attempt:
@@ -44,5 +46,10 @@ def _frames(items: Iterable[Item], group: GroupStory) -> Iterator[tuple[int, Any
                 ranks[record.connection] = wanted[item.index]
             rank = ranks.get(record.connection)
             if rank is not None:
+                deferral = deferrals.setdefault(record.connection, Deferral())
                 for line in item.lines:
-                    yield rank, line.frame
+                    for frame, beside in deferral.take(line.frame, rank):
+                        yield beside, frame
+    for deferral in deferrals.values():
+        for frame, beside in deferral.rest():
+            yield beside, frame

@@ -7,6 +7,7 @@ on and so does the watch. An error of our own in one thing is written down as a 
 from __future__ import annotations
 
 import logging
+import os
 import selectors
 import socket
 import time
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.edges.environment.source_places import OwnCode
 from saksi.edges.files import OnBehalf
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.bell import Bell
@@ -28,6 +30,7 @@ from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.launcher import Launcher
+from saksi.processes.agent.live_watch import LiveWatch
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
 from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
@@ -81,6 +84,10 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What has happened around the attempt, and is to stand in its record; asked often, and once more at the end."""
     keeps_sources: bool = False
     """Whether somebody wants the paths of what the job imported."""
+    own_code: OwnCode = OwnCode()
+    """Where the user's own code lies, as the seal names it."""
+    draw: Callable[[int], bytes] = os.urandom
+    """Random bytes: when recorders are asked, and with which number, is nobody else's to know."""
     shares_pids: bool = True
     """Whether the process ids that the launcher tells are those that the agent sees."""
     environment: Watch | None = None
@@ -117,6 +124,14 @@ class WatchedAttempt:
         self._bell = Bell()
         self._files = CkptFiles(self._bell.ring, on_behalf_of=setup.on_behalf_of)
         self._environment = EnvironmentWatch(setup.environment, self._bell.ring, scribe)
+        self._live = LiveWatch(
+            clock=clock,
+            scribe=scribe,
+            wake=self._bell.ring,
+            own=setup.own_code,
+            draw=setup.draw,
+            on_behalf_of=setup.on_behalf_of,
+        )
         self._intake = Intake(
             listener,
             token=setup.token,
@@ -180,7 +195,7 @@ class WatchedAttempt:
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
         closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files)
-        last = (self._close_environment, self._commit, self.tell_news, self._write_anchors)
+        last = (self._live.finish, self._close_environment, self._commit, self.tell_news, self._write_anchors)
         for act in (*closing, *last):
             self._guarded(act)
         self._write_exit()
@@ -209,6 +224,7 @@ class WatchedAttempt:
         self._outside.let_go()
         self._files.close()
         self._environment.let_go()
+        self._live.close()
         self._bell.close()
 
     def _guarded(self, act: Callable[[], object]) -> None:
@@ -225,6 +241,7 @@ class WatchedAttempt:
 
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter
+        self._live.heard(connection, frame)
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
@@ -237,6 +254,7 @@ class WatchedAttempt:
         if self._bell.hush():
             self._write_files(self._files.collect())
             self._environment.write()
+            self._live.write()
 
     # -- what is done now and then
 
@@ -252,6 +270,7 @@ class WatchedAttempt:
             self._outside.look()
             self._job.look()
         self._intake.flush()
+        self._live.ask()
         pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
         if pressing or self._is_due("commit", COMMIT_NS if self._scribe.problem is None else RETRY_NS):
             self._commit()

@@ -26,9 +26,11 @@ import msgspec
 from saksi.edges.anchors import Anchor
 from saksi.edges.bytecode import KeptStore
 from saksi.edges.clock import Clock
+from saksi.edges.environment.source_places import OwnCode
 from saksi.edges.filesystem import move_home
 from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
+from saksi.judgement.seal import parse_seal
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
@@ -40,10 +42,12 @@ from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import Service, ignore_the_jobs_signals
+from saksi.processes.agent.sources import own_code_of
 from saksi.processes.agent.takeover import Dead, LeftBehind, left_behind
+from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.digest import sha256
-from saksi.words.errors import SaksiError
+from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, SealRecord
 from saksi.words.run import origin_of
 
@@ -161,6 +165,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         notes=setup.notes,
         keeps_sources=setup.kept is not None,
         environment=setup.environment,
+        own_code=_own_code(setup.seal_envelope),
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
     send(control, Ready(problem=None))
@@ -170,6 +175,13 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     _say_goodbye(setup, writing, control)
     _keep_bytecode(setup, attempt)
     return 0
+
+
+def _own_code(envelope: bytes) -> OwnCode:
+    try:
+        return own_code_of(parse_seal(parse_envelope(envelope).payload))
+    except MalformedInput:  # then the user's own code counts as lying elsewhere
+        return OwnCode()
 
 
 def _begin(

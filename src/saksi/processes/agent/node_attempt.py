@@ -4,7 +4,8 @@ Rules:
 
 - The run's id, its folder and its token are made by us (`node_plan.py`); a seal is signed only if it names them.
 - What the job's account says never becomes a deed of the agent's account: no command of it is started, no anchor of
-  it is written, no bytecode of it is compiled, and a model checkpoint's file is read only if it belongs to it.
+  it is written, no bytecode of it is kept, and a file is read only if that account could read it. Sources are compiled
+  by our own interpreter, in a limited child, to compare code with them; nothing of them is executed.
 - What this account may not see of the job's processes stands in the first record, each with its reason.
 """
 
@@ -42,6 +43,7 @@ from saksi.processes.agent.observations import printable
 from saksi.processes.agent.quota import QuotaStore
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
+from saksi.processes.agent.sources import own_code_of
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.proofs.tlog.note import NoteSigner
 from saksi.words.digest import sha256
@@ -90,7 +92,8 @@ def begin(
     """
     sealed = msgspec.UNSET if seal_file is None else parse_seal_file(seal_file).file.environment_tree
     watch = Watch(question=None, sealed=sealed.digest, reason=NOT_OURS) if isinstance(sealed, EnvironmentTree) else None
-    _require_own(parse_seal(statement), planned, place.clock.wall_ns())
+    seal = parse_seal(statement)
+    _require_own(seal, planned, place.clock.wall_ns())
     envelope = format_envelope(sign(IN_TOTO, statement, [keyring.signer]))
     store = QuotaStore(LocalStore(planned.folder), place.quota)
     signer = NoteSigner(origin_of(planned.run), os.urandom(32))
@@ -120,7 +123,7 @@ def begin(
         try:
             workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
             setup = _setup(place, planned, facts, tuple(workers), store.news)
-            setup = msgspec.structs.replace(setup, environment=watch)
+            setup = msgspec.structs.replace(setup, environment=watch, own_code=own_code_of(seal))
             attempt = WatchedAttempt(
                 setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control
             )

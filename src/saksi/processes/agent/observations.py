@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypedDict
+
+import msgspec
 
 from saksi.edges.host.endings import Ending
 from saksi.processes.agent.anchors import AnchorWorker
@@ -12,8 +14,18 @@ from saksi.processes.agent.connection import Block, Connection
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.observer import Seen
 from saksi.processes.agent.pace import Change
+from saksi.processes.agent.sources import CompiledSource
 from saksi.words.digest import sha256
-from saksi.words.records import AnchorRecord, BlockRecord, ExitRecord, FileRecord, ProcessRecord, StateRecord
+from saksi.words.records import (
+    AnchorRecord,
+    BlockRecord,
+    CompiledFunction,
+    ExitRecord,
+    FileRecord,
+    ProcessRecord,
+    SourceRecord,
+    StateRecord,
+)
 
 __all__ = [
     "Stamp",
@@ -24,8 +36,14 @@ __all__ = [
     "file_record",
     "printable",
     "process_record",
+    "source_records",
     "state_record",
 ]
+
+SOURCE_BYTES: Final = 32_768
+"""Of the functions in one record: with paths and homes around them, an entry still has room."""
+MAX_HOMES: Final = 256
+MAX_LINES: Final = 16
 
 
 class Stamp(TypedDict):
@@ -138,6 +156,44 @@ def file_record(hashed: HashedCkpt, stamp: Stamp) -> FileRecord:
         reason=found.reason,
         **stamp,
     )
+
+
+def source_records(source: CompiledSource, stamp: Stamp) -> Iterator[SourceRecord]:
+    """A source file and what was asked of it, in as many records as its functions need."""
+    found = source.compiled
+    homes = list(found.homes.items())
+    parts = list(_parts(found.functions)) or [[]]
+    while len(parts) * MAX_HOMES < len(homes):
+        parts.append([])
+    for number, functions in enumerate(parts):
+        yield SourceRecord(
+            path=found.path,
+            origin=source.placed.origin,
+            unit=source.placed.unit[:4096],
+            python=source.python[:256],
+            optimize=source.optimize,
+            digest=None if found.digest is None else str(found.digest),
+            size=found.size,
+            changed=source.changed,
+            reason=found.reason,
+            functions=functions,
+            homes={name: at[:MAX_LINES] for name, at in homes[number * MAX_HOMES : (number + 1) * MAX_HOMES]},
+            **stamp,
+        )
+
+
+def _parts(functions: Sequence[CompiledFunction]) -> Iterator[list[CompiledFunction]]:
+    part: list[CompiledFunction] = []
+    room = SOURCE_BYTES
+    for each in functions:
+        size = len(msgspec.json.encode(each)) + 1
+        if part and size > room:
+            yield part
+            part, room = [], SOURCE_BYTES
+        part.append(each)
+        room -= size
+    if part:
+        yield part
 
 
 def anchor_record(worker: AnchorWorker, stamp: Stamp) -> AnchorRecord:

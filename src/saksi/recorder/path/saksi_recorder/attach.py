@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import time
 from typing import Any, Callable, Optional
 
 from . import guard, session
@@ -15,7 +16,9 @@ from .arm import FINDER
 from .plain import text
 
 VERSION = 1
-PARTS = ("optimizers", "modules", "steps", "gradients", "scaling", "farewell", "batches", "generators", "files")
+PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
+PARTS += ("batches", "generators", "files", "live_code")
+FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
 FLAG_VARIABLES = ("CUBLAS_WORKSPACE_CONFIG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONHASHSEED")
@@ -96,6 +99,7 @@ def hello() -> dict[str, Any]:
         "flags": _flags(torch),
         "fingerprint_key": session.key.hex(),
         "switched_off": False,
+        "answers": True,
     }
 
 
@@ -122,6 +126,9 @@ def _after_fork_in_child() -> None:
         for name in ("steps", "gradients"):
             if name in _installed:
                 _module(name).after_fork_in_child()
+        if "steps" in _installed:
+            _module("deferred").after_fork_in_child()
+            _module("staged").after_fork_in_child()
         if "gradients" in _installed:
             _module("unseen").after_fork_in_child()
     except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came
@@ -147,23 +154,28 @@ def end() -> None:
     if _ended[0] or session.dormant or session.channel is None:
         return
     _ended[0] = True
+    until = time.monotonic() + FLUSH_S
     try:
-        _last_words()
-        session.channel.flush(2.0)
+        _last_words(until - FLUSH_S / 2)  # half of it for devices: what they deliver has to leave as well
+        session.channel.flush(max(0.0, until - time.monotonic()))
         session.channel.close()
     except Exception:  # the interpreter is half gone; readers find that the goodbye is missing
         pass
 
 
 @guard.guarded("detach")
-def _last_words() -> None:
+def _last_words(devices_until: float) -> None:
     if session.step >= 0 and "memory" in _installed:
         _last_root()
+    if "steps" in _installed:
+        _module("deferred").finish(devices_until)
     for part, name in (("steps", "steps"), ("gradients", "unseen")):
         if part in _installed:
             _module(name).say_at_the_end()
     if "farewell" in _installed:
         _module("farewell").end()
+    if "live_code" in _installed:
+        _module("live_code").at_exit()
     _module("environment").say()
     if session.channel is not None:
         session.say(
@@ -189,6 +201,8 @@ def _last_root() -> None:
         return
     if living:  # buffers alone are not the state that a Step left behind
         state.root("exit", session.step)
+    if state.was_refused():
+        return
     if bound < session.step and 0 not in living:
         session.uncovered(LAST_STATE, "the program let go of its model before it ended; " + reason)
     elif bound >= INITIAL and state.unbound():

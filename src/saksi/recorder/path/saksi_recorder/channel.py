@@ -28,6 +28,7 @@ KNOCK = "saksi-knock/v1 "
 ZEROS = "0" * 64
 
 _SEND_FLAGS = getattr(socket, "MSG_NOSIGNAL", 0) | getattr(socket, "MSG_DONTWAIT", 0)
+_RECEIVE_FLAGS = getattr(socket, "MSG_DONTWAIT", 0)
 _WAIT = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EINTR)
 
 
@@ -83,6 +84,19 @@ class Channel:
                 self._pump()
             finally:
                 self._inside = False
+        finally:
+            self._lock.release()
+
+    def asked(self, limit: int) -> Optional[bytes]:
+        """One packet that the agent has sent, cut to `limit` bytes, if there is one. Never waits."""
+        if self._socket is None or not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._inside or self._socket is None or not self._is_ours():
+                return None
+            return self._socket.recv(limit, _RECEIVE_FLAGS) or None
+        except OSError:
+            return None  # nothing there, or nobody: whoever sends next finds that out
         finally:
             self._lock.release()
 

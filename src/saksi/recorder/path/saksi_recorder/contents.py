@@ -45,7 +45,7 @@ def digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
 
 def _digest(found: list[tuple[str, Any]]) -> tuple[Optional[str], Optional[int]]:
     tensors = [_bytes_of(value) if _is_array(value) else value for _, value in found]
-    readable = memory.present(memory.readable(one for one in tensors if one is not None))
+    readable = memory.present(memory.readable((one for one in tensors if one is not None), "batches: "))
     if len(readable) != len(found):
         return None, None
     first = found[0][1]

@@ -38,22 +38,31 @@ def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
     """32 hexadecimal digits over the tensors' bytes, in their order; None for no tensors. Call inside `quiet`."""
     if not tensors:
         return None
-    factors = _key_factors() if keyed else None
-    parts: list[Any] = []
-    for tensor in tensors:
-        held = memory.hold(tensor)
-        if held.nbytes:
-            parts += _of(_words(held), factors)
     digest = hashlib.sha256()
-    if parts:
-        joined = torch.cat(parts)  # outlives the view of it
+    joined = _joined(tensors, key_factors() if keyed else None)  # outlives the view of it
+    if joined is not None:
         digest.update(memory.hold(joined).view)
     return digest.hexdigest()[:32]
+
+
+def sums_of(tensor: Any, *, keyed: bool) -> bytes:
+    """The sums over one tensor in memory, as they go into a fingerprint. Call inside `quiet`."""
+    joined = _joined([tensor], key_factors() if keyed else None)
+    return b"" if joined is None else bytes(memory.hold(joined).view)
 
 
 def share(tensors: list[Any], number: int) -> list[Any]:
     """The tensors of one rotating share."""
     return tensors[number % SHARES :: SHARES]
+
+
+def _joined(tensors: list[Any], factors: Any) -> Any:
+    parts: list[Any] = []
+    for tensor in tensors:
+        held = memory.hold(tensor)
+        if held.nbytes:
+            parts += _of(_words(held), factors)
+    return torch.cat(parts) if parts else None
 
 
 def _of(words: _Words, factors: Any) -> list[Any]:
@@ -92,7 +101,8 @@ def _cut(held: memory.Held) -> _Words:
     return _Words(table, last, tail)
 
 
-def _key_factors() -> Any:
+def key_factors() -> Any:
+    """What the words of each chunk are multiplied by, from this process's key."""
     if _factors[0] != session.key:
         stream = bytearray(hashlib.shake_256(session.key).digest(CHUNK * 8))
         _factors[:] = [session.key, torch.frombuffer(stream, dtype=torch.int64)]

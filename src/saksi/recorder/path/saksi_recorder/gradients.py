@@ -2,8 +2,8 @@
 
 Patched, because there is no hook: `torch.autograd.backward` (`Tensor.backward` calls it by that name) and
 `torch.nn.utils.clip_grad_norm_` (also in `torch.nn.utils.clip_grad`). The loss is read before the backward, because an
-optimizer may step inside of it; a value on a device is not read, that would wait for it. A call that is part of a
-compiled graph is not covered: a clipping there leaves no norm.
+optimizer may step inside of it; a value on a device is asked for and comes later. A call that is part of a compiled
+graph is not covered: a clipping there leaves no norm.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.utils.clip_grad as _clip_grad
 
-from . import memory, session, steps, unseen
+from . import deferred, memory, readings, session, steps, unseen
 from .guard import guarded
 
 _original_backward = torch.autograd.backward
@@ -80,7 +80,7 @@ def called_on(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         unseen.at_backward(gathered.losses)
     gathered.losses += 1
     with memory.quiet():
-        gathered.loss = memory.as_number(tensors)
+        gathered.loss = _number(tensors)
 
 
 @guarded("gradient_norm")
@@ -88,14 +88,17 @@ def clipped(norm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Note the gradient norm of the next update."""
     with memory.quiet():
         given = _signature.bind(*args, **kwargs).arguments.get("max_norm")
-        value, limit = memory.as_number(norm), memory.as_number(given)
+        value, limit = _number(norm), _number(given)
         if value is None or limit is None:
             reason = "it is spread over the ranks" if memory.shard(norm) is not norm else "it lies on a device"
             session.uncovered("gradient norm", reason + ", and nobody is asked for it")
             return
-        coefficient = min(1.0, float(limit) / (float(value) + 1e-6))
-        session.gathered.gradient_norm = {
-            "value": value,
-            "max_norm": limit,
-            "coefficient": memory.number(coefficient),
-        }
+        known = not isinstance(value, readings.Awaited) and not isinstance(limit, readings.Awaited)
+        measured = deferred.clipping(value, limit) if known else {"value": value, "max_norm": limit}
+        session.gathered.gradient_norm = measured
+
+
+def _number(value: Any) -> Any:
+    """A number, or one that a device has been asked for; None where there is none."""
+    found = memory.as_number(value)
+    return readings.scalar(value) if found is None and isinstance(value, torch.Tensor) else found

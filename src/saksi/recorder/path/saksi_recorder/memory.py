@@ -1,7 +1,8 @@
 """The bytes of tensors, read where they lie: no copy, no operation that autograd, a mode or a device would notice.
 
-Rules: a tensor that is not dense, strided and in the CPU's memory is never read (that would wait for a device), and
-each kind of those is named once; a view is used and let go inside the call that asked for it.
+Rules: a tensor that is not dense, strided and in the CPU's memory is never read here (that would wait for a device);
+what a device can be asked to deliver later is `reachable` besides; each kind of the others is named once; a view is
+used and let go inside the call that asked for it.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from operator import attrgetter
 from types import TracebackType
-from typing import Any, Iterable, Iterator, NamedTuple, Optional, Union
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Union
 
 import torch
 
@@ -37,6 +39,15 @@ _SCALARS = {
     torch.uint8: "<B",
     torch.bool: "<?",
 }
+NOT_READ = "not read: that would wait for the device, or has no bytes of its own"
+
+lies_here: Callable[[Any], bool] = attrgetter("is_cpu")
+"""Whether a tensor is in the CPU's memory. Tests pretend here that some are not."""
+elsewhere: list[Callable[[Any], Optional[tuple[str, str]]]] = []
+"""What reads tensors on devices, if it could be put in place: why it does not read one, None if it does."""
+
+reached: set[str] = set()
+"""Kinds of devices of which everything that lies in C order is read."""
 _readable_types: dict[type, bool] = {}
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 
@@ -68,8 +79,13 @@ class Held(NamedTuple):
     nbytes: int
 
 
-def unreadable(value: Any) -> Optional[str]:
-    """Why this tensor is not read; None if it is."""
+def where(value: Any) -> tuple[str, int]:
+    """The kind and the number of the device that a tensor lies on."""
+    return value.device.type, value.device.index or 0
+
+
+def unreadable(value: Any, *, anywhere: bool = False) -> Optional[tuple[str, str]]:
+    """What kind of tensor is not read, and why; None if it is. `anywhere`: also what a device may deliver is."""
     kind = type(value)
     known = _readable_types.get(kind)
     if known is None:
@@ -77,12 +93,14 @@ def unreadable(value: Any) -> Optional[str]:
         known = getattr(kind, "__torch_dispatch__", None) is getattr(torch.Tensor, "__torch_dispatch__", None)
         _readable_types[kind] = known
     if not known:
-        return "tensors of class " + kind.__module__ + "." + kind.__qualname__
+        return "tensors of class " + kind.__module__ + "." + kind.__qualname__, NOT_READ
     if value.layout is not torch.strided:
-        return "tensors of layout " + str(value.layout)
-    if not value.is_cpu:
-        return "tensors on " + value.device.type
-    return None
+        return "tensors of layout " + str(value.layout), NOT_READ
+    if lies_here(value):
+        return None
+    if anywhere and elsewhere:
+        return elsewhere[0](value)
+    return "tensors on " + where(value)[0], NOT_READ
 
 
 def shard(value: Any) -> Any:
@@ -92,20 +110,47 @@ def shard(value: Any) -> Any:
     return value._local_tensor if kind is not None and type(value) is kind else value
 
 
-def readable(tensors: Iterable[Any]) -> list[Any]:
+def readable(tensors: Iterable[Any], of: str = "") -> list[Any]:
     """Those that can be read, a sharded one as the shard of this rank; the others are named once for each kind."""
+    return _told_apart(tensors, of, anywhere=False)
+
+
+def reachable(tensors: Iterable[Any]) -> list[Any]:
+    """Those that can be read, and those that a device can be asked for; the others are named once for each kind."""
+    return _told_apart(tensors, "", anywhere=True)
+
+
+def here(tensors: Iterable[Any]) -> list[Any]:
+    """As `readable`, but nothing is said of what lies on devices."""
+    return readable(one for one in tensors if lies_here(shard(one)))
+
+
+def on_devices(tensors: Iterable[Any]) -> list[Any]:
+    """Of reachable tensors those that are not in the CPU's memory."""
+    return [one for one in tensors if not lies_here(one)] if reached else []  # whoever uses no device pays nothing
+
+
+def _told_apart(tensors: Iterable[Any], of: str, *, anywhere: bool) -> list[Any]:
     out = []
     for given in tensors:
-        if type(given) in _PLAIN and given.layout is torch.strided and given.is_cpu:
-            out.append(given)  # nearly all of them, at both ends of every update
+        # Nearly all of them are one of these two, at both ends of every update.
+        if type(given) in _PLAIN and given.layout is torch.strided and lies_here(given):
+            out.append(given)
+            continue
+        if anywhere and type(given) in _PLAIN and given.layout is torch.strided and _lies_well(given):
+            out.append(given)
             continue
         value = shard(given)
-        why = unreadable(value)
+        why = unreadable(value, anywhere=anywhere)
         if why is None:
             out.append(value)
         else:
-            session.uncovered(why, "not read: that would wait for the device, or has no bytes of its own")
+            session.uncovered(why[0] if lies_here(value) else of + why[0], why[1])
     return out
+
+
+def _lies_well(value: Any) -> bool:
+    return where(value)[0] in reached and value.is_contiguous()
 
 
 def present(tensors: Iterable[Any]) -> list[Any]:
@@ -159,15 +204,23 @@ def scalar(value: Any) -> Optional[Union[int, float, str]]:
     if not isinstance(value, torch.Tensor) or unreadable(value) is not None or value.numel() != 1:
         return None
     held = hold(value)
-    if not held.nbytes:
-        return None
-    if value.dtype is torch.bfloat16:
-        return number(struct.unpack("<f", b"\0\0" + bytes(held.view))[0])
-    form = _SCALARS.get(value.dtype)
+    return decoded(bytes(held.view), value.dtype) if held.nbytes else None
+
+
+def decoded(raw: bytes, dtype: Any) -> Optional[Union[int, float, str]]:
+    """The number in the bytes of one element; None for a type of which no number is said."""
+    if dtype is torch.bfloat16:
+        return number(struct.unpack("<f", b"\0\0" + raw)[0])
+    form = _SCALARS.get(dtype)
     if form is None:
         return None
-    unpacked = struct.unpack(form, bytes(held.view))[0]
+    unpacked = struct.unpack(form, raw)[0]
     return number(unpacked) if isinstance(unpacked, float) else int(unpacked)
+
+
+def has_number(dtype: Any) -> bool:
+    """Whether `decoded` knows this type."""
+    return dtype is torch.bfloat16 or dtype in _SCALARS
 
 
 def as_number(value: Any) -> Optional[Union[float, str]]:

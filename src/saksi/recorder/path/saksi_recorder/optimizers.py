@@ -13,11 +13,13 @@ from typing import Any, Iterable, Optional
 import torch
 from torch.optim import Optimizer
 
-from . import memory, session
+from . import memory, readings, session
 from .guard import guarded
 from .plain import plain, text
 
 UNSAID = ("params", "param_names")  # the tensors themselves, and one name for each of them
+
+MAX_AWAITED = 16  # hyper-parameters on devices, for each of which there is a request of its own
 
 PLAIN = (bool, int, float, str)
 
@@ -86,8 +88,8 @@ def living() -> list[tuple[int, Any]]:
 
 
 def parameters(optimizer: Any) -> list[Any]:
-    """Its readable parameters, in the order of groups."""
-    return memory.readable(p for group in optimizer.param_groups for p in group["params"])
+    """Its reachable parameters, in the order of groups."""
+    return memory.reachable(p for group in optimizer.param_groups for p in group["params"])
 
 
 def states(optimizer: Any, parameter: Any) -> list[tuple[str, Any]]:
@@ -120,7 +122,7 @@ def name_what_no_root_covers(optimizer: Any) -> None:
 
 
 def moments(optimizer: Any) -> list[Any]:
-    """Its readable state tensors, in the order of a state root."""
+    """Its reachable state tensors, in the order of a state root."""
     found: list[Any] = []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
@@ -131,7 +133,7 @@ def moments(optimizer: Any) -> list[Any]:
                     found.append(value)
                 elif isinstance(value, (list, tuple, dict)):
                     found += [tensor for _, tensor in memory.tensors_in(value)]
-    return memory.readable(found)
+    return memory.reachable(found)
 
 
 @guarded("groups", list)
@@ -141,6 +143,19 @@ def groups(optimizer: Any) -> list[dict[str, Any]]:
         {text(k, 200): memory.described(v) for k, v in group.items() if k not in UNSAID}
         for group in optimizer.param_groups
     ]
+
+
+@guarded("groups", list)
+def awaited(optimizer: Any) -> list[tuple[int, str, Any]]:
+    """Group, name and number, of the hyper-parameters that lie on a device as it is asked for them."""
+    found: list[tuple[int, str, Any]] = []
+    for place, group in enumerate(optimizer.param_groups if memory.reached else ()):
+        for name, value in group.items():
+            if isinstance(value, torch.Tensor) and name not in UNSAID and len(found) < MAX_AWAITED:
+                number = readings.scalar(value) if not memory.lies_here(value) else None
+                if number is not None:
+                    found.append((place, text(name, 200), number))
+    return found
 
 
 def _about(optimizer: Any) -> dict[str, Any]:

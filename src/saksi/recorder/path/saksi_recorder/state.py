@@ -1,7 +1,8 @@
 """State roots: every parameter, optimizer state tensor and buffer, byte for byte, as `spec/frames.md` orders them.
 
 Rules: SHA-256 over the memory itself; a tensor that is listed twice is hashed once, under its first key; the layout is
-said before the first root that uses it.
+said before the first root that uses it. What lies on a device is copied as the root is taken, and the root is said when
+the copy has been hashed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from . import leaves, memory, modules, optimizers, session
+from . import deferred, leaves, memory, modules, optimizers, session, staged
 from .channel import MAX_FRAME_BYTES
 from .guard import guarded
 from .plain import number, text
@@ -28,6 +29,7 @@ _said: dict[str, None] = {}  # the layouts that this connection has heard, the n
 _last_ckpt = [None]
 _bound = [-2]  # the Step of the last root; -1 is the initial state
 _unbound = [0]  # updates since
+_refused = [False]  # whether a device was not asked for the last one that fell due
 
 
 def listed() -> list[tuple[str, Any, Any]]:
@@ -41,7 +43,7 @@ def listed() -> list[tuple[str, Any, Any]]:
             out.append((key, alias, value))
         elif id(value) not in seen:
             seen.add(id(value))
-            out.extend((key, alias, one) for one in memory.present(memory.readable([value])))
+            out.extend((key, alias, one) for one in memory.present(memory.reachable([value])))
 
     for ordinal, optimizer in optimizers.living():
         optimizers.name_what_no_root_covers(optimizer)
@@ -58,39 +60,71 @@ def listed() -> list[tuple[str, Any, Any]]:
 
 @guarded("root")
 def root(at: str, step: int) -> bool:
-    """Take a state root and say it; False if there is nothing to take it of."""
+    """Take a state root and say it, now or once a device has delivered it; False if there is nothing to take it of."""
     with memory.quiet():
         entries = listed()
+        if not staged.left_in([value for _, _, value in entries if isinstance(value, torch.Tensor)]):
+            entries = [one for one in entries if not isinstance(one[2], torch.Tensor) or memory.lies_here(one[2])]
         if not entries:
             return False
-        lines = [[text(key), None if alias is None else text(alias), *_form(value)] for key, alias, value in entries]
-        encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in lines]
+        tensors = [value for _, _, value in entries if isinstance(value, torch.Tensor)]
+        far = memory.on_devices(tensors)
+        awaited = staged.ask(far) if far else None
+        _refused[0] = bool(far) and awaited is None
+        if _refused[0]:
+            return False
+        taken = _Taken(at, step, entries)
+        hashed, total = leaves.digests([one for one in tensors if memory.lies_here(one)])
+    _bound[0], _unbound[0] = step, 0
+    if awaited is None:
+        taken.say(hashed, [], total)
+    else:
+        everything = total + sum(awaited.sizes)
+        awaited.then = lambda found: taken.say(hashed, found, everything)
+        deferred.say_what_came()
+    return True
+
+
+class _Taken:
+    """A root whose digests may not be known yet: what it is of, and nothing of the program's memory."""
+
+    def __init__(self, at: str, step: int, entries: list[tuple[str, Any, Any]]) -> None:
+        self.at = at
+        self.step = step
+        self.lines = [
+            [text(key), None if alias is None else text(alias), *_form(value)] for key, alias, value in entries
+        ]
+        # Of each line its digest, or whether that is one of memory or of a device.
+        self.found = [
+            memory.lies_here(value) if isinstance(value, torch.Tensor) else _leaf(value) for _, _, value in entries
+        ]
+
+    def say(self, here: list[bytes], there: list[bytes], total: int) -> None:
+        """Say it, with the digests of tensors in memory and on devices, each in the order of lines."""
+        encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in self.lines]
         layout = hashlib.sha256(b"".join(encoded))
         digest = hashlib.sha256(b"saksi.state/v1\n" + layout.digest())
-        hashed, total = leaves.digests([value for _, _, value in entries if isinstance(value, torch.Tensor)])
-    of_tensors = iter(hashed)
-    found = [next(of_tensors) if isinstance(value, torch.Tensor) else _leaf(value) for _, _, value in entries]
-    for leaf in found:
-        digest.update(leaf)
-    if layout.hexdigest() not in _said:
-        _said[layout.hexdigest()] = None
-        if len(_said) > MAX_LAYOUTS:
-            del _said[next(iter(_said))]
-        _say_layout(layout.hexdigest(), lines, [len(one) for one in encoded])
-    _bound[0], _unbound[0] = step, 0
-    session.say(
-        "root",
-        {
-            "at": at,
-            "step": step,
-            "root": digest.hexdigest(),
-            "layout": layout.hexdigest(),
-            "tensors": len(found),
-            "bytes": total,
-            "leaves": base64.b64encode(b"".join(found)).decode("ascii") if len(found) <= MAX_LEAVES else None,
-        },
-    )
-    return True
+        of_memory, of_devices = iter(here), iter(there)
+        found = [one if isinstance(one, bytes) else next(of_memory) if one else next(of_devices) for one in self.found]
+        for leaf in found:
+            digest.update(leaf)
+        if layout.hexdigest() not in _said:
+            _said[layout.hexdigest()] = None
+            if len(_said) > MAX_LAYOUTS:
+                del _said[next(iter(_said))]
+            _say_layout(layout.hexdigest(), self.lines, [len(one) for one in encoded])
+        session.say(
+            "root",
+            {
+                "at": self.at,
+                "step": self.step,
+                "root": digest.hexdigest(),
+                "layout": layout.hexdigest(),
+                "tensors": len(found),
+                "bytes": total,
+                "leaves": base64.b64encode(b"".join(found)).decode("ascii") if len(found) <= MAX_LEAVES else None,
+            },
+        )
 
 
 def _form(value: Any) -> tuple[str, list[int]]:
@@ -104,6 +138,11 @@ def _leaf(value: Any) -> bytes:
 def bound_until() -> int:
     """The last Step whose state a root binds; -2 before the first root."""
     return _bound[0]
+
+
+def was_refused() -> bool:
+    """Whether the last root that fell due was not taken, because a device was not asked for it; that has been said."""
+    return _refused[0]
 
 
 def updated() -> None:

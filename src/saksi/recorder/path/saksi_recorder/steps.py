@@ -12,17 +12,32 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import torch
 from torch.optim import optimizer as _optimizer
 
-from . import batches, fingerprints, generators, inventory, memory, modules, optimizers, session, state, unseen
+from . import (
+    batches,
+    deferred,
+    ends,
+    generators,
+    inventory,
+    memory,
+    modules,
+    optimizers,
+    readings,
+    session,
+    state,
+    unseen,
+)
 from .guard import guarded, is_off, wall_ns
 
 _local = threading.local()
 _handles: list[Any] = []
 _first: list[Any] = []
+begun: list[Callable[[], None]] = []
+"""Called as each Update begins, after the first root."""
 _since_step = [0]
 _room = [2 * session.MAX_OPTIMIZERS]  # counters that are kept before those of optimizers long gone are dropped
 
@@ -105,10 +120,12 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
         _at_first_update()
         state.root("attach", -1)  # before any optimizer's update: the first to step may not be the first that was built
     unseen.at_update(optimizer, ordinal)
+    for act in begun:
+        act()
     opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
-    opened.fingerprints = _ends(optimizer, "start", session.updates.get(ordinal, 0))
+    opened.fingerprints = ends.of(optimizer, "start", session.updates.get(ordinal, 0))
     return opened
 
 
@@ -152,7 +169,7 @@ def _after(optimizer: Any) -> bool:
     return True
 
 
-def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None:
+def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
     ordinal, gathered = opened.ordinal, session.gathered
     update = session.updates.get(ordinal, 0)
     session.updates[ordinal] = update + 1
@@ -162,29 +179,36 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: bool) -> None
     _since_step[0] += 1
     if ordinal == 0:
         session.step, _since_step[0] = update, 0
+    pending = deferred.Pending(ordinal, update)
     with memory.quiet():
+        prints = ends.joined(opened.fingerprints, ends.of(optimizer, "end", update + 1))
+        pending.hyper_parameters(optimizers.awaited(optimizer))
         frame = {
             "optimizer": ordinal,
             "update": update,
-            "skipped": skipped,
+            "skipped": bool(pending.number("skipped", skipped)),
             "phase_ns": {
                 "data": gathered.data_ns,
                 "compute": opened.compute_ns,
                 "optimizer": took_ns,
             },
-            "loss": gathered.loss,
+            "loss": pending.number("loss", gathered.loss),
             "losses": gathered.losses,
             "groups": optimizers.groups(optimizer),
             "groups_omitted": 0,
-            "gradient_norm": gathered.gradient_norm,
+            "gradient_norm": pending.gradient_norm(gathered.gradient_norm),
             "batches": batches.of_this_training(gathered.batches),
             "batches_omitted": gathered.batches_omitted,
             "rng": {**generators.states(), **batches.generator_states()},
-            "fingerprints": _joined(opened.fingerprints, _ends(optimizer, "end", update + 1)),
+            "fingerprints": pending.fingerprints(prints),
             "inventory": inventory.digest(optimizer),
         }
+    if pending.names:
+        frame["deferred"] = pending.names
     frame["self_ns"] = session.cpu_since_last()
     session.say("update", frame)
+    deferred.wait_for(pending)
+    deferred.say_what_came()
     if ordinal == 0 and state.at_segment_end(update):
         state.root("step", update)
 
@@ -217,55 +241,18 @@ def say_at_the_end() -> None:
         session.uncovered("the states between later updates", reason)
 
 
-@guarded("fingerprints", list)
-def _ends(optimizer: Any, end: str, turn: int) -> list[dict[str, Any]]:
-    # The rotating shares turn with the number of updates done, so that the end of one update and the start of the
-    # next cover the same tensors: between those two ends nothing may change.
-    turn %= fingerprints.SHARES
-    with memory.quiet():
-        parameters = optimizers.parameters(optimizer)
-        moments = fingerprints.share(optimizers.moments(optimizer), turn)
-        return [
-            _fingerprint("sum64-4096", "parameters", (0, 1), end, fingerprints.sums(parameters)),
-            _fingerprint("sum64-4096", "moments", (turn, fingerprints.SHARES), end, fingerprints.sums(moments)),
-            _fingerprint(
-                "mult64-4096",
-                "parameters",
-                (turn, fingerprints.SHARES),
-                end,
-                fingerprints.sums(fingerprints.share(parameters, turn), keyed=True),
-            ),
-        ]
-
-
-def _fingerprint(name: str, over: str, share: tuple[int, int], end: str, value: Optional[str]) -> dict[str, Any]:
-    one = {"name": name, "over": over, "share": share[0], "of": share[1], "start": None, "end": None}
-    one[end] = value
-    return one
-
-
-def _joined(starts: list[dict[str, Any]], ends: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    out = []
-    for one in starts + ends:
-        for other in out:
-            if all(one[field] == other[field] for field in ("name", "over", "share", "of")):
-                other["end"] = one["end"]
-                break
-        else:
-            out.append(dict(one))
-    return [one for one in out if one["start"] is not None or one["end"] is not None]
-
-
-def _skipped(optimizer: Any) -> bool:
+def _skipped(optimizer: Any) -> Any:
     # A gradient scaler hands a fused optimizer this flag instead of leaving the step out.
     found = getattr(optimizer, "found_inf", None)
     if not isinstance(found, torch.Tensor):
         return False
-    flag = memory.scalar(found)
-    if flag is None:
-        reason = "the flag lies on a device, and nobody waits for it: those are not marked skipped"
+    with memory.quiet():
+        flag = memory.scalar(found)
+        awaited = readings.scalar(found) if flag is None else None
+    if flag is None and awaited is None:
+        reason = "the flag lies on a device, and could not be asked for: those are not marked skipped"
         session.uncovered("updates that a scaler left out of a fused optimizer", reason)
-    return bool(flag)
+    return bool(flag) if awaited is None else awaited
 
 
 def _still_inside(opened: Open, optimizer: Any) -> bool:

@@ -2,7 +2,8 @@
 
 Seen from its effect: parameters that changed between two backward passes although no Update came between them, and
 parameters with a gradient that changed although no optimizer that steps holds them. Torch counts the changes of a
-tensor, which is cheap to ask; now and then a fingerprint is taken, since a change through `.data` is not counted.
+tensor, which is cheap to ask; now and then a fingerprint is taken, since a change through `.data` is not counted. That
+one is of memory only: such a change on a device is not noticed here.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -41,7 +42,7 @@ def at_backward(passes: int) -> None:
     with memory.quiet():
         parameters = [one for one in _known() if one.requires_grad]
         versions = len(parameters), sum(one._version for one in parameters)
-        prints = (len(parameters), fingerprints.sums(memory.readable(parameters))) if often else None
+        prints = (len(parameters), fingerprints.sums(memory.here(parameters))) if often else None
     for before, now in zip(_before, (versions, prints)):  # noqa: B905  (strict= is newer than Python 3.9)
         # Another number of parameters is another question.
         if before is not None and now is not None and before[0] == now[0] and before != now:

@@ -1,0 +1,281 @@
+"""One place judged: is the code what its file compiles to, is it at home there, and since when is it so.
+
+Rules: what was so at the first inventory and comes from the user's own code or an installed package is said as `info`;
+what lies elsewhere, what first appears after the first Update, and code that is not what its file says, as `warning`.
+The package that a place belongs to may wrap its own functions, and so may the standard library and the recorder.
+Nothing is alleged: honest libraries do all of this too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from saksi.judgement.checks.live_places import Piece, Place, Source, View
+from saksi.words.findings import Severity
+from saksi.words.frames import LivePlace
+
+__all__ = ["Said", "Since", "judge"]
+
+CODE_OF: Final[dict[LivePlace, str]] = {
+    "module": "live.code_replaced",
+    "class": "live.code_replaced",
+    "instance": "live.instance_patched",
+    "attribute": "live.instance_patched",
+    "hook": "live.hook_added",
+    "tracer": "live.hook_added",
+    "importer": "live.hook_added",
+    "mode": "live.mode_entered",
+    "builtin": "live.builtin_patched",
+    "operator": "live.operator_overridden",
+    "constant": "live.default_changed",
+}
+WORD_OF: Final[dict[LivePlace, str]] = {
+    "module": "runs code",
+    "class": "runs code",
+    "instance": "was given code of its own",
+    "attribute": "holds a function",
+    "hook": "is a hook",
+    "tracer": "is called by the interpreter",
+    "importer": "takes part in imports",
+    "mode": "is a mode that sees every operation: code",
+    "builtin": "stands in place of Python's own: code",
+    "operator": "stands in place of torch's own operator: code",
+    "constant": "is a value",
+}
+LIES: Final[dict[str | None, str]] = {
+    "script": "the script",
+    "tree": "the user's own code",
+    "package": "an installed package",
+    "elsewhere": "neither the user's own code nor an installed package",
+    None: "no source file",
+}
+BACKPORTS: Final = ("/site-packages/typing_extensions.py", "/dist-packages/typing_extensions.py")
+"""What wraps deprecated functions, and is part of the standard library of a later Python."""
+HONEST: Final = "Libraries that patch torch, and scripts that do so for a purpose, look the same."
+
+
+class Said(NamedTuple):
+    """A finding in the making."""
+
+    code: str
+    severity: Severity
+    subject: str
+    message: str
+
+
+class Since(NamedTuple):
+    """Whether a place was so at the first inventory, and if not, how it was before: `None` if nothing was there."""
+
+    first: bool
+    before: Place | None = None
+    beside: bool = False
+    """Whether the class or module that it belongs to was in the first inventory."""
+
+
+def judge(place: Place, since: Since, view: View) -> Iterator[Said]:
+    """Everything to be said of a place."""
+    if place.place == "constant":
+        yield from _constant(place, since)
+        return
+    if place.place == "operator":
+        yield from _operator(place, since, view)
+        return
+    own = view.of(place.owner)
+    for piece in place.pieces:
+        yield from _compared(place, piece, view.of(piece.file))
+    strangers = [each for each in place.pieces if _is_strange(each, own, view.of(each.file))]
+    if since.first:
+        yield from _at_first(place, strangers, own, view)
+    else:
+        yield from _later(place, since, strangers, own, view)
+    if not strangers:
+        yield from _not_at_home(place, own, view)
+
+
+def _constant(place: Place, since: Since) -> Iterator[Said]:
+    if since.before is not None and since.before.notes != place.notes:
+        old, new = ", ".join(since.before.notes), ", ".join(place.notes)
+        message = f"It was {old} and is {new} after the first update. {HONEST}"
+        yield Said("live.default_changed", "warning", place.name, message)
+
+
+def _operator(place: Place, since: Since, view: View) -> Iterator[Said]:
+    source = view.of(place.owner)
+    origin = None if source is None else source.origin
+    severity: Severity = "info" if since.first and origin in {"script", "tree", "package"} else "warning"
+    when = "" if since.first else " after the first update"
+    message = f"A kernel was {', '.join(place.notes)} ({LIES.get(origin, 'another place')}){when}. {HONEST}"
+    yield Said("live.operator_overridden", severity, place.name, message)
+
+
+def _compared(place: Place, piece: Piece, source: Source | None) -> Iterator[Said]:
+    where = f"{piece.name}, {piece.file}:{piece.line}"
+    if piece.file is None:
+        if not _is_generated(piece):
+            yield _unjudged("code that names no source file", "Functions that were made at run time have no source.")
+        return
+    if source is None or source.reason is not None:
+        reason = "the agent has not compiled it" if source is None else source.reason
+        yield _unjudged(piece.file, f"The code of this file could not be compared with its source: {reason}.")
+        return
+    compiled = source.functions.get(piece.key)
+    if compiled is None:
+        yield _unjudged(piece.file, "Not every function of this file was compared with its source.")
+    elif piece.code not in compiled.code:
+        if source.changed and source.origin in {"script", "tree"}:
+            yield _unjudged(piece.file, "The file has changed since the launch, and no longer says what was imported.")
+            return
+        what = "is not what the file compiles to" if compiled.code else "is not in that file"
+        message = (
+            f"The code of {where} {what}. An import hook that rewrites sources, a coverage tool, and a file that was "
+            "edited after it was imported do that too."
+        )
+        yield Said("live.code_differs", "warning", place.name, message)
+    else:
+        yield from _defaults(place, piece, compiled.defaults, where)
+
+
+def _is_generated(piece: Piece) -> bool:
+    """What dataclasses and named tuples write for themselves."""
+    last = piece.name.rpartition(".")[2]
+    return last.startswith("__") and last.endswith("__")
+
+
+def _defaults(place: Place, piece: Piece, written: dict[str, str], where: str) -> Iterator[Said]:
+    said = dict(piece.defaults)
+    for name, value in sorted(written.items()):
+        if said.get(name, "missing") != value:
+            message = (
+                f"{name} of {where} is {said.get(name, 'missing')} by default, and the file says {value}. {HONEST}"
+            )
+            yield Said("live.default_changed", "warning", place.name, message)
+
+
+def _is_strange(piece: Piece, own: Source | None, source: Source | None) -> bool:
+    """Whether it belongs neither to the package of its place, nor to Python's library, nor to the recorder."""
+    if source is None:
+        return not _is_generated(piece)
+    if source.origin in {"library", "recorder"} or source.unit.endswith(BACKPORTS):
+        return False
+    return own is None or source.unit != own.unit
+
+
+def _at_first(place: Place, strangers: list[Piece], own: Source | None, view: View) -> Iterator[Said]:
+    if _is_users(place, own):
+        return  # it may be made of anything
+    if place.place == "attribute" or (not strangers and (place.pieces or place.place in {"module", "class"})):
+        return
+    if not strangers:
+        if place.place not in {"importer", "instance"}:
+            yield _found(place, "info", None, view, "")
+        return
+    worst = _worst(strangers, view)
+    origin = view.origin(worst)
+    if origin == "package" and place.place == "importer":
+        return
+    if origin == "package" and place.place in {"module", "class"} and _is_decorated(place, view):
+        return
+    severity: Severity = "warning" if origin == "elsewhere" and place.place != "importer" else "info"
+    yield _found(place, severity, worst, view, "")
+
+
+def _later(place: Place, since: Since, strangers: list[Piece], own: Source | None, view: View) -> Iterator[Said]:
+    before = since.before
+    if before is None and place.place in {"module", "class"} and not since.beside:
+        yield from _at_first(place, strangers, own, view)  # a class that came into use later
+        return
+    old = () if before is None else tuple(each.written for each in before.pieces)
+    new = [each for each in strangers if each.written not in old]
+    mild = place.place in {"attribute", "importer"} and before is None
+    if _is_users(place, own):
+        if before is None:
+            return
+        new = [each for each in new if view.origin(each) in {"elsewhere", None}]
+    if new or (strangers and before is None):
+        worst = _worst(new or strangers, view)
+        users = view.origin(worst) in {"script", "tree"}
+        severity: Severity = "info" if mild or (users and place.place == "attribute") else "warning"
+        yield _found(place, severity, worst, view, " after the first update")
+    elif before is not None and place.place == "hook" and strangers and place.notes != before.notes:
+        yield _found(place, "warning", strangers[0], view, " on other objects than at first")
+    elif not place.pieces and (before is None or before.notes != place.notes):
+        yield _found(place, "info" if mild else "warning", None, view, " after the first update")
+    if before is not None:
+        yield from _given_anew(place, before, view)
+
+
+def _is_users(place: Place, own: Source | None) -> bool:
+    """Whether it is a function of the user's own code, or of code of which nobody knows whose it is."""
+    return place.place in {"module", "class"} and (own is None or own.origin in {"script", "tree", "elsewhere"})
+
+
+def _given_anew(place: Place, before: Place, view: View) -> Iterator[Said]:
+    """The same functions, with other defaults or other things in their closures."""
+    earlier = {each.written: each for each in before.pieces}
+    for piece in place.pieces:
+        old = earlier.get(piece.written)
+        if old is None:
+            continue
+        where = f"{piece.name}, {piece.file}:{piece.line}"
+        source = view.of(piece.file)
+        compiled = None if source is None else source.functions.get(piece.key)
+        written = set() if compiled is None else set(compiled.defaults)  # compared with the file already
+        users = view.origin(piece) in {"script", "tree", None}
+        for what, one, other in (("default", old.defaults, piece.defaults), ("closure", old.closure, piece.closure)):
+            names = sorted({name for name, _ in set(one) ^ set(other)} - (written if what == "default" else set()))
+            if names:
+                severity: Severity = "info" if users and what == "closure" else "warning"
+                message = f"The {what} {', '.join(names)} of {where} changed after the first update. {HONEST}"
+                yield Said("live.default_changed", severity, place.name, message)
+
+
+def _not_at_home(place: Place, own: Source | None, view: View) -> Iterator[Said]:
+    """Whether the function that its file defines under this name is among those that are called."""
+    if place.place not in {"module", "class"} or own is None or not _has_fixed_homes(own):
+        return
+    for file, name in place.homes:
+        home = view.of(file)
+        lines = [] if home is None else home.homes.get(name, [])
+        if not lines:
+            continue
+        if not any(piece.file == file and piece.line in lines for piece in place.pieces):
+            instead = place.pieces[0] if place.pieces else None
+            what = "a function in C" if instead is None else f"{instead.name}, {instead.file}:{instead.line}"
+            message = f"It is {what}, and not the function that {file} defines under this name. {HONEST}"
+            yield Said("live.code_replaced", "warning", place.name, message)
+        return
+
+
+def _has_fixed_homes(own: Source) -> bool:
+    # Other packages choose between several definitions as they are imported.
+    return own.origin == "library" or own.unit.rpartition("/")[2] == "torch"
+
+
+def _is_decorated(place: Place, view: View) -> bool:
+    """Whether the place's own function has decorators in its source: those may be of other packages."""
+    for piece in place.pieces:
+        source = view.of(piece.file)
+        if source is not None and piece.file == place.owner and piece.key in source.functions:
+            return source.functions[piece.key].decorated
+    return False
+
+
+def _worst(pieces: list[Piece], view: View) -> Piece:
+    """The one that lies farthest from where code should lie; the outermost of those."""
+    order = {"elsewhere": 0, None: 1, "script": 2, "tree": 2, "package": 3}
+    return min(pieces, key=lambda each: order.get(view.origin(each), 4))
+
+
+def _found(place: Place, severity: Severity, piece: Piece | None, view: View, when: str) -> Said:
+    if piece is None:
+        what = f" ({', '.join(place.notes)})" if place.notes else ""
+        return Said(CODE_OF[place.place], severity, place.name, f"It {WORD_OF[place.place]} in C{what}{when}. {HONEST}")
+    lies = LIES.get(view.origin(piece), "another place")
+    where = f"{piece.name}, {piece.file}:{piece.line}" if piece.file is not None else piece.name
+    what = f"It {WORD_OF[place.place]} of {where} ({lies}){when}. {HONEST}"
+    return Said(CODE_OF[place.place], severity, place.name, what)
+
+
+def _unjudged(subject: str, message: str) -> Said:
+    return Said("live.not_checkable", "info", subject, message)

@@ -1,0 +1,112 @@
+"""One process that says which code it executes: what it began with, and what has become of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from saksi.judgement.checks.live_judging import Said, Since
+from saksi.judgement.checks.live_places import Compiler, Place
+from saksi.words.frames import HelloFrame, LiveFrame
+from saksi.words.limits import MAX_LIVE_SUBJECTS
+
+__all__ = ["Baseline", "Context", "LiveProcess"]
+
+_Key = tuple[str, str]
+
+
+class Context(NamedTuple):
+    """Who said it, after which Step, and in which entry."""
+
+    rank: int
+    step: int | None
+    entry: int
+
+
+class Baseline:
+    """What a process began with; shared by all that began with the same. `waiting` is what is to be judged yet."""
+
+    __slots__ = ("contexts", "identity", "owners", "places", "said", "waiting")
+
+    def __init__(self, places: dict[_Key, Place]) -> None:
+        self.places = places
+        self.owners = frozenset(name.rpartition(".")[0] for _, name in places)
+        self.identity = hash(frozenset(places.values()))
+        self.waiting: list[Place] = []
+        self.said: list[Said] = []
+        self.contexts: list[Context] = []
+
+
+class LiveProcess:
+    """One process, over all of its connections."""
+
+    __slots__ = ("_flags", "_gathered", "_now", "answers", "baseline", "compiler", "context", "first", "updates")
+
+    def __init__(self, compiler: Compiler, hello: HelloFrame) -> None:
+        self.compiler = compiler
+        self.answers = hello.answers
+        self.first: int | None = None  # the number of its first inventory
+        self.updates = 0
+        self.context: Context | None = None  # of its first update
+        self.baseline: Baseline | None = None
+        self._gathered: dict[_Key, Place] = {}
+        self._now: dict[_Key, Place] = {}  # where it differs from what it began with
+        self._flags: dict[str, str] = {}
+
+    def updated(self, context: Context) -> None:
+        """It has made an Update."""
+        self.updates += 1
+        if self.context is None:
+            self.context = context
+
+    def silence(self, *, ended: bool) -> str | None:
+        """Why nothing can be said of its code, if that is so."""
+        if not self.updates or self.first is not None:
+            return None
+        if not self.answers:
+            return "The recorder of this process does not tell which code it executes: another version, most likely."
+        return "No inventory of the code came." if ended else None
+
+    def begins_with(self, frame: LiveFrame) -> bool:
+        """Whether a frame is a part of the first inventory that was heard of this process."""
+        if self.first is None:
+            self.first = frame.number
+        return self.baseline is None and frame.number == self.first
+
+    def gather(self, places: tuple[Place, ...]) -> None:
+        """A part of what it began with."""
+        for each in places:
+            if len(self._gathered) < MAX_LIVE_SUBJECTS:
+                self._gathered[each.key] = each
+
+    def settle(self) -> Baseline:
+        """What it began with, complete."""
+        self.baseline = Baseline(self._gathered)
+        self._gathered = {}
+        return self.baseline
+
+    def change(self, place: Place, number: int) -> Since | None:
+        """A place as inventory `number` says it; `None` if it was so before."""
+        held = {} if self.baseline is None else self.baseline.places
+        before = self._now.get(place.key, held.get(place.key))
+        if before == place:
+            return None
+        if place.key in self._now or len(self._now) < MAX_LIVE_SUBJECTS:
+            self._now[place.key] = place
+        if place.place == "operator" and before is None and self.first is not None and number == self.first + 1:
+            return Since(first=True)  # the first inventory asks for a part of them, the next one for all
+        beside = self.baseline is not None and place.name.rpartition(".")[0] in self.baseline.owners
+        return Since(first=False, before=before, beside=beside)
+
+    def flags_changed(self, frame: LiveFrame) -> Iterator[tuple[str, str, str]]:
+        """Flags that are not as they were at first: the name, what it was, what it is. Each change is told once."""
+        if not frame.flags:
+            return
+        if not self._flags:
+            self._flags = dict(frame.flags)
+            return
+        for name in sorted({*self._flags, *frame.flags}):
+            old, new = self._flags.get(name, "unset"), frame.flags.get(name, "unset")
+            if old != new:
+                yield name, old, new
+        self._flags = dict(frame.flags)

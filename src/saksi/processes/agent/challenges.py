@@ -1,0 +1,99 @@
+"""When recorders are asked for an inventory of the code that they execute: at times that nobody else knows.
+
+Rules: only a recorder that says that it answers, and that trains, is asked; never two questions at once, and never one
+after many went unanswered; asking neither waits nor fails. Times and numbers come from `draw`, which is the kernel's
+generator: whoever restores what was changed around the questions has to know when they come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from saksi.processes.agent.connection import Connection
+from saksi.words.frames import AnyFrame, CkptFrame, DetachFrame, LiveFrame
+
+__all__ = ["Challenges"]
+
+ASKS: Final = b"saksi-challenge/v1 "
+FIRST_NS: Final = 1_000_000_000
+"""The first question comes within a second of the first Update: a run may be short."""
+SHORTEST_NS: Final = 200_000_000
+SHORTEST_MEAN_NS: Final = 1_000_000_000
+LONGEST_MEAN_NS: Final = 20_000_000_000
+LONGEST: Final = 4
+"""Times the mean: an exponential draw has no end of its own."""
+GIVEN_UP_NS: Final = 120_000_000_000
+"""A question that is not answered for so long is followed by another; a step may take minutes."""
+MAX_UNANSWERED: Final = 8
+_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
+
+class _Asked:
+    """What is known of one connection."""
+
+    __slots__ = ("due_ns", "nonce", "since_ns", "trained_ns", "unanswered")
+
+    def __init__(self, trained_ns: int, due_ns: int) -> None:
+        self.trained_ns = trained_ns
+        self.due_ns = due_ns
+        self.nonce: str | None = None
+        self.since_ns = 0
+        self.unanswered = 0
+
+
+class Challenges:
+    """The questions of one attempt. `draw(n)` gives `n` random bytes. Owned by the agent's one thread."""
+
+    def __init__(self, draw: Callable[[int], bytes]) -> None:
+        self._draw = draw
+        self._asked: dict[Connection, _Asked] = {}
+
+    def heard(self, connection: Connection, frame: AnyFrame, now_ns: int) -> None:
+        """A frame came: the first Update, an answer, a model checkpoint, or a goodbye."""
+        asked = self._asked.get(connection)
+        if isinstance(frame, DetachFrame):
+            self._asked.pop(connection, None)
+        elif asked is None:
+            if connection.trained and connection.hello is not None and connection.hello.answers:
+                self._asked[connection] = _Asked(now_ns, now_ns + int(self._share() * FIRST_NS))
+        elif isinstance(frame, LiveFrame):
+            if asked.nonce is not None and frame.nonce == asked.nonce and frame.part + 1 >= frame.parts:
+                asked.nonce, asked.unanswered = None, 0
+                asked.due_ns = now_ns + self._pause(now_ns - asked.trained_ns)
+        elif isinstance(frame, CkptFrame) and frame.action == "saved":
+            asked.due_ns = min(asked.due_ns, now_ns)
+
+    def ask(self, now_ns: int) -> list[tuple[Connection, str]]:
+        """Ask whoever is due; whom, and with which number."""
+        out = []
+        for connection, asked in list(self._asked.items()):
+            if connection.socket.fileno() < 0:  # it was closed without a goodbye
+                del self._asked[connection]
+            elif now_ns >= asked.due_ns and self._may_ask(asked, now_ns):
+                nonce = self._draw(16).hex()
+                with contextlib.suppress(OSError):  # its buffer is full, or it is gone: the next frame tells
+                    connection.socket.send(ASKS + nonce.encode("ascii"), _FLAGS)
+                    asked.nonce, asked.since_ns = nonce, now_ns
+                    out.append((connection, nonce))
+        return out
+
+    def _may_ask(self, asked: _Asked, now_ns: int) -> bool:
+        if asked.nonce is None:
+            return True
+        if now_ns - asked.since_ns < GIVEN_UP_NS or asked.unanswered >= MAX_UNANSWERED:
+            return False
+        asked.unanswered += 1
+        return True
+
+    def _pause(self, age_ns: int) -> int:
+        """Exponential, of a mean that grows with the age of the training: short runs are asked several times too."""
+        mean = min(LONGEST_MEAN_NS, max(SHORTEST_MEAN_NS, age_ns // 3))
+        drawn = -mean * math.log(1 - self._share())
+        return int(min(LONGEST * mean, max(SHORTEST_NS, drawn)))
+
+    def _share(self) -> float:
+        return int.from_bytes(self._draw(6), "big") / 2**48

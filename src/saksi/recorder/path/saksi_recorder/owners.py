@@ -1,0 +1,61 @@
+"""A module or class as it was last looked at, so that the next look takes microseconds where nothing has changed.
+
+Rules: nothing of the user is kept alive for it: of what an owner holds only numbers are remembered, and the code and
+the literal defaults of its functions themselves, so that their numbers are given to nothing else.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from . import pieces
+from .code_digest import is_literal
+
+
+class Owner:
+    """What is remembered of one. `keys` are the places of its functions, by their number among all that it holds."""
+
+    def __init__(self, one: Any) -> None:
+        self._one = weakref.ref(one)
+        self._held: list[int] = []
+        self._watched: list[tuple[int, list[_Watched]]] = []
+        self.keys: dict[int, tuple[str, str]] = {}
+
+    def is_as_before(self, one: Any, values: list[Any]) -> bool:
+        """Whether it holds the same objects."""
+        return self._one() is one and self._held == list(map(id, values))
+
+    def remember(self, values: list[Any], keys: dict[int, tuple[str, str]]) -> None:
+        """What it holds now, and which of that are functions."""
+        self._held = list(map(id, values))
+        self.keys = keys
+        self._watched = [(number, [_Watched(one) for one in pieces.functions_of(values[number])]) for number in keys]
+
+    def changed(self) -> set[int]:
+        """The numbers of the functions that are not as they were; whoever asks calls `remember` after looking."""
+        return {number for number, watched in self._watched for one in watched if one.is_changed()}
+
+
+class _Watched:
+    """One function: its code, its defaults where these are literals, and numbers for what else it was given."""
+
+    __slots__ = ("code", "defaults", "function", "given", "marks")
+
+    def __init__(self, function: Any) -> None:
+        self.function = weakref.ref(function)
+        self.code = function.__code__
+        defaults = function.__defaults__
+        self.marks = pieces.mark(defaults)
+        self.defaults = defaults if all(is_literal(one) for one in defaults or ()) else ()
+        self.given = pieces.given_to(function)
+
+    def is_changed(self) -> bool:
+        """Whether it is gone, or not as it was."""
+        function = self.function()
+        if function is None or function.__code__ is not self.code:
+            return True
+        if function.__defaults__ is not self.defaults and pieces.mark(function.__defaults__) != self.marks:
+            return True
+        has_more = function.__kwdefaults__ or function.__closure__ or self.given
+        return bool(has_more) and pieces.given_to(function) != self.given

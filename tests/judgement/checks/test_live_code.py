@@ -1,0 +1,271 @@
+"""Live code judged from records alone: claims against sources, the first inventory against later ones."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.live_code import LIVE_CODE, LiveCodeCheck
+from saksi.judgement.items import item_of
+from saksi.judgement.verdict import judge
+from saksi.words.codec import decode_record
+from saksi.words.records import CompiledFunction, SourceRecord
+from simulated_run import SimulatedRun, honest_run, live_fields
+
+TORCH, FUNCTIONAL = "/env/site-packages/torch", "/env/site-packages/torch/nn/functional.py"
+ADAMW, SCRIPT, STRAY, OTHER = f"{TORCH}/optim/adamw.py", "/home/u/train.py", "/tmp/x.py", "/env/site-packages/pkg/a.py"
+FILES = [FUNCTIONAL, ADAMW, SCRIPT, STRAY, OTHER]
+WHERE = {
+    FUNCTIONAL: ("package", TORCH), ADAMW: ("package", TORCH), SCRIPT: ("script", SCRIPT),
+    STRAY: ("elsewhere", STRAY), OTHER: ("package", "/env/site-packages/pkg"),
+}  # fmt: skip
+GOOD, EVIL = "a" * 32, "e" * 32
+
+
+def piece(file, name, line=10, code=GOOD, *, defaults=None, closure=None):
+    return [None if file is None else FILES.index(file), name, line, code, defaults or {}, closure or {}]
+
+
+def subject(name, place, pieces, *, owner=None, homes=(), notes=()):
+    at = [[FILES.index(file), within] for file, within in homes]
+    return [name, place, None if owner is None else FILES.index(owner), at, pieces, list(notes)]
+
+
+LOSS = subject("torch.nn.functional.loss", "module", [piece(FUNCTIONAL, "loss")], owner=FUNCTIONAL)
+
+
+def source(simulated, path, functions=(("loss", 10, GOOD, {}),), *, homes=None, **changes):
+    origin, unit = WHERE[path]
+    known = {"origin": origin, "unit": unit, "python": "3.11.7", "optimize": 0, "size": 1, "changed": False}
+    known |= {"digest": "sha256:" + "0" * 64, "reason": None, "homes": homes or {}}
+    compiled = [_compiled(*each) for each in functions]
+    simulated.add(SourceRecord(path=path, functions=compiled, **known | changes, **simulated.stamp()))
+
+
+def _compiled(name, line, code, defaults, decorated=False):  # noqa: FBT002 - as it stands in the record
+    codes = [] if code is None else [code]
+    return CompiledFunction(name=name, line=line, code=codes, defaults=defaults, decorated=decorated)
+
+
+def run_of(first, later=(), *, flags=None, sources=True, functions=None, ranks=1):
+    """A run whose processes began with `first`, and answered with `later` after a Step."""
+    simulated = SimulatedRun()
+    connections = [simulated.attach(rank, world_size=ranks) for rank in range(ranks)]
+    for connection in connections:
+        del connection.pending[1:]  # the twin's own empty inventory
+        connection.seq = 1
+        connection.send("live", **live_fields(files=FILES, subjects=list(first), flags=(flags or [{}])[0]))
+        connection.update()
+        connection.flush()
+    if sources:
+        for path in FILES:
+            source(simulated, path, (functions or {}).get(path, (("loss", 10, GOOD, {}), ("extra", 20, GOOD, {}))))
+    for connection in connections:
+        if later or flags:
+            more = {"number": 1, "at": "challenge", "step": 0, "flags": flags[1] if flags else {}}
+            connection.send("live", **live_fields(files=FILES, subjects=list(later), **more))
+        connection.update()
+        connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def found_in(simulated, check=LIVE_CODE):
+    judging = Judging([check])
+    for index, entry in enumerate(simulated.entries):
+        judging.take(item_of(index, decode_record(entry), simulated.blob))
+    return judging.findings(ended=True)
+
+
+def said(simulated, check=LIVE_CODE):
+    return [(each.code, each.severity, each.subject) for each in found_in(simulated, check)]
+
+
+def test_code_that_its_file_compiles_to_is_nothing_to_speak_of():
+    assert said(run_of([LOSS])) == []
+    assert judge(run_of([LOSS]).items(), run="x").report.coverage.complete
+
+
+@pytest.mark.parametrize("known", [(("loss", 10, EVIL, {}),), (("loss", 10, None, {}),)])
+def test_code_that_is_not_in_its_file_is_named_with_function_and_file(known):
+    (found,) = found_in(run_of([LOSS], functions={FUNCTIONAL: known}, ranks=2))
+    assert (found.code, found.severity, found.alleges, found.ranks) == (
+        "live.code_differs",
+        "warning",
+        "unknown",
+        (0, 1),
+    )
+    assert (found.subject, found.first_step) == ("torch.nn.functional.loss", 0)
+    assert f"loss, {FUNCTIONAL}:10" in found.message
+
+
+def test_code_without_a_source_record_is_not_checkable_and_never_clean():
+    simulated = run_of([LOSS], sources=False)
+    assert said(simulated) == [("live.not_checkable", "info", FUNCTIONAL)]
+    assert not judge(simulated.items(), run="x").report.coverage.complete
+
+
+def test_taking_a_source_record_away_never_reassures():
+    whole = run_of([LOSS], functions={FUNCTIONAL: (("loss", 10, EVIL, {}),)})
+    for index, entry in enumerate(whole.entries):
+        if isinstance(decode_record(entry), SourceRecord):
+            less = run_of([LOSS], functions={FUNCTIONAL: (("loss", 10, EVIL, {}),)})
+            del less.entries[index]
+            assert said(less)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"reason": "it does not compile", "functions": ()}, [("live.not_checkable", "info", FUNCTIONAL)]),
+        ({"changed": True}, [("live.code_differs", "warning", "torch.nn.functional.loss")]),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_compiled_and_one_of_torchs_that_changed(changes, found):
+    simulated = run_of([LOSS], sources=False)
+    source(simulated, FUNCTIONAL, **{"functions": (("loss", 10, EVIL, {}),)} | changes)
+    assert said(simulated) == found
+
+
+def test_the_users_own_file_that_changed_since_the_launch_is_not_checkable():
+    own = subject("__main__.train", "module", [piece(SCRIPT, "train")], owner=SCRIPT)
+    simulated = run_of([own], sources=False)
+    source(simulated, SCRIPT, (("train", 10, EVIL, {}),), changed=True)
+    assert said(simulated) == [("live.not_checkable", "info", SCRIPT)]
+
+
+def test_a_default_that_the_source_spells_out_otherwise_is_said_with_both_values():
+    loss = subject(
+        "F.loss", "module", [piece(FUNCTIONAL, "loss", defaults={"smooth": "0.1", "eps": "<x>"})], owner=FUNCTIONAL
+    )
+    (found,) = found_in(run_of([loss], functions={FUNCTIONAL: (("loss", 10, GOOD, {"smooth": "0.0"}),)}))
+    assert (found.code, found.severity) == ("live.default_changed", "warning")
+    assert "is 0.1 by default, and the file says 0.0" in found.message
+
+
+def patched(file):
+    return subject(
+        "torch.nn.functional.loss", "module", [piece(file, "extra", 20), piece(FUNCTIONAL, "loss")], owner=FUNCTIONAL
+    )
+
+
+def on(place, file, name="x"):
+    return subject(
+        name, place, [piece(file, "extra", 20)], owner=FUNCTIONAL if place in {"hook", "mode", "instance"} else None
+    )
+
+
+@pytest.mark.parametrize(("file", "severity"), [(SCRIPT, "info"), (OTHER, "info"), (STRAY, "warning"), (ADAMW, None)])
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [("hook", "live.hook_added"), ("mode", "live.mode_entered"), ("instance", "live.instance_patched"),
+     ("module", "live.code_replaced")],
+)  # fmt: skip
+def test_what_a_run_began_with_is_judged_by_where_it_lies(place, code, file, severity):
+    first = patched(file) if place == "module" else on(place, file)
+    expected = [] if severity is None else [(code, severity, first[0])]
+    assert said(run_of([LOSS, first][place == "module" :])) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "severity"), [(SCRIPT, "warning"), (OTHER, "warning"), (STRAY, "warning"), (ADAMW, None)]
+)
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [("hook", "live.hook_added"), ("mode", "live.mode_entered"), ("instance", "live.instance_patched"),
+     ("module", "live.code_replaced"), ("builtin", "live.builtin_patched"), ("tracer", "live.hook_added")],
+)  # fmt: skip
+def test_what_appears_after_the_first_update_is_a_warning_unless_torch_does_it(place, code, file, severity):
+    later = patched(file) if place == "module" else on(place, file)
+    if place in {"builtin", "tracer"} and file == ADAMW:
+        severity = "warning"  # these are not torch's to replace
+    found = found_in(run_of([LOSS], [later]))
+    assert [(each.code, each.severity) for each in found] == ([] if severity is None else [(code, severity)])
+    assert all(" after the first update" in each.message for each in found)
+
+
+def test_a_decorator_that_the_source_has_may_be_of_another_package():
+    decorated = {FUNCTIONAL: (("loss", 10, GOOD, {}, True),), OTHER: (("extra", 20, GOOD, {}),)}
+    assert said(run_of([patched(OTHER)], functions=decorated)) == []
+    decorated[STRAY] = (("extra", 20, GOOD, {}),)
+    assert said(run_of([patched(STRAY)], functions=decorated)) != []
+
+
+def test_torchs_name_for_one_function_that_leads_to_another_is_said():
+    step = subject(
+        "torch.optim.AdamW.step", "class", [piece(ADAMW, "SGD.step", 99)], owner=ADAMW, homes=[(ADAMW, "AdamW.step")]
+    )
+    simulated = run_of([step], sources=False)
+    source(simulated, ADAMW, (("step", 99, GOOD, {}),), homes={"AdamW.step": [10]})
+    assert said(simulated) == [("live.code_replaced", "warning", "torch.optim.AdamW.step")]
+    inherited = run_of([step], sources=False)
+    source(inherited, ADAMW, (("step", 99, GOOD, {}),), homes={"AdamW.step": []})
+    assert said(inherited) == []
+
+
+def test_closures_and_constants_that_change_are_said_and_those_of_the_users_own_code_are_info():
+    def with_closure(file, value):
+        return subject("x", "class", [piece(file, "loss", closure={"scale": value})], owner=file)
+
+    def constant(value):
+        return subject("torch.CASE", "constant", [], owner=FUNCTIONAL, notes=[value])
+
+    assert said(run_of([with_closure(FUNCTIONAL, "1.0")], [with_closure(FUNCTIONAL, "2.0")])) == [
+        ("live.default_changed", "warning", "x")
+    ]
+    assert said(run_of([with_closure(SCRIPT, "1")], [with_closure(SCRIPT, "2")])) == [
+        ("live.default_changed", "info", "x")
+    ]
+    assert said(run_of([constant("1")], [constant("1")])) == []
+    assert said(run_of([constant("1")], [constant("2")])) == [("live.default_changed", "warning", "torch.CASE")]
+
+
+def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
+    simulated = run_of([LOSS], flags=[{"tf32": "False", "threads": "1"}, {"tf32": "True", "threads": "1"}])
+    assert said(simulated) == [("live.flag_changed", "warning", "tf32")]
+
+
+def test_what_a_rehearsal_had_is_approved_and_anything_else_is_not():
+    approved = frozenset({("hook", "x", (("extra", GOOD),))})
+    assert said(run_of([LOSS, on("hook", STRAY)]), LiveCodeCheck(approved)) == []
+    assert said(run_of([LOSS], [on("hook", STRAY)]), LiveCodeCheck(approved)) == []
+    assert said(run_of([LOSS, on("mode", STRAY)]), LiveCodeCheck(approved)) == [("live.mode_entered", "warning", "x")]
+
+
+def test_a_process_that_connects_again_is_held_to_what_it_began_with():
+    simulated = run_of([LOSS])
+    again = simulated.attach()
+    del again.pending[1:]
+    again.seq = 1
+    again.send("live", **live_fields(number=2, files=FILES, subjects=[patched(SCRIPT)], step=1))
+    again.flush()
+    assert ("live.code_replaced", "warning", "torch.nn.functional.loss") in said(simulated)
+
+
+def test_a_process_that_trained_and_told_nothing_of_its_code_is_not_checkable():
+    simulated = SimulatedRun()
+    connection = simulated.attach(answers=False)
+    del connection.pending[1:]
+    connection.seq = 1
+    connection.update()
+    connection.goodbye()
+    simulated.exit()
+    assert said(simulated) == [("live.not_checkable", "info", "live code")]
+    assert said(honest_run(ranks=2)) == []
+
+
+def test_a_part_that_names_a_file_it_does_not_list_is_left_out_and_said():
+    wrong = subject("x", "hook", [])
+    wrong[2] = 77
+    assert ("live.not_checkable", "info", "live code") in said(run_of([wrong]))
+
+
+def test_a_finding_is_news_as_soon_as_its_source_is_known():
+    simulated = run_of([LOSS], functions={FUNCTIONAL: (("loss", 10, EVIL, {}),)})
+    judging = Judging([LIVE_CODE])
+    for index, entry in enumerate(simulated.entries):
+        record = decode_record(entry)
+        news = judging.take(item_of(index, record, simulated.blob))
+        assert bool(news) == (isinstance(record, SourceRecord) and record.path == FUNCTIONAL)
+    assert msgspec.json.encode(judging.findings(ended=True)) == msgspec.json.encode(judging.findings(ended=True))
