@@ -9,6 +9,18 @@ from hypothesis import strategies as st
 
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.redaction import hmac_of, key_id
+from saksi.judgement.rehearsal.values import (
+    MAX_STEPS,
+    Rehearsal,
+    RehearsedBatch,
+    RehearsedHook,
+    RehearsedOptimizer,
+    RehearsedRank,
+    RehearsedRoot,
+    RehearsedSeed,
+    RehearsedUpdate,
+    plain,
+)
 from saksi.judgement.seal import (
     Change,
     Command,
@@ -22,7 +34,6 @@ from saksi.judgement.seal import (
 )
 from saksi.judgement.seal_file import (
     EnvironmentTree,
-    Rehearsal,
     SealFile,
     SignedSealFile,
     format_seal_file,
@@ -128,7 +139,65 @@ seals = st.builds(
 
 
 trees = st.builds(EnvironmentTree, digest=digests, files=counts, manifest=st.just(msgspec.UNSET) | digests)
-rehearsals = st.builds(Rehearsal, steps=st.integers(1, 2**63 - 1), digest=digests)
+numbers = st.integers(0, 2**63 - 1)
+hexes = st.binary(max_size=4).map(lambda content: str(sha256(content)).removeprefix("sha256:"))
+settings = st.dictionaries(
+    texts, st.none() | st.booleans() | numbers | st.floats(allow_nan=False, allow_infinity=False) | texts, max_size=3
+).map(plain)
+
+
+def sorted_by(key, strategy):
+    return st.lists(strategy, max_size=3, unique_by=key).map(lambda found: tuple(sorted(found, key=key)))
+
+
+rehearsed_ranks = st.builds(
+    RehearsedRank,
+    rank=numbers,
+    world_size=numbers,
+    python=texts,
+    torch=texts,
+    threads=numbers,
+    deterministic=st.booleans(),
+    flags=settings,
+    loads=numbers,
+    seeded=st.sets(
+        st.builds(RehearsedSeed, generator=st.sampled_from(["python", "numpy", "torch"]), seed=texts), max_size=3
+    ).map(lambda found: tuple(sorted(found))),
+    optimizers=sorted_by(
+        lambda each: each.ordinal,
+        st.builds(RehearsedOptimizer, ordinal=numbers, class_name=texts, defaults=settings),
+    ),
+    hooks=sorted_by(
+        lambda each: (each.table, each.name), st.builds(RehearsedHook, table=texts, name=texts, step=numbers)
+    ),
+    updates=sorted_by(
+        lambda each: (each.optimizer, each.update),
+        st.builds(
+            RehearsedUpdate,
+            optimizer=numbers,
+            update=numbers,
+            groups=st.lists(settings, max_size=2).map(tuple),
+            groups_omitted=numbers,
+            batches=tuples(
+                st.builds(RehearsedBatch, loader=numbers, ordinal=numbers, digest=maybe(texts), ids=maybe(hexes))
+            ),
+            batches_omitted=numbers,
+            rng=st.dictionaries(texts, hexes, max_size=2).map(plain),
+            loss=maybe(texts),
+        ),
+    ),
+    roots=sorted_by(
+        lambda each: each.step,
+        st.builds(RehearsedRoot, step=st.integers(-1, 2**63 - 1), root=hexes, layout=hexes),
+    ),
+)
+rehearsals = st.builds(
+    Rehearsal,
+    steps=st.integers(1, MAX_STEPS),
+    ranks=st.lists(rehearsed_ranks, min_size=1, max_size=2, unique_by=lambda each: each.rank).map(
+        lambda found: tuple(sorted(found, key=lambda each: each.rank))
+    ),
+)
 seal_files = st.builds(
     lambda seal, tree, rehearsal: msgspec.structs.replace(
         seal_file_of(seal), environment_tree=tree, rehearsal=rehearsal

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damage import flipped, replaced
+from judgement.rehearsals import rehearsal
 from judgement.seals import CREATOR, JOSE, MARIA, plain_seal, plain_seal_file, seal_files, seals, signed_file
 from saksi.judgement.approvals import Approvers, signatures_of
 from saksi.judgement.seal import Seal, make_statement, parse_seal
 from saksi.judgement.seal_file import (
     MAX_SEAL_FILE_BYTES,
     EnvironmentTree,
-    Rehearsal,
     SealFile,
     make_file_statement,
     parse_seal_file,
@@ -27,7 +27,7 @@ from saksi.words.errors import MalformedInput
 
 ROOT = Path(__file__).parents[2]
 TREE = EnvironmentTree(digest=str(sha256(b"tree")), files=21_034, manifest=str(sha256(b"manifest")))
-REHEARSAL = Rehearsal(steps=10, digest=str(sha256(b"rehearsal")))
+REHEARSAL = rehearsal()
 SIGNED = signed_file(plain_seal_file(), CREATOR, MARIA)
 KEYS = Approvers(approvers=(MARIA.key,), known=(CREATOR.key,))
 
@@ -101,7 +101,12 @@ STATEMENT = make_file_statement(plain_seal_file(environment_tree=TREE, rehearsal
         (b"urn:saksi:predicate:seal-file:v1", b"urn:saksi:predicate:seal-file:v2"),
         (b'"saksiCommand":"', b'"saksiCommand":"0'),
         (b'"HOME":', b'"ZHOME":'),
-        (b'"rehearsal":{"steps":10', b'"rehearsal":{"steps":0'),
+        (b'"rehearsal":{"steps":4', b'"rehearsal":{"steps":0'),
+        (b'"rehearsal":{"steps":4', b'"rehearsal":{"steps":1001'),
+        (b'"ranks":[{"rank":0', b'"ranks":[],"x":[{"rank":0'),
+        (b'"betas":[0.9,0.999],"lr":0.001', b'"lr":0.001,"betas":[0.9,0.999]'),
+        (b'"update":1', b'"update":0'),
+        (b'"loss":"2.0"', b'"loss":2.0'),
         (b'"rehearsal":{', b'"rehearsals":{'),
         (b'"environmentTree":{"digest"', b'"environmentTree":null,"x":{"digest"'),
         (b'"manifest":"sha256', b'"manifest":"sha512'),

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import (
     Command,
     Count,
@@ -40,7 +41,6 @@ from saksi.words.run import Level
 __all__ = [
     "MAX_SEAL_FILE_BYTES",
     "EnvironmentTree",
-    "Rehearsal",
     "SealFile",
     "SignedSealFile",
     "format_seal_file",
@@ -62,13 +62,6 @@ class EnvironmentTree(Part, frozen=True):
     digest: DigestText
     files: Count
     manifest: DigestText | msgspec.UnsetType = msgspec.UNSET
-
-
-class Rehearsal(Part, frozen=True):
-    """What a clean process looked like in its first `steps` steps, by digest."""
-
-    steps: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    digest: DigestText
 
 
 class SealFile(Part, frozen=True):

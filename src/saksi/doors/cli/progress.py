@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-__all__ = ["meter", "progress"]
+__all__ = ["counter", "meter", "progress"]
 
 _FIRST_S: Final = 0.5  # what is done by then needs no line
 _EVERY_S: Final = 0.1
@@ -53,6 +53,24 @@ def meter(total: int, what: str) -> Iterator[Callable[[int], None]]:
 
     try:
         yield hear if sys.stderr.isatty() else _unheard
+    finally:
+        if drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+@contextmanager
+def counter(total: int, what: str, *, shown: bool) -> Iterator[Callable[[int], None]]:
+    """A function that hears how many of `total` are done; a bar meanwhile, if it is to be `shown`."""
+    drawn = shown and sys.stderr.isatty()
+
+    def hear(done: int) -> None:
+        _draw(min(done, total), total, what)
+
+    if drawn:
+        hear(0)
+    try:
+        yield hear if drawn else _unheard
     finally:
         if drawn:
             sys.stderr.write("\r\x1b[K")

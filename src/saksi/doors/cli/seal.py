@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
@@ -11,10 +12,12 @@ import typer
 
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
+from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import approvers_here, find_attempt, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.doors.cli.seal_documents import seal_diff_report, seal_report
 from saksi.doors.cli.sealed_environment import changed_files, require_fitting, tree_to_seal
+from saksi.doors.launch.rehearsing import NotRehearsed, rehearse, require_steps
 from saksi.doors.launch.sealing import check_command, make_seal_file
 from saksi.edges.approver_keys import read_key_file
 from saksi.edges.environment.places import Places
@@ -23,7 +26,9 @@ from saksi.edges.keys import open_keyring
 from saksi.edges.seal_files import read_seal_file, replace_seal_file, write_seal_file
 from saksi.judgement.approvals import add_signature, signatures_of, was_changed
 from saksi.judgement.deviations import deviations, not_looked_at
-from saksi.judgement.seal import Sealed
+from saksi.judgement.rehearsal.deviation import rehearsal_deviations
+from saksi.judgement.rehearsal.values import Rehearsal
+from saksi.judgement.seal import Hardware, Sealed
 from saksi.judgement.seal_file import SealFile
 from saksi.judgement.tree_deviation import tree_deviation
 from saksi.proofs.tlog.note_key import NoteSigner
@@ -53,19 +58,38 @@ def create(
     no_environment: Annotated[
         bool, typer.Option("--no-environment", help="Do not seal the environment's files; seconds the first time.")
     ] = False,
+    steps: Annotated[
+        int | None, typer.Option("--rehearse", metavar="N", help="Run it for N steps, and seal what they did.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Hide what the rehearsed command prints.")] = False,
 ) -> int:
     """Write down what should run, without running it.
 
     Observes what `saksi run` would seal, and the files of the environment; writes one file, signed by this
-    installation's key: NAME.seal, run.seal.
+    installation's key: NAME.seal, run.seal. With `--rehearse N` the command runs under witness until it has made N
+    steps, and is then ended.
     """
+    if output is not None and output.exists():
+        raise UsageError(f"{output} is there already", remedy="choose another name with -o, or remove it")
     require_fitting(manifest, trust, no_environment=no_environment)
+    rehearsed = None if steps is None else partial(_rehearsed, command, require_steps(steps), quiet=quiet)
     now_ns = time.time_ns()
     check_command(command, os.environ, Path.cwd(), name=name, project=project)
     tree = None if no_environment else tree_to_seal(command, manifest, trust or (), now_ns=now_ns)
-    signed = make_seal_file(
-        command, os.environ, Path.cwd(), name=name, project=project, now_ns=now_ns, environment_tree=tree
-    )
+    try:
+        signed = make_seal_file(
+            command,
+            os.environ,
+            Path.cwd(),
+            name=name,
+            project=project,
+            now_ns=now_ns,
+            environment_tree=tree,
+            rehearsed=rehearsed,
+        )
+    except NotRehearsed as why:
+        tell(f"not rehearsed, and no file written: {why}")
+        return why.code
     path = output or Path(f"{signed.file.name or 'run'}.seal")
     write_seal_file(path, signed)
     shown = screen_of_output().plain(str(path))
@@ -73,6 +97,16 @@ def create(
         tell(f"not observed, and so approved by nobody: {part[:1].lower()}{part[1:]}: {reason}")
     write(f"{shown}: what should run, {str(signed.digest)[:19]}; look at it with `saksi seal show {shown}`")
     return 0
+
+
+def _rehearsed(command: list[str], steps: int, *, quiet: bool) -> Rehearsal:
+    """The rehearsal, told of on standard error."""
+    words = "the first step" if steps == 1 else f"the first {steps} steps"
+    tell(f"rehearsing {words}; the command is then ended")
+    with counter(steps, "rehearsing", shown=quiet) as said:  # a bar would be drawn into what the command prints
+        rehearsal = rehearse(command, os.environ, steps, quiet=quiet, said=said)
+    tell(f"rehearsed {words}")
+    return rehearsal
 
 
 def show(
@@ -103,6 +137,11 @@ class _Side(NamedTuple):
     name: str
     sealed: Sealed
 
+    @property
+    def rehearsal(self) -> tuple[Rehearsal, Hardware] | None:
+        there = self.sealed.rehearsal if isinstance(self.sealed, SealFile) else None
+        return (there, self.sealed.hardware) if isinstance(there, Rehearsal) else None
+
 
 def diff(
     a: Annotated[str, typer.Argument(metavar="A", help="A seal file, or a run: RUN, RUN@N.")],
@@ -116,6 +155,8 @@ def diff(
     """
     before, after = _side(a), _side(b)
     found = deviations(before.sealed, after.sealed, each_variable=True)
+    if isinstance(before.sealed, SealFile) and isinstance(after.sealed, SealFile):
+        found += rehearsal_deviations(before.rehearsal, after.rehearsal)
     places = Places(before.sealed, after.sealed, os.environ)
     where = [places.of(each.field) for each in found]
     if isinstance(before.sealed, SealFile) and isinstance(after.sealed, SealFile):

@@ -69,6 +69,8 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Packages", _packages(said["distributions"])
     if said["seeds"]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
+    if "rehearsal" in said:
+        yield "Rehearsed", _rehearsal(said["rehearsal"])
     yield "Environment", f"{len(said['environment'])} variables"
     yield "On disk", _tree(said.get("environmentTree"), screen)
     for at, (name, reason) in enumerate(said["unobserved"].items()):
@@ -98,6 +100,25 @@ def _tree(tree: dict[str, Any] | None, screen: Screen) -> str:
         "compared with no manifest" if manifest is None else f"as the manifest {manifest[:_DIGEST]}{screen.more} says"
     )
     return f"{tree['files']:,} of the interpreter and its packages, {tree['digest'][:_DIGEST]}{screen.more}, {compared}"
+
+
+def _rehearsal(said: dict[str, Any]) -> str:
+    steps, ranks = said["steps"], said["ranks"]
+    words = ["1 step" if steps == 1 else f"{steps} steps"]
+    if len(ranks) > 1:
+        words.append(f"{len(ranks)} processes")
+    losses = [each["loss"] for each in ranks[0]["updates"] if each["optimizer"] == 0 and each["loss"] is not None]
+    if losses:
+        words.append(f"loss {_short(losses[0])} to {_short(losses[-1])}")
+    names = dict.fromkeys(each["className"].rpartition(".")[2] for each in ranks[0]["optimizers"])
+    return ", ".join([*words, *list(names)[:_FILES]])
+
+
+def _short(number: str) -> str:
+    try:
+        return f"{float(number):.4g}"
+    except ValueError:
+        return number[:_DIGEST]
 
 
 def _packages(distributions: list[dict[str, str]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from saksi.edges.environment.observe import Launch, observe
 from saksi.edges.home import resolve_cache, resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.configuration import check_label
+from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal_file import (
     EnvironmentTree,
     SignedSealFile,
@@ -42,10 +43,12 @@ def make_seal_file(
     project: str | None,
     now_ns: int,
     environment_tree: EnvironmentTree | None = None,
+    rehearsed: Callable[[], Rehearsal] | None = None,
 ) -> SignedSealFile:
     """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`.
 
-    `environment_tree` is what its environment consists of, where that was looked at.
+    `environment_tree` is what its environment consists of, where that was looked at. `rehearsed` runs the command once
+    it was observed, and gives what goes into the file of that.
     """
     check_command(command, environment, folder, name=name, project=project)
     found = read_configuration(folder)
@@ -73,6 +76,8 @@ def make_seal_file(
         shutil.rmtree(scratch, ignore_errors=True)
     if environment_tree is not None:
         file = msgspec.structs.replace(file, environment_tree=environment_tree)
+    if rehearsed is not None:
+        file = msgspec.structs.replace(file, rehearsal=rehearsed())
     return format_seal_file(sign(IN_TOTO, make_file_statement(file), [keyring.signer]))
 
 

@@ -10,9 +10,19 @@ from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.live_code import LIVE_CODE
+from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
 
-ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, CHALLENGES, LIVE_CODE, SEALS, ENVIRONMENTS)
+ALL: Final[tuple[Check[Any], ...]] = (
+    COVERAGE,
+    CHAINS,
+    AVAILABILITY,
+    CHALLENGES,
+    LIVE_CODE,
+    SEALS,
+    REHEARSALS,
+    ENVIRONMENTS,
+)

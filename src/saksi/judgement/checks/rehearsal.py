@@ -1,0 +1,138 @@
+"""Are the first steps those of the rehearsal? For attempts launched under a seal file that has one.
+
+The same command, on the same stack and with the same seeds, does the same bit for bit, whoever launches it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from saksi.judgement.checks.fold import Noted, observation
+from saksi.judgement.checks.seal import seal_in_envelope
+from saksi.judgement.items import Item
+from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, Place, compare, place_of
+from saksi.judgement.rehearsal.first_steps import FirstSteps
+from saksi.judgement.rehearsal.numbers import Apart
+from saksi.judgement.rehearsal.values import Rehearsal, RehearsedRank
+from saksi.judgement.seal_file import parse_seal_file
+from saksi.words.errors import SaksiError
+from saksi.words.findings import Finding
+from saksi.words.records import ApprovalRecord, SealRecord
+
+__all__ = ["CHECK_NAME", "REHEARSALS", "RehearsalCheck"]
+
+CHECK_NAME: Final = "rehearsal"
+_USUAL: Final = (
+    " Code that was changed and not rehearsed anew is the usual cause; arithmetic that is not deterministic is another."
+)
+_finding = partial(observation, check=CHECK_NAME)
+
+
+class _Launch(msgspec.Struct):
+    """One attempt: what it is held to, and its first Steps."""
+
+    entry: int
+    rehearsal: Rehearsal
+    places: tuple[Place, Place] | None
+    first: FirstSteps
+    ranks: dict[int, RehearsedRank]
+
+
+class _State:
+    __slots__ = ("launches", "noted", "places")
+
+    def __init__(self) -> None:
+        self.places: dict[int, Place] = {}
+        self.launches: dict[int, _Launch] = {}
+        self.noted = Noted()
+
+
+class RehearsalCheck:
+    """Compares the first Steps of each attempt with the rehearsal in the seal file it was launched under."""
+
+    name = CHECK_NAME
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        record = item.record
+        if isinstance(record, SealRecord):
+            seal = None if item.content is None else seal_in_envelope(item.content)
+            if seal is not None:
+                state.places.setdefault(record.attempt, place_of(seal.hardware))
+        elif isinstance(record, ApprovalRecord):
+            self._begin(state, item)
+        elif record.attempt in state.launches:
+            self._compare(state, state.launches[record.attempt], item)
+        return state, state.noted.news()
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        found = list(state.noted.kept())
+        for attempt, launch in state.launches.items() if ended else ():
+            for rank in launch.ranks:
+                process = launch.first.ranks.get(rank)
+                heard = 0 if process is None else process.heard
+                if heard < launch.rehearsal.steps:
+                    message = f"{heard} of the {launch.rehearsal.steps} steps that were rehearsed are in the record."
+                    subject = f"attempt {attempt}"
+                    found.append(
+                        _finding(
+                            code=NOT_CHECKABLE,
+                            severity="info",
+                            subject=subject,
+                            message=message,
+                            ranks=(rank,),
+                            evidence=(launch.entry,),
+                        )
+                    )
+        return tuple(found)
+
+    def _begin(self, state: _State, item: Item) -> None:
+        attempt = item.record.attempt
+        try:
+            file = None if item.content is None else parse_seal_file(item.content).file
+        except SaksiError:
+            return  # the check of the seal tells of it
+        if file is None or not isinstance(file.rehearsal, Rehearsal) or attempt in state.launches:
+            return
+        here = state.places.get(attempt)
+        state.launches[attempt] = _Launch(
+            entry=item.index,
+            rehearsal=file.rehearsal,
+            places=None if here is None else (place_of(file.hardware), here),
+            first=FirstSteps(file.rehearsal.steps),
+            ranks={each.rank: each for each in file.rehearsal.ranks},
+        )
+
+    def _compare(self, state: _State, launch: _Launch, item: Item) -> None:
+        for rank in sorted(launch.first.take(item)):
+            before, process = launch.ranks.get(rank), launch.first.ranks[rank]
+            after = process.value(rank)
+            if before is None or after is None:
+                continue
+            for each in compare(before, after, launch.places):
+                entry = process.entries.get(each.step or 0, item.index)
+                state.noted.note(_of(each, rank, (launch.entry, entry)))
+
+
+def _of(apart: Apart, rank: int, evidence: tuple[int, ...]) -> Finding:
+    alleged = apart.code != NOT_CHECKABLE
+    return _finding(
+        code=apart.code,
+        severity="warning" if alleged else "info",
+        subject=apart.subject,
+        message=apart.sentence + (_USUAL if alleged else ""),
+        steps=(apart.step, apart.step),
+        ranks=(rank,),
+        evidence=evidence,
+    )
+
+
+REHEARSALS: Final = RehearsalCheck()
