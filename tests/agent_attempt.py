@@ -60,8 +60,9 @@ class Attempt:
     """One attempt: agent, job, and afterwards the log."""
 
     def __init__(
-        self, tmp_path: Path, *, folder: Path | None = None, number: int = 0, previous_keys=(), notes=(), seal=b"{}"
-    ):
+        self, tmp_path: Path, *, folder: Path | None = None, number: int = 0, previous_keys=(), notes=(), seal=b"{}",
+        environment=None,
+    ):  # fmt: skip
         self.folder = folder or tmp_path / "runs" / RUN
         self.token = secrets.token_hex(32)
         self.socket_path = tmp_path / f"agent-{number}.sock"
@@ -74,7 +75,7 @@ class Attempt:
         setup = EmbeddedSetup(
             run=RUN, attempt=number, folder=self.folder, home_folder=self.folder, seal_envelope=seal,
             installation=self.installation, previous_keys=previous_keys, token=self.token, launcher=os.getpid(),
-            anchors=(), kept=None, redact=list, notes=notes,
+            anchors=(), kept=None, redact=list, notes=notes, environment=environment,
         )  # fmt: skip
         self.pid = start_embedded(setup, clock=SystemClock(), listener=listener, theirs=theirs, ours=self.control)
         listener.close()

@@ -57,7 +57,7 @@ def home(tmp_path_factory):
 
 
 def create(home, *command, steps=STEPS, name="run.seal", options=(), **more):
-    words = ("seal", "create", "--rehearse", str(steps), "-o", name, *options, "--", *command)
+    words = ("seal", "create", "--no-environment", "--rehearse", str(steps), "-o", name, *options, "--", *command)
     return home.run(*words, cwd=home.folder, **more)
 
 
@@ -186,7 +186,19 @@ def test_a_rehearsal_that_is_interrupted_leaves_no_file_and_no_process(tmp_path,
         "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_DFL);"
         "subprocess.Popen(['sleep', '1000'], start_new_session=True); open('started', 'w').close(); time.sleep(1000)"
     )
-    words = ("seal", "create", "--rehearse", "5", "-o", "run.seal", "--", sys.executable, "-c", program)
+    words = (
+        "seal",
+        "create",
+        "--no-environment",
+        "--rehearse",
+        "5",
+        "-o",
+        "run.seal",
+        "--",
+        sys.executable,
+        "-c",
+        program,
+    )
     with home.popen(*words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as job:
         deadline = time.monotonic() + 60
         while not (tmp_path / "started").exists() and time.monotonic() < deadline:

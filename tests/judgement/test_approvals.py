@@ -191,13 +191,14 @@ def test_a_seal_file_that_is_not_at_hand_approves_nothing():
 
 def test_what_could_not_be_compared_is_approved_and_never_clean():
     tree = EnvironmentTree(digest=str(sha256(b"tree")), files=1)
-    for file, seal in (
-        (plain_seal_file(environment_tree=tree), {}),
-        (plain_seal_file(git=None, unobserved={"git": "no"}), {"git": None, "unobserved": {"git": "no"}}),
+    unknown = {"git": None, "unobserved": {"git": "no"}}
+    for file, seal, compared, code in (
+        (plain_seal_file(environment_tree=tree), {}, True, "environment.not_checkable"),
+        (plain_seal_file(**unknown), unknown, False, "seal.not_checkable"),
     ):
         simulated = launched(signed_file(file, MARIA).content, **seal)
         found = replace(assured(simulated), environment_verified=True)
-        assert (found.seal_approved, found.seal_compared) == (True, False)
+        assert (found.seal_approved, found.seal_compared) == (True, compared)
         report = judge(simulated.items(), run=simulated.run, assurance=found).report
         assert report.verdict == "unknown"
-        assert [each.code for each in report.items] == ["seal.not_checkable"]
+        assert [each.code for each in report.items] == [code]

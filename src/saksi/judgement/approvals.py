@@ -19,7 +19,7 @@ from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.seal import CHECK_NAME, held_to, seal_in_envelope
 from saksi.judgement.items import BlobReader
 from saksi.judgement.seal import Seal
-from saksi.judgement.seal_file import SignedSealFile, format_seal_file, parse_seal_file
+from saksi.judgement.seal_file import EnvironmentTree, SignedSealFile, format_seal_file, parse_seal_file
 from saksi.judgement.verdict import NOTHING_ASSURED, Assurance
 from saksi.proofs.attest.envelope import MAX_SIGNATURES, Envelope, pae, sign
 from saksi.proofs.tlog.note_key import NoteSigner, VerifierKey
@@ -28,7 +28,7 @@ from saksi.words.codec import decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.findings import Finding
-from saksi.words.records import ApprovalRecord, SealRecord
+from saksi.words.records import ApprovalRecord, EnvironmentRecord, SealRecord
 
 __all__ = [
     "Approvers",
@@ -45,6 +45,7 @@ __all__ = [
 SignatureState = Literal["approver", "known", "unknown", "refused"]
 
 _SEAL: Final = b'{"kind":"seal",'
+_ENVIRONMENT: Final = b'{"kind":"environment",'
 _APPROVAL: Final = b'{"kind":"approval",'
 """How the canonical form of these entries begins."""
 
@@ -127,17 +128,19 @@ class _Launch(msgspec.Struct):
     seal: Seal | None = None
     file: SignedSealFile | None = None
     entry: int | None = None
+    looks: set[tuple[str, str | None]] = set()
+    changed: bool = False
 
 
 def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) -> Assurance:
     """What the approvals of a run assure. Never raises for what the log holds."""
     launches: dict[int, _Launch] = {}
     for index, entry in enumerate(entries):
-        if entry.startswith((_SEAL, _APPROVAL)):
+        if entry.startswith((_SEAL, _APPROVAL, _ENVIRONMENT)):
             _take(launches, index, entry, blob)
     if all(each.entry is None for each in launches.values()):
         return NOTHING_ASSURED
-    approved, compared = True, True
+    approved, compared, verified = True, True, True
     findings: list[Finding] = []
     labels: dict[str, None] = {}
     for number, launch in sorted(launches.items()):
@@ -145,11 +148,12 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
         findings += found
         labels |= dict.fromkeys(by)
         approved &= bool(by)
+        verified &= bool(by) and _verified(launch)
         compared &= launch.seal is not None and launch.file is not None and _whole(launch.seal, launch.file)
     return Assurance(
         seal_approved=approved,
         approved_by=tuple(labels) if approved else (),
-        environment_verified=False,
+        environment_verified=verified,
         seal_compared=compared,
         findings=tuple(findings),
     )
@@ -160,9 +164,13 @@ def _take(launches: dict[int, _Launch], index: int, entry: bytes, blob: BlobRead
         record = decode_record(entry)
     except SaksiError:
         return  # what does not parse is told of by whoever reads the log
-    if not isinstance(record, SealRecord | ApprovalRecord):
+    if not isinstance(record, SealRecord | ApprovalRecord | EnvironmentRecord):
         return
     launch = launches.setdefault(record.attempt, _Launch())
+    if isinstance(record, EnvironmentRecord):
+        launch.looks.add((record.moment, record.tree))
+        launch.changed |= bool(record.totals.keys() - {"relinked"})
+        return
     content = blob(Digest.parse(record.envelope))
     whole = content if content is not None and str(sha256(content)) == record.envelope else None
     if isinstance(record, SealRecord):
@@ -173,6 +181,16 @@ def _take(launches: dict[int, _Launch], index: int, entry: bytes, blob: BlobRead
             launch.file = None if whole is None else parse_seal_file(whole)
         except SaksiError:
             launch.file = None
+
+
+def _verified(launch: _Launch) -> bool:
+    """Whether the files were, at the start and at the end, those that agreed with a manifest when they were sealed."""
+    tree = msgspec.UNSET if launch.file is None else launch.file.file.environment_tree
+    if not isinstance(tree, EnvironmentTree) or tree.manifest is msgspec.UNSET or launch.changed:
+        return False
+    return {"start", "end"} <= {moment for moment, _ in launch.looks} and {each for _, each in launch.looks} == {
+        tree.digest
+    }
 
 
 def _whole(seal: Seal, file: SignedSealFile) -> bool:

@@ -34,6 +34,7 @@ from saksi.words.records import (
     AttemptKeyRecord,
     BlockRecord,
     DetachRecord,
+    EnvironmentRecord,
     ExitRecord,
     FileRecord,
     FindingRecord,
@@ -139,6 +140,8 @@ def _record_text(record: AnyRecord) -> str | None:
             return "what should run was sealed"
         case ApprovalRecord():
             return f"it was launched under the seal file {record.envelope[:23]}"
+        case EnvironmentRecord(changed=[_, *_]):
+            return f"{sum(record.totals.values())} files of the environment were not as before"
         case AttemptKeyRecord():
             return "a key for this attempt was admitted"
         case AttachRecord():

@@ -46,6 +46,9 @@ CODES: Final = (
     "coverage.records_dropped",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "environment.changed",
+    "environment.differs",
+    "environment.not_checkable",
     "live.builtin_patched",
     "live.code_differs",
     "live.code_replaced",
@@ -78,6 +81,7 @@ CODES: Final = (
 COVERAGE_PREFIXES: Final = (
     "coverage.",
     "ckpt.not_checkable",
+    "environment.not_checkable",
     "live.not_checkable",
     "rehearsal.not_checkable",
     "witness.frame_refused",

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from saksi.words.digest import DIGEST_PATTERN
+from saksi.words.file_changes import MAX_FILE_CHANGES, FileChange, FileChangeKind
 from saksi.words.findings import Finding
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "ChallengeRecord",
     "CompiledFunction",
     "DetachRecord",
+    "EnvironmentRecord",
     "ExitRecord",
     "FileRecord",
     "FindingRecord",
@@ -212,6 +214,23 @@ class FileRecord(Record, frozen=True, tag="file"):
     reason: Text | None
 
 
+class EnvironmentRecord(Record, frozen=True, tag="environment"):
+    """The environment's files as the agent found them. `tree` is their digest, null with a `reason`.
+
+    `changed` are files that are not as at the look before; at the `start`, not as sealed. `totals` counts them all.
+    """
+
+    moment: Literal["start", "pass", "end"]
+    tree: DigestText | None
+    reason: Text | None
+    files: Count
+    changed: Annotated[list[FileChange], Meta(max_length=MAX_FILE_CHANGES)]
+    totals: dict[FileChangeKind, Count]
+    whole: bool
+    looks: Count
+    took_ns: Count
+
+
 class DetachRecord(Record, frozen=True, tag="detach"):
     """A connection ended. `clean` is whether the recorder said goodbye first."""
 
@@ -334,6 +353,7 @@ AnyRecord: TypeAlias = (
     | AttachRecord
     | BlockRecord
     | FileRecord
+    | EnvironmentRecord
     | DetachRecord
     | RefusedRecord
     | SignalRecord

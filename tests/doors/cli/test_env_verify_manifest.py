@@ -8,6 +8,8 @@ import pytest
 
 from saksi.edges.approver_keys import create_key_file
 from saksi.edges.environment import roots
+from saksi.edges.seal_files import read_seal_file
+from saksi.words.digest import sha256
 from wheels_by_hand import make_wheel, row_of
 
 
@@ -136,3 +138,27 @@ def test_files_that_are_no_manifest_of_a_trusted_key(home, made, manifest, tmp_p
     code, _, err = home.call("env", "verify", "--trust", str(tmp_path / "gone"))
     assert code == 2
     assert "--trust belongs to --manifest" in err
+
+
+def seal(home, made, manifest, folder):
+    path = folder / "run.seal"
+    command = (str(made / "venv/bin/python"), "-c", "pass")
+    code, _, err = home.call("seal", "create", "--manifest", str(manifest), "-o", str(path), "--", *command)
+    return code, err, path
+
+
+def test_a_seal_file_names_the_manifest_that_the_environment_agrees_with(home, made, manifest, tmp_path):
+    code, _, path = seal(home, made, manifest, tmp_path)
+    assert code == 0
+    tree = read_seal_file(path).file.environment_tree
+    assert tree.manifest == str(sha256(manifest.read_bytes()))
+    shown = home.call("seal", "show", str(path))[1]
+    assert f"as the manifest {tree.manifest[:19]}" in " ".join(shown.split())
+
+
+def test_an_environment_that_does_not_agree_with_its_manifest_is_not_sealed(home, made, manifest, edited, tmp_path):
+    edited("demo/cli.py", b"def main(): return 3\n")
+    code, err, path = seal(home, made, manifest, tmp_path)
+    assert code == 2
+    assert f"the environment does not agree with {manifest}" in err
+    assert not path.exists()

@@ -50,7 +50,7 @@ def approver(home, project, tmp_path):
 
 
 def create(home, *words):
-    code, out, err = home.call("seal", "create", *words)
+    code, out, err = home.call("seal", "create", "--no-environment", *words)
     assert (code, err) == (0, "")
     return out
 
@@ -95,7 +95,7 @@ def test_nothing_is_started_and_nothing_is_overwritten(home, project):
     create(home, "--", sys.executable, "-c", script)
     assert not (project / "started").exists()
     before = (project / "run.seal").read_bytes()
-    code, _, err = home.call("seal", "create", *COMMAND)
+    code, _, err = home.call("seal", "create", "--no-environment", *COMMAND)
     assert (code, "is there already" in err) == (2, True)
     assert (project / "run.seal").read_bytes() == before
     assert not (home.root / "runs").exists()
@@ -104,7 +104,7 @@ def test_nothing_is_started_and_nothing_is_overwritten(home, project):
 def test_what_is_not_observed_is_said(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("pass")
-    code, _, err = home.call("seal", "create", *COMMAND)
+    code, _, err = home.call("seal", "create", "--no-environment", *COMMAND)
     assert code == 0
     assert "approved by nobody: the code beside the script: the working directory is in no git repository" in err
     assert "not known: only the files named here are sealed" in home.call("seal", "show", "run.seal")[1]
@@ -116,7 +116,7 @@ def test_what_is_not_observed_is_said(home, tmp_path, monkeypatch):
         (["create"], 2, "COMMAND"),
         (["create", "--", "no-such-program"], 2, "not found"),
         (["create", "--name", "a/b", *COMMAND], 2, "cannot be a name"),
-        (["create", "-o", "/nowhere/x.seal", *COMMAND], 4, "cannot write"),
+        (["create", "--no-environment", "-o", "/nowhere/x.seal", *COMMAND], 4, "cannot write"),
         (["show", "absent"], 2, "absent"),
         (["show", "train.py"], 1, "train.py"),
         (["diff", "absent", "last"], 2, "neither a run nor a seal file"),

@@ -17,15 +17,25 @@ from saksi.edges.home import Home
 from saksi.edges.keys import open_keyring
 from saksi.edges.store.local import LocalStore
 from saksi.judgement.seal import make_statement
+from saksi.judgement.seal_file import EnvironmentTree
 from saksi.processes.agent import node_attempt
-from saksi.processes.agent.node_attempt import begin, finish
+from saksi.processes.agent.node_attempt import NOT_OURS, begin, finish
 from saksi.processes.agent.node_messages import Begin
 from saksi.processes.agent.node_plan import NodeHome, discard, plan
 from saksi.processes.agent.quota import Quota
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
+from saksi.words.digest import sha256
 from saksi.words.errors import LogBusy, MalformedInput, UsageError
-from saksi.words.records import ApprovalRecord, AttemptKeyRecord, ExitRecord, GapRecord, Peer, SealRecord
+from saksi.words.records import (
+    ApprovalRecord,
+    AttemptKeyRecord,
+    EnvironmentRecord,
+    ExitRecord,
+    GapRecord,
+    Peer,
+    SealRecord,
+)
 
 NEW = Begin(version=1, resume=None)
 
@@ -92,6 +102,15 @@ def test_a_seal_file_is_recorded_with_what_differs_before_the_job_starts(place, 
     seal, key, approval, finding = records(one.folder)[:4]
     assert (type(seal), type(key), type(approval)) == (SealRecord, AttemptKeyRecord, ApprovalRecord)
     assert (finding.finding.code, finding.finding.subject) == ("seal.differs", "kernel")
+
+
+def test_the_environment_of_another_account_is_not_looked_at_and_that_is_recorded(place, keyring, planned):
+    one = planned()
+    tree = EnvironmentTree(digest=str(sha256(b"tree")), files=3)
+    served = under(place, keyring, one, signed_file(plain_seal_file(environment_tree=tree)).content)
+    end(place, served)
+    (look,) = [each for each in records(one.folder) if isinstance(each, EnvironmentRecord)]
+    assert (look.moment, look.tree, look.reason) == ("start", None, NOT_OURS)
 
 
 def test_what_is_no_seal_file_begins_nothing(place, keyring, planned):

@@ -16,8 +16,9 @@ from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import approvers_here, find_attempt, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.doors.cli.seal_documents import seal_diff_report, seal_report
+from saksi.doors.cli.sealed_environment import changed_files, require_fitting, tree_to_seal
 from saksi.doors.launch.rehearsing import NotRehearsed, rehearse, require_steps
-from saksi.doors.launch.sealing import make_seal_file
+from saksi.doors.launch.sealing import check_command, make_seal_file
 from saksi.edges.approver_keys import read_key_file
 from saksi.edges.environment.places import Places
 from saksi.edges.home import resolve_home
@@ -29,6 +30,7 @@ from saksi.judgement.rehearsal.deviation import rehearsal_deviations
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import Hardware, Sealed
 from saksi.judgement.seal_file import SealFile
+from saksi.judgement.tree_deviation import tree_deviation
 from saksi.proofs.tlog.note_key import NoteSigner
 from saksi.words.errors import MalformedInput, SaksiError, UsageError
 
@@ -47,6 +49,15 @@ def create(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="N", help="What it is called; names the file.")] = None,
     project: Annotated[str | None, typer.Option("--project", metavar="P", help="The project it belongs to.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A manifest that the environment has to agree with.")
+    ] = None,
+    trust: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A file of keys that may sign a manifest.")
+    ] = None,
+    no_environment: Annotated[
+        bool, typer.Option("--no-environment", help="Do not seal the environment's files; seconds the first time.")
+    ] = False,
     steps: Annotated[
         int | None, typer.Option("--rehearse", metavar="N", help="Run it for N steps, and seal what they did.")
     ] = None,
@@ -54,12 +65,17 @@ def create(
 ) -> int:
     """Write down what should run, without running it.
 
-    Observes what `saksi run` would seal, and writes one file, signed by this installation's key: NAME.seal, run.seal.
-    With `--rehearse N` the command runs under witness until it has made N steps, and is then ended.
+    Observes what `saksi run` would seal, and the files of the environment; writes one file, signed by this
+    installation's key: NAME.seal, run.seal. With `--rehearse N` the command runs under witness until it has made N
+    steps, and is then ended.
     """
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already", remedy="choose another name with -o, or remove it")
+    require_fitting(manifest, trust, no_environment=no_environment)
     rehearsed = None if steps is None else partial(_rehearsed, command, require_steps(steps), quiet=quiet)
+    now_ns = time.time_ns()
+    check_command(command, os.environ, Path.cwd(), name=name, project=project)
+    tree = None if no_environment else tree_to_seal(command, manifest, trust or (), now_ns=now_ns)
     try:
         signed = make_seal_file(
             command,
@@ -67,7 +83,8 @@ def create(
             Path.cwd(),
             name=name,
             project=project,
-            now_ns=time.time_ns(),
+            now_ns=now_ns,
+            environment_tree=tree,
             rehearsed=rehearsed,
         )
     except NotRehearsed as why:
@@ -141,7 +158,12 @@ def diff(
     if isinstance(before.sealed, SealFile) and isinstance(after.sealed, SealFile):
         found += rehearsal_deviations(before.rehearsal, after.rehearsal)
     places = Places(before.sealed, after.sealed, os.environ)
-    report = seal_diff_report(before.name, after.name, found, [places.of(each.field) for each in found])
+    where = [places.of(each.field) for each in found]
+    if isinstance(before.sealed, SealFile) and isinstance(after.sealed, SealFile):
+        tree = tree_deviation(before.sealed, after.sealed)
+        found = (*found, *([] if tree is None else [tree]))
+        where += [] if tree is None else [changed_files(before.sealed, after.sealed)]
+    report = seal_diff_report(before.name, after.name, found, where)
     matters = any(each.weight == "matters" for each in report.differences)
     ended = _DIFFERENT if matters else _SAME if report.same else _INCONCLUSIVE
     if as_json:

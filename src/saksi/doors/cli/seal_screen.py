@@ -72,6 +72,7 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
     yield "Environment", f"{len(said['environment'])} variables"
+    yield "On disk", _tree(said.get("environmentTree"), screen)
     for at, (name, reason) in enumerate(said["unobserved"].items()):
         yield "Not observed" if at == 0 else "", f"{name}: {reason}"
 
@@ -89,6 +90,16 @@ def _git(git: dict[str, Any] | None, screen: Screen) -> str:
     changed = f", changed: {', '.join(paths[:_FILES])}{screen.more if len(paths) > _FILES else ''}" if paths else ""
     state = "not known whether changed" if git["dirty"] is None else "clean" if not git["dirty"] else "with changes"
     return f"{commit}, {state}{changed}, {git['untrackedTotal']} files not tracked"
+
+
+def _tree(tree: dict[str, Any] | None, screen: Screen) -> str:
+    if tree is None:
+        return "not sealed"
+    manifest = tree.get("manifest")
+    compared = (
+        "compared with no manifest" if manifest is None else f"as the manifest {manifest[:_DIGEST]}{screen.more} says"
+    )
+    return f"{tree['files']:,} of the interpreter and its packages, {tree['digest'][:_DIGEST]}{screen.more}, {compared}"
 
 
 def _rehearsal(said: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import begin_attempt
+from saksi.doors.launch.environment import environment_to_watch
 from saksi.doors.launch.running import Forked, RunningAgent
 from saksi.doors.launch.surroundings import (
     bytecode_prefix,
@@ -87,6 +88,7 @@ def start_agent(
             redact=lambda command: list(redact_command(command)),
             notes=notes_on(environment),
             seal_file=seal_file,
+            environment=environment_to_watch(seal_file, arguments.command, environment, folder),
             last_head=LastHead(),
         )
         agent = _fork(setup, clock, listener)

@@ -26,12 +26,14 @@ from saksi.doors.launch.child import (
     interrupted,
     release_signals,
 )
+from saksi.doors.launch.environment import environment_reasons
 from saksi.doors.launch.joining import alone, join, joined_in_words, remember
 from saksi.doors.launch.running import RunningAgent
 from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import Clock, SystemClock
 from saksi.edges.host.self_protection import adopt_orphans
+from saksi.judgement.seal_file import EnvironmentTree
 from saksi.processes.agent.control import MAX_REASON, JobExited, JobStarted, OrphanEnded, SignalSeen, Stop
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.records import Peer
@@ -80,6 +82,10 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
         return _cancel(agent, f"{number.name} before the command started", 128 + number)
     if agent is not None and asked is not None and arguments.require:
         reasons = reasons_against(asked, agent.sealed)
+        tree = asked.signed.file.environment_tree
+        if isinstance(tree, EnvironmentTree):
+            now_ns = clock.wall_ns()
+            reasons += environment_reasons(tree, arguments.command, environment, Path.cwd(), now_ns=now_ns)
         for reason in reasons:
             _say(f"not started: {reason}")
         if reasons:

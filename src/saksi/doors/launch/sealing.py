@@ -20,6 +20,7 @@ from saksi.judgement.configuration import check_label
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal_file import (
     MAX_SEAL_FILE_BYTES,
+    EnvironmentTree,
     SignedSealFile,
     format_seal_file,
     make_file_statement,
@@ -28,7 +29,7 @@ from saksi.judgement.seal_file import (
 from saksi.proofs.attest.envelope import IN_TOTO, sign
 from saksi.words.errors import UsageError
 
-__all__ = ["make_seal_file"]
+__all__ = ["check_command", "make_seal_file"]
 
 _ROOM: Final = 64 << 10
 """Of a seal file, for 16 signatures with long labels and what stands around them."""
@@ -44,21 +45,15 @@ def make_seal_file(
     name: str | None,
     project: str | None,
     now_ns: int,
+    environment_tree: EnvironmentTree | None = None,
     rehearsed: Callable[[], Rehearsal] | None = None,
 ) -> SignedSealFile:
     """The seal file of `command`, signed by the installation's key. Raises `SaksiError`, `OSError`.
 
-    `rehearsed` runs the command once it was observed, and gives what goes into the file of that.
+    `environment_tree` is what its environment consists of, where that was looked at. `rehearsed` runs the command once
+    it was observed, and gives what goes into the file of that.
     """
-    if not command:
-        raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
-    for option, label in (("--name", name), ("--project", project)):
-        if label is not None:
-            check_label(label, what=option)
-    try:
-        find_program(command[0], environment, folder)
-    except NotKnown:
-        raise UsageError(f"{command[0]}: not found", remedy="seal the command that would run") from None
+    check_command(command, environment, folder, name=name, project=project)
     found = read_configuration(folder)
     keyring = open_keyring(resolve_home(environment))
     scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
@@ -82,9 +77,26 @@ def make_seal_file(
         file = seal_file_of(observe(launch, now_ns=now_ns).seal)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if environment_tree is not None:
+        file = msgspec.structs.replace(file, environment_tree=environment_tree)
     if rehearsed is not None:
         file = msgspec.structs.replace(file, rehearsal=rehearsed())
     statement = make_file_statement(file)
     if rehearsed is not None and len(statement) * 4 // 3 > MAX_SEAL_FILE_BYTES - _ROOM:
         raise UsageError("the rehearsal is larger than a seal file may be", remedy="rehearse fewer steps")
     return format_seal_file(sign(IN_TOTO, statement, [keyring.signer]))
+
+
+def check_command(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, *, name: str | None, project: str | None
+) -> None:
+    """Say what cannot be sealed before anything is looked at. Raises `UsageError`."""
+    if not command:
+        raise UsageError("no command to seal", remedy="saksi seal create -- python train.py")
+    for option, label in (("--name", name), ("--project", project)):
+        if label is not None:
+            check_label(label, what=option)
+    try:
+        find_program(command[0], environment, folder)
+    except NotKnown:
+        raise UsageError(f"{command[0]}: not found", remedy="seal the command that would run") from None

@@ -7,6 +7,7 @@ from typing import Any, Final
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.rehearsal import REHEARSALS
@@ -15,4 +16,13 @@ from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
 
-ALL: Final[tuple[Check[Any], ...]] = (COVERAGE, CHAINS, AVAILABILITY, CHALLENGES, LIVE_CODE, SEALS, REHEARSALS)
+ALL: Final[tuple[Check[Any], ...]] = (
+    COVERAGE,
+    CHAINS,
+    AVAILABILITY,
+    CHALLENGES,
+    LIVE_CODE,
+    SEALS,
+    REHEARSALS,
+    ENVIRONMENTS,
+)

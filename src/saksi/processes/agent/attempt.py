@@ -24,6 +24,7 @@ from saksi.processes.agent.bell import Bell
 from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
 from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.control import JobStarted
+from saksi.processes.agent.environment_files import EnvironmentWatch, Watch
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
@@ -45,6 +46,8 @@ LOOK_NS: Final = 250_000_000
 COMMIT_NS: Final = 1_000_000_000
 COMMIT_AT: Final = 256
 PUBLISH_NS: Final = 60_000_000_000
+ENVIRONMENT_NS: Final = 60_000_000_000
+"""How often the environment's folders are listed again, where a seal names its files."""
 ANCHOR_NS: Final = 10_000_000_000
 """How often a head is offered to the anchors, and the last one always: each stays there for good."""
 RETRY_NS: Final = 5_000_000_000
@@ -87,6 +90,8 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Random bytes: when recorders are asked, and with which number, is nobody else's to know."""
     shares_pids: bool = True
     """Whether the process ids that the launcher tells are those that the agent sees."""
+    environment: Watch | None = None
+    """The environment whose files are looked at while the job runs."""
 
 
 class WatchedAttempt:
@@ -118,6 +123,7 @@ class WatchedAttempt:
         )
         self._bell = Bell()
         self._files = CkptFiles(self._bell.ring, on_behalf_of=setup.on_behalf_of)
+        self._environment = EnvironmentWatch(setup.environment, self._bell.ring, scribe)
         self._live = LiveWatch(
             clock=clock,
             scribe=scribe,
@@ -154,6 +160,8 @@ class WatchedAttempt:
         self._launcher.listen()
         self._selector.register(self._bell, selectors.EVENT_READ, self._rung)
         self._outside.recall(self._setup.processes)
+        self._environment.look("start")
+        self._is_due("environment", ENVIRONMENT_NS)  # the first pass comes that much later
 
     def react(self) -> None:
         """Take what has arrived."""
@@ -186,9 +194,9 @@ class WatchedAttempt:
 
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
-        last = (self._intake.close, self._close_files, self._live.finish, self._commit)
-        closing = (self._close_outside, self._launcher.close, *last)
-        for act in (*closing, self.tell_news, self._write_anchors):
+        closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files)
+        last = (self._live.finish, self._close_environment, self._commit, self.tell_news, self._write_anchors)
+        for act in (*closing, *last):
             self._guarded(act)
         self._write_exit()
         if not self._commit(last=True):
@@ -215,6 +223,7 @@ class WatchedAttempt:
         self._job.close()
         self._outside.let_go()
         self._files.close()
+        self._environment.let_go()
         self._live.close()
         self._bell.close()
 
@@ -244,6 +253,7 @@ class WatchedAttempt:
     def _rung(self) -> None:
         if self._bell.hush():
             self._write_files(self._files.collect())
+            self._environment.write()
             self._live.write()
 
     # -- what is done now and then
@@ -266,6 +276,8 @@ class WatchedAttempt:
             self._commit()
         if self._is_due("publish", PUBLISH_NS):
             self._scribe.publish()
+        if self._job.started is not None and self._is_due("environment", ENVIRONMENT_NS):
+            self._environment.look("pass")
 
     def _commit(self, *, last: bool = False) -> bool:
         committed = self._scribe.commit()
@@ -291,14 +303,19 @@ class WatchedAttempt:
 
     def _close_files(self) -> None:
         """The last frames may have named files: what time is left is theirs, what is not read then says so."""
-        while self._files.pending and self._job.stopped is None:
-            waited = self._job.waited_ns()
-            if waited is None or waited >= FILES_NS:
-                break
+        while self._files.pending and self._may_wait():
             self._write_files(self._files.collect())
             time.sleep(0.01)
         self._write_files(self._files.collect())
         self._write_files(self._files.abandon("the attempt was closed before the file was read"))
+
+    def _close_environment(self) -> None:
+        self._environment.close(self._may_wait)
+
+    def _may_wait(self) -> bool:
+        """Whether files may still be read: the job has ended, and not long ago."""
+        waited = None if self._job.stopped is not None else self._job.waited_ns()
+        return waited is not None and waited < FILES_NS
 
     def _write_anchors(self) -> None:
         for worker in self._setup.anchors:

@@ -35,6 +35,7 @@ from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, Ready, send
+from saksi.processes.agent.environment_files import Watch
 from saksi.processes.agent.keeper import keep
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.live import LiveChecks
@@ -60,8 +61,8 @@ ANCHOR_LAST_S = 12.0
 class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk.
 
-    `seal_file` is what the launch was asked for under. `takes_over` is the agent of the same attempt that died,
-    `last_head` where the last head is kept for the next one.
+    `seal_file` is what the launch was asked for under, `environment` the files that it names. `takes_over` is the agent
+    of the same attempt that died, `last_head` where the last head is kept for the next one.
     """
 
     run: str
@@ -78,6 +79,7 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     redact: Callable[[tuple[str, ...]], list[str]]
     notes: tuple[str, ...]
     seal_file: bytes | None = None
+    environment: Watch | None = None
     last_head: LastHead | None = None
     takes_over: Dead | None = None
 
@@ -162,6 +164,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         processes=() if left is None else tuple(left.processes),
         notes=setup.notes,
         keeps_sources=setup.kept is not None,
+        environment=setup.environment,
         own_code=_own_code(setup.seal_envelope),
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)

@@ -31,11 +31,12 @@ from saksi.edges.store.local import LocalStore
 from saksi.judgement.configuration import check_label
 from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import Seal, parse_seal
-from saksi.judgement.seal_file import parse_seal_file
+from saksi.judgement.seal_file import EnvironmentTree, parse_seal_file
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, JobStarted, send
+from saksi.processes.agent.environment_files import Watch
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.node_plan import NodeHome, Planned
 from saksi.processes.agent.observations import printable
@@ -50,12 +51,13 @@ from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.records import AgentFacts, AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, Peer, SealRecord
 from saksi.words.run import origin_of
 
-__all__ = ["Served", "begin", "facts_of", "finish", "let_go"]
+__all__ = ["NOT_OURS", "Served", "begin", "facts_of", "finish", "let_go"]
 
 _logger = logging.getLogger(__name__)
 
 ANCHOR_LAST_S: Final = 12.0
 UNSEEN: Final = "processes"
+NOT_OURS: Final = "the agent's account starts no interpreter of the job's account, and so does not know its files"
 NOT_VISIBLE: Final = (
     "the job's processes are not visible to the agent: they live beside its pid namespace, or /proc hides them"
 )
@@ -88,8 +90,8 @@ def begin(
 
     `seal_file` is what the launcher says that it was asked for under.
     """
-    if seal_file is not None:
-        parse_seal_file(seal_file)
+    sealed = msgspec.UNSET if seal_file is None else parse_seal_file(seal_file).file.environment_tree
+    watch = Watch(question=None, sealed=sealed.digest, reason=NOT_OURS) if isinstance(sealed, EnvironmentTree) else None
     seal = parse_seal(statement)
     _require_own(seal, planned, place.clock.wall_ns())
     envelope = format_envelope(sign(IN_TOTO, statement, [keyring.signer]))
@@ -121,7 +123,7 @@ def begin(
         try:
             workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
             setup = _setup(place, planned, facts, tuple(workers), store.news)
-            setup = msgspec.structs.replace(setup, own_code=own_code_of(seal))
+            setup = msgspec.structs.replace(setup, environment=watch, own_code=own_code_of(seal))
             attempt = WatchedAttempt(
                 setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control
             )
