@@ -64,7 +64,7 @@ def test_a_page_about_environments_does_what_it_says(tmp_path, name, total):
     """As above, without a training script."""
     page = (ROOT / f"docs/{name}.md").read_text()
     path = f"{Path(sys.executable).parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
-    environment = {"PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "120"}
+    environment = {"PATH": path, "HOME": str(tmp_path), "LC_ALL": "C.UTF-8", "COLUMNS": "240"}
     done = [
         (command, output, code, subprocess.run(
             command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
