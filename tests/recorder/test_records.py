@@ -152,6 +152,7 @@ def test_every_frame_decodes_and_nothing_is_lost(standard):
             "Root",
             "Ckpt",
             "Inventory",
+            "Live",
             "Environment",
             "Detach",
         ]
