@@ -159,3 +159,17 @@ def test_any_answer_is_taken_or_refused_and_nothing_raises():
         found = compiled._answered(known, answer)
         assert isinstance(found, Compiled)
         assert all(len(code) == 32 for each in found.functions for code in each.code)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(b"x" * 4097, "<builtins.bytes>"), ("x" * 4097, "<builtins.str>"), (1 << 40_000, "<builtins.int>")],
+    ids=["bytes", "text", "integer"],
+)
+def test_what_may_be_a_whole_data_set_is_said_by_its_class(value, said):
+    assert code_digest.described(value) == said
+    assert code_digest.described((1, value)) == "<builtins.tuple>"
+
+
+def test_a_long_literal_is_said_by_its_digest():
+    assert code_digest.described("x" * 4096).startswith("sha256:")

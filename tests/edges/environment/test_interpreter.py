@@ -241,3 +241,8 @@ def test_a_command_that_is_not_there(tmp_path):
     found, unobserved = command(["nonexistent-command"], tmp_path)
     assert (found.python, found.script) == (None, None)
     assert unobserved == {"interpreter": "the command was not found", "script": "the command was not found"}
+
+
+def test_a_pipe_in_the_place_of_metadata_holds_nobody_up(tmp_path):
+    os.mkfifo(tmp_path / "waits.egg-info")
+    assert installed([tmp_path]) == (Distribution(name="waits", version="not known"),)

@@ -48,8 +48,10 @@ def distribution_of(folder: Path, name: str) -> Distribution:
 def _version_inside(metadata: Path) -> str:
     for path in (metadata / "PKG-INFO", metadata / "METADATA", metadata):
         try:
-            with path.open("rb") as file:
-                found = _VERSION.search(file.read(_MAX_METADATA))
+            # Whoever may write there could have put a FIFO in its place, and a launch must not wait for one.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without blocking
+                found = _VERSION.search(file.read(_MAX_METADATA) or b"")
         except OSError:
             continue
         if found is not None:

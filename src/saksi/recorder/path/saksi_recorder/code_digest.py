@@ -16,6 +16,7 @@ MAX_WORDS = 80  # of a value; longer ones are said by their digest
 LONG = 4096  # bits of an integer: of longer ones Python spells out no decimal digits
 MAX_ITEMS = 32  # of a tuple that counts as a literal, and of each one in it
 DEEPEST = 3
+MAX_LITERAL = 4096  # characters or bytes of a text: a program may keep a whole data set in a cell of a closure
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 
@@ -61,8 +62,13 @@ def _hashed(what: bytes, form: Any) -> str:
 
 
 def is_literal(value: Any, depth: int = 0) -> bool:
-    """Whether a value is one that source spells out: a constant, or a few of them together."""
-    if type(value) in _PLAIN:
+    """Whether a value is one that source spells out: a constant that is not huge, or a few of them together."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        return len(value) <= MAX_LITERAL
+    if kind is int:
+        return bool(value.bit_length() <= 8 * MAX_LITERAL)
+    if kind in _PLAIN:
         return True
     if type(value) is tuple and depth < DEEPEST and len(value) <= MAX_ITEMS:
         return all(is_literal(each, depth + 1) for each in value)

@@ -42,8 +42,10 @@ class Pool:
         """A slot of at least so many bytes; None if the limit is reached. Raises what the allocation raises."""
         capacity = capacity_for(nbytes)
         free = self._free.setdefault((accelerator.kind, capacity), [])
-        if free:
+        try:
             return free.pop()
+        except IndexError:  # none, or another thread took it
+            pass
         whole = max(capacity, BLOCK)
         if self.held + whole > self.limit:
             return None
