@@ -166,10 +166,10 @@ def test_any_answer_is_taken_or_refused_and_nothing_raises():
     [(b"x" * 4097, "<builtins.bytes>"), ("x" * 4097, "<builtins.str>"), (1 << 40_000, "<builtins.int>")],
     ids=["bytes", "text", "integer"],
 )
-def test_what_may_be_a_whole_data_set_is_said_by_its_class(value, said):
+def test_what_may_be_a_whole_data_set_is_said_by_its_class(value, said, code_digest):
     assert code_digest.described(value) == said
     assert code_digest.described((1, value)) == "<builtins.tuple>"
 
 
-def test_a_long_literal_is_said_by_its_digest():
+def test_a_long_literal_is_said_by_its_digest(code_digest):
     assert code_digest.described("x" * 4096).startswith("sha256:")
