@@ -19,14 +19,22 @@ NONCE = "%032x"
 STAMP = {"run": "0" * 16, "attempt": 0, "wall_ns": 1, "mono_ns": 1, "boot": "b"}
 
 
+def received(connection) -> bytes:
+    while True:
+        try:
+            return connection.recv(1 << 17)
+        except ConnectionResetError:  # it closed before it read the last question; the kernel says so once
+            continue
+
+
 class Asking(Listener):
     """Answers each Update with the next question."""
 
     asked = 0
 
     def _read(self, connection, packets) -> None:
-        with contextlib.suppress(OSError):
-            while packet := connection.recv(1 << 17):
+        with contextlib.suppress(BrokenPipeError):
+            while packet := received(connection):
                 packets.append(packet)
                 if packet.startswith(b'{"kind":"update"'):
                     type(self).asked += 1

@@ -145,3 +145,14 @@ def test_a_full_a_broken_and_a_closed_connection_are_no_trouble():
         assert challenges.ask(S) == []
         assert challenges.ask(2 * S) == []
         peer.close()
+
+
+def test_what_a_recorder_said_is_heard_although_it_closed_before_it_read_the_last_question(peer):
+    challenges = Challenges(always(0))
+    challenges.heard(peer.connection, peer.update(), 0)
+    assert challenges.ask(1)
+    for word in (b"environment", b"goodbye"):
+        peer.theirs.send(word)
+    peer.theirs.close()
+    peer.connection.socket.setblocking(False)
+    assert list(peer.connection.packets()) == [b"environment", b"goodbye", None]

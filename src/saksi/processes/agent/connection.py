@@ -108,6 +108,9 @@ class Connection:
                 packet = self.socket.recv(MAX_FRAME_BYTES + 1)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                # It closed before it read our last question. The kernel says so once, ahead of what it had sent.
+                continue
             except OSError:
                 yield None
                 return
