@@ -8,6 +8,7 @@ a long run cannot pay.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
@@ -26,7 +27,8 @@ MAX_TEXT: Final = 1024
 take 24,576, and a finding must always fit an entry."""
 
 MAX_CAUSES: Final = 256
-"""Different causes of one check that are kept apart; a hostile run could make up more without end."""
+"""Different causes of one check and severity that are kept apart; a hostile run could make up more without end. Each
+severity has room of its own: what is only told must not crowd out what matters."""
 
 _ELLIPSIS: Final = "\u2026"
 
@@ -153,10 +155,11 @@ def _spelled(text: str) -> int:
 class Noted:
     """Findings collected by cause in bounded memory, and which of them are new."""
 
-    __slots__ = ("_kept", "_news")
+    __slots__ = ("_causes", "_kept", "_news")
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str, str], Finding] = {}
+        self._causes: Counter[Severity] = Counter()
         self._news: list[Finding] = []
 
     def note(self, finding: Finding) -> None:
@@ -165,7 +168,8 @@ class Noted:
         old = self._kept.get(cause)
         if old is not None:
             self._kept[cause] = joined(old, finding)
-        elif len(self._kept) < MAX_CAUSES:
+        elif self._causes[finding.severity] < MAX_CAUSES:
+            self._causes[finding.severity] += 1
             self._kept[cause] = finding
             self._news.append(finding)
 
