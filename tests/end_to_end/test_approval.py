@@ -165,6 +165,23 @@ def test_without_an_approvers_signature_it_runs_and_is_not_approved(project, sig
     assert not project.started.exists()
 
 
+@pytest.mark.parametrize("content", [None, "no key\n"])
+def test_keys_of_approvers_that_cannot_be_read_stop_no_launch_and_approve_none(project, content):
+    project.seal()
+    (key,) = Path(project.environment["SAKSI_HOME"], "keys", "approvers").glob("*.vkey")
+    key.unlink()
+    if content is None:
+        key.mkdir()
+    else:
+        key.write_text(content)
+    done = project.run()
+    assert (done.returncode, project.started.exists()) == (0, True), done.stderr
+    assert "run.seal is not approved; witnessed" in done.stderr
+    project.started.unlink()
+    assert project.run("--require").returncode == 5
+    assert not project.started.exists()
+
+
 def test_an_upgraded_package_is_named_and_alleges_nothing_once_it_is_approved_anew(project, tmp_path):
     def install(version):
         shutil.rmtree(tmp_path / "packages", ignore_errors=True)

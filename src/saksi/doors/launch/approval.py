@@ -55,13 +55,16 @@ def seal_asked(arguments: LaunchArguments, environment: Mapping[str, str]) -> Se
 
 
 def _keys(environment: Mapping[str, str]) -> Approvers:
-    """The keys of this account's home; without a home nobody is known. Raises `UsageError` for a file of no keys."""
+    """The keys of this account's home. Those that cannot be had are nobody's: the launch is not approved then."""
     try:
         home = resolve_home(environment)
         known = open_keyring(home).trusted()
     except (SaksiError, OSError):  # that there is no witness either is said elsewhere
         return Approvers(approvers=())
-    return Approvers(approvers=approver_keys(home), known=known)
+    try:
+        return Approvers(approvers=approver_keys(home), known=known)
+    except (SaksiError, OSError):  # `saksi keys list` says what is wrong with them
+        return Approvers(approvers=(), known=known)
 
 
 def reasons_against(asked: SealAsked, seal: Seal) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from saksi.doors.launch.agent import start_agent
-from saksi.doors.launch.approval import in_words, reasons_against, seal_asked
+from saksi.doors.launch.approval import SealAsked, in_words, reasons_against, seal_asked
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
 from saksi.doors.launch.child import (
     CannotStart,
@@ -68,11 +68,9 @@ def run(words: Sequence[str]) -> int:
 
 def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Clock, held: Held) -> int:
     adopt_orphans()
-    try:
-        asked = seal_asked(arguments, environment)
-    except UsageError as error:
-        _say(str(error))
-        return error.exit_code
+    asked = _asked(arguments, environment)
+    if isinstance(asked, int):
+        return asked
     wanted = _recognised(arguments, environment)
     agent = _agent(wanted, environment, clock, None if asked is None else asked.signed.content)
     if isinstance(agent, int):
@@ -105,6 +103,18 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
     if agent is not None:
         _close(agent, ended, quiet=arguments.quiet)
     return ended.exit_code
+
+
+def _asked(arguments: LaunchArguments, environment: Mapping[str, str]) -> SealAsked | int | None:
+    """The seal file to launch under, if one was asked for, or the exit code to end with."""
+    try:
+        return seal_asked(arguments, environment)
+    except UsageError as error:
+        _say(str(error))
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - what was asked for cannot be had, whatever the reason: one line
+        _say(f"--seal {arguments.seal}: {type(error).__name__}: {error}")
+        return SAKSI_FAILED
 
 
 def _recognised(arguments: LaunchArguments, environment: Mapping[str, str]) -> LaunchArguments:
