@@ -83,3 +83,13 @@ def test_a_broken_direct_url_is_no_editable_installation(site):
         (site / "bad-1.dist-info/direct_url.json").write_bytes(content)
         assert place(site / "stray/__init__.py")[0] == "elsewhere"
         assert place("/anything.py")[0] == "elsewhere"
+
+
+def test_lists_that_are_no_files_hold_nobody_up(site):
+    for name, list_ in (("pipe-1.dist-info", "RECORD"), ("endless-1.dist-info", "direct_url.json")):
+        (site / name).mkdir()
+        if list_ == "RECORD":
+            os.mkfifo(site / name / list_)
+        else:
+            (site / name / list_).symlink_to("/dev/zero")
+    assert place(site / "listed/__init__.py")[0] == "package"

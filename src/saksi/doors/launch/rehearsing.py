@@ -121,7 +121,8 @@ def _job(
     (scratch / "home").mkdir(mode=0o700)
     (scratch / "runs").mkdir(mode=0o700)
     added = {"SAKSI_HOME": str(scratch / "home"), "SAKSI_SCRATCH": str(scratch / "runs"), "SAKSI_AGENT": "embedded"}
-    words = [sys.executable, "-m", "saksi.doors.main", "run", "--require", "--level", "full", "-q", "--", *command]
+    own = [sys.executable, "-P", "-m", "saksi.doors.main"]  # -P: a module of the project's must not be taken for ours
+    words = [*own, "run", "--require", "--level", "full", "-q", "--", *command]
     job = subprocess.Popen(
         words,
         env={**environment, **added},

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 import saksi
+from saksi.edges.files import OnBehalf, read_file
 from saksi.words.records import SourceOrigin
 
 __all__ = ["OwnCode", "Placed", "SourcePlaces"]
@@ -25,6 +26,8 @@ LIBRARY: Final = re.compile(r"^python3\.\d+t?$")
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """Torch's own, the longest there is, has 1.5 MB."""
+MAX_DIRECT_URL_BYTES: Final = 65_536
+"""A URL and a few flags."""
 MAX_DISTRIBUTIONS: Final = 4_096
 MAX_LEVELS: Final = 64
 
@@ -51,10 +54,14 @@ class _Distribution(msgspec.Struct, frozen=True):
 
 
 class SourcePlaces:
-    """Answers for one attempt; remembers what it has read. Owned by one thread."""
+    """Answers for one attempt; remembers what it has read. Owned by one thread.
 
-    def __init__(self, own: OwnCode) -> None:
+    With `on_behalf_of`, lists are read only if that account could read them by itself.
+    """
+
+    def __init__(self, own: OwnCode, *, on_behalf_of: OnBehalf | None = None) -> None:
         self._own = own
+        self._on_behalf_of = on_behalf_of
         self._listed: dict[tuple[Path, str], frozenset[str]] = {}
         self._editable: dict[Path, tuple[Path, ...]] = {}
 
@@ -92,7 +99,7 @@ class SourcePlaces:
         if found is None:
             listed: set[str] = set()
             for record in sorted(site.glob("*.dist-info/RECORD"))[:MAX_DISTRIBUTIONS]:
-                listed.update(line for line in _lines(record) if line == top or line.startswith(f"{top}/"))
+                listed.update(line for line in self._lines(record) if line == top or line.startswith(f"{top}/"))
             found = self._listed[site, top] = frozenset(listed)
         return found
 
@@ -101,14 +108,20 @@ class SourcePlaces:
             return
         folders = []
         for file in sorted(site.glob("*.dist-info/direct_url.json"))[:MAX_DISTRIBUTIONS]:
+            content = read_file(file, MAX_DIRECT_URL_BYTES, on_behalf_of=self._on_behalf_of).content
             try:
-                found = msgspec.json.decode(file.read_bytes()[:65_536], type=_Distribution)
-            except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+                found = msgspec.json.decode(content or b"{}", type=_Distribution)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue
             url = urlsplit(found.url)
             if found.dir_info.get("editable") and url.scheme == "file" and len(url.path) > 1:
                 folders.append(Path(unquote(url.path)))
         self._editable[site] = tuple(folders)
+
+    def _lines(self, record: Path) -> list[str]:
+        """The paths that a RECORD lists (the CSV of PEP 376; a path with a comma is quoted, and not looked for)."""
+        content = read_file(record, MAX_RECORD_BYTES, on_behalf_of=self._on_behalf_of).content or b""
+        return [line.split(",", 1)[0] for line in content.decode("utf-8", "replace").splitlines()]
 
 
 def _site_of(path: Path) -> Path | None:
@@ -123,10 +136,3 @@ def _package_of(path: Path) -> Path:
             break
         outermost = each
     return outermost
-
-
-def _lines(record: Path) -> list[str]:
-    """The paths that a RECORD lists (the CSV of PEP 376; a path with a comma is quoted, and not looked for)."""
-    with record.open("rb") as file:
-        content = file.read(MAX_RECORD_BYTES)
-    return [line.split(",", 1)[0] for line in content.decode("utf-8", "replace").splitlines()]

@@ -76,7 +76,7 @@ class LiveSources:
         self, wake: Callable[[], None], *, own: OwnCode, began_wall_ns: int, on_behalf_of: OnBehalf | None = None
     ) -> None:
         self._wake = wake
-        self._places = SourcePlaces(own)
+        self._places = SourcePlaces(own, on_behalf_of=on_behalf_of)
         self._began_ns = began_wall_ns
         self._on_behalf_of = on_behalf_of
         self._asked: dict[tuple[str, int], dict[str, set[object]]] = {}
