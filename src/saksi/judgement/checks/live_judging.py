@@ -234,6 +234,8 @@ def _not_at_home(place: Place, own: Source | None, view: View) -> Iterator[Said]
     """Whether the function that its file defines under this name is among those that are called."""
     if place.place not in {"module", "class"} or own is None or not _has_fixed_homes(own):
         return
+    if any(_is_its_own(place, piece, own, view) for piece in place.pieces):
+        return
     for file, name in place.homes:
         home = view.of(file)
         lines = [] if home is None else home.homes.get(name, [])
@@ -245,6 +247,16 @@ def _not_at_home(place: Place, own: Source | None, view: View) -> Iterator[Said]
             message = f"It is {what}, and not the function that {file} defines under this name. {HONEST}"
             yield Said("live.code_replaced", "warning", place.name, message)
         return
+
+
+def _is_its_own(place: Place, piece: Piece, own: Source, view: View) -> bool:
+    """Whether a piece bears the place's own name and is written in the same package.
+
+    Some of torch's classes name the package that exports them as their module (`torch.optim` for `Muon`), whose file
+    does not define them.
+    """
+    source = view.of(piece.file)
+    return bool(place.homes) and piece.name == place.homes[0][1] and source is not None and source.unit == own.unit
 
 
 def _has_fixed_homes(own: Source) -> bool:
