@@ -95,7 +95,11 @@ class Ways:
         for level in ("standard", "full"):
             assert self.outcome(*command, level=level) == plain
             report = self.home.json("findings", "last")
-            about = {each["code"] for each in report["items"]}
+            # A script's own hooks and patches, there from the start, are told and stand against nobody.
+            own = [each for each in report["items"] if each["code"].startswith("live.") and each["severity"] == "info"]
+            about = {
+                each["code"] for each in report["items"] if each not in own or each["code"] == "live.not_checkable"
+            }
             assert about <= {"coverage.uncovered", "coverage.no_training_seen"}, report["items"]
             reasons = {(i["subject"], i["message"]) for i in report["items"] if i["code"] == "coverage.uncovered"}
             yield report["coverage"], reasons
