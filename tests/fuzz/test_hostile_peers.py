@@ -128,8 +128,8 @@ class Log:
         against = [each for each in verification.findings if each.severity != "info" and honest & set(each.evidence)]
         assert against == []
         assert verification.root is not None
-        # Whoever knows the token can claim to be a rank beside the honest one, and a Step is witnessed if every rank of a
-        # group was heard with it: which of the peers came to share the group depends on who was quicker.
+        # Whoever knows the token can claim to be a rank beside the honest one, and a Step is witnessed if every rank
+        # of a group was heard with it: which of the peers came to share the group depends on who was quicker.
         assert verification.coverage.steps_witnessed > updates // 2
         (detach,) = [each for each in self.of(DetachRecord) if each.connection == self.connection]
         assert (detach.clean, detach.lost, detach.last_step) == (True, 0, updates - 1)
