@@ -50,7 +50,6 @@ def through_a_stream(model, folder):
 
 def main(way):
     begin()
-    folder = Path(sys.argv[2])
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
     optimizer = torch.optim.AdamW(model.parameters())
     for step in range(12):
@@ -58,6 +57,8 @@ def main(way):
         nn.functional.cross_entropy(model(torch.randn(8, 6)), torch.randint(3, (8,))).backward()
         optimizer.step()
         if step in (4, 9):
+            folder = Path(sys.argv[2]) / str(step)  # a file that is written again soon may be read by nobody in between
+            folder.mkdir()
             (in_a_thread if way == "in_a_thread" else globals()["through_" + way])(model, folder)
     end(model, optimizer)
 
