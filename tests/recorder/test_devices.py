@@ -109,6 +109,9 @@ for way in sys.argv[1:]:
             twin = Twin(); twin.install(); twin_device.device._known.clear(); twin = None
         if name == "pieces":
             device_sums.SCRATCH_ROWS, device_sums.DIRECT_ROWS, staged.PIECE, staged.AT_ONCE = 4, 3, 1000, 1000
+            staged.CHUNK = 4096
+        if name == "growing":  # room for weights and moments once, if all that held the weights alone is used again
+            staged.CHUNK, staged.limit = 1 << 16, lambda: 11 << 16
         if name == "threadless":
             def refuse(*_): raise RuntimeError("can't start new thread")
             staged.AT_ONCE, staged._thread.start_new_thread = 0, refuse
@@ -128,7 +131,7 @@ HERE = str(Path(__file__).parent)
 WAYS = (
     *("plain-cpu", "many-cpu", "fused-cpu", "late-twin", "many-twin", "fused-twin", "several-twin", "mixed-twin"),
     *("pieces-twin", "disorder-twin", "never-twin", "stuck-twin", "captured-twin", "full-twin", "broken-twin"),
-    *("nothing-twin", "small-twin", "threadless-twin"),
+    *("nothing-twin", "small-twin", "threadless-twin", "growing-twin"),
 )
 
 
@@ -186,6 +189,7 @@ def test_training_ends_in_the_same_bits_whatever_the_device_does(trained):
         ("pieces", "plain"),
         ("disorder", "plain"),
         ("fused", "fused"),
+        ("growing", "plain"),
     ],
 )
 def test_what_comes_later_is_what_memory_holds(trained, way, like):
@@ -307,3 +311,48 @@ def test_where_no_thread_can_hash_there_is_no_root_and_the_rest_is_as_it_was(tra
     assert reasons_of(frames)["state roots that a device did not deliver"] == "its bytes could not be hashed"
     expected = updates_of(trained["plain-cpu"][1])
     assert [values_of(update) for update in updates_of(frames)] == [values_of(update) for update in expected]
+
+
+INFERRING = r"""
+import os, sys
+import torch
+sys.path.insert(0, os.environ["TWIN"])
+from saksi_recorder import device
+from torch.utils._python_dispatch import TorchDispatchMode
+
+class NoPinning(TorchDispatchMode):  # there is nothing here to pin memory for
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        return func(*args, **{key: value for key, value in (kwargs or {}).items() if key != "pin_memory"})
+
+accelerator = device.Accelerator("cpu", None)
+with torch.inference_mode(), NoPinning():
+    made = accelerator.pinned(64), accelerator.empty(0, 8)
+for each in made:
+    each.copy_(torch.ones_like(each))  # refused for a tensor of inference mode
+    print(each.is_inference(), int(each.sum()))
+"""
+
+
+def test_memory_taken_within_inference_mode_may_be_written_outside_of_it(agent):
+    done = run(INFERRING, environment(agent.path, TWIN=HERE))
+    assert done.stdout.splitlines() == ["False 64", "False 8"]
+
+
+ACCUMULATING = r"""
+import os, sys
+import torch
+sys.path.insert(0, os.environ["TWIN"])
+from saksi_recorder import device, memory, readings
+from twin_device import Twin
+
+Twin().install()
+device.install()
+with memory.quiet():
+    found = [readings.scalar(torch.tensor(float(number))) for number in range(1000)]
+print(sum(one is None for one in found), readings.refused)
+"""
+
+
+def test_between_two_updates_more_is_read_than_may_be_under_way(agent):
+    done = run(ACCUMULATING, environment(agent.path, TWIN=HERE))
+    assert done.stdout.splitlines() == ["0 {}"]

@@ -46,16 +46,23 @@ class Accelerator:
                 return "a graph was being captured"
         return None
 
+    def count(self) -> int:
+        """How many devices of this kind the process sees; 0 if that cannot be told."""
+        told = getattr(self._module, "device_count", None)
+        return int(told()) if told is not None else 0
+
     def pinned(self, nbytes: int) -> Any:
         """Page-locked bytes on the host, for good."""
-        found = torch.empty(nbytes, dtype=torch.uint8, device="cpu", pin_memory=True)
+        with torch.inference_mode(False):  # a tensor made in that mode could not be copied to outside of it
+            found = torch.empty(nbytes, dtype=torch.uint8, device="cpu", pin_memory=True)
         # Never freed, not even as the interpreter ends: the device may write there, and a thread of ours may read.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(found))
         return found
 
     def empty(self, index: int, count: int) -> Any:
         """So many 64-bit integers on the device, of the current stream."""
-        return torch.empty(count, dtype=torch.int64, device=torch.device(self.kind, index))
+        with torch.inference_mode(False):
+            return torch.empty(count, dtype=torch.int64, device=torch.device(self.kind, index))
 
     def to_host(self, target: Any, source: Any) -> None:
         """Copy to pinned memory, in order; it is there once a later `mark` has passed."""

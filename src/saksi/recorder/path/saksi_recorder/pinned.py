@@ -56,6 +56,18 @@ class Pool:
         )
         return Slot(accelerator.kind, block[whole - capacity :], capacity)
 
+    def has(self, capacity: int, counts: dict[tuple[str, int], int]) -> bool:
+        """Whether so many slots of a capacity can be taken for each device. Another thread may take them first."""
+        kinds: dict[str, int] = {}
+        for (kind, _), count in counts.items():
+            kinds[kind] = kinds.get(kind, 0) + count
+        block = max(capacity, BLOCK)
+        needed = 0
+        for kind, count in kinds.items():
+            lacking = max(0, count - len(self._free.get((kind, capacity), ())))
+            needed += -(-lacking * capacity // block) * block
+        return self.held + needed <= self.limit
+
     def give(self, slot: Slot) -> None:
         """Back to the others."""
         self._free[slot.kind, slot.capacity].append(slot)

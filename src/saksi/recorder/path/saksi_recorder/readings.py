@@ -17,6 +17,7 @@ from .guard import guarded, is_off
 from .pinned import Pool, Slot
 
 MAX_FLYING = 256
+NEARLY = 16  # so near to the limit it is asked what has come
 MAX_BYTES = 32 * 1024 * 1024
 REST = 1000  # requests that are not made after the device was out of memory
 
@@ -76,6 +77,8 @@ def refuse(reason: str) -> None:
 def may_ask(accelerator: Accelerator, index: int) -> bool:
     """Whether there is room, and the device may be asked now; if not, that has been counted."""
     why: Optional[str] = None
+    if len(flying) >= MAX_FLYING - NEARLY:  # updates are far apart: many backward passes, or many scalars, in one
+        look()
     if _rest[0] > 0:
         _rest[0] -= 1
         why = "the device was out of memory a while ago"
@@ -88,13 +91,15 @@ def may_ask(accelerator: Accelerator, index: int) -> bool:
     return why is None
 
 
-def start(accelerator: Accelerator, index: int, sizes: list[int], sources: Iterable[Any], of: Pool) -> Any:
+def start(
+    accelerator: Accelerator, index: int, sizes: list[int], sources: Iterable[Any], of: Pool, *, at_least: int = 0
+) -> Any:
     """Copy tensors of bytes to one piece of pinned memory, as `places` says; None if there is no room.
 
-    `sources` are made one by one, as they are copied. Raises what torch raises.
+    `sources` are made one by one, as they are copied. The piece has `at_least` so many bytes. Raises what torch raises.
     """
     copies, nbytes = places(sizes)
-    slot = of.take(accelerator, nbytes)
+    slot = of.take(accelerator, max(nbytes, at_least))
     if slot is None:
         refuse("as much pinned memory as the recorder may have is in use")
         return None
