@@ -13,7 +13,8 @@ import pytest
 from fuzz.hostile_packets import HOSTILITIES, KINDS, Speaker
 from fuzz.seeded import INPUTS, SEED, mutated
 from saksi.judgement.items import item_of
-from saksi.judgement.verify import LogMaterials, Trust, VerificationPolicy, verify
+from saksi.judgement.log_materials import LogMaterials
+from saksi.judgement.verify import Trust, VerificationPolicy, verify
 from saksi.processes.agent.connection import BLOCK_BYTES, KNOCK, MAX_HELLO, Connection, Refusal
 from saksi.processes.agent.observations import block_record
 from saksi.processes.agent.pending import pending

@@ -15,8 +15,9 @@ from fuzz.seeded import SEED
 from log_soundness import assert_log_sound
 from saksi.edges.store.local import LocalStore
 from saksi.judgement.items import read_items
+from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.verdict import judge
-from saksi.judgement.verify import LogMaterials, Trust, VerificationPolicy, verify
+from saksi.judgement.verify import Trust, VerificationPolicy, verify
 from saksi.processes.agent.intake import MAX_REFUSALS, MAX_REFUSALS_OF_ONE
 from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.attest.predicates import parse_attempt_key

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from damage import flipped
 from saksi.judgement.bundle import TAIL_BYTES, looks_like_bundle, pack, unpack
-from saksi.judgement.verify import LogMaterials, Trust, VerificationPolicy, verify
+from saksi.judgement.log_materials import LogMaterials
+from saksi.judgement.verify import Trust, VerificationPolicy, verify
 from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput, UnsupportedVersion
 from simulated_run import INSTALLATION, SimulatedRun, honest_run

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from damage import flipped
 from judgement.seals import CREATOR, plain_seal_file, signed_file
-from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy, verify
+from saksi.judgement.log_materials import LogMaterials
+from saksi.judgement.verify import Trust, Verification, VerificationPolicy, verify
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
 from simulated_run import (

@@ -17,7 +17,7 @@ import msgspec
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.protocol import Store
 from saksi.judgement.items import BlobReader
-from saksi.judgement.verify import LogMaterials
+from saksi.judgement.log_materials import LogMaterials
 from saksi.proofs.journal import Torn, frames_of
 from saksi.proofs.projection import PUBLISHED, stored_name
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint, parse_log_checkpoint

@@ -13,8 +13,9 @@ from typing import Final
 
 import msgspec
 
-from saksi.judgement.items import BlobReader, Item, read_items
+from saksi.judgement.items import Item, read_items
 from saksi.judgement.log_layer import LogLayer, Outcome, Reason, check_log, opened, reason_of
+from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.seal_file import parse_seal_file
 from saksi.judgement.verdict import NOTHING_ASSURED, Assurance, Judgement, judge
 from saksi.proofs.attest.predicates import SEAL
@@ -26,7 +27,7 @@ from saksi.words.errors import MalformedInput, SaksiError
 from saksi.words.findings import Coverage, Finding
 from saksi.words.records import ApprovalRecord, AttemptKeyRecord, SealRecord
 
-__all__ = ["LogMaterials", "Outcome", "Reason", "Trust", "Verification", "VerificationPolicy", "verify"]
+__all__ = ["Outcome", "Reason", "Trust", "Verification", "VerificationPolicy", "verify"]
 
 _EXIT_CODES: Final[dict[Outcome, int]] = {"accepted": 0, "refused": 1, "inconclusive": 3}
 _FIRST_APPROVAL: Final = 2
@@ -39,15 +40,6 @@ class Trust(msgspec.Struct, frozen=True):
     """The installation keys whose word counts; each has passed `enrol`."""
 
     keys: tuple[VerifierKey, ...]
-
-
-class LogMaterials(msgspec.Struct, frozen=True, kw_only=True):
-    """What is judged: the entries that the head claims to cover, the head note, and where blobs are read."""
-
-    run: str
-    entries: Sequence[bytes]
-    head: bytes | None
-    blob: BlobReader
 
 
 class VerificationPolicy(msgspec.Struct, frozen=True, kw_only=True):

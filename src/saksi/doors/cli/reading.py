@@ -23,11 +23,11 @@ from saksi.judgement.history import History
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item, read_items
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
 from saksi.judgement.story import Story
 from saksi.judgement.verdict import NOTHING_ASSURED, Assurance, Judgement, judge
-from saksi.judgement.verify import LogMaterials
 from saksi.proofs.tlog.note_key import VerifierKey
 from saksi.words.codec import decode_record
 from saksi.words.errors import SaksiError, UsageError

@@ -21,9 +21,10 @@ from saksi.edges.runs import RunMaterials
 from saksi.edges.store.durable import told
 from saksi.judgement.bundle import MAX_BUNDLE_BYTES, TAIL_BYTES, looks_like_bundle, unpack
 from saksi.judgement.log_layer import Outcome, check_log
+from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.recorders import independent_agent, recorders_in
 from saksi.judgement.verdict import Assurance
-from saksi.judgement.verify import LogMaterials, Trust, Verification, VerificationPolicy
+from saksi.judgement.verify import Trust, Verification, VerificationPolicy
 from saksi.judgement.verify import verify as verify_log
 from saksi.words.codec import decode_record
 from saksi.words.errors import SaksiError, StoreError, UsageError

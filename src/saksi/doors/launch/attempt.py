@@ -13,7 +13,6 @@ from saksi.edges.configuration import read_configuration
 from saksi.edges.filesystem import LogFolder
 from saksi.edges.home import Home, find_run
 from saksi.edges.keys import Keyring
-from saksi.edges.resumable import resumable
 from saksi.edges.run_folders import all_runs, folder_for
 from saksi.edges.run_labels import label_of
 from saksi.proofs.tlog.note import VerifierKey
@@ -67,6 +66,8 @@ def begin_attempt(
             segment=arguments.segment or settings.segment,
             configuration=configuration,
         )
+    from saksi.edges.resumable import resumable  # noqa: PLC0415 - loads what verifies a log: a first launch needs none of it
+
     runs = all_runs(home, environment, uid=os.getuid())
     if place.moves_home:
         raise UsageError(

@@ -1,17 +1,20 @@
-"""The same checks that are run over a stored log, driven while it is being written."""
+"""The same checks that are run over a stored log, driven while it is being written.
+
+They are imported when the first news is asked for: a command that waits for its agent does not wait for them.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from saksi.judgement.checks import ALL
-from saksi.judgement.checks.coverage import COVERAGE
-from saksi.judgement.checks.fold import Judging
 from saksi.judgement.items import Item, lines_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
 from saksi.words.records import AnyRecord, BlockRecord, FindingRecord
+
+if TYPE_CHECKING:
+    from saksi.judgement.checks.fold import Judging
 
 __all__ = ["LiveChecks"]
 
@@ -25,7 +28,8 @@ class LiveChecks:
     """Takes what was committed and collects what is news. Owned by the agent's one thread."""
 
     def __init__(self) -> None:
-        self._judging = Judging(ALL)
+        self._judging: Judging | None = None
+        self._early: list[Item] = []
         self._news: list[Finding] = []
         self._announced = 0
         self._failed = False
@@ -42,10 +46,33 @@ class LiveChecks:
                 item = Item(index=index, record=record, content=block)
         except MalformedInput as error:  # cannot be: each line passed the same parser on its way in
             item = Item(index=index, record=record, unread="malformed", reason=str(error))
+        if self._judging is None:
+            self._early.append(item)
+        else:
+            self._judge(self._judging, item)
+
+    def begin(self) -> None:
+        """Judge what was taken so far, and from here on at once."""
+        self._begun()
+
+    def _begun(self) -> Judging:
+        if self._judging is None:
+            from saksi.judgement.checks import ALL  # noqa: PLC0415 - a tenth of a second, see above
+            from saksi.judgement.checks.fold import Judging  # noqa: PLC0415 - as above
+
+            self._judging = Judging(ALL)
+            early, self._early = self._early, []
+            for item in early:
+                self._judge(self._judging, item)
+        return self._judging
+
+    def _judge(self, judging: Judging, item: Item) -> None:
+        if self._failed:
+            return
         try:
-            self._news.extend(self._judging.take(item))
+            self._news.extend(judging.take(item))
         except Exception:  # what is judged comes from the job; an error of ours must not end the writing
-            _logger.exception("entry %d could not be judged; nothing is judged from here on", index)
+            _logger.exception("entry %d could not be judged; nothing is judged from here on", item.index)
             self._failed = True
 
     def begin_late(self, sentence: str) -> None:
@@ -54,6 +81,7 @@ class LiveChecks:
 
     def news(self) -> tuple[Finding, ...]:
         """What was found since the last call; at most `MAX_FINDINGS` in a run."""
+        self.begin()
         room = MAX_FINDINGS - self._announced
         news, self._news = tuple(self._news[:room]), []
         self._announced += len(news)
@@ -68,8 +96,11 @@ class LiveChecks:
             return "the record was not judged: the checks failed"
 
     def _sentence(self) -> str:
-        findings = self._judging.findings(ended=True)
-        coverage = COVERAGE.value(self._judging.state_of(COVERAGE), findings, ended=True, planned_steps=None)
+        from saksi.judgement.checks.coverage import COVERAGE  # noqa: PLC0415 - as above
+
+        judging = self._begun()
+        findings = judging.findings(ended=True)
+        coverage = COVERAGE.value(judging.state_of(COVERAGE), findings, ended=True, planned_steps=None)
         expected = "?" if coverage.steps_expected is None else str(coverage.steps_expected)
         witnessed = f"{coverage.steps_witnessed} of {expected} steps witnessed"
         if coverage.steps_expected is None and coverage.steps_witnessed == 0:

@@ -64,6 +64,7 @@ class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
         if sum(record.size for _, record in self.records if isinstance(record, BlockRecord)) > MAX_RELIVED:
             checks.begin_late("the agent was started again, and `saksi findings` judges the whole record")
             return
+        checks.begin()
         for index, record in self.records:
             digest = blob_of(record)
             checks.take(index, record, None if digest is None else self.blob(digest))
