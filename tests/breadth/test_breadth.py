@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from breadth.warm import Warm
 from saksi_run import Home
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -70,8 +71,9 @@ pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(900)]
 class Ways:
     """One script, run without saksi and at both levels."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, warm: Warm) -> None:
         self.folder = folder
+        self.warm = warm
         self.home = Home(folder)
 
     def outcome(self, *command, level=None):
@@ -80,14 +82,19 @@ class Ways:
         work.mkdir()
         words = [sys.executable, *command] if command[0] != "torchrun" else torchrun(*command[1:])
         words = [word.replace("@", str(work)) for word in words]
-        if level is None:
+        if level is not None:
+            done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=400)
+            code, output, problem = done.returncode, done.stdout, done.stderr
+        elif command[0] == "torchrun":
             environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
             done = subprocess.run(words, capture_output=True, text=True, timeout=400, check=False, env=environment)
+            code, output, problem = done.returncode, done.stdout, done.stderr
         else:
-            done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=400)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
-        return sorted(done.stdout.splitlines())
+            code = self.warm.run(words[1:], work / "output")
+            output, problem = (work / "output").read_text(), (work / "output.err").read_text()
+        assert code == 0, problem
+        assert output
+        return sorted(output.splitlines())
 
     def reports(self, *command):
         """The coverage and what is not covered, at either level, after the outcomes were compared."""
@@ -114,9 +121,16 @@ def script(name, *words):
     return (str(SCRIPTS / name), *words)
 
 
+@pytest.fixture(scope="module")
+def warm():
+    process = Warm()
+    yield process
+    process.end()
+
+
 @pytest.fixture
-def ways(tmp_path):
-    return Ways(tmp_path)
+def ways(tmp_path, warm):
+    return Ways(tmp_path, warm)
 
 
 def assert_whole(ways, command, steps, ranks=1):
