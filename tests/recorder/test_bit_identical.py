@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 SCRIPT = r"""
 import hashlib, itertools, json, os, random, sys
 import numpy, torch
+import torch._dynamo  # an optimizer loads it: once for all variants
 from torch.utils.data import DataLoader, TensorDataset
 torch.set_num_threads(1)
 

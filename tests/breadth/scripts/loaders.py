@@ -1,4 +1,4 @@
-"""A training fed by a DataLoader, in the way that is named on the command line."""
+"""A training fed by a DataLoader, in each of the ways that are named on the command line."""
 
 import queue
 import random
@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import torch
-from outcome import begin, end
+from outcome import begin, each, end
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
@@ -74,8 +74,8 @@ def main(way):
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(x.float()), y).backward()
             optimizer.step()
-    end(model, optimizer)
+    end(model, optimizer, label=way)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    each(sys.argv[1:], main)

@@ -1,4 +1,4 @@
-"""Model checkpoints in the way that is named on the command line: saved, loaded, and trained on."""
+"""Model checkpoints in each of the ways that are named on the command line: saved, loaded, and trained on."""
 
 import sys
 import threading
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed.checkpoint as dcp
-from outcome import begin, end
+from outcome import begin, each, end
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
@@ -57,11 +57,11 @@ def main(way):
         nn.functional.cross_entropy(model(torch.randn(8, 6)), torch.randint(3, (8,))).backward()
         optimizer.step()
         if step in (4, 9):
-            folder = Path(sys.argv[2]) / str(step)  # a file that is written again soon may be read by nobody in between
-            folder.mkdir()
+            folder = Path(sys.argv[1]) / way / str(step)  # a file that is soon written again may be read by nobody
+            folder.mkdir(parents=True)
             (in_a_thread if way == "in_a_thread" else globals()["through_" + way])(model, folder)
-    end(model, optimizer)
+    end(model, optimizer, label=way)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    each(sys.argv[2:], main)
