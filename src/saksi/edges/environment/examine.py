@@ -160,7 +160,7 @@ def _read_listed(
         if not strayed:
             continue
         place = Place(label=each.label, folder=folders[each.label], only=tuple(sorted(strayed)))
-        walked, reason = walk(place)
+        walked, reason, *_ = walk(place)
         reads = read_files(walked, known)
         further.update({file.where: stamp_key(file.found) for file in walked if file.found is not None})
         found[at] = _Files(
