@@ -352,6 +352,15 @@ def test_an_editable_installation_in_the_old_way(there, tmp_path):
     assert report.differences == ()
 
 
+def test_a_line_of_code_in_a_file_of_paths_is_named(there, tmp_path):
+    there.put("easy-install.pth", f"{tmp_path}\nimport os\n")
+    there.put("_virtualenv.pth", "import _virtualenv")
+    there.put("_virtualenv.py", "evil = 1\n")
+    report = there.judged()
+    assert kinds(report) == [("unowned", "purelib", "easy-install.pth")]
+    assert [each.path for each in report.not_checkable] == ["_virtualenv.py"]
+
+
 def test_an_editable_installation_whose_checkout_is_gone(there, tmp_path):
     there.install("away", files={"away.pth": f"{tmp_path}/away\n"}, metadata=direct_url(tmp_path / "away"))
     report = there.judged()
