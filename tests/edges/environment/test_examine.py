@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from edges.environment.environments import ENVIRONMENT, SGD, Environment, kinds, later, row, without_stdlib
-from saksi.edges.environment import bytecode_proof
+from saksi.edges.environment import bytecode_proof, installed_files
 from saksi.edges.environment import tree as edge_tree
 from saksi.edges.environment.examine import examine
 from saksi.edges.environment.interpreter import describe
@@ -188,6 +188,16 @@ def test_without_its_list_a_distribution_cannot_be_checked(there):
         assert report.verdict == "not_checkable"
         assert {each.distribution for each in report.not_checkable} == {"lost"}
         assert report.differences == ()
+
+
+def test_lists_beyond_their_bound_are_not_read_and_it_is_said(there, monkeypatch):
+    there.install("second", files={"second.py": ""})
+    monkeypatch.setattr(
+        installed_files, "MAX_LISTS_BYTES", (there.site / "toytorch-1.0.dist-info/RECORD").stat().st_size + 5
+    )
+    report = there.judged()
+    assert report.verdict == "not_checkable"
+    assert any("bytes of lists in one root are not read" in each.reason for each in report.not_checkable)
 
 
 def test_left_out_bytecode_is_never_clean(there):

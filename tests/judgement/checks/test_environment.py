@@ -139,6 +139,13 @@ def test_code_that_appears_in_a_checkout_while_the_command_runs_is_a_warning_and
     ]
 
 
+def test_new_code_that_an_agent_finds_that_was_started_again_may_have_been_there_all_along():
+    run = launched().look("start", OTHER, edited("local.py", "added", "path:0"))
+    train(run)
+    run.look("start", OTHER, edited("local.py", "added", "path:0")).look("end", OTHER).exit()
+    assert {severity for _, severity, _ in found(run)} == {"info"}
+
+
 def test_a_folder_that_was_written_to_is_named_without_a_digest():
     run = launched().look("start")
     train(run)

@@ -218,9 +218,7 @@ def compile_sources(
     return sorted(done, key=lambda one: order[one.path])
 
 
-def _compile(
-    interpreter: _Interpreter, batch: list[tuple[Wanted, Compiled, bytes]], optimize: int
-) -> list[Compiled]:
+def _compile(interpreter: _Interpreter, batch: list[tuple[Wanted, Compiled, bytes]], optimize: int) -> list[Compiled]:
     done: list[Compiled] = []
     deaths = 0
     while len(done) < len(batch):

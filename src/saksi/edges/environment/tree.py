@@ -216,9 +216,7 @@ class _Walker:
             self.passed.append(path)
         return passed
 
-    def entry(
-        self, where: str, path: str, above: tuple[tuple[int, int], ...], *, in_environment: bool = False
-    ) -> None:
+    def entry(self, where: str, path: str, above: tuple[tuple[int, int], ...], *, in_environment: bool = False) -> None:
         """One entry by name, links followed; what is not there is not listed unless a link says that it is."""
         link = _link(where)
         try:

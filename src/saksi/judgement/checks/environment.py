@@ -148,17 +148,19 @@ def _differing(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evide
 
 
 def _changed(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evidence: tuple[int, ...]) -> None:
+    # An agent that was started again compares with the sealed tree: what it finds new may have been there all along.
+    running = record.moment != "start"
     steps = (attempt.step_before, attempt.last_step)
     when = "before the first step" if steps[1] is None else f"by step {steps[1]}"
     named = record.changed[:_NAMED]
     for each in named:
         message = f"It {_said(each)} while the command ran, noticed {when}{_digests(each)}.{_CAUSES}"
-        noted.note(_of_file(each, message, evidence, steps))
+        noted.note(_of_file(each, message, evidence, steps, running=running))
     more = sum(record.totals.values()) - len(named)
     if named and more <= 0:
         return
     rest = f"{more} more files" if named else "The environment's files"
-    matter = not named or any(matters(each, running=True) for each in record.changed[_NAMED:])
+    matter = not named or any(matters(each, running=running) for each in record.changed[_NAMED:])
     noted.note(
         _finding(
             code="environment.changed",
@@ -176,11 +178,12 @@ def _of_file(
     message: str,
     evidence: tuple[int, ...],
     steps: tuple[int | None, int | None] | None = None,
+    *,
+    running: bool = False,
 ) -> Finding:
     """What is found about one file; `steps` are those between which it changed, if it did while the command ran."""
-    running = steps is not None
     return _finding(
-        code="environment.changed" if running else "environment.differs",
+        code="environment.differs" if steps is None else "environment.changed",
         severity="warning" if matters(change, running=running) else "info",
         subject=name_of(change),
         message=message,
