@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from edges.environment.environments import ENVIRONMENT, Environment, later
+from saksi.edges.environment.editable import pointed_to
 from saksi.edges.environment.interpreter import describe, site_folders
 from saksi.edges.environment.listing import list_environment
 from saksi.edges.environment.roots import find_roots
@@ -108,3 +109,14 @@ def test_an_empty_entry_of_the_python_path_is_the_folder_of_the_command(environm
     python = describe(environment.python, ENVIRONMENT, cache=None, now_ns=later())
     found = site_folders(python, {**ENVIRONMENT, "PYTHONPATH": f"{tmp_path}:"}, environment.folder, frozenset())
     assert environment.folder in found
+
+
+def test_a_pipe_in_the_place_of_a_file_of_paths_holds_nobody_up(environment, tmp_path):
+    pipe = environment.site / "a.pth"
+    os.mkfifo(pipe)
+    (environment.site / "b.pth").write_text(f"{tmp_path}\n")
+    writer = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)  # somebody writes there, and has not written yet
+    try:
+        assert pointed_to(str(environment.site)).paths == (str(tmp_path),)
+    finally:
+        os.close(writer)
