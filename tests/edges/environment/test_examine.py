@@ -16,6 +16,7 @@ import pytest
 from edges.environment.environments import ENVIRONMENT, SGD, Environment, kinds, later, row, without_stdlib
 from saksi.edges.environment import bytecode_proof, installed_files
 from saksi.edges.environment import tree as edge_tree
+from saksi.edges.environment import walk as edge_walk
 from saksi.edges.environment.examine import examine
 from saksi.edges.environment.interpreter import describe
 from saksi.edges.environment.listing import Question, list_environment
@@ -222,11 +223,11 @@ def test_a_file_that_may_not_be_read(there, monkeypatch):
 
 
 def test_folders_that_go_too_deep_and_trees_that_are_too_large(there, monkeypatch):
-    monkeypatch.setattr(edge_tree, "MAX_DEPTH", 4)
+    monkeypatch.setattr(edge_walk, "MAX_DEPTH", 4)
     there.put("a/b/c/d/e/deep.py", "")
     report = there.judged()
     assert any("folders deep" in each.reason for each in report.not_checkable)
-    walked, reason, *_ = edge_tree.walk(edge_tree.Place(label="purelib", folder=str(there.site)), limit=3)
+    walked, reason, *_ = edge_walk.walk(edge_walk.Place(label="purelib", folder=str(there.site)), limit=3)
     assert (len(walked), reason) == (3, "more than 3 files: the rest was not listed")
 
 

@@ -16,7 +16,8 @@ from saksi.edges.environment.interpreter import Python
 from saksi.edges.environment.listing import Listed, Listing, Question, cache_folder, conda_state, list_environment
 from saksi.edges.environment.roots import Roots
 from saksi.edges.environment.stat_cache import Known, load_bytes, load_table, save_bytes, save_table, stamp_key
-from saksi.edges.environment.tree import Place, Progress, Read, Walked, read_files, root_of, silent, walk
+from saksi.edges.environment.tree import Progress, Read, read_files, root_of, silent
+from saksi.edges.environment.walk import Place, Walked, walk
 from saksi.judgement.environment.bytecode import Bytecode, Proof, Task, read_name, state_of
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment

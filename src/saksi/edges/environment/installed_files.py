@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from saksi.edges.environment.distributions import distribution_of
-from saksi.edges.environment.tree import Read, Walked
+from saksi.edges.environment.tree import Read
+from saksi.edges.environment.walk import Walked
 from saksi.judgement.environment.installed import InstalledDistribution
 from saksi.judgement.environment.record_file import MAX_RECORD_BYTES, RecordRow, parse_record
 from saksi.judgement.redaction import printable

@@ -20,7 +20,8 @@ from saksi.edges.environment.interpreter import NotKnown, Python, describe
 from saksi.edges.environment.remembered import RACY_NS
 from saksi.edges.environment.roots import Roots, find_roots, roots_without_interpreter
 from saksi.edges.environment.stat_cache import stamp_key
-from saksi.edges.environment.tree import Folder, Place, Progress, Walk, Walked, silent, walk
+from saksi.edges.environment.tree import Progress, silent
+from saksi.edges.environment.walk import Folder, Place, Walk, Walked, walk
 from saksi.judgement.environment.report import PythonLine
 from saksi.judgement.redaction import printable
 from saksi.words.errors import UsageError

@@ -28,7 +28,7 @@ from saksi.edges.environment.editable import pointed_to
 from saksi.edges.environment.interpreter import Python, path_files, python_path, user_site, venv_site
 from saksi.edges.environment.path_files import home_of
 from saksi.edges.environment.search_path import base_of, stdlib_of
-from saksi.edges.environment.tree import Place
+from saksi.edges.environment.walk import Place
 from saksi.judgement.environment.pth import version_of
 from saksi.judgement.redaction import printable
 

@@ -18,7 +18,8 @@ from saksi.edges.environment.interpreter import find_program, python_of
 from saksi.edges.environment.listing import Listing, Question, cache_folder, list_environment
 from saksi.edges.environment.remembered import RACY_NS
 from saksi.edges.environment.stat_cache import Known, load_bytes, save_bytes
-from saksi.edges.environment.tree import Progress, Read, Walked, read_files, silent
+from saksi.edges.environment.tree import Progress, Read, read_files, silent
+from saksi.edges.environment.walk import Walked
 from saksi.judgement.environment.watched_files import FileAt, FilesAt, FolderAt, is_watched, tree_of, watches_folder
 from saksi.judgement.redaction import printable
 from saksi.words.digest import Digest

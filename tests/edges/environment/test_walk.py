@@ -7,9 +7,10 @@ import tracemalloc
 
 import pytest
 
-from saksi.edges.environment import tree as edge_tree
+from saksi.edges.environment import walk as edge_walk
 from saksi.edges.environment.stat_cache import Known
-from saksi.edges.environment.tree import Place, read_files, walk
+from saksi.edges.environment.tree import read_files
+from saksi.edges.environment.walk import Place, walk
 
 
 def put(folder, *paths):
@@ -47,7 +48,7 @@ def test_links_to_folders_of_links_are_not_followed_without_end(tmp_path):
         (folder / "b").symlink_to(below)
         below = folder
     found = walk(Place(label="path:0", folder=str(below)))
-    assert len(found.folders) <= 20 * edge_tree.MAX_NAMES
+    assert len(found.folders) <= 20 * edge_walk.MAX_NAMES
     assert any(each.reason is not None and "names" in each.reason for each in found.files)
 
 
@@ -64,7 +65,7 @@ def test_a_walk_ends_at_its_bound_of_folders_and_when_it_is_told_to(tmp_path, mo
     place = Place(label="purelib", folder=str(tmp_path))
     assert walk(place).reason is None
     assert "ended before every folder" in walk(place, go_on=lambda: False).reason
-    monkeypatch.setattr(edge_tree, "MAX_FOLDERS", 2)
+    monkeypatch.setattr(edge_walk, "MAX_FOLDERS", 2)
     found = walk(place)
     assert found.reason == "more than 2 folders: the rest was not listed"
     assert len(found.folders) == 2
