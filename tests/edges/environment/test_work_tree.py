@@ -428,6 +428,17 @@ def test_what_is_changed_in_a_submodule_is_changed_in_the_work_tree(with_submodu
     assert untracked(found) == ["sub/new.py"]
 
 
+def test_a_git_in_the_work_tree_around_a_submodule_is_not_run(with_submodule, observe, tmp_path):
+    mark = tmp_path / "mark"
+    fake = with_submodule / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    fake.chmod(0o755)
+    found, _ = observe(with_submodule, {**ENVIRONMENT, "PATH": f"{fake.parent}:{ENVIRONMENT['PATH']}"})
+    assert found.dirty is False
+    assert not mark.exists()
+
+
 def test_code_in_a_submodule_that_is_not_checked_out_is_listed(with_submodule, observe):
     git(with_submodule, "submodule", "-q", "deinit", "-f", "sub")
     assert observe(with_submodule)[0].untracked == ()

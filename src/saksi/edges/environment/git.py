@@ -29,7 +29,7 @@ from typing import IO, Final, NamedTuple
 from saksi.edges.environment.interpreter import NotKnown, find_program
 from saksi.edges.environment.repository import Repository
 
-__all__ = ["MAX_ANSWER", "Listed", "Question", "ask", "linked_in", "listed_changes", "questions", "shadow"]
+__all__ = ["MAX_ANSWER", "Listed", "Question", "ask", "linked_in", "listed_changes", "questions", "safe_path", "shadow"]
 
 MAX_ANSWER: Final = 32 * 1024 * 1024
 """The names of about 300,000 files."""
@@ -117,7 +117,7 @@ def _config(repository: Repository) -> str:
 def _environment(repository: Repository, git_dir: Path, environment: Mapping[str, str]) -> dict[str, str]:
     kept = {name: environment[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in environment}  # git/ignore
     return kept | {
-        "PATH": _safe_path(environment, repository.top),
+        "PATH": safe_path(environment, repository.top),
         "LC_ALL": "C",
         "GIT_DIR": str(git_dir),
         "GIT_WORK_TREE": str(repository.top),
@@ -131,7 +131,8 @@ def _environment(repository: Repository, git_dir: Path, environment: Mapping[str
     }
 
 
-def _safe_path(environment: Mapping[str, str], top: Path) -> str:
+def safe_path(environment: Mapping[str, str], top: Path) -> str:
+    """PATH without what is relative or lies in the work tree `top`: git is not looked for there."""
     parts = environment.get("PATH", os.defpath).split(os.pathsep)
     inside = os.path.realpath(top)
     safe = [

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from saksi.edges.environment.files import MAX_FILE_BYTES, FileSealer
-from saksi.edges.environment.git import GITLINK, SYMLINK, Listed, ask, linked_in, listed_changes, questions, shadow
+from saksi.edges.environment.git import (
+    GITLINK,
+    SYMLINK,
+    Listed,
+    ask,
+    linked_in,
+    listed_changes,
+    questions,
+    safe_path,
+    shadow,
+)
 from saksi.edges.environment.interpreter import NotKnown
 from saksi.edges.environment.repository import Repository, find_repository
 from saksi.edges.environment.unlisted_code import UnlistedCode, is_importable
@@ -48,9 +58,11 @@ def observe_git(
     What git ignores counts below `folder`, where it is code. `scratch` is a private folder that exists; `clock` gives
     monotonic seconds.
     """
-    asking = _Asking(environment, scratch, clock, clock() + GIT_SECONDS)
+    until = clock() + GIT_SECONDS
     try:
         repository = find_repository(folder)
+        # Also for submodules: what lies in the work tree around one is no git of ours.
+        asking = _Asking({**environment, "PATH": safe_path(environment, repository.top)}, scratch, clock, until)
         answers = asking.of(repository, beside=folder)
     except NotKnown as reason:
         unobserved["git"] = str(reason)
