@@ -456,12 +456,33 @@ def test_more_code_than_is_listed_is_said_and_code_is_named_before_data(reposito
     ignore(repository, "build/")
     put(repository, *(f"build/m{each:03}.py" for each in range(30)), "a-note")
     assert untracked(observe(repository)[0])[-1] == "a-note"
-    monkeypatch.setattr(unlisted_code, "MAX_CODE", 20)
+    monkeypatch.setattr(unlisted_code, "MAX_NAMES", 20)
     found, unobserved = observe(repository)
-    assert len(found.untracked) == 21
-    assert unobserved == {"git.ignored": "more than 20 files of code that git does not list"}
-    monkeypatch.setattr(unlisted_code, "MAX_FOLDERS", 0)
-    assert "not every folder" in observe(repository)[1]["git.ignored"]
+    assert untracked(found) == ["a-note"]
+    assert unobserved == {"git.ignored": "more than 20 files that git does not list: there may be code among them"}
+
+
+def test_folders_near_the_top_are_looked_into_first(repository, observe, monkeypatch):
+    ignore(repository, "a/", "b/")
+    put(repository, "a/deep/down/x.py", "b/y.py")
+    monkeypatch.setattr(unlisted_code, "MAX_FOLDERS", 3)
+    found, unobserved = observe(repository)
+    assert untracked(found) == ["b/y.py"]
+    assert unobserved == {"git.ignored": "more than 3 folders that git does not list: the rest may hold code"}
+
+
+def test_a_folder_that_may_not_be_read_is_said(repository, observe, monkeypatch):
+    ignore(repository, "closed/")
+    put(repository, "closed/x.py")
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(unlisted_code.os, "scandir", refused)
+    assert "Permission denied" in observe(repository)[1]["git.ignored"]
 
 
 def test_the_repository_is_that_of_the_script_if_it_is_in_one(repository, tmp_path):

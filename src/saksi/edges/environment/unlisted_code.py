@@ -1,20 +1,26 @@
 """Code that git does not list by itself: below ignored folders, links to folders, repositories inside a repository.
 
-Names alone are read here; nothing is opened. A module's name has no dot in it, so that a folder whose name has one is
-not entered: no import reaches what is below it by way of the folder above.
+Rules:
+
+- Names alone are read; nothing is opened. Folders nearer to the top come first, and the bounds count folders and
+  names, so that the same tree gives the same answer on a slow disk too.
+- A module's name has no dot in it: a folder whose name has one is not entered, since no import reaches what is below it
+  by way of the folder above.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["MAX_CODE", "UnlistedCode", "is_importable"]
+__all__ = ["MAX_FOLDERS", "MAX_NAMES", "UnlistedCode", "is_importable"]
 
-MAX_CODE: Final = 10_000
-"""Files; the seal names 200 of them and counts the rest."""
-MAX_FOLDERS: Final = 100_000
+MAX_FOLDERS: Final = 1_000
+"""Of one repository. A launch waits meanwhile: a millisecond each on a network file system."""
+MAX_NAMES: Final = 100_000
+"""In all folders together, a tenth of a second: more is data, as a rule."""
 _COMPILED: Final = (".so", ".pyd")
 _CACHE: Final = "__pycache__"
 
@@ -34,55 +40,57 @@ class UnlistedCode:
         self._top = top
         self._go_on = go_on
         self._entered: set[str] = set()
+        self._waiting: deque[str] = deque()
+        self._left = MAX_NAMES
         self.paths: dict[str, None] = {}
         self.reason: str | None = None
 
     def take(self, paths: Iterable[str]) -> None:
-        """Files that an import may execute among `paths`, and those in the folders among them."""
+        """Files that an import may execute among `paths`; folders among them are looked into by `look`."""
         for path in paths:
             if is_importable(path) or self._is_bytecode_alone(path):
-                self._add(path)
+                self.paths[path] = None
             elif "." not in path.rstrip("/").rpartition("/")[2]:
-                self._folder(path.rstrip("/"))
+                self._waiting.append(path.rstrip("/"))
 
-    def _add(self, path: str) -> None:
-        if len(self.paths) >= MAX_CODE:
-            self.reason = f"more than {MAX_CODE:,} files of code that git does not list"
-            return
-        self.paths[path] = None
-
-    def _folder(self, path: str) -> None:
-        waiting = [path]
-        while waiting and self.reason is None:
-            below = waiting.pop()
+    def look(self) -> None:
+        """Look into the folders that were taken, and those in them."""
+        while self._waiting:
+            below = self._waiting.popleft()
             whole = os.path.realpath(f"{self._top}/{below}")
             if below.rpartition("/")[2] == _CACHE or whole in self._entered or not os.path.isdir(whole):  # noqa: PTH112 - as text
                 continue
-            self._entered.add(whole)
-            if len(self._entered) > MAX_FOLDERS or not self._go_on():
-                self.reason = "not every folder that git does not list was looked into for code"
+            if not self._go_on():
+                self.reason = "not every folder that git does not list was looked into for code: it took too long"
                 return
-            waiting += sorted(self._inside(whole, below), reverse=True)
+            if len(self._entered) >= MAX_FOLDERS:
+                self.reason = f"more than {MAX_FOLDERS:,} folders that git does not list: the rest may hold code"
+                return
+            self._entered.add(whole)
+            self._inside(whole, below)
 
-    def _inside(self, whole: str, below: str) -> list[str]:
-        """The folders in one folder; its code is added."""
+    def _inside(self, whole: str, below: str) -> None:
+        """Add the code in one folder; the folders in it wait."""
+        kinds: dict[str, bool] = {}
         try:
             with os.scandir(whole) as entries:
-                listed = sorted(entries, key=lambda each: each.name)
+                for each in entries:
+                    if len(kinds) >= self._left:
+                        self.reason = (
+                            f"more than {MAX_NAMES:,} files that git does not list: there may be code among them"
+                        )
+                        return
+                    kinds[each.name] = each.is_file(follow_symlinks=False)
         except OSError as error:
-            self.reason = f"{below} could not be listed: {error.strerror}"
-            return []
-        names = {each.name for each in listed}
-        folders = []
-        for each in listed:
-            if "." not in each.name:
-                if not each.is_file(follow_symlinks=False):
-                    folders.append(f"{below}/{each.name}")
-            elif is_importable(each.name) or (
-                each.name.endswith(".pyc") and f"{each.name.removesuffix('.pyc')}.py" not in names
-            ):
-                self._add(f"{below}/{each.name}")
-        return folders
+            self.reason = f"a folder that git does not list could not be read: {error.strerror}"
+            return
+        self._left -= len(kinds)
+        for name in sorted(kinds):
+            if "." not in name:
+                if not kinds[name]:
+                    self._waiting.append(f"{below}/{name}")
+            elif is_importable(name) or (name.endswith(".pyc") and f"{name.removesuffix('.pyc')}.py" not in kinds):
+                self.paths[f"{below}/{name}"] = None
 
     def _is_bytecode_alone(self, path: str) -> bool:
         if not path.endswith(".pyc") or f"/{_CACHE}/" in f"/{path}":

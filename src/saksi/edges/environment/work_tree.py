@@ -153,6 +153,7 @@ class _WorkTree:
         code.take(_names(answers.get("ignored", b"")))
         linked = [os.fsdecode(path) for path, mode in linked_in(answers) if mode == SYMLINK]
         code.take(each for each in linked if _leads_out(top, each))
+        code.look()
         if code.reason is not None or "ignored" not in answers:
             self._unobserved["git.ignored"] = code.reason or "git failed, or took too long, listing what it ignores"
         self._paths.update((f"{below}{each}", None) for each in (*untracked, *code.paths))
@@ -171,6 +172,7 @@ class _WorkTree:
             elif self._paths is not None:
                 code = UnlistedCode(os.path.realpath(folder.parent), self._asking.go_on)
                 code.take([folder.name])
+                code.look()
                 above = path.removesuffix(folder.name)
                 self._paths.update((f"{above}{each}", None) for each in code.paths)
         except (NotKnown, OSError) as error:
