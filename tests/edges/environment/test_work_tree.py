@@ -420,10 +420,14 @@ def test_what_is_changed_in_a_submodule_is_changed_in_the_work_tree(with_submodu
     clean, unobserved = observe(with_submodule)
     assert (clean.dirty, clean.untracked, unobserved) == (False, (), {})
     (with_submodule / "sub" / "train.py").write_text("edited\n")
+    (with_submodule / "train.py").write_text("edited\n")
     put(with_submodule, "sub/new.py")
     found, unobserved = observe(with_submodule)
     assert unobserved == {}
-    assert [(each.path, each.digest) for each in found.changed] == [("sub/train.py", sha256_of("edited\n"))]
+    assert [(each.path, each.digest) for each in found.changed] == [
+        ("sub/train.py", sha256_of("edited\n")),
+        ("train.py", sha256_of("edited\n")),
+    ]
     assert found.dirty_digest == str(digest_of_changes(found.changed))
     assert untracked(found) == ["sub/new.py"]
 

@@ -75,7 +75,7 @@ def observe_git(
         unobserved["git.tree"] = "git does not find the commit, or took too long"
     found = _WorkTree(asking, unobserved)
     found.look(repository, answers, "")
-    changes = found.changes
+    changes = None if found.changes is None else tuple(sorted(found.changes, key=lambda each: each.path))
     untracked, total = found.untracked(repository.top, redaction_key)
     return Git(
         commit=repository.commit,
