@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from saksi.judgement.checks import ALL, merge
@@ -101,6 +102,29 @@ def test_a_recorded_finding_that_is_computed_again_appears_once():
     record(simulated, computed)
     again = [each.code for each in judge(simulated.items(), run="r").report.items]
     assert again.count("availability.failed") == 1
+
+
+@pytest.mark.parametrize(("severity", "expected"), [("info", ["info"]), ("warning", ["info", "warning"])])
+def test_a_recorded_finding_that_weighs_more_than_the_computed_one_stands_beside_it(severity, expected):
+    simulated = SimulatedRun()
+    simulated.exit(code=1)
+    computed = next(
+        each for each in judge(simulated.items(), run="r").report.items if each.code == "availability.failed"
+    )
+    assert computed.severity == "info"
+    record(simulated, msgspec.structs.replace(computed, severity=severity))
+    items = judge(simulated.items(), run="r").report.items
+    assert [each.severity for each in items if each.code == "availability.failed"] == expected
+
+
+@pytest.mark.parametrize("order", [("info", "warning"), ("warning", "info"), ("warning", "warning")])
+def test_of_two_recorded_findings_the_weightier_stands(order):
+    simulated = honest_run()
+    for severity in order:
+        record(simulated, finding(severity=severity))
+    report = judge(simulated.items(), run="r", assurance=ASSURED).report
+    assert [each.severity for each in report.items if each.code == finding().code] == ["warning"]
+    assert report.verdict == "affected"
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [("info", 1), ("warning", 1), ("critical", 3)])

@@ -230,7 +230,7 @@ def _unknown_to_both(before: Sealed, after: Sealed) -> Iterator[Deviation]:
 
 def not_looked_at(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
     """Field, subject and reason of each part that this side does not know."""
-    for name in ("git", "git.changed", "git.untracked", "interpreter", "script"):
+    for name in ("git", "git.changed", "git.ignored", "git.untracked", "interpreter", "script"):
         if name in sealed.unobserved and not (name == "script" and _is_code_given(sealed)):
             yield name, _PARTS[name], sealed.unobserved[name]
     for file in (*([] if sealed.script is None else [sealed.script]), *sealed.files):
@@ -260,6 +260,7 @@ def _is_code_given(sealed: Sealed) -> bool:
 _PARTS: Final = {
     "git": "The code beside the script",
     "git.changed": "What is changed and not committed",
+    "git.ignored": "The code that git does not list",
     "git.untracked": "What git does not track",
     "interpreter": "The interpreter",
     "script": "The script",

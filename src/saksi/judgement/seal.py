@@ -98,11 +98,12 @@ class Change(Part, frozen=True):
 
 
 class Git(Part, frozen=True):
-    """The repository around the working directory.
+    """The repository around the script, or else around the working directory.
 
-    `commit` is null before the first commit. `dirty` speaks of tracked files; `dirtyDigest` is null when clean. The
-    lists are cut at `MAX_CHANGES` and `MAX_UNTRACKED`; the totals are not. Where git did not answer, `dirty` and a
-    total are null and `unobserved` says why.
+    `commit` is null before the first commit. `dirty` speaks of tracked files; `dirtyDigest` is null when clean.
+    `untracked` begins with code, that among it which git does not list by itself. The lists are cut at `MAX_CHANGES`
+    and `MAX_UNTRACKED`; the totals are not. Where git did not answer, `dirty` and a total are null and `unobserved`
+    says why.
     """
 
     commit: ObjectId | None

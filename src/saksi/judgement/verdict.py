@@ -102,13 +102,23 @@ def judge(
 
 
 def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings that the agent wrote down and that do not follow from the records: they stand, whoever was mistaken."""
-    known = {(each.code, each.subject) for each in computed}
+    """Findings that the agent wrote down and that do not follow from the records: they stand, whoever was mistaken.
+
+    One that is computed again counts as the same only if it weighs as much: records that are gone, or were made to say
+    less, do not take a warning away.
+    """
+    weights: dict[tuple[str, str], Severity] = {}
+    for found in computed:
+        cause = (found.code, found.subject)
+        if cause not in weights or at_or_above(found.severity, weights[cause]):
+            weights[cause] = found.severity
     kept: dict[tuple[str, str], Finding] = {}
     for each in recorded:
-        cause = (each.finding.code, each.finding.subject)
-        if cause not in known and cause not in kept:
-            kept[cause] = msgspec.structs.replace(each.finding, evidence=each.finding.evidence or (each.entry,))
+        cause, severity = (each.finding.code, each.finding.subject), each.finding.severity
+        if cause in weights and at_or_above(weights[cause], severity):
+            continue
+        weights[cause] = severity
+        kept[cause] = msgspec.structs.replace(each.finding, evidence=each.finding.evidence or (each.entry,))
     return tuple(kept.values())
 
 

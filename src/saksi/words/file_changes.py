@@ -22,7 +22,8 @@ FileChangeKind: TypeAlias = Literal["changed", "removed", "added", "rewritten", 
 class FileChange(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
     """A file of the environment, by its root's label and its path, at two looks. A digest is null where there is none.
 
-    `rewritten`: its state moved and its content is the same; `relinked`: so did owner, mode or links, and no more.
+    A path that ends with `/` is a folder, which has no digest. `rewritten`: its state moved, and its content (of a
+    folder: its names) is the same; `relinked`: so did owner, mode, links, device or inode, and its mtime did not.
     """
 
     label: Annotated[str, Meta(max_length=128)]

@@ -14,8 +14,9 @@ import msgspec
 import pytest
 
 from edges.environment.environments import ENVIRONMENT, SGD, Environment, kinds, later, row, without_stdlib
-from saksi.edges.environment import bytecode_proof
+from saksi.edges.environment import bytecode_proof, installed_files
 from saksi.edges.environment import tree as edge_tree
+from saksi.edges.environment import walk as edge_walk
 from saksi.edges.environment.examine import examine
 from saksi.edges.environment.interpreter import describe
 from saksi.edges.environment.listing import Question, list_environment
@@ -190,6 +191,16 @@ def test_without_its_list_a_distribution_cannot_be_checked(there):
         assert report.differences == ()
 
 
+def test_lists_beyond_their_bound_are_not_read_and_it_is_said(there, monkeypatch):
+    there.install("second", files={"second.py": ""})
+    monkeypatch.setattr(
+        installed_files, "MAX_LISTS_BYTES", (there.site / "toytorch-1.0.dist-info/RECORD").stat().st_size + 5
+    )
+    report = there.judged()
+    assert report.verdict == "not_checkable"
+    assert any("bytes of lists in one root are not read" in each.reason for each in report.not_checkable)
+
+
 def test_left_out_bytecode_is_never_clean(there):
     there.forge("toytorch/sgd.py", HALVED)
     report = there.judged(bytecode=False)
@@ -212,11 +223,11 @@ def test_a_file_that_may_not_be_read(there, monkeypatch):
 
 
 def test_folders_that_go_too_deep_and_trees_that_are_too_large(there, monkeypatch):
-    monkeypatch.setattr(edge_tree, "MAX_DEPTH", 4)
+    monkeypatch.setattr(edge_walk, "MAX_DEPTH", 4)
     there.put("a/b/c/d/e/deep.py", "")
     report = there.judged()
     assert any("folders deep" in each.reason for each in report.not_checkable)
-    walked, reason = edge_tree.walk(edge_tree.Place(label="purelib", folder=str(there.site)), limit=3)
+    walked, reason, *_ = edge_walk.walk(edge_walk.Place(label="purelib", folder=str(there.site)), limit=3)
     assert (len(walked), reason) == (3, "more than 3 files: the rest was not listed")
 
 
@@ -350,6 +361,15 @@ def test_an_editable_installation_in_the_old_way(there, tmp_path):
     report = there.judged()
     assert labels(report)["editable:old-thing"] == checkout
     assert report.differences == ()
+
+
+def test_a_line_of_code_in_a_file_of_paths_is_named(there, tmp_path):
+    there.put("easy-install.pth", f"{tmp_path}\nimport os\n")
+    there.put("_virtualenv.pth", "import _virtualenv")
+    there.put("_virtualenv.py", "evil = 1\n")
+    report = there.judged()
+    assert kinds(report) == [("unowned", "purelib", "easy-install.pth")]
+    assert [each.path for each in report.not_checkable] == ["_virtualenv.py"]
 
 
 def test_an_editable_installation_whose_checkout_is_gone(there, tmp_path):

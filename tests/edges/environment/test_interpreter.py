@@ -246,3 +246,45 @@ def test_a_command_that_is_not_there(tmp_path):
 def test_a_pipe_in_the_place_of_metadata_holds_nobody_up(tmp_path):
     os.mkfifo(tmp_path / "waits.egg-info")
     assert installed([tmp_path]) == (Distribution(name="waits", version="not known"),)
+
+
+def test_what_else_an_answer_depends_on_is_looked_at_before_it_is_believed(tmp_path):
+    """The files beside the interpreter that move its paths, its `site.py`, and where it finds its libraries."""
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "site.py").write_text("")
+    asked = tmp_path / "asked"
+    program = tmp_path / "bin" / "python3"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\necho x >> {asked}\nprintf 'saksi\\0003.11.1\\000toy\\000\\000/usr\\000/x/python\\000/a\\000"
+        f"/@prefix@/b\\000toy\\000{library}\\000\\000'\n"
+    )
+    program.chmod(0o755)
+    cache = tmp_path / "cache"
+    environment = dict(ENVIRONMENT)
+
+    def times_asked():
+        asked.unlink(missing_ok=True)
+        for _ in range(2):
+            describe(program, environment, cache=cache, now_ns=later())
+        return len(asked.read_text().split()) if asked.exists() else 0
+
+    assert times_asked() == 1
+    assert times_asked() == 0
+    for path in (
+        tmp_path / "pyvenv.cfg",
+        program.parent / "pyvenv.cfg",
+        program.parent / "python3._pth",
+        program.parent / "pybuilddir.txt",
+        library / "site.py",
+    ):
+        path.write_text("home = /elsewhere\n")
+        assert times_asked() == 1, path
+    libraries = tmp_path / "libraries"
+    libraries.mkdir()
+    environment["LD_LIBRARY_PATH"] = str(libraries)
+    assert times_asked() == 1
+    (libraries / "libpython3.11.so.1.0").write_text("")
+    assert times_asked() == 1
+    assert times_asked() == 0

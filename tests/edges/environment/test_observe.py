@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import venv
 
 import pytest
 
@@ -73,6 +74,33 @@ def test_one_changed_line_is_named(launch):
     (launch().folder / "train.py").write_text("print(2)\n")
     found = differences(before, seal_of(launch("train.py")))
     assert [each.field for each in found][:1] == ["script"]
+
+
+def test_git_is_asked_about_the_repository_of_the_script(launch, tmp_path):
+    other, folder = make_repository(tmp_path / "other"), tmp_path / "repository"
+    (folder / "also.py").write_text("print(1)\n")
+    (other / "beside.py").write_text("")
+    (folder / "linked.py").symlink_to(other / "train.py")
+    for argv, name in (
+        (("train.py",), "also.py"),
+        ((str(other / "train.py"),), "beside.py"),
+        (("linked.py",), "beside.py"),  # Python looks beside what a link leads to
+        (("-m", "train"), "also.py"),
+        (("-c", "pass"), "also.py"),
+        (("-m", "torch.distributed.run", str(other / "train.py")), "beside.py"),
+    ):
+        assert name in {each.path for each in seal_of(launch(*argv)).git.untracked}, argv
+
+
+def test_a_program_of_the_environment_says_nothing_about_the_repository(launch, tmp_path):
+    other = make_repository(tmp_path / "other")  # as that in which pyenv keeps its interpreters
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(other / "venv")
+    program = other / "venv" / "bin" / "trl"
+    program.write_text(f"#!{other}/venv/bin/python\n")
+    program.chmod(0o755)
+    seal = seal_of(launch(argv=(str(program), "sft")))
+    assert seal.script.path == str(program)
+    assert "config.toml" in {each.path for each in seal.git.untracked}
 
 
 def test_secrets_and_handles_stay_out(launch):

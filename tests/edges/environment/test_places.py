@@ -50,6 +50,15 @@ def test_an_edited_script_is_told_with_its_line_where_git_has_the_other_version(
     assert places(before, after, "script") == (Place(path="train.py", line=None),)
 
 
+def test_a_script_of_another_repository_is_compared_there(project, sealed, tmp_path):
+    other = make_repository(tmp_path / "other")
+    before = sealed("python3", str(other / "train.py"))
+    (other / "pkg" / "mod.py").write_text("x = 1\ny = 2\n")
+    after = sealed("python3", str(other / "train.py"))
+    assert (before.git.dirty, after.git.dirty) == (False, True)
+    assert places(before, after, "git.dirtyDigest") == (Place(path="pkg/mod.py", line=2),)
+
+
 def test_without_git_only_the_file_is_named(tmp_path, sealed, project):
     git(project, "checkout", "-q", "-b", "side")
     before = sealed()

@@ -136,3 +136,30 @@ def test_the_environment_of_a_command(tmp_path):
     assert str(question.python) == sys.executable
     with pytest.raises(NotKnown):
         question_of(("no-such-program",), ENVIRONMENT, tmp_path, cache=None)
+
+
+def test_a_folder_that_was_another_for_a_while_and_a_file_that_came_and_went_are_told(environment):
+    site = environment.site
+    environment.put("other/__init__.py", "")
+    first = look(environment)
+    (site / "toytorch").rename(site / "kept")
+    (site / "toytorch").mkdir()
+    (site / "toytorch" / "__init__.py").write_text("raise SystemExit")
+    (site / "toytorch" / "__init__.py").unlink()
+    (site / "toytorch").rmdir()
+    (site / "kept").rename(site / "toytorch")
+    (site / "other" / "sitecustomize.py").write_text("")
+    (site / "other" / "sitecustomize.py").unlink()
+    assert changed(first, look(environment, before=first)) == [("other/", "rewritten"), ("toytorch/", "rewritten")]
+
+
+def test_bytecode_and_the_output_of_a_run_move_no_folder_that_is_told(environment, tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    question = environment.question(environment={**ENVIRONMENT, "PYTHONPATH": str(work)})
+    environment.compile(PATH)
+    first = look_at(question, now_ns=later())
+    environment.forge(PATH, SGD)
+    (work / "log.txt").write_text("x")
+    (work / "log.txt").unlink()
+    assert changed(first, look_at(question, now_ns=later(), before=first)) == []

@@ -2,10 +2,12 @@ import hashlib
 import os
 import stat
 import zipfile
+from pathlib import Path
 
 import pytest
 
 from saksi.edges.environment import wheels
+from saksi.edges.environment.reference import read_manifest_file
 from saksi.edges.environment.wheels import read_lock_file, read_wheel, wheel_files
 from saksi.judgement.environment.wheel import EntryPoint
 from saksi.words.errors import MalformedInput, SaksiError, UnsupportedVersion, UsageError
@@ -201,3 +203,13 @@ def test_folders_of_wheels(tmp_path):
 def test_a_lock_file_that_is_not_there(tmp_path):
     with pytest.raises(UsageError, match="No such file"):
         read_lock_file(tmp_path / "lock.txt")
+
+
+@pytest.mark.parametrize("read", [read_lock_file, read_manifest_file])
+def test_a_pipe_or_a_device_in_the_place_of_a_given_file_is_refused_and_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(UsageError, match="not a regular file"):
+            read(path)
+    (tmp_path / "there").write_text("x")
+    assert read(tmp_path / "there") == b"x"

@@ -10,7 +10,8 @@ import pytest
 
 from edges.environment.repositories import ENVIRONMENT, git, make_repository, touch_later
 from saksi.edges.environment import git as git_module
-from saksi.edges.environment import work_tree
+from saksi.edges.environment import unlisted_code, work_tree
+from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.seal import MAX_CHANGES, MAX_UNTRACKED, digest_of_changes
 
@@ -345,3 +346,152 @@ def test_a_corrupt_index(repository, observe):
     assert found.commit
     assert found.dirty is None
     assert "git.changed" in unobserved
+
+
+# -- code that git does not list by itself
+
+
+def put(folder, *paths):
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("evil\n")
+
+
+def ignore(repository, *patterns):
+    (repository / ".gitignore").write_text("".join(f"{each}\n" for each in patterns))
+    git(repository, "commit", "-q", "-am", "ignore")
+
+
+def untracked(found):
+    return [each.path for each in found.untracked]
+
+
+def test_code_beside_the_script_that_is_ignored_is_listed_and_data_is_not(repository, observe):
+    ignore(repository, "hidden.py", "build/", "*.so", "data/", ".venv/", "env/", "alone.pyc")
+    put(repository, "hidden.py", "build/lib/a.py", "pkg/b.so", "data/x.bin", ".venv/c.py", "alone.pyc")
+    put(repository, "build/__pycache__/a.cpython-311.pyc", "env/pyvenv.cfg", "env/lib/python3.11/site-packages/d.py")
+    found, unobserved = observe(repository)
+    assert unobserved == {}
+    assert untracked(found) == ["build/lib/a.py", "hidden.py", "pkg/b.so", "alone.pyc"]
+    assert found.untracked[1].digest == sha256_of("evil\n")
+    assert found.untracked_total == 4
+    assert untracked(observe(repository / "pkg")[0]) == ["pkg/b.so"]
+
+
+def test_code_behind_an_untracked_link_and_in_a_nested_repository_is_listed(repository, observe, tmp_path):
+    put(tmp_path / "elsewhere", "a.py", "deep/b.py", "notes.txt")
+    (repository / "linked").symlink_to(tmp_path / "elsewhere")
+    make_repository(repository / "nested")
+    found, unobserved = observe(repository)
+    assert unobserved == {}
+    assert untracked(found) == [
+        "linked/a.py", "linked/deep/b.py", "nested/pkg/mod.py", "nested/train.py", "linked", "nested/",
+    ]  # fmt: skip
+    assert found.untracked[0].digest == sha256_of("evil\n")
+
+
+def test_code_behind_a_tracked_link_that_leads_out_of_the_repository_is_listed(repository, observe, tmp_path):
+    put(tmp_path / "elsewhere", "a.py")
+    (repository / "linked").symlink_to(tmp_path / "elsewhere")
+    (repository / "own").symlink_to("pkg")
+    git(repository, "add", "linked", "own")
+    git(repository, "commit", "-q", "-m", "links")
+    assert untracked(observe(repository)[0]) == ["linked/a.py"]
+
+
+def test_links_in_a_ring_end(repository, observe, tmp_path):
+    ring = tmp_path / "ring"
+    put(ring, "a.py")
+    for name in ("b", "c"):
+        (ring / name).symlink_to(ring)
+    (repository / "linked").symlink_to(ring)
+    assert untracked(observe(repository)[0]) == ["linked/a.py", "linked"]
+
+
+@pytest.fixture
+def with_submodule(repository, tmp_path):
+    inner = make_repository(tmp_path / "inner")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "-q", "add", str(inner), "sub")
+    git(repository, "commit", "-q", "-m", "sub")
+    return repository
+
+
+def test_what_is_changed_in_a_submodule_is_changed_in_the_work_tree(with_submodule, observe):
+    clean, unobserved = observe(with_submodule)
+    assert (clean.dirty, clean.untracked, unobserved) == (False, (), {})
+    (with_submodule / "sub" / "train.py").write_text("edited\n")
+    (with_submodule / "train.py").write_text("edited\n")
+    put(with_submodule, "sub/new.py")
+    found, unobserved = observe(with_submodule)
+    assert unobserved == {}
+    assert [(each.path, each.digest) for each in found.changed] == [
+        ("sub/train.py", sha256_of("edited\n")),
+        ("train.py", sha256_of("edited\n")),
+    ]
+    assert found.dirty_digest == str(digest_of_changes(found.changed))
+    assert untracked(found) == ["sub/new.py"]
+
+
+def test_a_git_in_the_work_tree_around_a_submodule_is_not_run(with_submodule, observe, tmp_path):
+    mark = tmp_path / "mark"
+    fake = with_submodule / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    fake.chmod(0o755)
+    found, _ = observe(with_submodule, {**ENVIRONMENT, "PATH": f"{fake.parent}:{ENVIRONMENT['PATH']}"})
+    assert found.dirty is False
+    assert not mark.exists()
+
+
+def test_code_in_a_submodule_that_is_not_checked_out_is_listed(with_submodule, observe):
+    git(with_submodule, "submodule", "-q", "deinit", "-f", "sub")
+    assert observe(with_submodule)[0].untracked == ()
+    put(with_submodule, "sub/new.py")
+    assert untracked(observe(with_submodule)[0]) == ["sub/new.py"]
+
+
+def test_more_submodules_than_are_looked_into_are_said(with_submodule, observe, monkeypatch):
+    monkeypatch.setattr(work_tree, "MAX_SUBMODULES", 0)
+    (change,) = observe(with_submodule)[0].changed
+    assert (change.path, change.reason) == ("sub", "more than 0 submodules are not looked into")
+
+
+def test_more_code_than_is_listed_is_said_and_code_is_named_before_data(repository, observe, monkeypatch):
+    ignore(repository, "build/")
+    put(repository, *(f"build/m{each:03}.py" for each in range(30)), "a-note")
+    assert untracked(observe(repository)[0])[-1] == "a-note"
+    monkeypatch.setattr(unlisted_code, "MAX_NAMES", 20)
+    found, unobserved = observe(repository)
+    assert untracked(found) == ["a-note"]
+    assert unobserved == {"git.ignored": "more than 20 files that git does not list: there may be code among them"}
+
+
+def test_folders_near_the_top_are_looked_into_first(repository, observe, monkeypatch):
+    ignore(repository, "a/", "b/")
+    put(repository, "a/deep/down/x.py", "b/y.py")
+    monkeypatch.setattr(unlisted_code, "MAX_FOLDERS", 3)
+    found, unobserved = observe(repository)
+    assert untracked(found) == ["b/y.py"]
+    assert unobserved == {"git.ignored": "more than 3 folders that git does not list: the rest may hold code"}
+
+
+def test_a_folder_that_may_not_be_read_is_said(repository, observe, monkeypatch):
+    ignore(repository, "closed/")
+    put(repository, "closed/x.py")
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(unlisted_code.os, "scandir", refused)
+    assert "Permission denied" in observe(repository)[1]["git.ignored"]
+
+
+def test_the_repository_is_that_of_the_script_if_it_is_in_one(repository, tmp_path):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    assert repository_folder(plain, repository / "pkg") == repository / "pkg"
+    assert repository_folder(repository, plain) == repository
+    assert repository_folder(plain, None) == plain

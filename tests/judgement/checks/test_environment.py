@@ -109,7 +109,7 @@ def test_a_file_that_changed_while_it_ran_is_named_with_the_step(what, tree, sev
     (item,) = judged(run).report.items
     assert (item.code, item.severity, item.last_step) == ("environment.changed", severity, 3)
     assert "noticed by step 3" in item.message
-    assert judged(run).assurance.environment_verified is (what == "relinked")
+    assert not judged(run).assurance.environment_verified  # an edit that was taken back could hide behind a new link
 
 
 def test_a_tree_that_is_another_without_a_word_is_a_change():
@@ -126,6 +126,35 @@ def test_the_output_of_a_run_beside_its_code_alleges_nothing():
     run.look("end", OTHER, edited("data.json", "added")).exit()
     assert {severity for _, severity, _ in found(run)} == {"info"}
     assert judged(run).report.verdict == "unknown"
+
+
+def test_code_that_appears_in_a_checkout_while_the_command_runs_is_a_warning_and_other_output_is_not():
+    run = launched().look("start")
+    train(run)
+    run.look("pass", OTHER, edited("random.py", "added", "path:0"), edited("out/log.txt", "added", "editable:mine"))
+    run.look("end", OTHER).exit()
+    assert found(run) == [
+        ("environment.changed", "warning", "path:0 random.py"),
+        ("environment.changed", "info", "editable:mine out/log.txt"),
+    ]
+
+
+def test_new_code_that_an_agent_finds_that_was_started_again_may_have_been_there_all_along():
+    run = launched().look("start", OTHER, edited("local.py", "added", "path:0"))
+    train(run)
+    run.look("start", OTHER, edited("local.py", "added", "path:0")).look("end", OTHER).exit()
+    assert {severity for _, severity, _ in found(run)} == {"info"}
+
+
+def test_a_folder_that_was_written_to_is_named_without_a_digest():
+    run = launched().look("start")
+    train(run)
+    folder = FileChange(label="purelib", path="torch/", what="rewritten", before=None, after=None)
+    run.look("end", SEALED, folder).exit()
+    (item,) = judged(run).report.items
+    assert (item.code, item.severity, item.subject) == ("environment.changed", "warning", "purelib torch/")
+    assert "has the same names in it again while the command ran" in item.message
+    assert "nothing" not in item.message
 
 
 def test_many_changes_name_some_and_count_the_rest():

@@ -18,7 +18,7 @@ from saksi.judgement.environment.door_variables import VARIABLES, category_modul
 from saksi.judgement.environment.doors import Owner
 from saksi.judgement.environment.path_settings import home_in, start_modules
 from saksi.judgement.environment.pth import parse_pth, parse_start
-from saksi.judgement.environment.record_rows import digest_of_row, record_rows
+from saksi.judgement.environment.record_file import digest_of_row, record_rows
 from saksi.judgement.environment.startup_doors import MAX_SHOWN_LINES, MAX_TEXT, customize_door, shown, startup_door
 from saksi.words.digest import sha256
 
@@ -75,7 +75,7 @@ def row(path, content):
 def test_rows_of_a_record():
     record = row("a.py", b"a") + 'b.pyc,,\r\n"c,d.py",sha256=x,1\nno row\n"broken\n' + "e.py,md5=abc,1\n"
     assert [(path, digest_of_row(text)) for path, text in record_rows(record.encode())] == [
-        ("a.py", sha256(b"a")), ("b.pyc", None), ("c,d.py", None), ("e.py", None),
+        ("a.py", str(sha256(b"a"))), ("b.pyc", None), ("c,d.py", None), ("e.py", None),
     ]  # fmt: skip
 
 

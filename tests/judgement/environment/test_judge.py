@@ -11,7 +11,13 @@ from judgement.environment.manifests import against
 from saksi.judgement.environment.bytecode import Bytecode, Proof
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment, judge_environment
-from saksi.judgement.environment.known_records import KNOWN_ROWS, KNOWN_SYSTEM_ROWS, KNOWN_UNLISTED, known_unlisted
+from saksi.judgement.environment.known_records import (
+    KNOWN_ROWS,
+    KNOWN_SYSTEM_ROWS,
+    KNOWN_UNLISTED,
+    holds,
+    known_unlisted,
+)
 from saksi.judgement.environment.record_file import RecordRow
 from saksi.judgement.environment.report import DIFFERENCE_KINDS, PythonLine
 from saksi.judgement.environment.tree import Root, Tree, TreeFile
@@ -189,6 +195,55 @@ def test_a_script_may_be_listed_without_a_digest_and_must_equal_one_that_is_ther
 def test_what_is_known_in_one_root_is_not_in_another():
     assert known_unlisted("scripts", "activate") is not None
     assert known_unlisted("purelib", "activate") is None
+
+
+PLEN = "import sys; sys.__plen = len(sys.path)\n"
+FORWARD = (
+    "import sys; new=sys.path[sys.__plen:]; del sys.path[sys.__plen:]; p=getattr(sys,'__egginsert',0); "
+    "sys.path[p:p]=new; sys.__egginsert = p+len(new)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "verdict"),
+    [
+        ("easy-install.pth", "/work/\u00c5/one\n./two\n# three\n", "self-consistent"),
+        ("easy-install.pth", f"{PLEN}/work/one\n{FORWARD}", "self-consistent"),
+        ("easy-install.pth", "/work/one\nimport os; os.environ['LR'] = '1'\n", "differs"),
+        ("easy-install.pth", f"{PLEN}import evil\n{FORWARD}", "differs"),
+        ("easy-install.pth", f"{PLEN.strip()}; import evil\n", "differs"),
+        ("easy-install.pth", "/work/one\u2028import evil\n", "differs"),  # a line's end from 3.13 on
+        ("easy-install.pth", "/work/one\n  import evil\n", "differs"),  # executed from 3.15 on
+        ("easy-install.pth", "\ufeffimport evil\n", "differs"),
+        ("easy-install.pth", "/work/one\rimport\tevil\n", "differs"),
+        ("setuptools.pth", "import evil\n", "differs"),
+        ("_virtualenv.pth", "import _virtualenv", "self-consistent"),
+        ("_virtualenv.pth", "import _virtualenv\n", "self-consistent"),
+        ("_virtualenv.pth", "import _virtualenv, evil", "differs"),
+        ("_virtualenv.py", "evil = 1", "not_checkable"),
+        ("distutils-precedence.pth", "import evil\n", "differs"),
+        ("m.egg-link", "/work/one\n.\n", "self-consistent"),
+    ],
+)
+def test_a_file_that_every_start_executes_is_known_by_its_content_and_not_by_its_name(name, content, verdict):
+    there = file(name, content)
+    tree = Tree(roots=(Root(label="purelib", files=tuple(sorted((*FILES, there), key=lambda each: each.path))),))
+    report = judge_environment(observed(tree=tree, contents={("purelib", name): content.encode()}))
+    assert report.verdict == verdict
+    assert [each.path for each in report.differences] == ([name] if verdict == "differs" else [])
+    assert [each.path for each in report.not_checkable] == ([name] if verdict == "not_checkable" else [])
+
+
+def test_a_file_of_paths_whose_content_was_not_read_is_not_known():
+    tree = Tree(roots=(Root(label="purelib", files=(file("easy-install.pth", "/one\n"), *FILES)),))
+    assert judge_environment(observed(tree=tree)).verdict == "differs"
+
+
+@pytest.mark.parametrize("shape", [each for each in KNOWN_UNLISTED if each.digests], ids=lambda each: each.name)
+def test_each_content_that_is_known_by_its_digest_holds_and_no_other(shape):
+    assert all(holds(shape, each, None) for each in shape.digests)
+    assert not holds(shape, str(sha256(b"evil")), b"evil")
+    assert not holds(shape, None, None)
 
 
 def test_kinds_of_differences_are_a_frozen_list():

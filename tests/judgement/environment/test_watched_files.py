@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saksi.judgement.environment.watched_files import FileAt, FilesAt, changes_between, is_watched, matters, tree_of
+from saksi.judgement.environment.watched_files import (
+    FileAt,
+    FilesAt,
+    FolderAt,
+    changes_between,
+    is_watched,
+    matters,
+    tree_of,
+    watches_folder,
+)
 from saksi.words.codec import decode_record, encode_record
 from saksi.words.digest import sha256
 from saksi.words.file_changes import MAX_FILE_CHANGES
@@ -48,7 +57,9 @@ def test_what_counts(label, path, expected):
         (None, "removed"),
         (AT._replace(state=(1, 2, 5, 10, 11)), "rewritten"),
         (AT._replace(state=(1, 2, 5, 11, 11)), "rewritten"),
-        (AT._replace(state=(1, 3, 5, 10, 11)), "rewritten"),
+        (AT._replace(state=(1, 3, 5, 10, 11)), "relinked"),
+        (AT._replace(state=(9, 2, 5, 10, 10)), "relinked"),
+        (AT._replace(state=(9, 3, 5, 11, 11)), "rewritten"),
         (AT._replace(state=(1, 2, 5, 10, 11), holder=(0o644, 0, 0, 2)), "relinked"),
         (AT._replace(state=(1, 2, 5, 11, 11), holder=(0o644, 0, 0, 2)), "rewritten"),
         (FileAt(ONE, 5), None),
@@ -59,6 +70,53 @@ def test_what_became_of_a_file(now, what):
     assert [each.what for each in changes.listed] == ([] if what is None else [what])
     assert changes.totals == ({} if what is None else {what: 1})
     assert changes.matter is (what not in (None, "relinked"))
+
+
+@pytest.mark.parametrize("path", ["python._pth", "bin/pybuilddir.txt", "venv/pyvenv.cfg"])
+def test_a_new_file_that_moves_the_search_path_matters(path):
+    changes = changes_between(looked({}), FilesAt(files={("executable", path): AT}, now_ns=0))
+    assert changes.matter
+
+
+def test_new_code_in_a_checkout_matters_only_while_the_command_runs():
+    (change,) = changes_between(looked({}), FilesAt(files={("path:0", "random.py"): AT}, now_ns=0)).listed
+    assert (matters(change), matters(change, running=True)) == (False, True)
+
+
+FOLDER = FolderAt((1, 2, 10, 10), (0o755, 0, 0), 7)
+
+
+@pytest.mark.parametrize(
+    ("now", "what"),
+    [
+        (FOLDER, []),
+        (FOLDER._replace(state=(1, 2, 11, 11)), ["rewritten"]),
+        (FOLDER._replace(state=(1, 2, 10, 11)), ["rewritten"]),
+        (FOLDER._replace(state=(1, 2, 10, 11), holder=(0o700, 0, 0)), ["relinked"]),
+        (FOLDER._replace(state=(1, 2, 11, 11), names=8), []),
+    ],
+)
+def test_a_folder_that_moved_and_has_the_same_names_is_told(now, what):
+    before, after = (FilesAt(files={}, folders={("purelib", "m/"): each}, now_ns=0) for each in (FOLDER, now))
+    assert [each.what for each in changes_between(before, after).listed] == what
+
+
+def test_a_folder_in_which_a_told_change_lies_is_not_told_as_well():
+    moved = FOLDER._replace(state=(1, 2, 11, 11))
+    keys = [("purelib", each) for each in ("", "m/", "m/deep/", "n/")]
+    before = FilesAt(files={("purelib", "n/a.py"): AT}, folders=dict.fromkeys(keys, FOLDER), now_ns=0)
+    edited = {("purelib", "n/a.py"): AT._replace(digest=TWO)}
+    after = FilesAt(files=edited, folders=dict.fromkeys(keys, moved), now_ns=0)
+    told = {(each.path, each.what) for each in changes_between(before, after).listed}
+    assert told == {("n/a.py", "changed"), ("m/deep/", "rewritten"), ("./", "rewritten")}
+
+
+@pytest.mark.parametrize(
+    ("label", "path", "expected"),
+    [("purelib", "m/", True), ("stdlib", "", True), ("purelib", "m/__pycache__/", False), ("path:0", "out/", False)],
+)
+def test_which_folders_are_told(label, path, expected):
+    assert watches_folder(label, path) is expected
 
 
 def test_a_new_file_is_added_and_matters_where_it_would_be_imported():

@@ -29,6 +29,7 @@ from typing import Final
 
 from saksi.edges.environment import proof_child
 from saksi.edges.environment.interpreter import Python
+from saksi.edges.environment.isolated import ISOLATED, isolated_environment
 from saksi.edges.environment.tree import Progress, silent
 from saksi.judgement.environment.bytecode import HEADER_BYTES, Outcome, Proof, Task
 
@@ -81,10 +82,7 @@ class Prover:
         self._python = python
         self._limits = limits or Limits()
         self._clock = clock
-        # Without LD_LIBRARY_PATH some clusters' interpreters do not start; nothing else is inherited.
-        self._environment = {"LC_ALL": "C.UTF-8"}
-        if "LD_LIBRARY_PATH" in environment:
-            self._environment["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
+        self._environment = isolated_environment(environment)
         self._child: subprocess.Popen[bytes] | None = None
 
     def prove(self, task: Task) -> Proof:
@@ -126,11 +124,9 @@ class Prover:
 
     def _start(self) -> subprocess.Popen[bytes]:
         text = Path(proof_child.__file__).read_text("utf-8")
-        # An empty place for bytecode: that of the standard library may be what is forged.
-        own = ("-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent/saksi", "-W", "ignore")
         try:
             child = subprocess.Popen(
-                [self._python.path, *own, "-c", text],
+                [self._python.path, *ISOLATED, "-c", text],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

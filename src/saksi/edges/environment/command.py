@@ -8,16 +8,21 @@ from pathlib import Path
 import msgspec
 
 from saksi.edges.environment.interpreter import NotKnown, Python, describe, find_program, python_of
+from saksi.edges.environment.repository import script_folder
 from saksi.judgement.invocation import PythonArguments, is_python_name, read_python_arguments
 
 __all__ = ["ObservedCommand", "observe_command"]
 
 
 class ObservedCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """`flags` are the interpreter's own, `letters` those of a single letter; `script` is a path as it was written."""
+    """`flags` are the interpreter's own, `letters` those of a single letter; `script` is a path as it was written.
+
+    `first` is the folder in which the user's modules are looked for first, where that follows from the script.
+    """
 
     python: Python | None
     script: str | None
+    first: Path | None = None
     flags: tuple[str, ...]
     letters: frozenset[str]
 
@@ -45,14 +50,28 @@ def observe_command(
         return ObservedCommand(python=python, script=None, flags=(), letters=frozenset())
     if not is_python_name(program.name):
         script = _first_file(argv[1:], folder, only_python=python is not None) or str(program)
-        return ObservedCommand(python=python, script=script, flags=(), letters=frozenset())
+        first = script_folder(folder, script, None if python is None else python.prefix)
+        return ObservedCommand(python=python, script=script, first=first, flags=(), letters=frozenset())
     arguments = read_python_arguments(argv[1:])
     target: str | None = None
     try:
         target = _script(arguments, argv[1:], folder)
     except NotKnown as reason:
         unobserved["script"] = str(reason)
-    return ObservedCommand(python=python, script=target, flags=arguments.flags, letters=arguments.letters)
+    # Of a module in the working directory it is that directory; a script behind a module is started as one.
+    module = arguments.form == "module" and target in _places_of(arguments.target)
+    return ObservedCommand(
+        python=python,
+        script=target,
+        first=None if module else script_folder(folder, target, None if python is None else python.prefix),
+        flags=arguments.flags,
+        letters=arguments.letters,
+    )
+
+
+def _places_of(module: str) -> tuple[str, str]:
+    below = module.replace(".", "/")
+    return f"{below}.py", f"{below}/__main__.py"
 
 
 def _script(arguments: PythonArguments, given: Sequence[str], folder: Path) -> str:
@@ -62,8 +81,7 @@ def _script(arguments: PythonArguments, given: Sequence[str], folder: Path) -> s
         raise NotKnown("the code stands on the command line")
     if arguments.form == "stdin":
         raise NotKnown("the code is read from standard input")
-    below = arguments.target.replace(".", "/")
-    own = next((place for place in (f"{below}.py", f"{below}/__main__.py") if (folder / place).is_file()), None)
+    own = next((place for place in _places_of(arguments.target) if (folder / place).is_file()), None)
     # `python -m torch.distributed.run train.py`: the module is a launcher, the script comes behind it.
     script = own or _first_file(given[arguments.rest :], folder, only_python=True)
     if script is None:

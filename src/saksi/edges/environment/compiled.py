@@ -3,7 +3,7 @@
 Rules:
 
 - A file is read once, by us; the bytes that are hashed are the bytes that are compiled.
-- The compiling is done by a child: isolated, without site, with an empty environment, no open files but its pipes, and
+- The compiling is done by a child: isolated (see `isolated`), with no open files but its pipes, and
   limits on memory, time and output that it sets itself before it reads anything. Nothing of a source is executed, and
   marshal is not used: what comes back is JSON, bounded and strictly parsed.
 - The digest is the recorder's own: the child is handed `code_digest.py` as it lies in the recorder's folder.
@@ -17,14 +17,16 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from types import MappingProxyType
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta
 
 import saksi
+from saksi.edges.environment.isolated import ISOLATED, isolated_environment
 from saksi.edges.files import OnBehalf, read_file
 from saksi.words.digest import Digest
 from saksi.words.records import CompiledFunction, Word
@@ -41,6 +43,7 @@ TIME_LIMIT_S: Final = 60
 MAX_DEATHS: Final = 8
 """Files that may kill the child; those behind them are not compiled."""
 MAX_REASON: Final = 1_000
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 _MAIN: Final = r"""
 import ast, base64, importlib.util, io, json, os, resource, sys, tokenize, types
@@ -157,6 +160,14 @@ class Compiled(msgspec.Struct, frozen=True, kw_only=True):
     homes: dict[str, list[int]] = {}
 
 
+class _Interpreter(NamedTuple):
+    """Which interpreter compiles, the version that it must have, and its variables."""
+
+    executable: str
+    python: str
+    environment: dict[str, str]
+
+
 class _Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     python: str
     implementation: str
@@ -169,9 +180,19 @@ class _Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def compile_sources(
-    executable: str, python: str, wanted: Sequence[Wanted], *, optimize: int, on_behalf_of: OnBehalf | None = None
+    executable: str,
+    python: str,
+    wanted: Sequence[Wanted],
+    *,
+    optimize: int,
+    environment: Mapping[str, str] = _NOTHING,
+    on_behalf_of: OnBehalf | None = None,
 ) -> list[Compiled]:
-    """What each file compiles to, in order. `python` is the version that the interpreter must have. Never raises."""
+    """What each file compiles to, in order. `python` is the version that the interpreter must have. Never raises.
+
+    `environment` says where the interpreter's libraries are, if anywhere out of the ordinary.
+    """
+    interpreter = _Interpreter(executable, python, isolated_environment(environment))
     done: list[Compiled] = []
     batch: list[tuple[Wanted, Compiled, bytes]] = []
     size = 0
@@ -188,18 +209,16 @@ def compile_sources(
             done.append(known)
         else:
             if batch and size + len(read.content) > MAX_BATCH_BYTES:
-                done += _compile(executable, python, batch, optimize)
+                done += _compile(interpreter, batch, optimize)
                 batch, size = [], 0
             batch.append((each, known, read.content))
             size += len(read.content)
-    done += _compile(executable, python, batch, optimize)
+    done += _compile(interpreter, batch, optimize)
     order = {each.path: number for number, each in enumerate(wanted)}
     return sorted(done, key=lambda one: order[one.path])
 
 
-def _compile(
-    executable: str, python: str, batch: list[tuple[Wanted, Compiled, bytes]], optimize: int
-) -> list[Compiled]:
+def _compile(interpreter: _Interpreter, batch: list[tuple[Wanted, Compiled, bytes]], optimize: int) -> list[Compiled]:
     done: list[Compiled] = []
     deaths = 0
     while len(done) < len(batch):
@@ -207,10 +226,11 @@ def _compile(
         if deaths > MAX_DEATHS:
             return done + [_without(known, "too many files before it ended the compiler") for _, known, _ in left]
         questions = b"".join(_question(wanted, source, optimize) for wanted, _, source in left)
-        lines, why = _ask(executable, questions)
+        lines, why = _ask(interpreter, questions)
         version = _greeting(lines)
-        if version != python:
-            reason = why if version is None else f"it was compiled by Python {version}, and the job runs {python}"
+        if version != interpreter.python:
+            other = f"it was compiled by Python {version}, and the job runs {interpreter.python}"
+            reason = why if version is None else other
             return done + [_without(known, reason) for _, known, _ in left]
         for (_, known, _), line in zip(left, lines[1:], strict=False):
             done.append(_answered(known, line))
@@ -245,7 +265,7 @@ def _without(known: Compiled, reason: str) -> Compiled:
     return msgspec.structs.replace(known, reason=printable[:MAX_REASON])
 
 
-def _ask(executable: str, questions: bytes) -> tuple[list[bytes], str]:
+def _ask(interpreter: _Interpreter, questions: bytes) -> tuple[list[bytes], str]:
     """The lines that the child answered, the first its greeting, and how it ended."""
     try:
         program = (RECORDER / "code_digest.py").read_text(encoding="ascii") + _MAIN
@@ -253,21 +273,21 @@ def _ask(executable: str, questions: bytes) -> tuple[list[bytes], str]:
     except OSError as error:
         return [], f"the compiler could not be started: {error.strerror}"
     with open(answers, "w+b") as file:  # noqa: PTH123 - a descriptor, opened above
-        why = _run(executable, program, questions, answers)
+        why = _run(interpreter, program, questions, answers)
         file.seek(0)
         content = file.read(MAX_ANSWER + 1)
     lines = content.split(b"\n")[:-1]
     return lines, why
 
 
-def _run(executable: str, program: str, questions: bytes, answers: int) -> str:
+def _run(interpreter: _Interpreter, program: str, questions: bytes, answers: int) -> str:
     try:
         done = subprocess.run(
-            [executable, "-I", "-S", "-B", "-W", "ignore", "-c", program],
+            [interpreter.executable, *ISOLATED, "-c", program],
             input=questions,
             stdout=answers,
             stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C.UTF-8"},
+            env=interpreter.environment,
             cwd="/",
             timeout=TIME_LIMIT_S,
             check=False,

@@ -13,12 +13,14 @@ from typing import Final
 
 from saksi.edges.environment.door_files import DoorFiles
 from saksi.judgement.environment.doors import FileFacts, Owner, Unread
-from saksi.judgement.environment.record_rows import MAX_RECORD, digest_of_row, record_rows
+from saksi.judgement.environment.record_file import MAX_RECORD_BYTES, digest_of_row, record_rows
 from saksi.judgement.environment.startup_doors import shown
 
 __all__ = ["DoorOwners"]
 
 _SYSTEM: Final = ("/usr/", "/etc/", "/lib/", "/lib64/")
+MAX_RECORDS: Final = 1 << 30
+"""Bytes of all RECORDs together; those of the largest environments known have 30 MB."""
 MAX_LIST: Final = 16 * 1024 * 1024
 """The longest list of files of a Debian package has under 2 MB."""
 
@@ -31,6 +33,7 @@ class DoorOwners:
         self._system = system
         self._rows: dict[str, list[tuple[str, str]]] = {}
         self._broken: set[str] = set()
+        self._left = MAX_RECORDS
         self._lists: dict[str, bytes] | None = None
         self.unread: list[Unread] = []
         for folder in site:
@@ -71,10 +74,11 @@ class DoorOwners:
         record = folder / name / "RECORD"
         if not record.exists():
             return  # installed by something that writes none
-        found = self.files.read(record, MAX_RECORD)
+        found = self.files.read(record, min(MAX_RECORD_BYTES, self._left))
         if found.reason is not None or found.content is None:
             self._note(record, found.reason or "not read")
             return
+        self._left -= len(found.content)
         at, title = f"{os.path.abspath(folder)}/", name.removesuffix(".dist-info")  # noqa: PTH100 - as in `owner`
         for path, text in record_rows(found.content):
             place = at + path
@@ -117,7 +121,7 @@ class DoorOwners:
 def _judged(rows: list[tuple[str, str]], facts: FileFacts) -> Owner:
     digests = [(title, digest_of_row(text)) for title, text in rows]
     for title, digest in digests:
-        if digest is not None and facts.digest == str(digest):
+        if digest is not None and facts.digest == digest:
             return Owner(state="same", distribution=shown(title))
     title = shown(rows[0][0])
     if all(digest is None for _, digest in digests):

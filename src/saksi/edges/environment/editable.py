@@ -6,14 +6,17 @@ mapping in an `__editable__` finder, which setuptools writes on one line.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from saksi.edges.environment.distributions import normal_name
+from saksi.judgement.environment.record_file import record_rows
 
 __all__ = ["MAX_POINTED", "Pointed", "pointed_to"]
 
@@ -45,7 +48,7 @@ class _DirectUrl(msgspec.Struct, frozen=True):
 class _Editable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     checkout: str
-    record: str
+    files: frozenset[str]
 
 
 def pointed_to(site: str) -> Pointed:
@@ -67,7 +70,7 @@ def pointed_to(site: str) -> Pointed:
     for name in names:
         if not name.endswith(".pth") or name.startswith("."):
             continue
-        owner = next((each.name for each in editable if f"\n{name}," in each.record), None)
+        owner = next((each.name for each in editable if name in each.files), None)
         for line in _lines(f"{site}/{name}"):
             if line.startswith(("#", "import ", "import\t")):
                 continue
@@ -75,7 +78,7 @@ def pointed_to(site: str) -> Pointed:
             of = owner or links.get(line) or links.get(path)
             (further if of is None else found[of]).append(path)
     for each in editable:
-        finders = [name for name in names if _FINDER.fullmatch(name) and f"\n{name}," in each.record]
+        finders = [name for name in names if _FINDER.fullmatch(name) and name in each.files]
         found[each.name] += [path for name in finders for path in _mapped(f"{site}/{name}")]
     return Pointed(
         editable={name: tuple(paths) or (checkouts[name],) for name, paths in found.items()}, paths=tuple(further)
@@ -92,10 +95,10 @@ def _direct_url(folder: str, name: str) -> list[_Editable]:
     if not found.dir_info.editable or url.scheme != "file":
         return []
     try:
-        record = "\n" + _small(f"{folder}/RECORD").decode("utf-8", "replace")
+        files = frozenset(path for path, _ in record_rows(_small(f"{folder}/RECORD")))
     except OSError:
-        record = ""
-    return [_Editable(name=normal_name(name.partition("-")[0]), checkout=unquote(url.path), record=record)]
+        files = frozenset()
+    return [_Editable(name=normal_name(name.partition("-")[0]), checkout=unquote(url.path), files=files)]
 
 
 def _mapped(path: str) -> list[str]:
@@ -124,4 +127,6 @@ def _small(path: str) -> bytes:
     """The beginning of a plain file. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without blocking
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         return file.read(MAX_SMALL)

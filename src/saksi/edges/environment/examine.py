@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,11 +16,12 @@ from saksi.edges.environment.interpreter import Python
 from saksi.edges.environment.listing import Listed, Listing, Question, cache_folder, conda_state, list_environment
 from saksi.edges.environment.roots import Roots
 from saksi.edges.environment.stat_cache import Known, load_bytes, load_table, save_bytes, save_table, stamp_key
-from saksi.edges.environment.tree import Place, Progress, Read, Walked, read_files, root_of, silent, walk
+from saksi.edges.environment.tree import Progress, Read, read_files, root_of, silent
+from saksi.edges.environment.walk import Place, Walked, walk
 from saksi.judgement.environment.bytecode import Bytecode, Proof, Task, read_name, state_of
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment
-from saksi.judgement.environment.known_records import FIRST_LINES
+from saksi.judgement.environment.known_records import FIRST_LINES, MAX_KNOWN_BYTES, known_unlisted
 from saksi.judgement.environment.tree import Tree
 from saksi.judgement.redaction import printable
 
@@ -87,6 +89,7 @@ def read_listing(listing: Listing, *, progress: Progress = silent) -> Examined:
         scripts_whole=roots.scripts_whole,
         shebangs=_shebangs(roots_read),
         outside=outside,
+        contents=_contents(roots_read),
         trusted=roots.trusted,
         unknown=roots.unknown,
     )
@@ -160,7 +163,7 @@ def _read_listed(
         if not strayed:
             continue
         place = Place(label=each.label, folder=folders[each.label], only=tuple(sorted(strayed)))
-        walked, reason = walk(place)
+        walked, reason, *_ = walk(place)
         reads = read_files(walked, known)
         further.update({file.where: stamp_key(file.found) for file in walked if file.found is not None})
         found[at] = _Files(
@@ -245,3 +248,20 @@ def _shebangs(found: list[_Files]) -> dict[tuple[str, str], tuple[str, ...]]:
                 digests = tuple(f"sha256:{hashlib.sha256(each + rest).hexdigest()}" for each in FIRST_LINES)
                 originals[root.label, printable(file.path)] = digests
     return originals
+
+
+def _contents(found: list[_Files]) -> dict[tuple[str, str], bytes]:
+    """What those files say that are known by what they say, as far as it is what was hashed."""
+    contents: dict[tuple[str, str], bytes] = {}
+    for root in found:
+        for file, read in zip(root.walked, root.reads, strict=True):
+            if not file.path.endswith(".pth") or file.found is None or file.found.st_size > MAX_KNOWN_BYTES:
+                continue
+            shape = known_unlisted(root.label, printable(file.path))
+            if shape is None or shape.lines is None:
+                continue
+            with suppress(OSError):
+                content = Path(file.where).read_bytes()
+                if hashlib.sha256(content).digest() == read.digest:
+                    contents[root.label, printable(file.path)] = content
+    return contents

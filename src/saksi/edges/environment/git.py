@@ -29,7 +29,7 @@ from typing import IO, Final, NamedTuple
 from saksi.edges.environment.interpreter import NotKnown, find_program
 from saksi.edges.environment.repository import Repository
 
-__all__ = ["MAX_ANSWER", "Listed", "Question", "ask", "listed_changes", "questions", "shadow"]
+__all__ = ["MAX_ANSWER", "Listed", "Question", "ask", "linked_in", "listed_changes", "questions", "safe_path", "shadow"]
 
 MAX_ANSWER: Final = 32 * 1024 * 1024
 """The names of about 300,000 files."""
@@ -62,8 +62,8 @@ class Listed(NamedTuple):
     object_id: str
 
 
-def questions(repository: Repository) -> tuple[Question, ...]:
-    """What is asked about a work tree; all of it can run at once."""
+def questions(repository: Repository, beside: Path | None = None) -> tuple[Question, ...]:
+    """What is asked about a work tree; all of it can run at once. Ignored files count below the folder `beside`."""
     commit = repository.commit
     base = commit or _EMPTY_TREES[repository.object_format]
     changes = ("diff-index", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
@@ -72,6 +72,9 @@ def questions(repository: Repository) -> tuple[Question, ...]:
         Question("hidden", ("ls-files", "-v", "-s", "-z", "--cached")),
         Question("untracked", ("ls-files", "--others", "--exclude-standard", "-z")),
     ]
+    if beside is not None and beside.is_relative_to(repository.top):
+        ignored = ("ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z", "--")
+        asked.append(Question("ignored", (*ignored, str(beside.relative_to(repository.top)))))
     if commit is not None:
         asked.append(Question("tree", ("rev-parse", "--verify", "--quiet", f"{commit}^{{tree}}")))
     return tuple(asked)
@@ -114,7 +117,7 @@ def _config(repository: Repository) -> str:
 def _environment(repository: Repository, git_dir: Path, environment: Mapping[str, str]) -> dict[str, str]:
     kept = {name: environment[name] for name in ("HOME", "XDG_CONFIG_HOME") if name in environment}  # git/ignore
     return kept | {
-        "PATH": _safe_path(environment, repository.top),
+        "PATH": safe_path(environment, repository.top),
         "LC_ALL": "C",
         "GIT_DIR": str(git_dir),
         "GIT_WORK_TREE": str(repository.top),
@@ -128,7 +131,8 @@ def _environment(repository: Repository, git_dir: Path, environment: Mapping[str
     }
 
 
-def _safe_path(environment: Mapping[str, str], top: Path) -> str:
+def safe_path(environment: Mapping[str, str], top: Path) -> str:
+    """PATH without what is relative or lies in the work tree `top`: git is not looked for there."""
     parts = environment.get("PATH", os.defpath).split(os.pathsep)
     inside = os.path.realpath(top)
     safe = [
@@ -146,9 +150,9 @@ def ask(
     *,
     until: float,
     clock: Callable[[], float],
-    asked: Sequence[Question] | None = None,
+    asked: Sequence[Question],
 ) -> dict[str, bytes]:
-    """What git answers to `questions`, or to those `asked`, by name. Raises `NotKnown`.
+    """What git answers to the questions `asked`, by name. Raises `NotKnown`.
 
     One that failed or took too long is not there.
 
@@ -161,7 +165,7 @@ def ask(
         raise NotKnown("git is not installed") from None
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for name, arguments in questions(repository) if asked is None else asked:
+        for name, arguments in asked:
             running[name] = subprocess.Popen(
                 [program, *_FIXED, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -223,6 +227,15 @@ def listed_changes(answers: Mapping[str, bytes]) -> dict[bytes, Listed]:
         raise NotKnown("git failed, or took too long, listing the changes")
     found = {each.path: each for each in (*_hidden(answers["hidden"]), *_raw(answers["changes"]))}
     return dict(sorted(found.items()))
+
+
+def linked_in(answers: Mapping[str, bytes]) -> Iterator[tuple[bytes, str]]:
+    """The path and the mode of each submodule and symbolic link in the index; nothing where git did not answer."""
+    for line in answers.get("hidden", b"").split(b"\0"):
+        header, _, path = line.partition(b"\t")
+        fields = header.decode("ascii", "replace").split(" ")
+        if len(fields) == 4 and fields[1] in {GITLINK, SYMLINK}:  # noqa: PLR2004 - the four of the form
+            yield path, fields[1]
 
 
 def _raw(answer: bytes) -> Iterator[Listed]:

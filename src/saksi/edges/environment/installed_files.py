@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 
 from saksi.edges.environment.distributions import distribution_of
-from saksi.edges.environment.tree import Read, Walked
+from saksi.edges.environment.tree import Read
+from saksi.edges.environment.walk import Walked
 from saksi.judgement.environment.installed import InstalledDistribution
 from saksi.judgement.environment.record_file import MAX_RECORD_BYTES, RecordRow, parse_record
 from saksi.judgement.redaction import printable
@@ -26,6 +27,8 @@ __all__ = ["conda_distributions", "distributions_in", "list_digests"]
 MAX_CONDA_BYTES: Final = 64 * 1024 * 1024
 """The list of a large package (a CUDA toolkit) has a few megabytes."""
 MAX_CONDA_LISTS: Final = 10_000
+MAX_LISTS_BYTES: Final = 1 << 30
+"""RECORD of all distributions in one root; those of the largest environments known have 30 MB together."""
 _SMALL: Final = 65_536
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _EGG_INFO: Final = (".egg-info", ".egg")
@@ -70,16 +73,24 @@ def distributions_in(
         top, _, rest = file.path.partition("/")
         if top.endswith((".dist-info", *_EGG_INFO)):
             metadata.setdefault(top, {})[rest] = (file, read)
+    left = MAX_LISTS_BYTES
     for top, inside in metadata.items():
         if top.endswith(".dist-info"):
-            yield _wheel(label, folder, top, inside)
+            left -= _size_of(inside.get("RECORD"))
+            yield _wheel(label, folder, top, inside, too_much=left < 0)
         elif label.startswith(("editable:", "path:")) and top.endswith(".egg-info"):
             continue  # a checkout's own metadata: it installs nothing
         else:
             yield _egg(label, folder, top, inside)
 
 
-def _wheel(label: str, folder: str, top: str, inside: dict[str, tuple[Walked, Read]]) -> InstalledDistribution:
+def _size_of(entry: tuple[Walked, Read] | None) -> int:
+    return 0 if entry is None or entry[0].found is None else entry[0].found.st_size
+
+
+def _wheel(
+    label: str, folder: str, top: str, inside: dict[str, tuple[Walked, Read]], *, too_much: bool
+) -> InstalledDistribution:
     named = distribution_of(Path(folder), top)
     modules = tuple(_text(inside, "top_level.txt").split())
     found = InstalledDistribution(
@@ -93,6 +104,9 @@ def _wheel(label: str, folder: str, top: str, inside: dict[str, tuple[Walked, Re
     )
     if "RECORD" not in inside:
         return msgspec.structs.replace(found, reason="its RECORD is missing")
+    if too_much:
+        reason = f"its RECORD: more than {MAX_LISTS_BYTES:,} bytes of lists in one root are not read"
+        return msgspec.structs.replace(found, reason=reason)
     try:
         rows = parse_record(_same_content(*inside["RECORD"], MAX_RECORD_BYTES))
     except MalformedInput as error:

@@ -2,9 +2,9 @@
 
 Rules:
 
-- The interpreter is asked once, isolated (`-I -S`), with an environment of ours, and remembered while its file is the
-  same. No code of the training environment runs: no `.pth`, no `sitecustomize`. It reads no bytecode of the standard
-  library, which may say something else than its source (Python 3.7 does), and writes none.
+- The interpreter is asked once, isolated (see `isolated`), and remembered while its file is the same, and all else that
+  its answer depends on: the files beside it that move its search path, its `site.py`, where it finds its libraries. No
+  code of the training environment runs: no `.pth`, no `sitecustomize`.
 - A venv's interpreter is a link. The link decides about the prefix (its `pyvenv.cfg`), the file behind it about
   everything else.
 
@@ -14,25 +14,40 @@ looked through; the interpreter is then not known, and the seal says so.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from saksi.edges.environment.isolated import ISOLATED, isolated_environment, library_folders
 from saksi.edges.environment.remembered import recall, remember, stamp_of
 from saksi.edges.files import hash_file
 from saksi.judgement.invocation import MAX_SHEBANG, is_python_name, read_shebang
 
-__all__ = ["NotKnown", "Python", "describe", "find_program", "python_of", "site_folders", "user_site", "venv_site"]
+__all__ = [
+    "NotKnown",
+    "Python",
+    "describe",
+    "find_program",
+    "path_files",
+    "python_of",
+    "python_path",
+    "site_folders",
+    "user_site",
+    "venv_site",
+]
 
 ASK_SECONDS: Final = 5.0
 """A cold start from a network file system takes a second or two; it happens once."""
 _MAX_ANSWER: Final = 65_536
 _MAX_CONFIG: Final = 65_536
+_MAX_FOLDERS: Final = 64
+"""Folders of `LD_LIBRARY_PATH` that are looked at; module systems put a dozen there."""
 _PREFIX: Final = "/@prefix@"
 # Answers are separated by NUL. `import site` under -S runs nothing; it only defines functions, and Debian's knows
 # its own folders. The made-up prefix shows how the folders of a venv are made from its prefix.
@@ -77,6 +92,13 @@ class PythonFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     stdlib: tuple[str, ...]
     libraries: tuple[str, ...]
     magic: str
+
+
+class RememberedPython(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an executable said of itself, and a digest of what else that depended on."""
+
+    file: PythonFile
+    basis: str
 
 
 class Python(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,15 +153,53 @@ def describe(path: Path, environment: Mapping[str, str], *, cache: Path | None, 
         stamp = stamp_of(real)
     except OSError as error:
         raise NotKnown(f"the interpreter could not be read: {error.strerror}") from None
-    file = None if cache is None else recall(cache, stamp, PythonFile)
-    if file is None:
+    known = None if cache is None else recall(cache, stamp, RememberedPython)
+    if known is not None and known.basis == _basis(real, environment, known.file.stdlib):
+        file = known.file
+    else:
         file = _ask(real, environment)
         if cache is not None:
-            remember(cache, stamp, file, now_ns=now_ns)
+            basis = _basis(real, environment, file.stdlib)
+            remember(cache, stamp, RememberedPython(file=file, basis=basis), now_ns=now_ns)
     configuration = _venv(path)
     prefix = Path(file.base_prefix) if configuration is None else configuration.parent
     sees_base = configuration is None or _includes_base(configuration)
     return Python(path=path, real_path=real, prefix=prefix, sees_base=sees_base, file=file)
+
+
+def _basis(real: Path, environment: Mapping[str, str], stdlib: Sequence[str]) -> str:
+    """One digest of what the interpreter's answer depends on besides its own file."""
+    known = hashlib.sha256()
+    for place in path_files(real):
+        known.update(f"{place}\0{_small_digest(place)}\n".encode("utf-8", "surrogateescape"))
+    for each in (*library_folders(environment)[:_MAX_FOLDERS], *(f"{each}/site.py" for each in stdlib)):
+        try:
+            found = os.stat(each)  # noqa: PTH116 - as text
+            state = f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+        except (OSError, ValueError):
+            state = "not there"
+        known.update(f"{each}\0{state}\n".encode("utf-8", "surrogateescape"))
+    return known.hexdigest()
+
+
+def _small_digest(path: Path) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without blocking
+            return hashlib.sha256(file.read(_MAX_CONFIG)).hexdigest()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def path_files(program: Path) -> tuple[Path, ...]:
+    """The files that move the search path of an interpreter that is started as `program`, wherever they are there."""
+    beside, above = program.parent, program.parent.parent
+    return (
+        beside / "pyvenv.cfg",
+        above / "pyvenv.cfg",
+        beside / f"{program.name}._pth",
+        beside / "pybuilddir.txt",
+    )
 
 
 def _venv(path: Path) -> Path | None:
@@ -159,14 +219,11 @@ def _includes_base(configuration: Path) -> bool:
 
 
 def _ask(executable: Path, environment: Mapping[str, str]) -> PythonFile:
-    # LD_PRELOAD and PYTHON* would let the environment answer in the interpreter's place. Without LD_LIBRARY_PATH some
-    # clusters' interpreters do not start.
-    own = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
-    if "LD_LIBRARY_PATH" in environment:
-        own["LD_LIBRARY_PATH"] = environment["LD_LIBRARY_PATH"]
+    # LD_PRELOAD and PYTHON* would let the environment answer in the interpreter's place.
+    own = isolated_environment(environment, PATH="/usr/bin:/bin")
     try:
         answer = subprocess.run(
-            [executable, "-I", "-S", "-B", "-X", "pycache_prefix=/nonexistent/saksi", "-c", _QUESTION],
+            [executable, *ISOLATED, "-c", _QUESTION],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -207,13 +264,19 @@ def site_folders(
     """Where this interpreter looks for distributions, under its single-letter flags `letters`, in order, each once."""
     found: list[Path] = []
     if not letters & {"I", "E"}:
-        found += [folder / part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+        found += python_path(environment, folder)
     if "S" not in letters:
         found += user_site(python, environment, letters)
         found += venv_site(python)
         if python.sees_base:
             found += [Path(each) for each in python.file.base_site]
     return tuple(dict.fromkeys(found))
+
+
+def python_path(environment: Mapping[str, str], folder: Path) -> list[Path]:
+    """The folders of PYTHONPATH for what is started in `folder`: an empty entry is that folder itself."""
+    value = environment.get("PYTHONPATH", "")
+    return [folder / part for part in value.split(os.pathsep)] if value else []
 
 
 def venv_site(python: Python) -> list[Path]:

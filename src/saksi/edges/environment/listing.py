@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,8 @@ from saksi.edges.environment.interpreter import NotKnown, Python, describe
 from saksi.edges.environment.remembered import RACY_NS
 from saksi.edges.environment.roots import Roots, find_roots, roots_without_interpreter
 from saksi.edges.environment.stat_cache import stamp_key
-from saksi.edges.environment.tree import Place, Progress, Walked, silent, walk
+from saksi.edges.environment.tree import Progress, silent
+from saksi.edges.environment.walk import Folder, Place, Walk, Walked, walk
 from saksi.judgement.environment.report import PythonLine
 from saksi.judgement.redaction import printable
 from saksi.words.errors import UsageError
@@ -28,6 +29,8 @@ from saksi.words.errors import UsageError
 __all__ = ["Listed", "Listing", "Question", "cache_folder", "conda_state", "list_environment", "state_of_listing"]
 
 _VERSION: Final = f"saksi.listing/v1 {__version__}"
+_NAMED: Final = 4
+"""Folders of one root that are named as not entered."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +52,12 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One root's entries, and why they are not all, if they are not."""
+    """One root's entries, and why they are not all, if they are not; the folders that were listed for them."""
 
     place: Place
     walked: list[Walked]
     reason: str | None
+    folders: list[Folder] = []
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +71,22 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     now_ns: int
 
 
-def list_environment(question: Question, *, now_ns: int, progress: Progress = silent) -> Listing:
-    """What is there now. Raises `UsageError` if the path names no interpreter and no environment's folder."""
+def list_environment(
+    question: Question, *, now_ns: int, progress: Progress = silent, go_on: Callable[[], bool] = lambda: True
+) -> Listing:
+    """What is there now. Raises `UsageError` if the path names no interpreter and no environment's folder.
+
+    Once `go_on` is false, the rest is not listed, and the roots' reasons say so.
+    """
     python, roots, line = _roots(question, now_ns)
     if question.only is not None:
         roots = _reduced(roots, question.only)
-    walks = [(place, *walk(place)) for place in progress(roots.places, "listing folders")]
-    listed = tuple(Listed(place=place, walked=walked, reason=reason) for place, walked, reason in walks)
+    walks = [(place, walk(place, go_on=go_on)) for place in progress(roots.places, "listing folders")]
+    listed = tuple(
+        Listed(place=place, walked=walked.files, reason=walked.reason, folders=walked.folders)
+        for place, walked in walks
+    )
+    roots = msgspec.structs.replace(roots, trusted=(*roots.trusted, *_passed_over(walks)))
     return Listing(question=question, python=python, line=line, roots=roots, listed=listed, now_ns=now_ns)
 
 
@@ -134,6 +147,15 @@ def _roots(question: Question, now_ns: int) -> tuple[Python | None, Roots, Pytho
         prefix=printable(str(python.prefix)),
     )
     return python, find_roots(python, question.environment, question.folder), line
+
+
+def _passed_over(walks: list[tuple[Place, Walk]]) -> list[str]:
+    return [
+        f"{place.label}: not entered, since no import reaches them: {printable(', '.join(walked.passed[:_NAMED]))}"
+        + (f" and {len(walked.passed) - _NAMED} more" if len(walked.passed) > _NAMED else "")
+        for place, walked in walks
+        if walked.passed
+    ]
 
 
 def _reduced(roots: Roots, only: frozenset[str]) -> Roots:

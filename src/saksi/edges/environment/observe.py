@@ -13,6 +13,7 @@ from saksi.edges.environment.distributions import installed
 from saksi.edges.environment.files import FileSealer, files_given
 from saksi.edges.environment.hardware import kernel, machine
 from saksi.edges.environment.interpreter import Python, site_folders
+from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.invocation import seeds_of
 from saksi.judgement.launch_key import LaunchKey
@@ -76,7 +77,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
     given = files_given(launch.argv[1:], launch.folder, besides=(found.script or "",))
     files = tuple(sealer.seal(path) for path in (*given, *launch.configuration))
     git = observe_git(
-        launch.folder,
+        repository_folder(launch.folder, found.first),
         launch.environment,
         redaction_key=launch.redaction_key,
         scratch=launch.scratch,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from saksi.edges.environment.repository import script_folder
 from saksi.edges.environment.versions import Versions
 from saksi.judgement.changed_lines import Place, first_changed_line
 from saksi.judgement.seal import Sealed, SealedFile
@@ -25,7 +26,7 @@ class Places:
         self._before = before
         self._after = after
         folder = next((Path(s.working_directory) for s in (after, before) if _is_folder(s.working_directory)), None)
-        self._versions = None if folder is None else Versions(folder, environment)
+        self._versions = None if folder is None else Versions(folder, environment, first=_first(folder, after))
 
     def of(self, field: str) -> tuple[Place, ...]:
         """The places of the difference in `field`; none where it is about no file. Never raises."""
@@ -83,6 +84,11 @@ class Places:
                     None if change.digest is None else _with_digest([*at_hand, *committed.values()], change.digest)
                 )
         return _line(*contents)
+
+
+def _first(folder: Path, sealed: Sealed) -> Path | None:
+    prefix = None if sealed.interpreter is None else Path(sealed.interpreter.prefix)
+    return script_folder(folder, None if sealed.script is None else sealed.script.path, prefix)
 
 
 def _is_folder(path: str) -> bool:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from saksi.edges.environment.given_file import read_given
 from saksi.edges.environment.interpreter import NotKnown, Python, describe
 from saksi.edges.environment.script_files import interpreter_names, read_scripts
 from saksi.judgement.environment.manifest import PythonParts
 from saksi.judgement.environment.tree import Tree
 from saksi.proofs.attest.envelope import MAX_ENVELOPE_BYTES
-from saksi.words.errors import SaksiError, UsageError
+from saksi.words.errors import SaksiError
 
 __all__ = ["Reference", "interpreter_of", "names_of", "python_parts", "read_manifest_file", "read_reference"]
 
@@ -54,11 +55,7 @@ def python_parts(python: Python) -> PythonParts:
 
 def read_manifest_file(path: Path) -> bytes:
     """The content of a manifest's file, at most as much as one may have. Raises `UsageError`."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_ENVELOPE_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", remedy="`saksi env manifest -o FILE` makes one") from None
+    return read_given(path, MAX_ENVELOPE_BYTES, remedy="`saksi env manifest -o FILE` makes one")
 
 
 def read_reference(python: Python, *, read_tree: Callable[[Python], Tree]) -> Reference:

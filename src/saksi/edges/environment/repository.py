@@ -15,7 +15,7 @@ import msgspec
 
 from saksi.edges.environment.interpreter import NotKnown
 
-__all__ = ["Repository", "find_repository", "read_bounded"]
+__all__ = ["Repository", "find_repository", "read_bounded", "repository_folder", "script_folder"]
 
 _MAX_SMALL: Final = 65_536
 _MAX_PACKED_REFS: Final = 64 * 1024 * 1024
@@ -48,6 +48,31 @@ def find_repository(start: Path) -> Repository:
             pointed = read_bounded(place).removeprefix("gitdir:").strip()
             return _read(top, top / pointed)
     raise NotKnown("the working directory is in no git repository")
+
+
+def script_folder(folder: Path, script: str | None, prefix: Path | None) -> Path | None:
+    """The folder that a script really lies in, where its modules are looked for first; `None` where it is no file.
+
+    Neither has a program of the environment below `prefix` one: what it starts is looked for elsewhere.
+    """
+    if script is None:
+        return None
+    try:
+        found = Path(os.path.realpath(folder / script))
+        own = prefix is not None and found.is_relative_to(os.path.realpath(prefix))
+        return found.parent if found.is_file() and not own else None
+    except (OSError, ValueError):
+        return None
+
+
+def repository_folder(folder: Path, first: Path | None) -> Path:
+    """Where the repository of a launch in `folder` is looked for: around its script's folder `first`, if one is there.
+
+    A script that lies in none is sealed by itself; then it is the repository around `folder`.
+    """
+    if first is not None and any((each / ".git").exists() for each in (first, *first.parents)):
+        return first
+    return folder
 
 
 def _read(top: Path, git_dir: Path) -> Repository:

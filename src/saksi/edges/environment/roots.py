@@ -4,6 +4,8 @@ Rules:
 
 - The interpreter is asked for its paths once, isolated. Everything else is read from files: `pyvenv.cfg`, `.pth` lines,
   `.egg-link`, `direct_url.json`, the mapping of an `__editable__` finder. No code of the environment runs.
+- The standard library is the one that the environment would use: `home` of `pyvenv.cfg`, and PYTHONHOME, move it. The
+  files that move search paths belong to the root `executable`, under names that do not change with their place.
 - Each folder has one label. A root that lies inside another is left out of the outer one.
 - The folder of a script, and what a program adds to its search path while it runs, are not known here.
 
@@ -21,9 +23,14 @@ from typing import Final
 
 import msgspec
 
+from saksi.edges.environment.door_files import DoorFiles
 from saksi.edges.environment.editable import pointed_to
-from saksi.edges.environment.interpreter import Python, user_site, venv_site
-from saksi.edges.environment.tree import Place
+from saksi.edges.environment.interpreter import Python, path_files, python_path, user_site, venv_site
+from saksi.edges.environment.path_files import home_of
+from saksi.edges.environment.search_path import base_of, stdlib_of
+from saksi.edges.environment.walk import Place
+from saksi.judgement.environment.pth import version_of
+from saksi.judgement.redaction import printable
 
 __all__ = ["Roots", "find_roots", "roots_without_interpreter"]
 
@@ -48,8 +55,8 @@ class Roots(msgspec.Struct, frozen=True, kw_only=True):
 def find_roots(python: Python, environment: Mapping[str, str], folder: Path) -> Roots:
     """Every root of `python` under `environment`, as it would start in `folder`."""
     finder = _Finder(str(python.prefix))
-    _interpreter(finder, python)
-    base = [Path(each) for each in python.file.base_site] if python.sees_base else []
+    base_prefix = _interpreter(finder, python, environment)
+    base = _base_site(python, base_prefix) if python.sees_base else []
     own = venv_site(python)
     in_venv = bool(own)
     sites, rest = (own, base) if own else (base, [])
@@ -61,9 +68,8 @@ def find_roots(python: Python, environment: Mapping[str, str], folder: Path) -> 
         named.append(("user-site", site))
     scripts = str(python.prefix / "bin")
     finder.add("scripts", scripts, bound=python.prefix, only=None if in_venv else ())
-    for part in environment.get("PYTHONPATH", "").split(os.pathsep):
-        if part:
-            finder.add_path(os.path.join(folder, part))  # noqa: PTH118 - what PYTHONPATH says may be anything
+    for each in python_path(environment, folder):
+        finder.add_path(str(each))
     for _, site in named:
         _follow(finder, str(site))
     trusted = (f"{python.path} was asked for its paths, isolated (-I -S): Python {python.file.version}",)
@@ -115,23 +121,56 @@ def _site_labels(own: Sequence[Path], base: Sequence[Path]) -> list[tuple[str, P
     return labelled
 
 
-def _interpreter(finder: _Finder, python: Python) -> None:
-    real = str(python.real_path)
-    home = os.path.dirname(real)  # noqa: PTH120 - as text
-    files = [os.path.basename(real)]  # noqa: PTH119 - as text
-    files += [os.path.relpath(os.path.realpath(each), home) for each in python.file.libraries]
-    finder.places.append(Place(label="executable", folder=home, only=tuple(files)))
-    finder.bounds["executable"] = home
-    folders = [each for each in python.file.stdlib if os.path.isfile(f"{each}/os.py")]  # noqa: PTH113 - as text
+def _interpreter(finder: _Finder, python: Python, environment: Mapping[str, str]) -> Path:
+    """The interpreter's own files and its standard library; the prefix of the latter is returned."""
+    home = home_of(python, DoorFiles())
+    base = base_of(python, environment, home)
+    _executable(finder, python, home)
+    moved = os.path.realpath(base) != os.path.realpath(python.file.base_prefix)
+    stdlib = [str(each) for each in stdlib_of(python, base)] if moved else list(python.file.stdlib)
+    folders = [each for each in stdlib if os.path.isfile(f"{each}/os.py")]  # noqa: PTH113 - as text
+    if home is not None and not home.is_dir():
+        finder.unknown.append(f"stdlib: {printable(str(home))}, where pyvenv.cfg says that it is, is not there")
     if not folders:
         finder.unknown.append("stdlib: the interpreter names no folder that holds it")
-        return
+        return base
     library = os.path.realpath(folders[0])
-    others = [os.path.realpath(each) for each in python.file.stdlib]
+    others = [os.path.realpath(each) for each in stdlib]
     outside = [os.path.relpath(each, library) for each in others if not f"{each}/".startswith(f"{library}/")]
     finder.add("stdlib", library, bound=Path(library), also=tuple(outside))
     # Its site folder often lies inside; a venv does not look there.
-    finder.skip |= {os.path.realpath(each) for each in python.file.base_site}
+    finder.skip |= {os.path.realpath(each) for each in _base_site(python, base)}
+    return base
+
+
+def _base_site(python: Python, base: Path) -> list[Path]:
+    """The site folders of the interpreter below the environment, whose standard library has the prefix `base`."""
+    own = f"{python.file.base_prefix}/"
+    return [base / each.removeprefix(own) for each in python.file.base_site]  # what was absolute and elsewhere stays
+
+
+def _executable(finder: _Finder, python: Python, home: Path | None) -> None:
+    real = str(python.real_path)
+    folder = os.path.dirname(real)  # noqa: PTH120 - as text
+    version = ".".join(python.file.version.split(".")[:2])
+    # A venv by copies: what starts processes by `sys._base_executable` starts the one that was copied.
+    based = () if home is None else (os.path.realpath(home / f"python{version}"),)
+    programs = dict.fromkeys((real, *based, *(os.path.realpath(each) for each in python.file.libraries)))
+    files = tuple(os.path.relpath(each, folder) for each in programs)
+    named = _named(python.real_path, "")
+    if python.path != python.real_path:
+        named += _named(python.path, "venv/")
+    finder.places.append(Place(label="executable", folder=folder, only=files, named=tuple(named)))
+    finder.bounds["executable"] = folder
+    replaced = python.path.parent / f"{python.path.name}._pth"
+    if python.path != python.real_path and replaced.is_file() and version_of(python.file.version) >= (3, 11):
+        finder.unknown.append(f"{printable(str(replaced))} replaces the search path: where it leads is not followed")
+
+
+def _named(program: Path, above: str) -> list[tuple[str, str]]:
+    """The files that move the search path of `program`, each by its place below the folder that `bin` lies in."""
+    top = program.parent.parent
+    return [(f"{above}{each.relative_to(top)}", str(each)) for each in path_files(program)]
 
 
 class _Finder:

@@ -16,10 +16,10 @@ from typing import Final
 
 import msgspec
 
-from saksi.edges.environment.interpreter import Python, site_folders
+from saksi.edges.environment.interpreter import Python, python_path, site_folders
 from saksi.judgement.environment.pth import version_of
 
-__all__ = ["Finder", "Found", "SearchPath", "base_of", "is_archive", "search_path_of"]
+__all__ = ["Finder", "Found", "SearchPath", "base_of", "is_archive", "search_path_of", "stdlib_of"]
 
 MAX_ARCHIVE: Final = 1 << 28
 """The standard library as an archive has 12 MB; the directory of a larger one is not read."""
@@ -79,17 +79,14 @@ def search_path_of(
     python: Python, environment: Mapping[str, str], folder: Path, letters: frozenset[str], base: Path
 ) -> SearchPath:
     """The search path at the end of `site`, but for what `.pth` files add."""
-    first: list[Path] = []
-    value = environment.get("PYTHONPATH", "")
-    if value and not letters & {"I", "E"}:
-        first = [folder / part for part in value.split(os.pathsep)]  # an empty part is the current folder
+    first = [] if letters & {"I", "E"} else python_path(environment, folder)
     inner = {name: each for name, each in environment.items() if name != "PYTHONPATH"}
     site = site_folders(python, inner, folder, letters)
     if python.prefix != Path(python.file.base_prefix):
         # The venv's own folders come before the user's (`site.venv`).
         own = [each for each in site if each.is_relative_to(python.prefix)]
         site = tuple(dict.fromkeys((*own, *site)))
-    return SearchPath(first=tuple(first), stdlib=_stdlib(python, base), site=site)
+    return SearchPath(first=tuple(first), stdlib=stdlib_of(python, base), site=site)
 
 
 def _library(python: Python) -> tuple[str, str]:
@@ -100,7 +97,8 @@ def _library(python: Python) -> tuple[str, str]:
     return below[0] if below else ("lib", f"python{major}.{minor}")
 
 
-def _stdlib(python: Python, base: Path) -> tuple[Path, ...]:
+def stdlib_of(python: Python, base: Path) -> tuple[Path, ...]:
+    """The standard library below the prefix `base`: the archive that goes first, its folder, its extension modules."""
     major, minor, _ = version_of(python.file.version)
     lib, name = _library(python)
     archive = base / lib / f"python{major}{minor}{'t' if name.endswith('t') else ''}.zip"

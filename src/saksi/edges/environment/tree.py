@@ -1,17 +1,15 @@
-"""The files below a root, and their digests: a walk, then one pass over what the cache does not know.
+"""The files below a root as a value, with their digests: one pass over what the cache does not know.
 
 Rules:
 
-- Links are followed and said. A link back to a folder that it lies in is a loop and is listed, not entered.
 - The digest belongs to one state of a file: its stamp is compared before and after the read. What changed has none.
 - Small files are read by one thread: with two, handing the interpreter's lock over costs more than it gains. Files of
   more than a mebibyte are read by others meanwhile.
-- Nothing raises for what is found there. What cannot be listed or read has a reason.
+- Nothing raises for what is found there. What cannot be read has a reason.
 """
 
 from __future__ import annotations
 
-import errno
 import functools
 import hashlib
 import os
@@ -20,23 +18,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-import msgspec
-
 from saksi.edges.environment.stat_cache import DIGEST_BYTES, HEAD_BYTES, Known, stamp_key
+from saksi.edges.environment.walk import Walked, words_of
 from saksi.edges.files import MAX_FILE_BYTES
-from saksi.judgement.environment.tree import MAX_TREE_FILES, Root, TreeFile
+from saksi.judgement.environment.tree import Root, TreeFile
 from saksi.judgement.redaction import printable
 
-__all__ = ["Place", "Progress", "Read", "Walked", "read_files", "root_of", "silent", "walk"]
+__all__ = ["Progress", "Read", "read_files", "root_of", "silent"]
 
 LARGE: Final = 1 << 20
-MAX_DEPTH: Final = 64
-"""Folders in folders: no import reaches deeper, and PATH_MAX ends soon after."""
 MAX_ROOT_BYTES: Final = 1 << 38
 """256 GiB, some minutes of reading: more is a data set that lies on the search path."""
 _LARGE_THREADS: Final = 2
 _CHANGED: Final = "it changed while it was read"
-_NOT_WALKED: Final = frozenset({".git", ".hg", ".svn", "node_modules"})
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 Value = TypeVar("Value")
@@ -54,35 +48,6 @@ def silent(values: Sequence[Value], _what: str, /) -> Iterator[Value]:
     return iter(values)
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A root to be listed: `only` these entries below `folder`, or everything; never what is in `skip` (absolute).
-
-    `checkout`: folders of version control, virtual environments and hidden ones are passed over. `also` are files that
-    belong to the root and lie outside of it.
-    """
-
-    label: str
-    folder: str
-    only: tuple[str, ...] | None = None
-    also: tuple[str, ...] = ()
-    skip: frozenset[str] = frozenset()
-    checkout: bool = False
-
-
-class Walked(NamedTuple):
-    """One entry: its path below the root, where it lies, its state (of what a link leads to), why it is not read."""
-
-    path: str
-    where: str
-    found: os.stat_result | None
-    link: str | None
-    reason: str | None
-
-
-_walked = functools.partial(tuple.__new__, Walked)
-"""Half the cost of the named form, 21,000 times."""
-
-
 class Read(NamedTuple):
     """What a file says: its digest and first bytes, or why it has none."""
 
@@ -92,99 +57,6 @@ class Read(NamedTuple):
 
 
 _read = functools.partial(tuple.__new__, Read)
-
-
-def walk(place: Place, *, limit: int = MAX_TREE_FILES) -> tuple[list[Walked], str | None]:
-    """The files of a root, sorted, and why they are not all of them, if they are not."""
-    walker = _Walker(place, limit)
-    if place.only is None:
-        walker.folder(place.folder, "", ())
-    for each in (*(place.only or ()), *place.also):
-        walker.entry(os.path.normpath(os.path.join(place.folder, each)), each, ())  # noqa: PTH118 - text for speed
-    walker.files.sort()
-    return walker.files, walker.reason
-
-
-class _Walker:
-    def __init__(self, place: Place, limit: int) -> None:
-        self._place = place
-        self._limit = limit
-        self.files: list[Walked] = []
-        self.reason: str | None = None
-
-    def folder(self, folder: str, below: str, above: tuple[tuple[int, int], ...]) -> None:
-        """Everything in `folder`; `above` are the folders that it lies in, to see loops."""
-        try:
-            found = os.stat(folder)  # noqa: PTH116 - text for speed: a Path for each of 21,000 files costs more than they do
-            identity = (found.st_dev, found.st_ino)
-            if identity in above:
-                self.files.append(Walked(below.rstrip("/"), folder, None, _link(folder), "a link into its own folder"))
-                return
-            if len(above) > MAX_DEPTH:
-                self.files.append(Walked(below.rstrip("/"), folder, None, None, f"more than {MAX_DEPTH} folders deep"))
-                return
-            with os.scandir(folder) as entries:
-                listed = list(entries)
-        except (OSError, ValueError) as error:
-            self.files.append(Walked(below.rstrip("/") or ".", folder, None, None, f"its folder: {_words(error)}"))
-            return
-        inside = (*above, identity)
-        files, skip = self.files, self._place.skip
-        for entry in listed:
-            if len(files) >= self._limit:
-                self.reason = f"more than {self._limit:,} files: the rest was not listed"
-                return
-            path = f"{below}{entry.name}"
-            try:
-                if entry.is_file(follow_symlinks=False):
-                    files.append(_walked((path, entry.path, entry.stat(follow_symlinks=False), None, None)))
-                elif entry.path in skip or (self._place.checkout and _passed_over(entry)):
-                    continue
-                elif entry.is_dir(follow_symlinks=False):
-                    self.folder(entry.path, f"{path}/", inside)
-                else:
-                    self.entry(entry.path, path, inside)
-            except OSError as error:
-                files.append(Walked(path, entry.path, None, None, _words(error)))
-
-    def entry(self, where: str, path: str, above: tuple[tuple[int, int], ...]) -> None:
-        """One entry by name, links followed; what is not there is not listed unless a link says that it is."""
-        link = _link(where)
-        try:
-            found = os.stat(where)  # noqa: PTH116 - as above
-        except FileNotFoundError:
-            if link is not None:
-                self.files.append(Walked(path, where, None, link, "a link to something that is not there"))
-            return
-        except (OSError, ValueError) as error:
-            self.files.append(Walked(path, where, None, link, _words(error)))
-            return
-        if stat.S_ISDIR(found.st_mode):
-            self.folder(where, f"{path}/", above)
-        else:
-            reason = None if stat.S_ISREG(found.st_mode) else "not a regular file"
-            self.files.append(Walked(path, where, found, link, reason))
-
-
-def _passed_over(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry of a checkout holds nothing that is imported from it."""
-    if not entry.is_dir():
-        return False
-    hidden = entry.name.startswith(".") or entry.name in _NOT_WALKED
-    return hidden or os.path.exists(f"{entry.path}/pyvenv.cfg")  # noqa: PTH110 - as above
-
-
-def _link(path: str) -> str | None:
-    try:
-        return os.readlink(path)  # noqa: PTH115 - as above
-    except OSError:
-        return None
-
-
-def _words(error: Exception) -> str:
-    if getattr(error, "errno", None) == errno.ELOOP:
-        return "a loop of links"
-    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def read_files(files: Sequence[Walked], known: Known, *, progress: Progress = silent) -> list[Read]:
@@ -226,6 +98,9 @@ def _read_small(file: Walked) -> Read:
         descriptor = os.open(file.where, _OPEN)
         try:
             before = os.fstat(descriptor)
+            # Another file, or one that grew: what it says of its size is not what is set aside for it.
+            if (changed := _same(file, before, before, before.st_size)) is not None:
+                return changed
             content = os.read(descriptor, before.st_size + 1)
             while len(content) <= before.st_size and (more := os.read(descriptor, LARGE)):
                 content += more
@@ -235,7 +110,7 @@ def _read_small(file: Walked) -> Read:
         finally:
             os.close(descriptor)
     except (OSError, ValueError, MemoryError) as error:
-        return Read(None, b"", _words(error))
+        return Read(None, b"", words_of(error))
 
 
 def _read_large(file: Walked) -> Read:
@@ -253,7 +128,7 @@ def _read_large(file: Walked) -> Read:
             changed = _same(file, before, os.fstat(opened.fileno()), length)
             return changed or Read(hasher.digest(), head, None)
     except (OSError, ValueError, MemoryError) as error:
-        return Read(None, b"", _words(error))
+        return Read(None, b"", words_of(error))
 
 
 def _same(file: Walked, before: os.stat_result, after: os.stat_result, length: int) -> Read | None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from saksi.edges.environment.git import Question, ask, shadow
 from saksi.edges.environment.interpreter import NotKnown
-from saksi.edges.environment.repository import Repository, find_repository
+from saksi.edges.environment.repository import Repository, find_repository, repository_folder
 
 __all__ = ["MAX_VERSION_BYTES", "Versions"]
 
@@ -29,15 +29,16 @@ _MAX_PATHS: Final = 200
 class Versions:
     """The versions at hand of files of one work tree. Nothing raises: what is not at hand is `None` or empty.
 
-    `folder` is where relative paths of the seal begin; the repository is the one around it, if there is one.
+    `folder` is where relative paths of the seal begin; the repository is the one around the script's folder `first`, if
+    that lies in one, else the one around `folder`, if there is one.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], *, first: Path | None = None) -> None:
         self._folder = folder
         self._environment = environment
         self._repository: Repository | None = None
         try:
-            self._repository = find_repository(folder)
+            self._repository = find_repository(repository_folder(folder, first))
         except (NotKnown, OSError):
             return
 

@@ -15,11 +15,12 @@ from typing import Final
 import msgspec
 
 from saksi.edges.environment.interpreter import find_program, python_of
-from saksi.edges.environment.listing import Question, cache_folder, list_environment
+from saksi.edges.environment.listing import Listing, Question, cache_folder, list_environment
 from saksi.edges.environment.remembered import RACY_NS
 from saksi.edges.environment.stat_cache import Known, load_bytes, save_bytes
-from saksi.edges.environment.tree import Progress, Read, Walked, read_files, silent
-from saksi.judgement.environment.watched_files import FileAt, FilesAt, is_watched, tree_of
+from saksi.edges.environment.tree import Progress, Read, read_files, silent
+from saksi.edges.environment.walk import Walked
+from saksi.judgement.environment.watched_files import FileAt, FilesAt, FolderAt, is_watched, tree_of, watches_folder
 from saksi.judgement.redaction import printable
 from saksi.words.digest import Digest
 from saksi.words.errors import MalformedInput
@@ -59,7 +60,7 @@ def look_at(
     With `before`, only what moved since then is read, or was so young then that it could have changed unseen; with
     `whole`, everything, whatever a cache says. Once `go_on` is false, the rest is not read, and `reason` says so.
     """
-    listing = list_environment(question, now_ns=now_ns, progress=progress)
+    listing = list_environment(question, now_ns=now_ns, progress=progress, go_on=go_on)
     walked = [(root.place.label, _written(each), each) for root in listing.listed for each in root.walked]
     watched = [each for each in walked if is_watched(each[0], each[1])]
     reasons = [*listing.roots.unknown, *(each.reason for each in listing.listed if each.reason is not None)]
@@ -88,7 +89,20 @@ def look_at(
         files[key] = _at(each, digest)
     if stopped:
         reasons.insert(0, "the attempt was closed before every file was read")
-    return FilesAt(files=files, now_ns=now_ns, reason=_said(reasons))
+    return FilesAt(files=files, now_ns=now_ns, folders=_folders(listing), reason=_said(reasons))
+
+
+def _folders(listing: Listing) -> dict[tuple[str, str], FolderAt]:
+    return {
+        (root.place.label, path): FolderAt(
+            (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns),
+            (found.st_mode, found.st_uid, found.st_gid),
+            names,
+        )
+        for root in listing.listed
+        for path, found, names in root.folders
+        if watches_folder(root.place.label, path)
+    }
 
 
 def _said(reasons: list[str]) -> str | None:

@@ -21,6 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
+from saksi.edges.environment.given_file import read_given
 from saksi.edges.files import BUFFER, state_of
 from saksi.judgement.environment.lock import MAX_LOCK_BYTES
 from saksi.judgement.environment.scripts import MAX_SCRIPT_BYTES
@@ -80,11 +81,7 @@ def wheel_files(folder: Path) -> tuple[Path, ...]:
 
 def read_lock_file(path: Path) -> bytes:
     """The content of a lock file. Raises `UsageError`."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_LOCK_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", remedy="give a lock file with hashes") from None
+    return read_given(path, MAX_LOCK_BYTES, remedy="give a lock file with hashes")
 
 
 def read_wheel(path: Path, *, told: Callable[[int], None] = lambda _: None) -> WheelContents:

@@ -33,7 +33,7 @@ _SAID: Final = {
     "removed": "is gone",
     "added": "is new",
     "rewritten": "was written or replaced, and has the same content again",
-    "relinked": "has another owner, mode or number of links, and the same content",
+    "relinked": "has another owner, mode, number of links or place on its file system, and the same content",
 }
 
 
@@ -125,8 +125,8 @@ def _differing(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evide
         return
     named = record.changed[:_NAMED]
     for each in named:
-        message = f"It {_SAID[each.what]} since the seal file was made: {_digests(each)}.{_CAUSES}"
-        noted.note(_of_file("environment.differs", each, message, evidence))
+        message = f"It {_said(each)} since the seal file was made{_digests(each)}.{_CAUSES}"
+        noted.note(_of_file(each, message, evidence))
     more = sum(record.totals.values()) - len(named)
     if named and more <= 0:
         return
@@ -148,17 +148,19 @@ def _differing(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evide
 
 
 def _changed(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evidence: tuple[int, ...]) -> None:
+    # An agent that was started again compares with the sealed tree: what it finds new may have been there all along.
+    running = record.moment != "start"
     steps = (attempt.step_before, attempt.last_step)
     when = "before the first step" if steps[1] is None else f"by step {steps[1]}"
     named = record.changed[:_NAMED]
     for each in named:
-        message = f"It {_SAID[each.what]} while the command ran, noticed {when}: {_digests(each)}.{_CAUSES}"
-        noted.note(_of_file("environment.changed", each, message, evidence, steps))
+        message = f"It {_said(each)} while the command ran, noticed {when}{_digests(each)}.{_CAUSES}"
+        noted.note(_of_file(each, message, evidence, steps, running=running))
     more = sum(record.totals.values()) - len(named)
     if named and more <= 0:
         return
     rest = f"{more} more files" if named else "The environment's files"
-    matter = not named or any(map(matters, record.changed[_NAMED:]))
+    matter = not named or any(matters(each, running=running) for each in record.changed[_NAMED:])
     noted.note(
         _finding(
             code="environment.changed",
@@ -172,21 +174,35 @@ def _changed(noted: Noted, attempt: _Attempt, record: EnvironmentRecord, evidenc
 
 
 def _of_file(
-    code: str,
     change: FileChange,
     message: str,
     evidence: tuple[int, ...],
-    steps: tuple[int | None, int | None] = (None, None),
+    steps: tuple[int | None, int | None] | None = None,
+    *,
+    running: bool = False,
 ) -> Finding:
-    severity: Severity = "warning" if matters(change) else "info"
+    """What is found about one file; `steps` are those between which it changed, if it did while the command ran."""
     return _finding(
-        code=code, severity=severity, subject=name_of(change), message=message, steps=steps, evidence=evidence
+        code="environment.differs" if steps is None else "environment.changed",
+        severity="warning" if matters(change, running=running) else "info",
+        subject=name_of(change),
+        message=message,
+        steps=steps or (None, None),
+        evidence=evidence,
     )
 
 
+def _said(change: FileChange) -> str:
+    if change.path.endswith("/") and change.what == "rewritten":
+        return "was written to, or was another folder for a while, and has the same names in it again"
+    return _SAID[change.what]
+
+
 def _digests(change: FileChange) -> str:
+    if change.path.endswith("/"):
+        return ""
     before, after = (each[:19] if each is not None else "nothing" for each in (change.before, change.after))
-    return f"{before} before, {after} now" if before != after else before
+    return f": {before} before, {after} now" if before != after else f": {before}"
 
 
 def _not_checkable(attempt: int, evidence: tuple[int, ...], reason: str) -> Finding:

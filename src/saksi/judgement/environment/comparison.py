@@ -20,7 +20,13 @@ from typing import Final
 import msgspec
 
 from saksi.judgement.environment.differences import Comparison, Difference, Kind, NotCompared
-from saksi.judgement.environment.installer_files import ACTIVATION, INSTALLER_FILES, is_bytecode, metadata_folder_of
+from saksi.judgement.environment.installer_files import (
+    ACTIVATION,
+    INSTALLER_FILES,
+    SETTINGS,
+    is_bytecode,
+    metadata_folder_of,
+)
 from saksi.judgement.environment.manifest import (
     ExpectedFile,
     GeneratedScript,
@@ -180,6 +186,10 @@ class _Comparing:
         if label == "scripts" and file.path in ACTIVATION:
             reason = f"made with the environment, not compared ({ACTIVATION[file.path]})"
             self._leave(f"scripts, {file.path}", reason, label=label, executed=False)
+            return None
+        if label == "executable" and file.path in SETTINGS:
+            reason = "it names folders of this machine; where it leads was followed and compared"
+            self._leave(f"executable, {file.path}", reason, label=label, executed=False)
             return None
         unlisted = metadata_folder_of(file.path)
         if unlisted is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["ACTIVATION", "INSTALLER_FILES", "is_bytecode", "metadata_folder_of"]
+__all__ = ["ACTIVATION", "INSTALLER_FILES", "SETTINGS", "is_bytecode", "metadata_folder_of"]
 
 INSTALLER_FILES: Final = {
     "RECORD": "installers add bytecode and scripts to it: what it says is judged for itself",
@@ -38,6 +38,10 @@ ACTIVATION: Final = {
     "Activate.ps1": "PowerShell, by venv",
 }
 """In `scripts`: what a virtual environment is switched on with in a shell. saksi starts the interpreter itself."""
+
+SETTINGS: Final = frozenset({"pyvenv.cfg", "venv/pyvenv.cfg"})
+"""In `executable`: what says where the interpreter's libraries are. It names folders of one machine; where it leads was
+followed when the files were listed, so that what it decides is compared in `stdlib` and `base-site`."""
 
 _BYTECODE: Final = re.compile(r"(?:.*/)?__pycache__/[^/]+\.pyc", re.DOTALL)
 _METADATA: Final = re.compile(r"([^/]+-[^/]+\.dist-info)/METADATA")

@@ -49,7 +49,7 @@ class ObservedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What was read. `proofs` is null if bytecode was not to be compared; `unknown` are reasons of whole roots.
 
     `shebangs` are digests of scripts with the first line that a wheel's script has; `outside` are listed files that lie
-    outside of the environment and were not read.
+    outside of the environment and were not read. `contents` are of start-up files that are known by what they say.
     """
 
     python: PythonLine
@@ -61,6 +61,7 @@ class ObservedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     scripts_whole: bool
     shebangs: Mapping[tuple[str, str], tuple[str, ...]] = {}
     outside: frozenset[tuple[str, str]] = frozenset()
+    contents: Mapping[tuple[str, str], bytes] = {}
     trusted: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
@@ -100,6 +101,7 @@ def _judge_files(
             interpreter=interpreter,
             scripts_whole=observed.scripts_whole,
             outside=observed.outside,
+            contents=observed.contents,
         )
 
 

@@ -2,7 +2,7 @@
 
 Each shape has its reason. Whoever adds one says who makes such environments; nothing stands here to make a difference
 go away that was not understood. A file allowed here is not thereby known: what it says is listed nowhere, and the
-report counts it among what had to be trusted.
+report counts it among what had to be trusted. What every start executes is held to its content.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.environment.pth import Version, parse_pth
+from saksi.words.digest import sha256
+
 __all__ = [
     "FIRST_LINES",
     "KNOWN_ROWS",
     "KNOWN_SYSTEM_ROWS",
     "KNOWN_UNLISTED",
+    "MAX_KNOWN_BYTES",
     "KnownShape",
+    "holds",
     "known_row",
     "known_unlisted",
 ]
@@ -29,6 +34,10 @@ class KnownShape(msgspec.Struct, frozen=True, kw_only=True):
 
     `executes` says whether Python, or a shell that is asked to, would run such a file. A row that is known
     `without_digest` is known in that case alone: one that has a digest must equal its file.
+
+    A file that every start executes is known by its whole content: one of `digests`, or a `.pth` that names folders
+    and executes none but `lines`. Of another content it is not known, or, where its maker changes it now and then, it
+    could not be judged: `otherwise`.
     """
 
     name: str
@@ -37,6 +46,9 @@ class KnownShape(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] = ("purelib", "platlib", "base-site", "user-site", "path:", "editable:", "stdlib")
     executes: bool = False
     without_digest: bool = False
+    digests: frozenset[str] = frozenset()
+    lines: frozenset[str] | None = None
+    otherwise: str | None = None
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -98,6 +110,42 @@ KNOWN_SYSTEM_ROWS: Final[tuple[KnownShape, ...]] = (
 )
 """The same, in the folder where the packages of Debian and its kin lie. What executes is not checked then."""
 
+_VIRTUALENV: Final = frozenset(
+    f"sha256:{each}"
+    for each in (
+        "684b8c07932ba4a84ac2e5ae9afe49ef04e92bac3d8d4191d455cf09d093e5fc",
+        "ce57d5e0d9b5d7356cb42da7450ba8f9359bdf693e335f4c921626943c77e64d",
+        "c9199315871b11b12df226f890a38e66e63191e1adbfb11a66e6861151b33fca",
+        "f4dfaeb9efc1614890cfa94ed15bbe9b2ee15fbe76d569ef5e435e93e4987dc7",
+        "119e4eb9c1a39e6ffd220840844bd326fa1bd3acf2f1c9fa0612949aedc228a5",
+        "0aeb86546345c1d0fada097536e35525714d5cdbcc2d8eb3f9912a955044fcff",
+        "0f20351ea7e90039c46d3fabdef991f28b1e3ff33eb13ee6f0d5cd21ea0e8b14",
+        "cfe56cafbd68fd31a0e87100f111d7d2f6b7157241096500013c07e88d80a22f",
+        "ee52b2e2e720a40885a6b4b90c40e28e5c70e550af74d5efd169eaa5db2a6f6f",
+        "e3e10c8a19a62a49928c139b8e6824eac92dcdda7639953bcd10921011cbbdff",
+        "6cf30c56faf2a55228914dbbd17f8088ed371ebb08f5e7fa6fd931f913fcaf1d",
+    )
+)
+"""`_virtualenv.py` of virtualenv 20.0 to 21.15 (the first eight) and of uv 0.1 to 0.9, from their own archives."""
+_MOVED_FORWARD: Final = frozenset(
+    {
+        "import sys; sys.__plen = len(sys.path)",
+        (
+            "import sys; new=sys.path[sys.__plen:]; del sys.path[sys.__plen:]; p=getattr(sys,'__egginsert',0); "
+            "sys.path[p:p]=new; sys.__egginsert = p+len(new)"
+        ),
+        (
+            "import sys; new = sys.path[sys.__plen:]; del sys.path[sys.__plen:]; p = getattr(sys, '__egginsert', 0); "
+            "sys.path[p:p] = new; sys.__egginsert = p + len(new)"
+        ),
+    }
+)
+"""With these setuptools moved the folders between them forward."""
+_READERS: Final[tuple[Version, ...]] = ((3, 8, 0), (3, 12, 0), (3, 13, 0), (3, 15, 0))
+"""Versions of Python that do not take the same lines of a `.pth` file for ones to execute."""
+MAX_KNOWN_BYTES: Final = 65_536
+"""Of a file whose content is looked at; real ones have a line for each checkout."""
+
 KNOWN_UNLISTED: Final[tuple[KnownShape, ...]] = (
     KnownShape(
         name="bytecode",
@@ -126,15 +174,33 @@ KNOWN_UNLISTED: Final[tuple[KnownShape, ...]] = (
     ),
     KnownShape(
         name="virtualenv",
-        reason="virtualenv puts them into each environment that it makes, to steer old build tools; no list has them",
-        path=_pattern(r"_virtualenv\.(py|pth)"),
+        reason="virtualenv and uv put them into each environment that they make, to steer old build tools; no list has "
+        "them",
+        path=_pattern(r"_virtualenv\.pth"),
         executes=True,
+        digests=frozenset({str(sha256(b"import _virtualenv")), str(sha256(b"import _virtualenv\n"))}),
+    ),
+    KnownShape(
+        name="virtualenv-module",
+        reason="virtualenv and uv put it into each environment that they make, to steer old build tools; its content "
+        "is one that they are known to have written",
+        path=_pattern(r"_virtualenv\.py"),
+        executes=True,
+        digests=_VIRTUALENV,
+        otherwise="every start executes it, no list has it, and virtualenv and uv are not known to have written this "
+        "content: read it",
+    ),
+    KnownShape(
+        name="development-paths",
+        reason="setuptools writes them for an installation in development mode, one line for all such installations",
+        path=_pattern(r"(easy-install|setuptools)\.pth"),
+        executes=True,
+        lines=_MOVED_FORWARD,
     ),
     KnownShape(
         name="development-links",
-        reason="setuptools writes them for an installation in development mode, one line for all such installations",
-        path=_pattern(r"(easy-install|setuptools)\.pth|[^/]+\.egg-link"),
-        executes=True,
+        reason="setuptools writes them for an installation in development mode; the checkout that one names is listed",
+        path=_pattern(r"[^/]+\.egg-link"),
     ),
     KnownShape(
         name="numba-cache",
@@ -167,6 +233,18 @@ def known_row(label: str, path: str, *, system: bool = False, digest: bool = Tru
 def known_unlisted(label: str, path: str) -> KnownShape | None:
     """The reason for which a file of this path may be in no list, if there is one."""
     return _first(KNOWN_UNLISTED, label, path)
+
+
+def holds(shape: KnownShape, digest: str | None, content: bytes | None) -> bool:
+    """Whether a file is what its shape says of its content; `None` is a content that was not read."""
+    if shape.digests:
+        return digest in shape.digests
+    if shape.lines is None:
+        return True
+    if content is None:
+        return False
+    read = [parse_pth(content, version, has_start=False) for version in _READERS]
+    return {line.text.strip() for each in read for line in each.executed} <= shape.lines
 
 
 def _first(shapes: Iterable[KnownShape], label: str, path: str) -> KnownShape | None:

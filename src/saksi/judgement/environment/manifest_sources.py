@@ -19,6 +19,7 @@ from saksi.judgement.environment import manifest as values
 from saksi.judgement.environment.installer_files import (
     ACTIVATION,
     INSTALLER_FILES,
+    SETTINGS,
     is_bytecode,
     metadata_folder_of,
 )
@@ -215,7 +216,9 @@ def manifest_from_tree(
             folder, _, name = each.path.partition("/")
             if is_bytecode(each.path) or (folder in folders and name in INSTALLER_FILES):
                 continue
-            if root.label == "scripts" and each.path in ACTIVATION:
+            if (root.label == "scripts" and each.path in ACTIVATION) or (
+                root.label == "executable" and each.path in SETTINGS
+            ):
                 continue
             content = scripts.get(each.path) if root.label == "scripts" else None
             launcher = None if content is None or str(sha256(content)) != each.digest else read_launcher(content)

@@ -11,7 +11,7 @@ from typing import Final
 
 from saksi.judgement.environment.bytecode import is_bytecode
 from saksi.judgement.environment.installed import Claim, InstalledDistribution
-from saksi.judgement.environment.known_records import known_row, known_unlisted
+from saksi.judgement.environment.known_records import holds, known_row, known_unlisted
 from saksi.judgement.environment.report import DifferenceKind, EnvironmentDifference, NotChecked, Note
 from saksi.judgement.environment.tree import Root, TreeFile
 
@@ -89,12 +89,18 @@ def compare_root(
     interpreter: frozenset[str],
     scripts_whole: bool,
     outside: frozenset[tuple[str, str]],
+    contents: Mapping[tuple[str, str], bytes],
 ) -> None:
-    """Judge one root against the claims on it. `interpreter` are digests of the interpreter's own files."""
+    """Judge one root against the claims on it. `interpreter` are digests of the interpreter's own files.
+
+    `contents` are of files that no list has and that are known by their content.
+    """
     if root.reason is not None:
         gathered.not_checked(root.label, None, root.reason, files=0)
     system = folder.startswith(_SYSTEM) and folder.endswith("/dist-packages")
-    unlisted = _Unlisted(root.label, claims, distributions, interpreter, scripts_whole=scripts_whole, system=system)
+    unlisted = _Unlisted(
+        root.label, claims, distributions, interpreter, contents, scripts_whole=scripts_whole, system=system
+    )
     for file in root.files:
         if file.digest is None:
             gathered.not_checked(root.label, file.path, file.reason or "it could not be read")
@@ -166,6 +172,7 @@ class _Unlisted:
         claims: Mapping[str, list[Claim]],
         distributions: Iterable[InstalledDistribution],
         interpreter: frozenset[str],
+        contents: Mapping[tuple[str, str], bytes],
         *,
         scripts_whole: bool,
         system: bool,
@@ -175,6 +182,7 @@ class _Unlisted:
         by_conda = any(claim.kind == "conda" for made in claims.values() for claim in made)
         self._label = label
         self._interpreter = interpreter
+        self._contents = contents
         self._judged = (
             label.startswith(_ALWAYS_OWNED)
             or (label == "scripts" and scripts_whole)
@@ -191,9 +199,12 @@ class _Unlisted:
     def judge(self, gathered: Gathered, file: TreeFile) -> None:
         gathered.unlisted[self._label] += 1
         shape = known_unlisted(self._label, file.path)
-        if shape is not None:
+        if shape is not None and holds(shape, file.digest, self._contents.get((self._label, file.path))):
             if shape.executes:
                 gathered.trusted[shape.reason] += 1
+            return
+        if shape is not None and shape.otherwise is not None:
+            gathered.not_checked(self._label, file.path, shape.otherwise)
             return
         if not self._judged:
             if not is_bytecode(file.path):

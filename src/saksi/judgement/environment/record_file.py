@@ -1,4 +1,4 @@
-"""RECORD: the list of its files that a wheel's installer leaves beside a distribution. Parsed strictly, never trusted.
+"""RECORD: the list of its files that a wheel's installer leaves beside a distribution. Never trusted.
 
 Rules:
 
@@ -6,6 +6,8 @@ Rules:
   hexadecimal digits, which Debian's packages have; other algorithms are kept by name and have no digest here.
 - Paths are relative to the folder that holds the distribution, with `/`; they are normalised, and may leave that
   folder (`../../../bin/x`). What was not in normal form, or is absolute, is said in `shape`.
+- Whoever compares files with the list has it parsed strictly, and whole. Whoever only asks for the row of a file has
+  it looked up: a line that is no row is passed over.
 
 RECORD lies beside the files that it lists: whoever can change one can change the other.
 """
@@ -16,13 +18,23 @@ import csv
 import posixpath
 import re
 from binascii import a2b_base64
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
 
 from saksi.words.errors import MalformedInput
 
-__all__ = ["MAX_RECORD_BYTES", "MAX_RECORD_PATH", "MAX_RECORD_ROWS", "RecordRow", "Shape", "parse_record"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "MAX_RECORD_PATH",
+    "MAX_RECORD_ROWS",
+    "RecordRow",
+    "Shape",
+    "digest_of_row",
+    "parse_record",
+    "record_rows",
+]
 
 MAX_RECORD_BYTES: Final = 64 * 1024 * 1024
 """torch's RECORD, the largest in common use, has 1.5 MB."""
@@ -68,6 +80,29 @@ def parse_record(content: bytes) -> tuple[RecordRow, ...]:
     except csv.Error as error:
         raise MalformedInput("RECORD", str(error), where=f"line {reader.line_num}") from None
     return tuple(rows)
+
+
+def record_rows(content: bytes) -> Iterator[tuple[str, str]]:
+    """For a look-up: each path as it is written, and what stands for its digest."""
+    for line in content.decode("utf-8", "surrogateescape").split("\n"):
+        row = _quoted(line) if line.startswith('"') else line.split(",")
+        if len(row) == _FIELDS and row[0]:
+            yield row[0], row[1]
+
+
+def _quoted(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        return []
+
+
+def digest_of_row(text: str) -> str | None:
+    """The SHA-256 that stands in a row; `None` for another algorithm, or for none."""
+    try:
+        return _hash(text, 0)[1]
+    except MalformedInput:
+        return None
 
 
 def _row(fields: list[str], line: int) -> RecordRow:

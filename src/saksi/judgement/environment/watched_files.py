@@ -6,7 +6,12 @@ Rules:
   bytecode folder of its own. Bytecode beside its source, which Python would execute, counts.
 - Of checkouts (`path:N`, `editable:NAME`) only what an import could execute counts: a run writes its output there.
 - A change of the file's state that leaves its content is told too: an edit that was taken back moves the kernel's
-  ctime. Owner, mode and further links move it as well, so that a file where those changed is *relinked*, no more.
+  ctime. Owner, mode and further links move it as well, and a container that copies a file up, or a folder that is
+  mounted again, changes device and inode: a file where those changed and its mtime did not is *relinked*, no more.
+- A folder of installed packages that was written to and has the same names is told as *rewritten*: something was there
+  between two looks, or the whole folder was another. Folders of checkouts, where runs write, and those of bytecode, are
+  left out.
+- What is new in a checkout matters only if it came while the command ran: what was there at its start is listed by git.
 
 BUG: a process that the command starts with `-I` or `-E` reads `__pycache__` after all; `saksi env verify` compares it.
 """
@@ -14,7 +19,7 @@ BUG: a process that the command starts with `-I` or `-E` reads `__pycache__` aft
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,10 +28,25 @@ from saksi.judgement.environment.tree import digest_of_lines
 from saksi.words.digest import Digest
 from saksi.words.file_changes import MAX_FILE_CHANGES, FileChange, FileChangeKind
 
-__all__ = ["Changes", "FileAt", "FilesAt", "changes_between", "is_watched", "matters", "name_of", "tree_of"]
+__all__ = [
+    "Changes",
+    "FileAt",
+    "FilesAt",
+    "FolderAt",
+    "changes_between",
+    "is_watched",
+    "matters",
+    "name_of",
+    "tree_of",
+    "watches_folder",
+]
 
-_CODE: Final = (".py", ".pyc", ".pyd", ".so", ".pth", ".start", ".egg-link", ".zip", ".egg")
-"""Endings of what an interpreter that finds it on its path may execute; `libx.so.1` is one as well."""
+_CODE: Final = (
+    *(".py", ".pyc", ".pyd", ".so", ".pth", ".start", ".egg-link", ".zip", ".egg"),
+    *("._pth", "pyvenv.cfg", "pybuilddir.txt"),
+)
+"""Endings of what an interpreter that finds it on its path may execute, `libx.so.1` is one as well, and of the files
+that tell it where its path is."""
 _MAX_SPELLED: Final = 40_000
 """Bytes of an entry for the files that it lists; the rest of it takes a few hundred."""
 _ORDER: Final[tuple[FileChangeKind, ...]] = ("changed", "removed", "added", "rewritten", "relinked")
@@ -44,11 +64,23 @@ class FileAt(NamedTuple):
     holder: tuple[int, ...] = ()
 
 
+class FolderAt(NamedTuple):
+    """A folder at one look: device, inode, mtime and ctime; mode, owner and group; a hash of the names in it."""
+
+    state: tuple[int, int, int, int]
+    holder: tuple[int, int, int]
+    names: int
+
+
 class FilesAt(msgspec.Struct, frozen=True, kw_only=True):
-    """All watched files at one look, by label and path; `reason` says why they are not all, or not all read."""
+    """All watched files at one look, by label and path; `reason` says why they are not all, or not all read.
+
+    `folders` are those whose own changes are told, by label and path with `/` at its end.
+    """
 
     files: Mapping[tuple[str, str], FileAt]
     now_ns: int
+    folders: Mapping[tuple[str, str], FolderAt] = {}
     reason: str | None = None
 
 
@@ -60,7 +92,10 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def matter(self) -> bool:
-        """Whether anything changed that could change what runs: it is listed first, if there is room for it at all."""
+        """Whether anything is there, before the command runs, that could change what runs.
+
+        It is listed first, if there is room for it at all.
+        """
         return any(map(matters, self.listed)) or (bool(self.totals) and not self.listed)
 
 
@@ -71,11 +106,19 @@ def is_watched(label: str, path: str) -> bool:
     return not _is_checkout(label) or _is_code(path)
 
 
-def matters(change: FileChange) -> bool:
-    """Whether a change could change what runs; a new file in a checkout is as a rule the output of a run."""
+def watches_folder(label: str, path: str) -> bool:
+    """Whether a folder's own changes are told; `path` ends with `/`, and is empty for the root."""
+    return not _is_checkout(label) and label != "executable" and is_watched(label, path)
+
+
+def matters(change: FileChange, *, running: bool = False) -> bool:
+    """Whether a change could change what runs. `running` is whether it came while the command ran.
+
+    A new file in a checkout was there before the command in nearly all cases where it was not so sealed.
+    """
     if change.what == "relinked":
         return False
-    return change.what != "added" or (not _is_checkout(change.label) and _is_code(change.path))
+    return change.what != "added" or (_is_code(change.path) and (running or not _is_checkout(change.label)))
 
 
 def name_of(change: FileChange) -> str:
@@ -93,7 +136,16 @@ def tree_of(found: FilesAt) -> Digest | None:
 def changes_between(before: FilesAt, after: FilesAt) -> Changes:
     """What is not in `after` as it was in `before`."""
     found = list(_changes(before.files, after.files))
-    found.sort(key=lambda each: (not matters(each), _ORDER.index(each.what), each.label, each.path))
+    found += _folder_changes(before.folders, after.folders, _written_to(found))
+    found.sort(
+        key=lambda each: (
+            not matters(each),
+            not matters(each, running=True),
+            _ORDER.index(each.what),
+            each.label,
+            each.path,
+        )
+    )
     listed: list[FileChange] = []
     left = _MAX_SPELLED
     for each in found[:MAX_FILE_CHANGES]:
@@ -123,7 +175,33 @@ def _what(was: FileAt | None, now: FileAt | None) -> FileChangeKind | None:
         return "changed"
     if not was.state or not now.state or was.state == now.state:
         return None
-    return "relinked" if was.holder != now.holder and was.state[:4] == now.state[:4] else "rewritten"
+    moved = was.holder != now.holder or was.state[:2] != now.state[:2]
+    return "relinked" if moved and was.state[3] == now.state[3] else "rewritten"
+
+
+def _folder_changes(
+    before: Mapping[tuple[str, str], FolderAt],
+    after: Mapping[tuple[str, str], FolderAt],
+    explained: set[tuple[str, str]],
+) -> list[FileChange]:
+    """The folders of both looks that moved and have the same names, where no other change is the reason."""
+    found: list[FileChange] = []
+    for key in sorted(before.keys() & after.keys(), key=lambda each: (each[1].count("/"), each), reverse=True):
+        was, now = before[key], after[key]
+        if was.state == now.state or was.names != now.names or key in explained:
+            continue
+        moved = was.holder != now.holder or was.state[:2] != now.state[:2]
+        what: FileChangeKind = "relinked" if moved and was.state[2] == now.state[2] else "rewritten"
+        label, path = key
+        found.append(FileChange(label=label[:128], path=path[:4096] or "./", what=what, before=None, after=None))
+        explained |= _written_to(found[-1:])
+    return found
+
+
+def _written_to(changes: Iterable[FileChange]) -> set[tuple[str, str]]:
+    """The folders that these changes explain: those that something was put into, or taken from."""
+    parts = ((each.label, each.path.rstrip("/").rpartition("/")) for each in changes if each.what != "relinked")
+    return {(label, f"{folder}/" if slash else "") for label, (folder, slash, _) in parts}
 
 
 def _is_checkout(label: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import sys
 import threading
@@ -182,7 +183,12 @@ class LiveSources:
             compiled = [Compiled(path=each.path, reason=reason) for each in job.wanted]
         else:
             compiled = compile_sources(
-                job.executable, job.python, job.wanted, optimize=job.optimize, on_behalf_of=self._on_behalf_of
+                job.executable,
+                job.python,
+                job.wanted,
+                optimize=job.optimize,
+                environment=os.environ,
+                on_behalf_of=self._on_behalf_of,
             )
         return [
             CompiledSource(
