@@ -44,6 +44,18 @@ def test_frames_arrive_chained_after_the_knock(channel_module, agent, tmp_path):
     assert [frame.error for frame in agent.frames()] == ["first", *map(str, range(50))]
 
 
+def test_a_question_is_read_whole_and_a_longer_packet_is_let_go(channel_module, agent, tmp_path):
+    channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, opening)
+    channel.emit("fault", fault(0))
+    assert channel.asked(8) is None
+    while not agent.sockets:
+        time.sleep(0.01)
+    for packet in (b"question and more", b"question"):
+        agent.sockets[0].send(packet)
+    assert [channel.asked(8), channel.asked(8), channel.asked(8)] == [None, b"question", None]
+    channel.close()
+
+
 def test_without_an_agent_the_queue_is_bounded_and_drops_are_counted(channel_module, tmp_path):
     channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, opening)
     for number in range(9000):

@@ -51,9 +51,9 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
 def test_an_inventory_of_the_recorder_is_one_that_frames_hold(tmp_path):
     numbers = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
-from saksi_recorder import live_code, live_subjects, pieces
-print(live_subjects.MAX_SUBJECTS, pieces.MAX_PIECES, live_subjects.MAX_HOMES, live_code.MAX_FILES)
-print(max(pieces.MAX_NAME, live_subjects.MAX_NAME, live_code.MAX_WORD), live_code.MAX_PART_BYTES)
+from saksi_recorder import live_code, live_parts, live_said, live_subjects, pieces
+print(sum(live_said.ROOM.values()), pieces.MAX_PIECES, live_subjects.MAX_HOMES, live_parts.MAX_FILES)
+print(max(pieces.MAX_NAME, live_subjects.MAX_NAME, live_code.MAX_WORD), live_parts.MAX_PART_BYTES)
 """
     done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
     first, second = done.stdout.splitlines()

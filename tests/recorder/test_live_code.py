@@ -33,6 +33,15 @@ def same(g): return g
 def total(*a): return functools.reduce(lambda p, q: p + q, a[0], 0)
 def relu(x): return x.clamp(min=0)
 def backward(g, x, t): return g * (x > t)
+class Gelu:
+    def __new__(cls, x): return x
+def elu(x): return x
+class Called:
+    def __call__(self, *args): return None
+def other(self, *args): return None
+def scaled(p, *args): return p
+def tanh_kernel(g, x): return g
+def found(self, *args): return None
 """
 ATTACKS = """
 import builtins, sys, types, warnings
@@ -68,6 +77,24 @@ def operator_overridden(m, o):
     global library
     library = torch.library.Library("aten", "IMPL")
     library.impl("threshold_backward", payload.backward, "CPU")
+def class_in_place(m, o): F.gelu = payload.Gelu
+def partial_in_place(m, o): F.elu = __import__("functools").partial(payload.elu)
+def hook_object(m, o): m.b.register_forward_hook(payload.Called())
+def call_of_hook_replaced(m, o): payload.Called.__call__ = payload.other
+def cell_holds_object(m, o):
+    tool = type("Tool", (payload.Called,), {"__call__": payload.Called.__call__})()
+    def hook(*args): return tool(*args)
+    m.b.register_forward_pre_hook(hook)
+def module_replaced(m, o):
+    other = types.ModuleType("torch.nn.functional"); other.__dict__.update(vars(F))
+    sys.modules["torch.nn.modules.linear"].F = other
+def globals_replaced(m, o):
+    F.dropout = types.FunctionType(F.dropout.__code__, dict(vars(F)), "dropout", F.dropout.__defaults__)
+def parameter_patched(m, o): m.a.weight.mul_ = types.MethodType(payload.scaled, m.a.weight)
+def operator_through_a_function(m, o): torch.library.impl("aten::tanh_backward", "CPU")(payload.tanh_kernel)
+def importer_in_disguise(m, o):
+    kind = type("Finder", (), {"find_spec": payload.found}); kind.__module__ = "_frozen_importlib"
+    sys.meta_path.append(kind())
 def code_forged(m, o): F.softmax.__code__ = F.softmax.__code__.replace(co_consts=(*F.softmax.__code__.co_consts, 7))
 sys.modules["torch.optim.adam"].CASE = 1
 torch.optim.optimizer = sys.modules["torch.optim.optimizer"]
@@ -80,6 +107,7 @@ for k in range(len(cases) + 2):
         print(k - 1, cases[k - 2].__name__)
     o.zero_grad(); F.cross_entropy(m(x), y).backward(); o.step()
 """
+HOOK_OF_A_CELL = "module forward_pre_hooks: __main__.cell_holds_object.<locals>.hook"
 NAMED = {
     "code_swapped": ("live.code_replaced", "torch.optim.adam._multi_tensor_adam", "kernel, {payload}:2"),
     "method_replaced": ("live.code_replaced", "torch.nn.modules.linear.Linear.forward", "forward, {payload}:3"),
@@ -101,6 +129,16 @@ NAMED = {
     "functions_exchanged": ("live.code_replaced", "torch.nn.functional.mse_loss", "It is l1_loss, "),
     "c_function_replaced": ("live.code_replaced", "torch.relu", "relu, {payload}:17"),
     "operator_overridden": ("live.operator_overridden", "aten::threshold_backward CPU", "registered at {script}:"),
+    "class_in_place": ("live.code_replaced", "torch.nn.functional.gelu", "Gelu.__new__, {payload}:20"),
+    "partial_in_place": ("live.code_replaced", "torch.nn.functional.elu", "elu, {payload}:21"),
+    "hook_object": ("live.hook_added", "module forward_hooks: payload.Called", "Called.__call__, {payload}:23"),
+    "call_of_hook_replaced": ("live.hook_added", "module forward_hooks: payload.Called", "other, {payload}:24"),
+    "cell_holds_object": ("live.hook_added", HOOK_OF_A_CELL, "other, {payload}:24"),
+    "module_replaced": ("live.default_changed", "torch.nn.modules.linear.F", "(not the one that is loaded)"),
+    "globals_replaced": ("live.code_replaced", "torch.nn.functional.dropout", "dropout looks names up where no module"),
+    "parameter_patched": ("live.instance_patched", "parameter a.weight.mul_", "scaled, {payload}:25"),
+    "operator_through_a_function": ("live.operator_overridden", "aten::tanh_backward CPU", "through torch.library"),
+    "importer_in_disguise": ("live.hook_added", "sys.meta_path: _frozen_importlib.Finder", "found, {payload}:27"),
     "code_forged": ("live.code_differs", "torch.nn.functional.softmax", "softmax, "),
 }
 
@@ -129,7 +167,8 @@ def test_what_is_changed_in_a_training_process_is_named_at_the_next_inventory(at
     words = words.format(**files)
     (named,) = (each for each in found if (each.code, each.subject) == (code, subject) and words in each.message)
     # The update with which it came is the one after the Step of the last inventory that was as before.
-    assert (named.severity, named.alleges) == ("warning", "unknown")
+    severity = "info" if case == "importer_in_disguise" else "warning"  # libraries bring importers at any time
+    assert (named.severity, named.alleges) == (severity, "unknown")
     assert steps[case] <= named.first_step <= steps[case] + 2
 
 

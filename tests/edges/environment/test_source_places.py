@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -62,6 +63,35 @@ def test_an_editable_installation_is_a_package(site, tmp_path):
     places.place(str(site / "listed/__init__.py"))  # it is known once the folder of packages has been looked at
     found = places.place(str(checkout / "lib/__init__.py"))
     assert (found.origin, found.unit) == ("package", str(checkout / "lib"))
+
+
+def test_only_the_folders_of_the_interpreter_that_is_named_count_as_what_their_names_say(site, tmp_path):
+    listed, env, other = site / "listed/__init__.py", str(tmp_path / "env"), str(tmp_path / "other")
+    (site.parent / "os.py").touch()
+    assert place(listed)[0] == place(listed, installations=(env,))[0] == "package"
+    assert place(listed, installations=(other,)) == ("elsewhere", str(site / "listed"))
+    assert place(listed, installations=(other,), folders=(str(tmp_path),))[0] == "tree"
+    library = site.parent / "random.py"
+    assert place(library, installations=(env,)) == ("library", str(site.parent))
+    assert place(library, installations=(other,)) == ("elsewhere", str(library))
+
+
+def test_an_installation_is_found_behind_a_link(site, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "env")
+    through = tmp_path / "link/lib/python3.11/site-packages/listed/__init__.py"
+    assert place(through, installations=(str(tmp_path / "env"),))[0] == "package"
+    assert place(site / "listed/__init__.py", installations=(str(tmp_path / "link"),))[0] == "package"
+
+
+def test_packages_of_the_account_itself_are_installed_ones(tmp_path, monkeypatch):
+    site = tmp_path / ".local/lib/python3.11/site-packages"
+    (site / "mine-1.dist-info").mkdir(parents=True)
+    (site / "mine-1.dist-info/RECORD").write_text("mine.py,,\n")
+    (site / "mine.py").touch()
+    assert place(site / "mine.py", installations=("/env",))[0] == "elsewhere"
+    account = pwd.getpwuid(os.getuid())
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd((*account[:5], str(tmp_path), account[6])))
+    assert place(site / "mine.py", installations=("/env",))[0] == "package"
 
 
 def test_pythons_library_and_the_recorder():

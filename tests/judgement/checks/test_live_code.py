@@ -221,6 +221,114 @@ def test_closures_and_constants_that_change_are_said_and_those_of_the_users_own_
     assert said(run_of([constant("1")], [constant("2")])) == [("live.default_changed", "warning", "torch.CASE")]
 
 
+@pytest.mark.parametrize(
+    ("file", "before", "severity"),
+    [(FUNCTIONAL, "<unfilled>", "info"), (FUNCTIONAL, "None", "warning"), (OTHER, "None", "info"),
+     (OTHER, "1", "warning")],
+)  # fmt: skip
+def test_a_cell_that_is_filled_later_is_info_and_one_that_is_changed_a_warning(file, before, severity):
+    def with_closure(value):
+        return subject("x", "class", [piece(file, "loss", closure={"cache": value})], owner=file)
+
+    assert said(run_of([with_closure(before)], [with_closure("2")])) == [("live.default_changed", severity, "x")]
+
+
+def test_a_hook_on_more_objects_than_at_first_is_info():
+    def hook(count):
+        return subject("module forward_hooks: h", "hook", [piece(SCRIPT, "extra", 20)], owner=FUNCTIONAL, notes=[count])
+
+    assert said(run_of([LOSS, hook("on 2")], [hook("on 3")])) == [
+        ("live.hook_added", "info", "module forward_hooks: h"),
+        ("live.hook_added", "info", "module forward_hooks: h"),
+    ]
+
+
+@pytest.mark.parametrize(("file", "severity"), [(SCRIPT, "info"), (OTHER, "info"), (STRAY, "warning")])
+def test_a_transform_that_a_data_set_is_given_later_is_info_unless_it_lies_elsewhere(file, severity):
+    def transform(where, name, line):
+        return subject("loader 0 dataset.transform", "attribute", [piece(where, name, line)], owner=SCRIPT)
+
+    later = transform(file, "extra", 20)
+    found = [("live.instance_patched", severity, "loader 0 dataset.transform")]
+    assert said(run_of([LOSS, transform(OTHER, "loss", 10)], [later])) == (found if file != SCRIPT else [])
+
+
+@pytest.mark.parametrize("place", ["instance", "attribute"])
+def test_what_torch_gives_a_users_own_optimizer_or_model_is_nothing_to_speak_of(place):
+    """A scheduler wraps the step of any optimizer, `compile` gives any model another way to be called."""
+    step = subject("optimizer 0.step", place, [piece(ADAMW, "extra", 20)], owner=SCRIPT)
+    assert said(run_of([LOSS, step])) == []
+    assert said(run_of([LOSS], [step])) == []
+
+
+def test_the_forward_of_a_traced_module_that_torch_writes_anew_is_info():
+    name = "torch.fx.graph_module.GraphModule.__new__.<locals>.GraphModuleImpl.forward"
+
+    def forward(code, name=name):
+        return subject(name, "class", [piece(None, "forward", 4, code)], owner=FUNCTIONAL)
+
+    found = said(run_of([LOSS, forward(GOOD)], [forward(EVIL)]))
+    assert ("live.code_replaced", "info", name) in found
+    assert {severity for _, severity, _ in found} == {"info"}
+    other = "torch.nn.Linear.forward"
+    assert ("live.code_replaced", "warning", other) in said(
+        run_of([LOSS, forward(GOOD, other)], [forward(EVIL, other)])
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "code", "generated"),
+    [("class", "m.Point.__init__", "__create_fn__.<locals>.__init__", True),
+     ("class", "m.Point.step", "__init__", False), ("hook", "m.__call__", "__call__", False),
+     ("class", "m.Point.__torch_function__", "__torch_function__", False),
+     ("instance", "module 0.__init__", "__init__", False)],
+)  # fmt: skip
+def test_code_without_a_file_is_only_what_dataclasses_write_for_a_class_under_its_own_name(
+    place, name, code, generated
+):
+    found = said(run_of([LOSS, subject(name, place, [piece(None, code, 2)], owner=OTHER)]))
+    assert (found == []) == generated
+    assert generated or {code for code, _, _ in found} > {"live.not_checkable"}
+
+
+def test_a_place_behind_which_more_stands_than_is_said_is_not_wholly_checkable():
+    loss = subject("x", "module", [piece(FUNCTIONAL, "loss")], owner=FUNCTIONAL, notes=["more"])
+    assert said(run_of([loss])) == [("live.not_checkable", "info", "x")]
+
+
+def test_a_module_in_the_place_of_another_is_said_with_both_names():
+    def kept(*words):
+        return subject("torch.nn.modules.linear, its modules", "constant", [], owner=FUNCTIONAL, notes=words)
+
+    first = kept("F=torch.nn.functional; math=math", "torch=torch")
+    assert said(run_of([LOSS, first], [kept("F=torch.nn.functional; later=later; math=math", "torch=torch")])) == []
+    assert said(run_of([LOSS, first], [kept("F=payload; math=math", "torch=torch")])) == [
+        ("live.default_changed", "warning", "torch.nn.modules.linear.F")
+    ]
+    assert said(run_of([LOSS, kept("F=torch.nn.functional (not the one that is loaded)")])) == [
+        ("live.code_replaced", "warning", "torch.nn.modules.linear.F")
+    ]
+
+
+@pytest.mark.parametrize(("owner", "severity"), [(FUNCTIONAL, "warning"), (SCRIPT, "info")])
+def test_a_function_that_looks_names_up_where_no_module_keeps_them_is_said(owner, severity):
+    strange = subject(
+        "x", "module", [piece(owner, "loss")], owner=owner, notes=["loss looks names up where no module keeps them"]
+    )
+    plain = subject("x", "module", [piece(owner, "loss")], owner=owner)
+    assert said(run_of([strange])) == [("live.code_replaced", severity, "x")]
+    assert said(run_of([plain], [strange])) == [("live.code_replaced", severity, "x")]
+    assert said(run_of([strange], [strange])) == [("live.code_replaced", severity, "x")]
+
+
+@pytest.mark.parametrize("name", ["signal 15: m.stop", "gc.callbacks: m.stop"])
+def test_what_the_interpreter_calls_beside_the_training_is_info_whenever_it_comes(name):
+    stop = subject(name, "tracer", [piece(SCRIPT, "extra", 20)])
+    assert said(run_of([LOSS], [stop])) == [("live.hook_added", "info", name)]
+    elsewhere = subject(name, "tracer", [piece(STRAY, "extra", 20)])
+    assert said(run_of([LOSS, elsewhere])) == [("live.hook_added", "warning", name)]
+
+
 def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
     simulated = run_of([LOSS], flags=[{"tf32": "False", "threads": "1"}, {"tf32": "True", "threads": "1"}])
     assert said(simulated) == [("live.flag_changed", "warning", "tf32")]

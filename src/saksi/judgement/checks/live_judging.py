@@ -2,16 +2,19 @@
 
 Rules: what was so at the first inventory and comes from the user's own code or an installed package is said as `info`;
 what lies elsewhere, what first appears after the first Update, and code that is not what its file says, as `warning`.
-The package that a place belongs to may wrap its own functions, and so may the standard library and the recorder.
+The package that a place belongs to may wrap its own functions, and so may the standard library and the recorder; torch
+may wrap what objects carry (a scheduler the step of anybody's optimizer, `compile` anybody's model).
 Nothing is alleged: honest libraries do all of this too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from saksi.judgement.checks.live_names import names_elsewhere, of_constant
 from saksi.judgement.checks.live_places import Piece, Place, Source, View
+from saksi.judgement.checks.live_said import HONEST, Said, Since
 from saksi.words.findings import Severity
 from saksi.words.frames import LivePlace
 
@@ -52,52 +55,38 @@ LIES: Final[dict[str | None, str]] = {
 }
 BACKPORTS: Final = ("/site-packages/typing_extensions.py", "/dist-packages/typing_extensions.py")
 """What wraps deprecated functions, and is part of the standard library of a later Python."""
-HONEST: Final = "Libraries that patch torch, and scripts that do so for a purpose, look the same."
-
-
-class Said(NamedTuple):
-    """A finding in the making."""
-
-    code: str
-    severity: Severity
-    subject: str
-    message: str
-
-
-class Since(NamedTuple):
-    """Whether a place was so at the first inventory, and if not, how it was before: `None` if nothing was there."""
-
-    first: bool
-    before: Place | None = None
-    beside: bool = False
-    """Whether the class or module that it belongs to was in the first inventory."""
+GENERATED: Final = frozenset(
+    {"__init__", "__repr__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__",
+     "__delattr__", "__getstate__", "__setstate__", "__replace__", "__attrs_init__"}
+)  # fmt: skip
+"""What `dataclasses` and `attrs` write."""
+MORE: Final = "more"
+INTERPRETERS: Final = ("signal ", "gc.callbacks: ")
+"""What the interpreter calls beside the training: programs come to set these at any time."""
+TRACED: Final = "torch.fx.graph_module.GraphModule.__new__.<locals>.GraphModuleImpl"
 
 
 def judge(place: Place, since: Since, view: View) -> Iterator[Said]:
     """Everything to be said of a place."""
     if place.place == "constant":
-        yield from _constant(place, since)
+        yield from of_constant(place, since, view)
         return
     if place.place == "operator":
         yield from _operator(place, since, view)
         return
     own = view.of(place.owner)
+    yield from names_elsewhere(place, since, own)
+    if MORE in place.notes:
+        yield _unjudged(place.name, "More functions stand behind it than are looked into, or than there was room for.")
     for piece in place.pieces:
         yield from _compared(place, piece, view.of(piece.file))
-    strangers = [each for each in place.pieces if _is_strange(each, own, view.of(each.file))]
+    strangers = [each for each in place.pieces if _is_strange(place, each, own, view.of(each.file))]
     if since.first:
         yield from _at_first(place, strangers, own, view)
     else:
         yield from _later(place, since, strangers, own, view)
     if not strangers:
         yield from _not_at_home(place, own, view)
-
-
-def _constant(place: Place, since: Since) -> Iterator[Said]:
-    if since.before is not None and since.before.notes != place.notes:
-        old, new = ", ".join(since.before.notes), ", ".join(place.notes)
-        message = f"It was {old} and is {new} after the first update. {HONEST}"
-        yield Said("live.default_changed", "warning", place.name, message)
 
 
 def _operator(place: Place, since: Since, view: View) -> Iterator[Said]:
@@ -112,7 +101,7 @@ def _operator(place: Place, since: Since, view: View) -> Iterator[Said]:
 def _compared(place: Place, piece: Piece, source: Source | None) -> Iterator[Said]:
     where = f"{piece.name}, {piece.file}:{piece.line}"
     if piece.file is None:
-        if not _is_generated(piece):
+        if not _is_generated(place, piece):
             yield _unjudged("code that names no source file", "Functions that were made at run time have no source.")
         return
     if source is None or source.reason is not None:
@@ -136,10 +125,13 @@ def _compared(place: Place, piece: Piece, source: Source | None) -> Iterator[Sai
         yield from _defaults(place, piece, compiled.defaults, where)
 
 
-def _is_generated(piece: Piece) -> bool:
-    """What dataclasses and named tuples write for themselves."""
+def _is_generated(place: Place, piece: Piece) -> bool:
+    """What dataclasses and the like write for a class: from no file, under the name under which it is looked up."""
     last = piece.name.rpartition(".")[2]
-    return last.startswith("__") and last.endswith("__")
+    if piece.file is not None or last not in GENERATED:
+        return False
+    of_a_class = place.place == "class" and last == place.name.rpartition(".")[2]
+    return of_a_class or (place.place == "module" and any(note.startswith("class ") for note in place.notes))
 
 
 def _defaults(place: Place, piece: Piece, written: dict[str, str], where: str) -> Iterator[Said]:
@@ -152,11 +144,15 @@ def _defaults(place: Place, piece: Piece, written: dict[str, str], where: str) -
             yield Said("live.default_changed", "warning", place.name, message)
 
 
-def _is_strange(piece: Piece, own: Source | None, source: Source | None) -> bool:
+def _is_strange(place: Place, piece: Piece, own: Source | None, source: Source | None) -> bool:
     """Whether it belongs neither to the package of its place, nor to Python's library, nor to the recorder."""
     if source is None:
-        return not _is_generated(piece)
-    if source.origin in {"library", "recorder"} or source.unit.endswith(BACKPORTS):
+        return not _is_generated(place, piece)
+    if source.origin in {"library", "recorder"}:
+        return False
+    if source.origin == "package" and (
+        source.unit.endswith(BACKPORTS) or (place.place in {"instance", "attribute"} and _is_torch(source))
+    ):
         return False
     return own is None or source.unit != own.unit
 
@@ -187,18 +183,19 @@ def _later(place: Place, since: Since, strangers: list[Piece], own: Source | Non
         return
     old = () if before is None else tuple(each.written for each in before.pieces)
     new = [each for each in strangers if each.written not in old]
-    mild = place.place in {"attribute", "importer"} and before is None
+    mild = (place.place in {"attribute", "importer"} and before is None) or place.name.startswith(INTERPRETERS)
     if _is_users(place, own):
         if before is None:
             return
         new = [each for each in new if view.origin(each) in {"elsewhere", None}]
     if new or (strangers and before is None):
         worst = _worst(new or strangers, view)
-        users = view.origin(worst) in {"script", "tree"}
-        severity: Severity = "info" if mild or (users and place.place == "attribute") else "warning"
+        known = view.origin(worst) in {"script", "tree", "package"}
+        mild = mild or (known and place.place == "attribute") or (worst.file is None and _is_traced(place))
+        severity: Severity = "info" if mild else "warning"
         yield _found(place, severity, worst, view, " after the first update")
     elif before is not None and place.place == "hook" and strangers and place.notes != before.notes:
-        yield _found(place, "warning", strangers[0], view, " on other objects than at first")
+        yield _found(place, "info", strangers[0], view, " on other objects than at first")
     elif not place.pieces and (before is None or before.notes != place.notes):
         yield _found(place, "info" if mild else "warning", None, view, " after the first update")
     if before is not None:
@@ -225,9 +222,16 @@ def _given_anew(place: Place, before: Place, view: View) -> Iterator[Said]:
         for what, one, other in (("default", old.defaults, piece.defaults), ("closure", old.closure, piece.closure)):
             names = sorted({name for name, _ in set(one) ^ set(other)} - (written if what == "default" else set()))
             if names:
-                severity: Severity = "info" if users and what == "closure" else "warning"
+                mild = what == "closure" and (users or _are_filled(dict(one), names, source))
+                severity: Severity = "info" if mild else "warning"
                 message = f"The {what} {', '.join(names)} of {where} changed after the first update. {HONEST}"
                 yield Said("live.default_changed", severity, place.name, message)
+
+
+def _are_filled(before: dict[str, str], names: list[str], source: Source | None) -> bool:
+    """Whether cells were only filled, as functions do that work something out once: torch leaves none at `None`."""
+    late = {"<unfilled>"} if source is None or _is_torch(source) else {"<unfilled>", "None"}
+    return all(before.get(name) in late for name in names)
 
 
 def _not_at_home(place: Place, own: Source | None, view: View) -> Iterator[Said]:
@@ -261,7 +265,16 @@ def _is_its_own(place: Place, piece: Piece, own: Source, view: View) -> bool:
 
 def _has_fixed_homes(own: Source) -> bool:
     # Other packages choose between several definitions as they are imported.
-    return own.origin == "library" or own.unit.rpartition("/")[2] == "torch"
+    return own.origin == "library" or _is_torch(own)
+
+
+def _is_torch(source: Source) -> bool:
+    return source.unit.rpartition("/")[2] == "torch"
+
+
+def _is_traced(place: Place) -> bool:
+    """Whether it is of a traced module: torch makes a class for each, and writes its forward anew."""
+    return place.place == "class" and place.name.startswith(TRACED)
 
 
 def _is_decorated(place: Place, view: View) -> bool:

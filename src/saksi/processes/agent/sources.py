@@ -57,11 +57,21 @@ class _Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def own_code_of(seal: Seal) -> OwnCode:
-    """The user's own code, as the seal names it."""
+    """The user's own code, and the interpreter's, as the seal names them."""
     folder = seal.working_directory
     script = None if seal.script is None else _absolute(folder, seal.script.path)
     beside = () if script is None else (script.rpartition("/")[0] or "/",)
-    return OwnCode(script=script, folders=tuple(dict.fromkeys((folder, *beside))))
+    return OwnCode(script=script, folders=tuple(dict.fromkeys((folder, *beside))), installations=_installations(seal))
+
+
+def _installations(seal: Seal) -> tuple[str, ...] | None:
+    """The interpreter's own prefixes, and the folders that the user names to it (unless that value is kept secret)."""
+    python = seal.interpreter
+    if python is None:
+        return None
+    given = (seal.environment.get(name, "") for name in ("PYTHONPATH", "PYTHONUSERBASE"))
+    named = [_absolute(seal.working_directory, each) for value in given for each in value.split(":") if each]
+    return tuple(dict.fromkeys((python.prefix, python.base_prefix, *named)))
 
 
 def _absolute(folder: str, path: str) -> str:

@@ -88,13 +88,14 @@ class Channel:
             self._lock.release()
 
     def asked(self, limit: int) -> Optional[bytes]:
-        """One packet that the agent has sent, cut to `limit` bytes, if there is one. Never waits."""
+        """A packet of the agent, if there is one; one of more than `limit` bytes is let go. Never waits."""
         if self._socket is None or not self._lock.acquire(blocking=False):
             return None
         try:
             if self._inside or self._socket is None or not self._is_ours():
                 return None
-            return self._socket.recv(limit, _RECEIVE_FLAGS) or None
+            packet = self._socket.recv(limit + 1, _RECEIVE_FLAGS)  # the kernel cuts what is longer
+            return packet if 0 < len(packet) <= limit else None
         except OSError:
             return None  # nothing there, or nobody: whoever sends next finds that out
         finally:

@@ -18,7 +18,10 @@ MAX_ITEMS = 32  # of a tuple that counts as a literal, and of each one in it
 DEEPEST = 3
 MAX_LITERAL = 4096  # characters or bytes of a text: a program may keep a whole data set in a cell of a closure
 
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
+_PLAIN = frozenset(map(id, (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))))
+"""By number: to look a class itself up is to ask its metaclass for a hash."""
+_MODULE: Any = type.__dict__["__module__"].__get__
+_QUALNAME: Any = type.__dict__["__qualname__"].__get__
 
 
 def code_digest(code: CodeType) -> str:
@@ -42,7 +45,7 @@ def _form(code: CodeType, depth: int) -> tuple[Any, ...]:
 def _constant(value: Any, depth: int) -> Any:
     """A constant as it is, if that is plain; anything else as a tuple whose first part says what it was."""
     kind = type(value)
-    if kind in _PLAIN:
+    if id(kind) in _PLAIN:
         return ("int", hex(value)) if kind is int and value.bit_length() > LONG else value
     if depth > MAX_DEPTH:
         raise ValueError("nested deeper than compilers do")
@@ -54,7 +57,7 @@ def _constant(value: Any, depth: int) -> Any:
         return ("set", tuple(sorted([ascii(_constant(each, depth + 1)) for each in value])))
     if kind is slice:
         return ("slice", tuple([_constant(each, depth + 1) for each in (value.start, value.stop, value.step)]))
-    raise ValueError("a constant of class %s" % kind.__name__)
+    raise ValueError("a constant of another class")
 
 
 def _hashed(what: bytes, form: Any) -> str:
@@ -68,9 +71,9 @@ def is_literal(value: Any, depth: int = 0) -> bool:
         return len(value) <= MAX_LITERAL
     if kind is int:
         return bool(value.bit_length() <= 8 * MAX_LITERAL)
-    if kind in _PLAIN:
+    if id(kind) in _PLAIN:
         return True
-    if type(value) is tuple and depth < DEEPEST and len(value) <= MAX_ITEMS:
+    if kind is tuple and depth < DEEPEST and len(value) <= MAX_ITEMS:
         return all(is_literal(each, depth + 1) for each in value)
     return False
 
@@ -78,8 +81,9 @@ def is_literal(value: Any, depth: int = 0) -> bool:
 def described(value: Any) -> str:
     """A literal as source says it, or its digest where that is long; of anything else the name of its class."""
     if not is_literal(value):
-        kind = type(value)
-        return ("<%s.%s>" % (kind.__module__, kind.__qualname__))[:MAX_WORDS]
+        names = [_MODULE(type(value)), _QUALNAME(type(value))]
+        module, name = [str.__str__(one) if issubclass(type(one), str) else "" for one in names]
+        return ("<%s.%s>" % (module, name))[:MAX_WORDS]
     try:
         words = ascii(value)
     except ValueError:  # an integer of more digits than Python spells out

@@ -4,18 +4,22 @@ Rules: only containers whose contents lie plainly in them are looked into, past 
 them out as they are asked for; nothing is walked without end; what has no digest is named once for each kind.
 """
 
+# ruff: noqa: SLF001  (`dataclasses.fields` asks the object; what tells its fields apart has no public name)
+
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
 from collections import UserDict
+from enum import Enum
 from itertools import islice
 from typing import Any, Iterator, Optional
 
 import torch
 
-from . import fingerprints, memory, session
+from . import bare, fingerprints, memory, session
+from .code_digest import is_literal
 from .plain import text
 
 MAX_DIGEST_BYTES = 1024 * 1024
@@ -31,11 +35,11 @@ def digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
         if count == MAX_VALUES:
             session.uncovered("batches of more than %d values" % MAX_VALUES, "they have no digest")
             return None, None
-        if isinstance(value, torch.Tensor) or _is_array(value):
+        if bare.is_a(value, torch.Tensor) or _is_array(value):
             found.append((path, value))
-        elif not isinstance(value, _PLAIN):
+        elif not bare.is_a(value, _PLAIN):
             named = True
-            kind = type(value).__module__ + "." + type(value).__qualname__
+            kind = bare.name_of(type(value))
             reason = "only tensors and arrays in lists, tuples, dictionaries and dataclasses are digested"
             session.uncovered("what batches hold in objects of class " + text(kind, 200), reason)
     if not found and not named:
@@ -63,24 +67,35 @@ def _digest(found: list[tuple[str, Any]]) -> tuple[Optional[str], Optional[int]]
 
 
 def _values(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
-    within = _inside(value) if depth < memory.MAX_DEPTH and not isinstance(value, torch.Tensor) else None
+    within = _inside(value) if depth < memory.MAX_DEPTH and not bare.is_a(value, torch.Tensor) else None
     if within is None:
         yield path, value
         return
     for key, item in within:
-        yield from _values(item, path + "/" + str(key), depth + 1)
+        yield from _values(item, path + "/" + _spelled(key), depth + 1)
+
+
+def _spelled(key: Any) -> str:
+    if is_literal(key) or (bare.is_a(key, Enum) and bare.is_pythons(bare.found(type(key), "__str__"))):
+        return str(key)
+    return bare.word(key) or bare.name_of(type(key))
 
 
 def _inside(value: Any) -> Optional[Iterator[tuple[Any, Any]]]:
-    if isinstance(value, (list, tuple)):
-        return enumerate(value)
-    if isinstance(value, UserDict):
-        value = value.__dict__.get("data")
-    if isinstance(value, dict):
-        return iter(value.items())
-    own = getattr(value, "__dict__", None) if dataclasses.is_dataclass(type(value)) else None
-    names = [] if own is None else [field.name for field in dataclasses.fields(value)]
+    if bare.is_a(value, (list, tuple)):
+        return enumerate(list.__iter__(value) if bare.is_a(value, list) else tuple.__iter__(value))
+    if bare.is_a(value, UserDict):
+        value = bare.held(value).get("data")
+    if bare.is_a(value, dict):
+        return iter(bare.items(value))
+    fields = bare.items(bare.found(type(value), "__dataclass_fields__"))
+    names = [name for name, field in fields if type(field) is dataclasses.Field and _counts(field)]
+    own = bare.held(value) if names else {}
     return ((name, own[name]) for name in names) if names and all(name in own for name in names) else None
+
+
+def _counts(field: Any) -> bool:
+    return field._field_type is dataclasses._FIELD  # type: ignore[attr-defined]
 
 
 def _is_array(value: Any) -> bool:

@@ -79,7 +79,7 @@ def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[
             try:
                 return function(*args, **kwargs)
             except Exception as error:
-                if _of_a_signal_handler(error):
+                if is_of_a_signal_handler(error):
                     raise
                 fault(part, error)
                 return None if default is None else default()
@@ -94,7 +94,8 @@ def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[
     return decorate
 
 
-def _of_a_signal_handler(error: BaseException) -> bool:
+def is_of_a_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler of the user raised it while we were running: then it is meant for the training."""
     codes = set()
     step = error.__traceback__
     while step is not None:

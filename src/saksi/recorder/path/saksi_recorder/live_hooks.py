@@ -1,7 +1,7 @@
 """Who else has a say in a step: hooks of every kind, modes, replaced builtins, tracers and importers; and the flags.
 
 Rules: hooks of one function on many modules or tensors are one place, with their number; the recorder's own are listed
-like any other. What C++ registers with autograd, and audit hooks, nobody can list.
+like any other; none of them is asked for anything. What C++ registers with autograd, and audit hooks, nobody can list.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
+import importlib.machinery
 import os
+import signal
 import sys
 import types
 from typing import Any, Iterator, Optional
@@ -18,11 +21,11 @@ from typing import Any, Iterator, Optional
 import torch
 from torch.nn.modules import module as _module
 
-from . import inventory, modules, optimizers, session
-from .live_subjects import MAX_NAME, Subject, file_of, tree
+from . import bare, inventory, live_tree, optimizers
+from .live_classes import PLAIN_BASES, file_of
+from .live_subjects import MAX_NAME, Subject
 from .plain import text
 
-MAX_TENSORS = 20_000
 MAX_TOOLS = 6  # of sys.monitoring, by PEP 669
 
 OF_OPTIMIZERS = (
@@ -45,10 +48,17 @@ OF_MODULES = (
 )
 OF_TENSORS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
-_OF_C = (types.BuiltinFunctionType, type, types.ModuleType)
+_OF_C = (types.BuiltinFunctionType, types.ModuleType)
 _STANDARD = frozenset(dir(types.ModuleType("x")))
 _OWN_WORDS = frozenset(("exit", "quit", "copyright", "credits", "license", "help", "_", "__doc__", "__name__"))
-_OF_PYTHON = ("_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap_external", "zipimport")
+_OF_PYTHON = frozenset(
+    id(one)
+    for one in (*vars(importlib.machinery).values(), getattr(sys.modules.get("zipimport"), "zipimporter", None))
+    if isinstance(one, type)
+)
+_OF_FOLDERS = importlib.machinery.FileFinder.path_hook.__func__.__code__.co_consts  # type: ignore[attr-defined]
+"""Python's own importers, by number, and the code of what it makes for folders."""
+_SIGNALS = sorted(signal.valid_signals())
 _VARIABLES = ("NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE")
 _FLAGS = (
     ("deterministic", "are_deterministic_algorithms_enabled"),
@@ -75,112 +85,105 @@ _FLAGS = (
 
 
 def listed() -> Iterator[tuple[Subject, int, str]]:
-    """Every hook and the like: the place, on how many objects it is, and the name of the first."""
+    """Every hook and the like: the place, on how many objects it is, and the name of the first.
+
+    Where only some objects had their turn, nobody knows on how many it is: then that is 0.
+    """
     grouped: dict[tuple[str, int], list[Any]] = {}
     for kind, owner, first, hook in _hooks():
-        function = _function_of(hook)
-        key = kind, id(getattr(function, "__code__", function))
+        function = inventory.behind(hook)
+        key = kind, id(function.__code__ if type(function) is types.FunctionType else function)
         if key in grouped:
             grouped[key][1] += 1
         else:
-            name = text("%s: %s" % (kind, inventory._name(hook)), MAX_NAME)
+            name = text("%s: %s" % (kind, inventory.name_of(hook)), MAX_NAME)
             grouped[key] = [Subject("hook", name, owner, (), hook), 1, first]
+    whole = live_tree.walk().rounds == 1
     for subject, count, first in grouped.values():
-        yield subject, count, first
-    for subject in (*_modes(), *_builtins(), *_tracers(), *_importers()):
-        yield subject, 1, ""
+        yield subject, count if whole else 0, first
 
 
-def _function_of(hook: Any) -> Any:
-    for _ in range(8):
-        inner = getattr(hook, "__func__", None) or getattr(hook, "func", None)
-        if inner is None:
-            return hook
-        hook = inner
-    return hook
+def singles() -> tuple[Iterator[Subject], ...]:
+    """Modes, builtins, tracers and importers: each kind on its own, so that one that fails costs itself only."""
+    return _modes(), _builtins(), _tracers(), _importers()
 
 
 def _hooks() -> Iterator[tuple[str, Any, str, Any]]:
     of_module, of_optimizer = file_of("torch.nn.modules.module"), file_of("torch.optim.optimizer")
     for kind, home, table in inventory._TABLES:
         owner = of_module if home is _module else of_optimizer
-        for hook in list(getattr(home, table, {}).values()):
+        for hook in bare.values(bare.held(home).get(table)):
             yield kind, owner, "", hook
     for ordinal, optimizer in optimizers.living():
         for table in OF_OPTIMIZERS:
-            for hook in list((getattr(optimizer, table, None) or {}).values()):
+            for hook in bare.values(bare.held(optimizer).get(table)):
                 yield "optimizer " + table.strip("_"), of_optimizer, "optimizer %d" % ordinal, hook
-    for ordinal, name, one in tree():
-        held = vars(one)
+    for ordinal, name, one in live_tree.walk().looked_at:
+        held = bare.held(one)
         for table in OF_MODULES:
-            if held.get(table):
+            hooks = bare.values(held.get(table))
+            if hooks:
                 where = ("module %d %s" % (ordinal, name)).rstrip()
-                for hook in list(held[table].values()):
+                for hook in hooks:
                     yield "module " + table.strip("_"), of_module, where, hook
     yield from _of_tensors(file_of("torch._tensor"))
 
 
 def _of_tensors(owner: Any) -> Iterator[tuple[str, Any, str, Any]]:
-    seen: set[int] = set()
-    for number, (name, tensor) in enumerate(_tensors()):
-        if number >= MAX_TENSORS:
-            session.uncovered("hooks of parameters", "more than %d parameters" % MAX_TENSORS)
-            return
-        if id(tensor) in seen:
-            continue
-        seen.add(id(tensor))
-        for table in OF_TENSORS:
-            held = getattr(tensor, table, None)
-            if held:
-                for hook in list(held.values()):
-                    yield "parameter " + table.strip("_"), owner, name, hook
-
-
-def _tensors() -> Iterator[tuple[str, Any]]:
-    for _, top in modules.top_level():
-        yield from top.named_parameters()
-    for ordinal, optimizer in optimizers.living():
-        for place, group in enumerate(optimizer.param_groups):
-            for index, one in enumerate(group["params"]):
-                yield "%d/%d/%d" % (ordinal, place, index), one
+    tables = [(table, bare.found(torch.Tensor, table)) for table in OF_TENSORS]
+    tables = [(table, slot) for table, slot in tables if bare.is_a(slot, types.GetSetDescriptorType)]
+    for name, tensor in live_tree.walk().tensors:
+        for table, slot in tables:
+            for hook in bare.values(slot.__get__(tensor)):  # torch's own slot, whatever the tensor's class puts over it
+                yield "parameter " + table.strip("_"), owner, name, hook
 
 
 def _modes() -> Iterator[Subject]:
     names = {"modes.function": "__torch_function__", "modes.dispatch": "__torch_dispatch__"}
-    for kind, stack in inventory._modes():
+    for kind, stack in inventory.modes_in_force():
         for one in stack:
             if kind == "saved_tensors":
-                yield Subject("hook", text("%s: %s" % (kind, inventory._name(one)), MAX_NAME), None, (), one)
+                yield Subject("hook", text("%s: %s" % (kind, inventory.name_of(one)), MAX_NAME), None, (), one)
                 continue
-            function = next((k.__dict__[names[kind]] for k in type(one).__mro__ if names[kind] in k.__dict__), None)
-            name = text("%s: %s" % (kind, inventory._name(type(one))), MAX_NAME)
+            function = bare.found(type(one), names[kind])
+            name = text("%s: %s" % (kind, bare.name_of(type(one))), MAX_NAME)
             yield Subject("mode", name, file_of("torch.overrides"), (), function)
 
 
 def _builtins() -> Iterator[Subject]:
     for name, value in list(vars(builtins).items()):
-        if callable(value) and not isinstance(value, _OF_C) and name not in _OWN_WORDS and name not in _STANDARD:
+        if not callable(value) or bare.is_a(value, _OF_C) or id(value) in PLAIN_BASES:
+            continue
+        if name not in _OWN_WORDS and name not in _STANDARD:
             yield Subject("builtin", text("builtins." + name, MAX_NAME), None, (), value)
 
 
 def _tracers() -> Iterator[Subject]:
-    for name, value in (("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())):
-        if value is not None:
-            yield Subject("tracer", text("%s: %s" % (name, inventory._name(value)), MAX_NAME), None, (), value)
+    called = [("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())]
+    called += [("gc.callbacks", one) for one in bare.each(gc.callbacks)]
+    called += [("signal %d" % number, signal.getsignal(number)) for number in _SIGNALS]
+    for name, value in called:
+        if value is not None and not bare.is_a(value, (*_OF_C, int)):
+            yield Subject("tracer", text("%s: %s" % (name, inventory.name_of(value)), MAX_NAME), None, (), value)
     monitoring = getattr(sys, "monitoring", None)
     for tool in range(MAX_TOOLS) if monitoring is not None else ():
         name = monitoring.get_tool(tool)
         if name is not None:
-            yield Subject("tracer", text("sys.monitoring: %s" % name, MAX_NAME), None, (), None)
+            yield Subject("tracer", text("sys.monitoring: %s" % bare.word(name), MAX_NAME), None, (), None)
 
 
 def _importers() -> Iterator[Subject]:
     for table, held in (("sys.meta_path", sys.meta_path), ("sys.path_hooks", sys.path_hooks)):
-        for one in list(held):
-            kind = one if isinstance(one, (type, types.FunctionType)) else type(one)
-            if kind.__module__ not in _OF_PYTHON:
-                find = getattr(kind, "find_spec", None) or one
-                yield Subject("importer", text("%s: %s" % (table, inventory._name(kind)), MAX_NAME), None, (), find)
+        for one in bare.each(held):
+            if type(one) is types.FunctionType:
+                if not any(one.__code__ is code for code in _OF_FOLDERS):
+                    yield Subject("importer", text("%s: %s" % (table, inventory.name_of(one)), MAX_NAME), None, (), one)
+                continue
+            kind = one if bare.is_a(one, type) else type(one)
+            if id(kind) not in _OF_PYTHON:
+                find = bare.found(kind, "find_spec")
+                name = text("%s: %s" % (table, bare.name_of(kind)), MAX_NAME)
+                yield Subject("importer", name, None, (), one if find is None else find)
 
 
 def flags() -> dict[str, str]:

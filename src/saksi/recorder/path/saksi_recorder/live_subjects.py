@@ -1,77 +1,35 @@
-"""What training executes, place by place: of torch's modules, of the classes in use, of the objects in use.
+"""What training executes, place by place: of torch's modules and of the classes in use.
 
-Rules: only what somebody else has loaded; nothing is imported, called or kept for it; a place is named by where it is
-looked up, and with the file of the module that it belongs to, so that a reader can tell what is not at home there.
+Rules: only what somebody else has loaded; nothing is imported, called, asked or kept for it; a place is named by where
+it is looked up, and with the file of the module that it belongs to, so that a reader can tell what is not at home.
 """
-
-# ruff: noqa: SLF001  (torch gives no public name to what is read here)
 
 from __future__ import annotations
 
-import sys
+import functools
 import types
-import weakref
-from contextlib import contextmanager
 from typing import Any, Iterator, NamedTuple, Optional
 
-import torch
-
-from . import batches, modules, optimizers, session
-from .code_digest import is_literal
+from . import bare, live_tree, pieces, session
+from .live_classes import (
+    WHOLE,
+    classes_in_use,
+    classes_of,
+    file_of,
+    is_of_a_framework,
+    is_of_python,
+    is_torchs,
+    modules_of,
+)
 from .pieces import CALLED
 from .plain import text
 
-MAX_SUBJECTS = 4096
 MAX_NAME = 200
 MAX_HOMES = 6
 
-WHOLE = (
-    "torch",
-    "torch.nn.functional",
-    "torch.nn.init",
-    "torch.nn.modules.loss",
-    "torch.nn.utils.clip_grad",
-    "torch.autograd",
-    "torch.optim.optimizer",
-    "torch.random",
-    "torch.amp.grad_scaler",
-    "torch.utils.data._utils.collate",
-    "torch.utils.data._utils.fetch",
-    "torch.utils.data.sampler",
-)
-"""Modules of which every function counts, and of all but the first every class."""
-PARTS = {
-    "torch.nn.utils": ("clip_grad_norm_", "clip_grad_value_"),
-    "torch.serialization": ("save", "load", "_save", "_load", "_legacy_save", "_legacy_load"),
-    "random": ("seed", "random", "shuffle", "sample", "randint", "randrange", "uniform", "choice"),
-    "numpy.random": ("seed", "default_rng", "permutation", "shuffle", "rand", "randn", "randint"),
-}
-CLASSES = (
-    ("torch", "Tensor"),
-    ("torch.nn", "Module"),
-    ("torch.nn", "Parameter"),
-    ("torch.autograd", "Function"),
-    ("torch.utils.data", "DataLoader"),
-    ("torch.utils.data.dataloader", "_BaseDataLoaderIter"),
-    ("torch.utils.data.dataloader", "_SingleProcessDataLoaderIter"),
-    ("torch.utils.data.dataloader", "_MultiProcessingDataLoaderIter"),
-    ("random", "Random"),
-)
-SCHEDULERS = "torch.optim.lr_scheduler"
-BEHIND_OURS = (
-    ("torch.autograd", "backward", "gradients", "_original_backward"),
-    ("torch.nn.utils.clip_grad", "clip_grad_norm_", "gradients", "_original_clip"),
-    ("torch", "manual_seed", "generators", "_original_torch"),
-    ("torch.serialization", "save", "files", "_original_save"),
-    ("torch.serialization", "load", "files", "_original_load"),
-    ("torch.optim.optimizer", "Optimizer.__init__", "optimizers", "_original"),
-    ("torch.utils.data.dataloader", "_BaseDataLoaderIter.__next__", "batches", "_original_next"),
-)
-"""What our own wrappers call, under names that somebody else could change as well."""
-
-
 OF_DYNAMO = ("__compiled_fn_", "__resume_at_")
 """What it puts into modules whose functions it compiles: no source looks them up."""
+_STANDING = (staticmethod, classmethod, functools.partial, functools.partialmethod, types.MethodType)
 _SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
@@ -86,173 +44,67 @@ class Subject(NamedTuple):
 
 
 def owners() -> Iterator[tuple[str, Any, str]]:
-    """The modules and classes of which everything counts: what it is, itself, and its name."""
-    classes = _classes()
-    for name in (*WHOLE, *_modules_of(classes)):
-        module = session.loaded(name)
-        if module is not None:
-            yield "module", module, name
-            if name != "torch":
-                classes.extend(_classes_of(module, name))
+    """The modules and classes of which everything counts: what it is, itself, and its name. Torch's own come first."""
+    used = classes_in_use()
+    names = [name for name in (*WHOLE, *modules_of(used)) if session.loaded(name) is not None]
+    torchs = [name for name in names if is_torchs(name)]
+    for name in torchs:
+        yield "module", session.loaded(name), name
+    found = [one for one in used if is_of_a_framework(one)]
+    found += [one for name in torchs if name != "torch" for one in classes_of(name)]
+    found += used
+    others = [name for name in names if not is_torchs(name)]
+    found += [one for name in others for one in classes_of(name)]
+    found = bare.once(found)
+    named = list(zip(_told_apart(found), found))  # noqa: B905  (strict= is newer than Python 3.9)
+    for name, one in live_tree.walk().of_classes(named):
+        yield "class", one, name
+    for name in others:
+        yield "module", session.loaded(name), name
+
+
+def _told_apart(classes: list[Any]) -> Iterator[str]:
     met: dict[str, int] = {}
-    for one in dict.fromkeys(classes):
-        name = "%s.%s" % (one.__module__, one.__qualname__)
+    for one in classes:
+        name = bare.name_of(one)
         met[name] = met.get(name, 0) + 1
-        yield "class", one, name if met[name] == 1 else "%s #%d" % (name, met[name])
+        yield name if met[name] == 1 else "%s #%d" % (name, met[name])
+
+
+def held_by(place: str, one: Any) -> list[tuple[str, Any]]:
+    """Everything that a module or class holds."""
+    return list(bare.held(one).items() if place == "module" else bare.attributes(one).items())
 
 
 def members(place: str, one: Any, name: str) -> Iterator[tuple[int, Subject]]:
-    """The functions of a module or class, each with its number among everything that it holds."""
+    """What is called of a module or class, each with its number among everything that it holds."""
     if place == "module":
-        file = file_of(name)
-        for number, (attribute, value) in enumerate(list(vars(one).items())):
-            if isinstance(value, types.FunctionType) and not attribute.startswith(OF_DYNAMO):
+        file, torchs = file_of(name), is_torchs(name)
+        for number, (attribute, value) in enumerate(held_by(place, one)):
+            is_one = type(value) is types.FunctionType or (torchs and _stands_for_one(value, name))
+            if is_one and not bare.word(attribute).startswith(OF_DYNAMO):
                 homes = () if file is None else ((file, attribute),)
                 yield number, Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), file, homes, value)
         return
-    file = file_of(one.__module__)
-    above = [(file_of(base.__module__), base.__qualname__) for base in one.__mro__[:MAX_HOMES]]
-    for number, (attribute, value) in enumerate(list(vars(one).items())):
-        if isinstance(value, CALLED) and not isinstance(value, _SLOTS):
+    file = file_of(bare.module_of(one))
+    above = [(file_of(bare.module_of(base)), bare.qualname_of(base)) for base in bare.mro(one)[:MAX_HOMES]]
+    for number, (attribute, value) in enumerate(held_by(place, one)):
+        if bare.is_a(value, CALLED) and not bare.is_a(value, _SLOTS):
             found = tuple((where, "%s.%s" % (within, attribute)) for where, within in above if where is not None)
             yield number, Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), file, found, value)
 
 
-def others() -> Iterator[Subject]:
-    """Single functions of modules, what stands behind the recorder's own, and what objects carry themselves."""
-    for name, wanted in PARTS.items():
-        module = session.loaded(name)
-        if module is not None:
-            held, file = vars(module), file_of(name)
-            for attribute in wanted:
-                if attribute in held:
-                    homes = () if file is None else ((file, attribute),)
-                    yield Subject("module", "%s.%s" % (name, attribute), file, homes, held[attribute])
-    for name, attribute, ours, behind in BEHIND_OURS:
-        value = getattr(session.loaded("%s.%s" % (__package__, ours)), behind, None)
-        if value is not None:
-            yield Subject("module", "%s.%s, behind the recorder's" % (name, attribute), file_of(name), (), value)
-    for name in (*WHOLE[1:], *_modules_of([])):
-        module = session.loaded(name)
-        if module is not None and name.startswith("torch."):
-            held, file = vars(module), file_of(name)
-            for attribute in _constants_of(name, held):
-                yield Subject("constant", "%s.%s" % (name, attribute), file, (), held.get(attribute))
-    yield from _of_objects()
+def _stands_for_one(value: Any, name: str) -> bool:
+    """Whether it may stand in place of a function of torch's: a partial, an object that is called, a class.
+
+    Modules of others are not asked: they import classes and make such objects for all kinds of ends.
+    """
+    kind = type(value)
+    if issubclass(kind, type):
+        return bare.module_of(value) != name and any(_is_foreign(one) for one in pieces.leads_to(value))
+    return issubclass(kind, _STANDING) or (pieces.is_called(kind) and _is_foreign(bare.found(kind, "__call__")))
 
 
-@contextmanager
-def walked() -> Iterator[None]:
-    """Inside, the models are walked through once, whoever asks; nothing of them is kept afterwards."""
-    _tree.extend((ordinal, name, one) for ordinal, top in modules.top_level() for name, one in top.named_modules())
-    try:
-        yield
-    finally:
-        _tree.clear()
-
-
-def tree() -> list[tuple[int, str, Any]]:
-    """Every module of every model: the model's number, its name in it, and itself. Call inside `walked`."""
-    return _tree
-
-
-_tree: list[tuple[int, str, Any]] = []
-_known_constants: dict[str, tuple[int, list[str]]] = {}
-
-
-def _constants_of(name: str, held: dict[str, Any]) -> list[str]:
-    """The names of what a module keeps that is a literal, looked for again only when it holds more or fewer things."""
-    count, known = _known_constants.get(name, (-1, []))
-    if count != len(held):
-        known = [one for one, value in list(held.items()) if not one.startswith("__") and is_literal(value)]
-        _known_constants[name] = len(held), known
-    return known
-
-
-_known_classes: dict[str, tuple[int, list[Any]]] = {}
-
-
-def _classes_of(module: Any, name: str) -> list[type]:
-    """The classes that a module defines, looked for again only when it holds another number of things."""
-    held = vars(module)
-    count, known = _known_classes.get(name, (-1, []))
-    found = [one for one in (reference() for reference in known) if one is not None]
-    if count != len(held) or len(found) != len(known):
-        found = [one for one in list(held.values()) if isinstance(one, type) and one.__module__ == name]
-        _known_classes[name] = len(held), [weakref.ref(one) for one in found]
-    return found
-
-
-def file_of(module: str) -> Optional[str]:
-    """The source file of a module, if it is loaded and has one."""
-    found = getattr(session.loaded(module), "__dict__", {}).get("__file__")
-    return text(found) if isinstance(found, str) and found.endswith(".py") else None
-
-
-def _classes() -> list[type]:
-    """Those in use: of optimizers, of models, of data; and those that everything stands on."""
-    found: list[type] = []
-    for module, name in CLASSES:
-        one = getattr(session.loaded(module), name, None)
-        if isinstance(one, type):
-            found.append(one)
-    for _, optimizer in optimizers.living():
-        found.extend(type(optimizer).__mro__)
-    for kind in dict.fromkeys(type(one) for _, _, one in tree()):
-        found.extend(kind.__mro__)
-    for _, loader in loaders():
-        for part in (loader, *_parts_of(loader).values()):
-            found.extend(type(part).__mro__)
-    return [one for one in dict.fromkeys(found) if one.__module__ not in ("builtins", "typing", "abc")]
-
-
-def _modules_of(classes: list[type]) -> list[str]:
-    """The modules in which the optimizers in use are written, and those outside of torch of every class in use."""
-    names = {type(one).__module__: None for _, one in optimizers.living()}
-    for _, optimizer in optimizers.living():
-        names.update((one.__module__, None) for one in type(optimizer).__mro__ if one.__module__ != "builtins")
-        if any("initial_lr" in group for group in optimizer.param_groups):
-            names[SCHEDULERS] = None
-    names.update((one.__module__, None) for one in classes if not _is_of_a_framework(one.__module__))
-    return [name for name in names if name not in WHOLE]
-
-
-def _is_of_a_framework(name: str) -> bool:
-    top = name.partition(".")[0]
-    return top in ("torch", "numpy", "collections", "saksi_recorder") or top in getattr(sys, "stdlib_module_names", ())
-
-
-def loaders() -> list[tuple[int, Any]]:
-    """The DataLoaders that were iterated and still exist, by number."""
-    return sorted(((known[0], one) for one, known in list(batches._loaders.items())), key=lambda pair: pair[0])
-
-
-def _parts_of(loader: Any) -> dict[str, Any]:
-    held = vars(loader)
-    named = {name: held.get(name) for name in ("dataset", "sampler", "batch_sampler")}
-    return {name: one for name, one in named.items() if one is not None}
-
-
-def _of_objects() -> Iterator[Subject]:
-    for ordinal, optimizer in optimizers.living():
-        yield from _of_object(optimizer, "optimizer %d" % ordinal)
-    for ordinal, name, one in tree():
-        yield from _of_object(one, ("module %d %s" % (ordinal, name)).rstrip())
-    for number, loader in loaders():
-        yield from _of_object(loader, "loader %d" % number)
-        for name, part in _parts_of(loader).items():
-            yield from _of_object(part, "loader %d %s" % (number, name))
-
-
-def _of_object(one: Any, name: str) -> Iterator[Subject]:
-    """What an object carries itself: in place of something of its class (`instance`), or beside it (`attribute`)."""
-    kind = type(one)
-    owner = file_of(kind.__module__)
-    try:
-        held = vars(one)
-    except TypeError:
-        return
-    for attribute, value in list(held.items()):
-        if callable(value) and not isinstance(value, (type, torch.nn.Module, torch.Tensor)):
-            place = "instance" if hasattr(kind, attribute) else "attribute"
-            yield Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), owner, (), value)
+def _is_foreign(function: Any) -> bool:
+    function = function.__func__ if type(function) is staticmethod else function
+    return type(function) is types.FunctionType and not is_of_python(pieces.file_of(function.__code__))

@@ -1,10 +1,9 @@
 """Which modules exist, learned from torch's registration hooks; the top-level ones are those nobody contains.
 
 Rules: only weak references; the hooks return None, so nothing of what is registered changes; inside a compiled region
-they do nothing. A module that never registers anything itself (a deep copy, an unpickled one) is not seen.
+they do nothing; models are walked through by torch's own tables, and no method is asked that a class may have replaced.
+A module that never registers anything itself (a deep copy, an unpickled one) is not seen.
 """
-
-# ruff: noqa: SLF001  (torch gives no public name to what is read here)
 
 from __future__ import annotations
 
@@ -14,10 +13,11 @@ from typing import Any, Iterator
 import torch
 from torch.nn.modules import module as _torch_module
 
-from . import session
+from . import bare, session
 from .guard import guarded
 from .plain import text
 
+_held: Any = torch.nn.Module.__dict__["__dict__"].__get__  # `bare.held`, for what is known to be a module
 _seen: dict[int, Any] = {}
 _handles: list[Any] = []
 _ordinals: dict[int, tuple[int, Any]] = {}
@@ -61,7 +61,7 @@ def restore() -> None:
 def top_level() -> list[tuple[int, Any]]:
     """Living modules that nobody contains and that hold a parameter or buffer, numbered in order of first sight."""
     alive = [module for module in (reference() for reference in list(_seen.values())) if module is not None]
-    contained = {id(child) for module in alive for child in module._modules.values() if child is not None}
+    contained = {id(child) for module in alive for _, child in _table(module, "_modules") if child is not None}
     out = []
     for module in alive:
         if id(module) in contained or not _holds_something(module):
@@ -84,7 +84,7 @@ def _number(identity: int, module: Any) -> tuple[int, Any]:
 def is_covered(module: Any) -> bool:
     """Whether a root covers this very module's buffers: it has been listed as a top-level one."""
     known = _ordinals.get(id(module))
-    return known is not None and known[1]() is module and next(module.buffers(), None) is not None
+    return known is not None and known[1]() is module and next(_named(module, "_buffers"), None) is not None
 
 
 def announce() -> None:
@@ -93,15 +93,15 @@ def announce() -> None:
         if ordinal in _said:
             continue
         _said.add(ordinal)
-        parameters = [p for p in module.parameters() if not torch.nn.parameter.is_lazy(p)]
+        parameters = [p for _, p in parameters_of(module) if not torch.nn.parameter.is_lazy(p)]
         session.say(
             "module",
             {
                 "ordinal": ordinal,
-                "class_name": text(type(module).__module__ + "." + type(module).__qualname__),
+                "class_name": text(bare.name_of(type(module))),
                 "parameters": sum(p.numel() for p in parameters),
                 "tensors": len(parameters),
-                "buffers": sum(1 for _ in module.buffers()),
+                "buffers": sum(1 for _ in _named(module, "_buffers")),
             },
         )
 
@@ -110,7 +110,7 @@ def names() -> dict[int, str]:
     """The qualified name of each parameter, by identity, in the first top-level module that has it."""
     out: dict[int, str] = {}
     for _, module in top_level():
-        for name, parameter in module.named_parameters():
+        for name, parameter in parameters_of(module):
             out.setdefault(id(parameter), name)
     return out
 
@@ -118,12 +118,59 @@ def names() -> dict[int, str]:
 def buffers() -> Iterator[tuple[str, str, Any]]:
     """Key, qualified name and tensor of every buffer of the top-level modules."""
     for ordinal, module in top_level():
-        for name, buffer in module.named_buffers():
+        for name, buffer in _named(module, "_buffers"):
             yield "buffer/%d/%s" % (ordinal, name), name, buffer
 
 
+def parameters_of(module: Any) -> Iterator[tuple[str, Any]]:
+    """Name and parameter, each once, in the order in which torch has them."""
+    return _named(module, "_parameters")
+
+
+def own_parameters(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Name and parameter of what one module itself holds."""
+    for name, tensor in _table(module, "_parameters"):
+        if tensor is not None:
+            yield _joined(prefix, name), tensor
+
+
+def within(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Name and module, itself first, each once, in the order in which torch has them."""
+    seen: set[int] = set()
+    waiting = [(prefix, module)]
+    while waiting:
+        prefix, one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield prefix, one
+        below = [(_joined(prefix, name), child) for name, child in _table(one, "_modules")]
+        waiting.extend(pair for pair in reversed(below) if bare.is_a(pair[1], torch.nn.Module))
+
+
+def _named(module: Any, table: str) -> Iterator[tuple[str, Any]]:
+    seen: dict[int, Any] = {}
+    for prefix, one in within(module):
+        for name, tensor in _table(one, table):
+            if tensor is not None and id(tensor) not in seen:
+                seen[id(tensor)] = tensor
+                yield _joined(prefix, name), tensor
+
+
+def _table(module: Any, name: str) -> list[tuple[str, Any]]:
+    table = dict.get(_held(module), name)
+    if table is None or bare.is_a(table, dict):
+        return bare.items(table)
+    wrapper = bare.held(session.loaded("torch.jit._script")).get("OrderedDictWrapper")
+    return list(table.items()) if wrapper is not None and bare.is_a(table, wrapper) else []  # a scripted module's
+
+
+def _joined(prefix: str, name: Any) -> str:
+    return prefix + ("." if prefix else "") + bare.word(name)
+
+
 def _holds_something(module: Any) -> bool:
-    return next(module.parameters(), None) is not None or next(module.buffers(), None) is not None
+    return any(next(_named(module, table), None) is not None for table in ("_parameters", "_buffers"))
 
 
 session.forgetters.append(_said.clear)

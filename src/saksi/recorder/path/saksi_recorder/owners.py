@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from . import pieces
+from . import bare, pieces
 from .code_digest import is_literal
 
 
@@ -21,6 +21,7 @@ class Owner:
         self._held: list[int] = []
         self._watched: list[tuple[int, list[_Watched]]] = []
         self.keys: dict[int, tuple[str, str]] = {}
+        self.left_out = 0  # functions for which there was no room
 
     def is_as_before(self, one: Any, values: list[Any]) -> bool:
         """Whether it holds the same objects."""
@@ -45,9 +46,9 @@ class _Watched:
     def __init__(self, function: Any) -> None:
         self.function = weakref.ref(function)
         self.code = function.__code__
-        defaults = function.__defaults__
+        defaults = bare.each(function.__defaults__)
         self.marks = pieces.mark(defaults)
-        self.defaults = defaults if all(is_literal(one) for one in defaults or ()) else ()
+        self.defaults = function.__defaults__ if all(is_literal(one) for one in defaults) else ()
         self.given = pieces.given_to(function)
 
     def is_changed(self) -> bool:
@@ -55,7 +56,7 @@ class _Watched:
         function = self.function()
         if function is None or function.__code__ is not self.code:
             return True
-        if function.__defaults__ is not self.defaults and pieces.mark(function.__defaults__) != self.marks:
+        if function.__defaults__ is not self.defaults and pieces.mark(bare.each(function.__defaults__)) != self.marks:
             return True
-        has_more = function.__kwdefaults__ or function.__closure__ or self.given
+        has_more = function.__kwdefaults__ is not None or function.__closure__ or self.given
         return bool(has_more) and pieces.given_to(function) != self.given

@@ -1,16 +1,22 @@
 """The functions that a call goes through: wrappers, what stands in their closures and behind `__wrapped__`, down to C.
 
-Rules: nothing is called and nothing of the user is compared or copied; depth and number are limited, and a cycle ends;
-a wrapper is never left out for what it says of itself, so that whoever points to the original is still listed first.
+Rules: nothing is called and nothing of the user is asked, compared or copied; depth and number are limited, and a cycle
+ends; a wrapper is never left out for what it says of itself, so that whoever points to the original is still listed
+first. Of a class, what makes its objects is followed; of an object, what its class does when it is called.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import sys
 import types
+from contextlib import suppress
 from typing import Any, NamedTuple, Optional
 
+import torch
+
+from . import bare
 from .code_digest import code_digest, described, is_literal
 from .plain import text
 
@@ -20,6 +26,7 @@ MAX_WORDS = 24  # defaults, and cells, that are said of one function
 MAX_NAME = 200
 MAX_NOTES = 4
 MAX_KEPT = 16_384
+STRANGE_GLOBALS = "%s looks names up where no module keeps them"
 
 _FUNCTION = types.FunctionType
 _METHOD = types.MethodType
@@ -33,6 +40,7 @@ _DESCRIPTORS = {
     functools.cached_property: ("func",),
     _METHOD: ("__func__",),
 }
+_LEADS = {id(kind): names for kind, names in _DESCRIPTORS.items()}  # a class itself is never looked up: see `bare`
 _OF_C = (
     types.BuiltinFunctionType,
     types.WrapperDescriptorType,
@@ -45,8 +53,13 @@ _OF_C = (
 CALLED = (_FUNCTION, *_DESCRIPTORS, *_OF_C)
 """Kinds of values in a class or a module that are, or lead to, functions."""
 
+_CACHE = type(functools.lru_cache(abs))
+
 _digests: dict[int, tuple[Any, str]] = {}  # with the code object itself, so that its number is given to no other
 _kept: dict[int, Any] = {}
+_began = os.sep
+with suppress(OSError):  # it may be gone
+    _began = os.getcwd()  # noqa: PTH109  (plain os: light, and also what old interpreters know)
 
 
 class Piece(NamedTuple):
@@ -78,66 +91,93 @@ class _Walk:
     def into(self, value: Any, depth: int) -> None:
         """Take `value` in, and whatever it leads to."""
         kind = type(value)
-        if id(value) in self._seen or isinstance(value, type):
+        if id(value) in self._seen:
             return
         self._seen.add(id(value))
         if depth > MAX_DEPTH or len(self.found) >= MAX_PIECES:
             if "more" not in self.notes:
-                self.notes.append("more")
+                self.notes.insert(0, "more")  # before what may be cut
         elif kind is _FUNCTION:
             self.found.append(_piece(value))
-            for inner in _inner(value):
+            if not has_a_modules_globals(value):
+                self.notes.insert(0, text(STRANGE_GLOBALS % bare.word(value.__code__.co_name), MAX_NAME))
+            for inner in leads_to(value):
                 self.into(inner, depth + 1)
-        elif kind in _DESCRIPTORS:
-            for name in _DESCRIPTORS[kind]:
-                self.into(getattr(value, name, None), depth + 1)
-        elif isinstance(value, _OF_C):
-            self.notes.append(text("in C: %s" % getattr(value, "__qualname__", kind.__name__), MAX_NAME))
-        elif kind is list:  # said in words already
+        elif id(kind) in _LEADS or kind is _CACHE:
+            for inner in leads_to(value):
+                self.into(inner, depth + 1)
+        elif issubclass(kind, _OF_C):
+            self.notes.append(text("in C: %s" % getattr(value, "__qualname__", "a function"), MAX_NAME))
+        else:
+            self._into_other(value, depth)
+
+    def _into_other(self, value: Any, depth: int) -> None:
+        kind = type(value)
+        if kind is list:  # said in words already
             self.notes.extend(value if depth == 0 else ())
         elif is_literal(value):
             if depth == 0:
                 self.notes.append(described(value))
         else:
-            self._into_object(value, kind, depth)
-
-    def _into_object(self, value: Any, kind: type, depth: int) -> None:
-        call = _found(kind, "__call__")
-        if type(call) is _FUNCTION:
-            self.into(call, depth + 1)
-        self.notes.append(text("object of %s.%s" % (kind.__module__, kind.__qualname__), MAX_NAME))
-        held = _held(value)
-        for name in _BEHIND:
-            if callable(held.get(name)):
-                self.into(held[name], depth + 1)
+            what = "class %s" % bare.name_of(value) if issubclass(kind, type) else "object of " + bare.name_of(kind)
+            self.notes.append(text(what, MAX_NAME))
+            for inner in leads_to(value):
+                self.into(inner, depth + 1)
 
 
-def _found(kind: type, name: str) -> Any:
-    for one in kind.__mro__:
-        if name in one.__dict__:
-            return one.__dict__[name]
-    return None
+def leads_to(value: Any) -> list[Any]:
+    """What is called, or may be, where `value` is called."""
+    kind = type(value)
+    if kind is _FUNCTION:
+        found = [_content(cell) for cell in value.__closure__ or ()]
+        found.extend(bare.each(value.__defaults__))
+        found.extend(bare.values(value.__kwdefaults__))
+        found.extend(value.__dict__.get(name) for name in _BEHIND[:2])
+        return [one for one in found if _leads_on(one)]
+    if id(kind) in _LEADS:
+        given = [one for one in _given(value) if _leads_on(one)]
+        return [getattr(value, name, None) for name in _LEADS[id(kind)]] + given
+    if kind is _CACHE:
+        return [value.__wrapped__] if _leads_on(value.__dict__.get("__wrapped__")) else []
+    if issubclass(kind, type):
+        makers = (bare.found(kind, "__call__"), bare.found(value, "__new__"), bare.found(value, "__init__"))
+        return [one for one in makers if type(one) is _FUNCTION or type(one) is staticmethod]
+    held = bare.held(value)
+    behind = [one for one in (held.get(name) for name in _BEHIND) if callable(one)]
+    call = bare.found(kind, "__call__")
+    return [call, *behind] if type(call) is _FUNCTION else behind
 
 
-def _held(value: Any) -> dict[str, Any]:
-    try:
-        held = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return held if type(held) is dict else {}
-
-
-def _inner(function: Any) -> list[Any]:
-    """What a function may call that it was given: in its cells, as defaults, as the function that it wraps."""
-    found = [_content(cell) for cell in function.__closure__ or ()]
-    found.extend(function.__defaults__ or ())
-    found.extend((function.__kwdefaults__ or {}).values())
-    found.extend(function.__dict__.get(name) for name in _BEHIND[:2])
-    return [one for one in found if _leads_on(one)]
+def _given(value: Any) -> list[Any]:
+    """What a bound method is bound to, and what a partial passes on."""
+    if type(value) is _METHOD:
+        return [value.__self__]
+    if type(value) is functools.partial:
+        return [*value.args, *bare.values(value.keywords)]
+    return []
 
 
 def _leads_on(value: Any) -> bool:
-    return type(value) is _FUNCTION or (type(value) in _DESCRIPTORS) or type(value).__name__ == "_lru_cache_wrapper"
+    kind = type(value)
+    return kind is _FUNCTION or id(kind) in _LEADS or kind is _CACHE or is_called(kind)
+
+
+def is_called(kind: type) -> bool:
+    """Whether objects of a class are called for code in Python. Modules and tensors are looked at for themselves."""
+    if issubclass(kind, (type, torch.nn.Module, torch.Tensor)):
+        return False
+    return type(bare.found(kind, "__call__")) is _FUNCTION
+
+
+def has_a_modules_globals(function: Any) -> bool:
+    """Whether a function looks up names where a module keeps them: the one that is loaded under the name they bear.
+
+    What code without a file looks up (a named tuple's, say) is not asked: `dataclasses` and the like make it so.
+    """
+    held = function.__globals__
+    if file_of(function.__code__) is None:
+        return True
+    return bare.held(sys.modules.get(bare.word(dict.get(held, "__name__")))) is held
 
 
 def _content(cell: Any) -> Any:
@@ -156,16 +196,21 @@ def _piece(function: Any) -> Piece:
         line=min(max(0, code.co_firstlineno), 2**31),
         code=digest_of(code),
         defaults=_defaults(function),
-        closure={text(k, 64): _word(_content(cell)) for k, cell in _cells(function)[:MAX_WORDS]},
+        closure={text(k, 64): _cell(cell) for k, cell in _cells(function)[:MAX_WORDS]},
     )
 
 
 def file_of(code: Any) -> Optional[str]:
     """The file that code says it comes from; None where that is no file (`<string>`)."""
-    name = code.co_filename
+    name = bare.word(code.co_filename)
     if not name or name.startswith("<"):
         return None
-    return text(os.path.abspath(name))  # noqa: PTH100  (plain os: light, and also what old interpreters know)
+    return text(absolute(name))
+
+
+def absolute(path: str) -> str:
+    """A path as it was meant where the program began, whatever folder it has gone to since."""
+    return os.path.normpath(os.path.join(_began, path))  # noqa: PTH118  (plain os: light, and also what old interpreters know)
 
 
 def digest_of(code: Any) -> str:
@@ -188,11 +233,18 @@ def _cells(function: Any) -> list[tuple[str, Any]]:
 
 
 def _defaults(function: Any) -> dict[str, str]:
-    code, values = function.__code__, function.__defaults__ or ()
+    code, values = function.__code__, bare.each(function.__defaults__)
     named = code.co_varnames[: code.co_argcount][-len(values) :] if values else ()
     out = {text(name, 64): _word(value) for name, value in zip(named, values)}  # noqa: B905
-    out.update({text(name, 64): _word(value) for name, value in (function.__kwdefaults__ or {}).items()})
+    out.update({text(name, 64): _word(value) for name, value in bare.items(function.__kwdefaults__)})
     return dict(list(out.items())[:MAX_WORDS])
+
+
+def _cell(cell: Any) -> str:
+    try:
+        return _word(cell.cell_contents)
+    except ValueError:
+        return "<unfilled>"
 
 
 def _word(value: Any) -> str:
@@ -208,15 +260,22 @@ def functions_of(value: Any) -> list[Any]:
     waiting = [value]
     while waiting and len(out) < MAX_PIECES:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, type):
+        if id(one) in seen:
             continue
         seen.add(id(one))
         if type(one) is _FUNCTION:
             out.append(one)
-            waiting.extend(_inner(one))
-        elif type(one) in _DESCRIPTORS:
-            waiting.extend(getattr(one, name, None) for name in _DESCRIPTORS[type(one)])
+        if not issubclass(type(one), _OF_C) and not is_literal(one):
+            waiting.extend(leads_to(one))
     return out
+
+
+def code_of(value: Any) -> int:
+    """A number for the code of the first function behind a value; another for other code, as long as it is known."""
+    for function in functions_of(value)[:1]:
+        _kept[id(function.__code__)] = function.__code__
+        return id(function.__code__)
+    return id(type(value))
 
 
 def signature(value: Any) -> tuple[Any, ...]:
@@ -224,19 +283,19 @@ def signature(value: Any) -> tuple[Any, ...]:
     if type(value) is list:
         return tuple(value)
     out: list[Any] = [id(type(value))]
-    if isinstance(value, _OF_C) or is_literal(value):
+    if issubclass(type(value), _OF_C) or is_literal(value):
         _kept[id(value)] = value
         out.append(id(value))
     for function in functions_of(value):
         code = function.__code__
         _kept[id(code)] = code
-        out.append((id(code), mark(function.__defaults__), given_to(function)))
+        out.append((id(code), mark(bare.each(function.__defaults__)), given_to(function)))
     return tuple(out)
 
 
 def given_to(function: Any) -> tuple[int, ...]:
     """Numbers for the keyword defaults of a function and the contents of its cells."""
-    given = mark(function.__kwdefaults__.values()) if function.__kwdefaults__ else ()
+    given = mark(bare.values(function.__kwdefaults__))
     if function.__closure__:
         given += mark([_content(cell) for cell in function.__closure__])
     return given
@@ -245,9 +304,9 @@ def given_to(function: Any) -> tuple[int, ...]:
 def mark(values: Any) -> tuple[int, ...]:
     """A number for each value, another if what is said of it has changed: of most objects the class alone is said."""
     out = []
-    for one in values or ():
+    for one in values:
         kind = type(one)
-        if kind is _FUNCTION or kind in _DESCRIPTORS:
+        if kind is _FUNCTION or id(kind) in _LEADS:
             out.append(id(one))
         elif is_literal(one):
             _kept[id(one)] = one

@@ -117,8 +117,10 @@ def say_world() -> None:
 
 def uncovered(what: str, reason: str) -> None:
     """Name once what is known not to be seen."""
-    if what in _uncovered or len(_uncovered) >= MAX_UNCOVERED:
+    if what in _uncovered or len(_uncovered) > MAX_UNCOVERED:
         return
+    if len(_uncovered) == MAX_UNCOVERED:
+        what, reason = "further things", "more than %d are not covered: those beyond are not named" % MAX_UNCOVERED
     _uncovered[what] = reason
     say("uncovered", {"what": text(what), "reason": text(reason), "step": step})
 
