@@ -15,6 +15,7 @@ from saksi.edges.environment.interpreter import NotKnown
 from saksi.edges.environment.repository import Repository, find_repository
 from saksi.judgement.redaction import printable, redact_text
 from saksi.judgement.seal import MAX_CHANGES, MAX_UNTRACKED, Change, Git, SealedFile, digest_of_changes
+from saksi.judgement.untracked import is_code
 
 __all__ = ["GIT_SECONDS", "MAX_CHANGED_BYTES", "observe_git"]
 
@@ -147,6 +148,7 @@ def _untracked(
     if "untracked" not in answers:
         unobserved["git.untracked"] = "git failed, or took too long, listing the files that it does not track"
         return (), None
-    paths = sorted(each for each in answers["untracked"].split(b"\0") if each)
+    paths = [os.fsdecode(each) for each in answers["untracked"].split(b"\0") if each]
+    paths.sort(key=lambda path: (not is_code(path), os.fsencode(path)))
     sealer = FileSealer(top, redaction_key)
-    return tuple(sealer.seal(os.fsdecode(each)) for each in paths[:MAX_UNTRACKED]), len(paths)
+    return tuple(sealer.seal(each) for each in paths[:MAX_UNTRACKED]), len(paths)
