@@ -376,6 +376,11 @@ class SimulatedRun:
             )
         )
 
+    def never_started(self, reason: str = "not started: --require, and it is not what was approved") -> None:
+        """The attempt ends before its command: it was refused, or could not be executed."""
+        nothing = {"pid": 0, "code": None, "signal": None, "started_wall_ns": 0, "elapsed_ns": 0, "left_running": 0}
+        self.add(ExitRecord(**self.stamp(), **nothing, reason=reason))
+
     # -- what readers get
 
     def items(self) -> list[Item]:

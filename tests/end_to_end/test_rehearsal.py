@@ -211,3 +211,31 @@ def test_a_rehearsal_that_is_interrupted_leaves_no_file_and_no_process(tmp_path,
     assert not (tmp_path / "run.seal").exists()
     assert home.runs() == []
     assert none_left(home)
+
+
+@pytest.mark.parametrize(("first", "second"), [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGTERM)])
+def test_a_second_signal_hurries_and_leaves_nothing_half_made(tmp_path, first, second):
+    """The job does not end when it is asked to, so that the second one comes while everything is put in order."""
+    home, scratch = Home(tmp_path), tmp_path / "scratch"
+    scratch.mkdir()
+    program = (
+        "import signal, subprocess, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "subprocess.Popen(['sleep', '1000'], start_new_session=True); open('started', 'w').close(); time.sleep(1000)"
+    )
+    words = ("seal", "create", "--no-environment", "--rehearse", "5", "-o", "run.seal", "--", sys.executable, "-c")
+    environment = {**home.environment, "TMPDIR": str(scratch)}
+    with home.popen(*words, program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment) as job:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert (tmp_path / "started").exists()
+        job.send_signal(first)
+        time.sleep(1.0)
+        assert job.poll() is None
+        job.send_signal(second)
+        said = job.communicate(timeout=60)[1]
+    assert job.returncode in {130, 143}
+    assert "Traceback" not in said
+    assert not (tmp_path / "run.seal").exists()
+    assert none_left(home)
+    assert list(scratch.iterdir()) == []

@@ -17,6 +17,12 @@ FILE = seal_file_of(SEAL)
 NEWER = (*SEAL.distributions[:1], Distribution(name="torch", version="2.6.0"))
 
 
+CODE = tuple(
+    SealedFile(path=f"m{number:04}.py", digest=str(sha256(b"x")), size=1, reason=None)
+    for number in range(MAX_UNTRACKED)
+)
+
+
 def weights(after, before=FILE, **how):
     return {each.field: each.weight for each in deviations(before, after, **how)}
 
@@ -78,6 +84,7 @@ def test_another_node_login_and_scheduler_are_told_and_not_held_against_a_launch
         ({"git": replace(SEAL.git, dirty=False, dirty_digest=None, changed=(), changed_total=0)}, "git.dirtyDigest"),
         ({"git": replace(SEAL.git, untracked=(sealed("random.py"),))}, "git.untracked"),
         ({"git": replace(SEAL.git, untracked=(sealed("model.pyc"),))}, "git.untracked"),
+        ({"git": replace(SEAL.git, untracked=(sealed("venv/lib/site-packages/x.pth"),))}, "git.untracked"),
     ],
 )  # fmt: skip
 def test_what_decides_what_runs_matters(change, field):
@@ -104,11 +111,33 @@ def test_what_decides_what_runs_matters(change, field):
         ({"files": (replace(SEAL.files[0], digest=None, reason="no"),)}, "files.config.toml", "unknown"),
         ({"git": replace(SEAL.git, dirty=None, dirty_digest=None)}, "git.dirtyDigest", "unknown"),
         ({"git": replace(SEAL.git, untracked_total=None)}, "git.untracked", "unknown"),
-        ({"git": replace(SEAL.git, untracked_total=MAX_UNTRACKED + 1)}, "git.untracked", "unknown"),
+        ({"git": replace(SEAL.git, untracked=CODE, untracked_total=MAX_UNTRACKED)}, "git.untracked", "matters"),
     ],
 )
 def test_what_weighs_less(change, field, weight):
     assert weights(replace(SEAL, **change)).get(field) == weight
+
+
+def test_a_run_that_is_launched_again_is_not_held_to_what_it_wrote_beside_its_script():
+    written = [sealed(f"out/{number:04}.json") for number in range(MAX_UNTRACKED)]
+    for output, total in (([sealed("model.pth")], 1), ([sealed("best.zip"), sealed("log.txt")], 2), (written, 9_000)):
+        git = replace(SEAL.git, untracked=tuple(output), untracked_total=total)
+        assert weights(replace(SEAL, git=git)) == {"git.untracked": "told"}
+
+
+def test_of_more_code_than_is_listed_nothing_is_known():
+    sealed_git = replace(SEAL.git, untracked=CODE, untracked_total=MAX_UNTRACKED)
+    more = replace(sealed_git, untracked_total=MAX_UNTRACKED + 1)
+    before = seal_file_of(replace(SEAL, git=sealed_git))
+    assert weights(replace(SEAL, git=more), before) == {"git.untracked": "unknown"}
+    both = deviations(seal_file_of(replace(SEAL, git=more)), replace(SEAL, git=more))
+    assert [(each.field, each.weight, each.news) for each in both] == [("git.untracked", "unknown", False)]
+
+
+def test_an_archive_that_was_sealed_and_is_another_matters():
+    git = replace(SEAL.git, untracked=(sealed("lib.zip"),))
+    other = replace(SEAL.git, untracked=(sealed("lib.zip", b"y"),))
+    assert weights(replace(SEAL, git=other), seal_file_of(replace(SEAL, git=git))) == {"git.untracked": "matters"}
 
 
 def test_packages_of_an_interpreter_that_is_not_known_are_not_said_to_be_gone():

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from saksi.edges.store.durable import flush_folder, told, write_new
+from saksi.edges.store.durable import flush_folder, told, write_new, write_whole
 from saksi.judgement.seal_file import MAX_SEAL_FILE_BYTES, SignedSealFile, parse_seal_file
 from saksi.words.errors import MalformedInput, UsageError
 
@@ -31,13 +31,12 @@ def read_seal_file(path: Path) -> SignedSealFile:
 
 
 def write_seal_file(path: Path, signed: SignedSealFile) -> None:
-    """Make the new file `path`, readable by everybody. Raises `UsageError` if it is there, `StoreError`."""
+    """Make the new file `path`, whole and readable by everybody. Raises `UsageError` if it is there, `StoreError`."""
     with told("write", path):
         try:
-            write_new(path, signed.content, durable=True)
+            write_whole(path, signed.content, mode=0o644)
         except FileExistsError:
             raise UsageError(f"{path} is there already", remedy="choose another name with -o, or remove it") from None
-        path.chmod(0o644)
 
 
 def replace_seal_file(path: Path, signed: SignedSealFile) -> None:

@@ -28,7 +28,7 @@ from saksi.words.codec import decode_record
 from saksi.words.digest import Digest, sha256
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.findings import Finding
-from saksi.words.records import ApprovalRecord, EnvironmentRecord, SealRecord
+from saksi.words.records import ApprovalRecord, AttachRecord, EnvironmentRecord, ExitRecord, ProcessRecord, SealRecord
 
 __all__ = [
     "Approvers",
@@ -44,10 +44,10 @@ __all__ = [
 
 SignatureState = Literal["approver", "known", "unknown", "refused"]
 
-_SEAL: Final = b'{"kind":"seal",'
-_ENVIRONMENT: Final = b'{"kind":"environment",'
 _APPROVAL: Final = b'{"kind":"approval",'
 """How the canonical form of these entries begins."""
+_READ: Final = frozenset({"seal", "approval", "environment", "attach", "process", "exit"})
+"""Kinds of entries that say more here than to which attempt they belong."""
 
 
 class Approvers(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,25 +122,42 @@ def has_approval(entries: Iterable[bytes]) -> bool:
     return any(entry.startswith(_APPROVAL) for entry in entries)
 
 
+class _Belongs(msgspec.Struct):
+    """What every entry says of itself."""
+
+    kind: str
+    attempt: int
+
+
 class _Launch(msgspec.Struct):
-    """One attempt as its entries tell of it."""
+    """One attempt as its entries tell of it. `stopped`: its exit record says that the command never started."""
 
     seal: Seal | None = None
     file: SignedSealFile | None = None
     entry: int | None = None
     looks: set[tuple[str, str | None]] = set()
     changed: bool = False
+    stopped: bool = False
+    seen: bool = False
+
+    @property
+    def ran(self) -> bool:
+        """Whether anything was executed, as far as is known: a launcher that says no is held to what was seen."""
+        return self.seen or not self.stopped
 
 
 def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) -> Assurance:
-    """What the approvals of a run assure. Never raises for what the log holds."""
+    """What the approvals of a run assure. Never raises for what the log holds.
+
+    Every attempt that any entry belongs to counts, whether or not it has a seal; one that was refused before its
+    command started executed nothing, so that its environment need not have been verified.
+    """
     launches: dict[int, _Launch] = {}
     for index, entry in enumerate(entries):
-        if entry.startswith((_SEAL, _APPROVAL, _ENVIRONMENT)):
-            _take(launches, index, entry, blob)
+        _take(launches, index, entry, blob)
     if all(each.entry is None for each in launches.values()):
         return NOTHING_ASSURED
-    approved, compared, verified = True, True, True
+    approved, compared, verified = True, True, any(each.ran for each in launches.values())
     findings: list[Finding] = []
     labels: dict[str, None] = {}
     for number, launch in sorted(launches.items()):
@@ -148,7 +165,7 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
         findings += found
         labels |= dict.fromkeys(by)
         approved &= bool(by)
-        verified &= bool(by) and _verified(launch)
+        verified &= not launch.ran or (bool(by) and _verified(launch))
         compared &= launch.seal is not None and launch.file is not None and _whole(launch.seal, launch.file)
     return Assurance(
         seal_approved=approved,
@@ -161,17 +178,32 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
 
 def _take(launches: dict[int, _Launch], index: int, entry: bytes, blob: BlobReader) -> None:
     try:
+        belongs = msgspec.json.decode(entry, type=_Belongs)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return  # what does not parse is told of by whoever reads the log
+    launch = launches.setdefault(belongs.attempt, _Launch())
+    if belongs.kind not in _READ:
+        return
+    try:
         record = decode_record(entry)
     except SaksiError:
-        return  # what does not parse is told of by whoever reads the log
-    if not isinstance(record, SealRecord | ApprovalRecord | EnvironmentRecord):
-        return
-    launch = launches.setdefault(record.attempt, _Launch())
-    if isinstance(record, EnvironmentRecord):
-        launch.looks.add((record.moment, record.tree))
-        # Also where another owner or link explains a file's ctime: an edit that was taken back would hide behind it.
-        launch.changed |= bool(record.totals)
-        return
+        return  # as above
+    match record:
+        case AttachRecord() | ProcessRecord():
+            launch.seen = True
+        case ExitRecord():
+            launch.stopped = record.started_wall_ns == 0
+        case EnvironmentRecord():
+            launch.looks.add((record.moment, record.tree))
+            # Also where another owner or link explains a file's ctime: an edit taken back would hide behind it.
+            launch.changed |= bool(record.totals)
+        case SealRecord() | ApprovalRecord():
+            _take_sealed(launch, index, record, blob)
+        case _:
+            pass
+
+
+def _take_sealed(launch: _Launch, index: int, record: SealRecord | ApprovalRecord, blob: BlobReader) -> None:
     content = blob(Digest.parse(record.envelope))
     whole = content if content is not None and str(sha256(content)) == record.envelope else None
     if isinstance(record, SealRecord):

@@ -5,7 +5,7 @@ Rules:
 - Every difference between the two has one of four weights: it *matters*, it is *told*, it could not be compared
   (*unknown*), or it says nothing (*nothing*). What is on no list matters.
 - Told and no more is what another node, login or scheduler changes by itself, each with its reason here, and what git
-  does not track and no interpreter would import.
+  does not track and no interpreter would execute: a run writes its output there, and is launched again.
 - What neither side knows is equal and yet not compared: it is unknown too, so that a seal that looked at nothing
   approves of nothing.
 """
@@ -21,6 +21,7 @@ from saksi.judgement.invocation import is_python_name, read_python_arguments
 from saksi.judgement.redaction import REDACTED, reason_to_record
 from saksi.judgement.seal import MAX_FILES, MAX_UNTRACKED, Git, Sealed, SealedFile
 from saksi.judgement.seal_differences import KEYED, Difference, differences, paths_apart
+from saksi.judgement.untracked import is_code, lists_all_code, may_execute
 
 __all__ = ["PLACED", "Deviation", "Weight", "deviations", "not_looked_at", "steers", "weigh"]
 
@@ -60,8 +61,6 @@ PLACED: Final[tuple[tuple[str, str], ...]] = (
 _EXACT: Final = frozenset(name for name, _ in PLACED if not name.endswith("*"))
 _PREFIXES: Final = tuple(name[:-1] for name, _ in PLACED if name.endswith("*"))
 _TOLD: Final = frozenset({"level", "segment", "git.branch", "workingDirectory"})
-_CODE: Final = (".py", ".pyc", ".pyd", ".so", ".pth", ".start", ".egg-link", ".zip", ".egg")
-"""Endings of what an interpreter that finds it on its path may execute."""
 _SHORTENED: Final = " characters]"
 """How an argument ends that was too long to be shown: it may be a program (`-c`)."""
 
@@ -175,18 +174,15 @@ def _git(field: str, before: Git | None, after: Git | None) -> Weight:
     if field == "git.dirtyDigest":
         return "unknown" if before.dirty is None or after.dirty is None else "matters"
     paths = paths_apart(before.untracked, after.untracked)
-    if any(_is_code(path) for path in paths):
+    if any(may_execute(path, known=path in _paths(before)) for path in paths):
         return "matters"
-    if before.untracked_total is None or after.untracked_total is None:
-        return "unknown"
-    if max(before.untracked_total, after.untracked_total) > MAX_UNTRACKED:
+    if not lists_all_code(before) or not lists_all_code(after):
         return "unknown"
     return "told" if any(not path.endswith(".seal") for path in paths) else "nothing"
 
 
-def _is_code(path: str) -> bool:
-    # What lies in __pycache__ is never read: `saksi run` gives the interpreter a bytecode folder of its own.
-    return path.endswith(_CODE) and "__pycache__/" not in path
+def _paths(git: Git) -> set[str]:
+    return {each.path for each in git.untracked}
 
 
 def _file(each: Difference, before: Sealed, after: Sealed) -> Weight:
@@ -245,10 +241,14 @@ def not_looked_at(sealed: Sealed) -> Iterator[tuple[str, str, str]]:
         if change.digest is None and change.status != "deleted":
             yield f"content of {change.path}", change.path, change.reason or "it was not read"
     for file in git.untracked:
-        if file.digest is None and _is_code(file.path):
+        if file.digest is None and is_code(file.path):
             yield f"content of {file.path}", file.path, file.reason or "it was not read"
-    if git.untracked_total is not None and git.untracked_total > MAX_UNTRACKED:
-        yield "git.untracked", _PARTS["git.untracked"], f"only the first {MAX_UNTRACKED} are looked at"
+    if git.untracked_total is not None and not lists_all_code(git):
+        yield (
+            "git.untracked",
+            _PARTS["git.untracked"],
+            f"only {MAX_UNTRACKED} of those that may be executed are looked at",
+        )
 
 
 def _is_code_given(sealed: Sealed) -> bool:
@@ -277,7 +277,7 @@ def _subject(each: Difference, before: Sealed, after: Sealed) -> str:
             paths = paths_apart(before.git.changed, after.git.changed)
         else:
             paths = paths_apart(before.git.untracked, after.git.untracked)
-            paths = [path for path in paths if _is_code(path)] or [p for p in paths if not p.endswith(".seal")]
+            paths = [path for path in paths if is_code(path)] or [p for p in paths if not p.endswith(".seal")]
         return _some(paths) if paths else each.field
     for prefix in ("files.", "distributions.", "environment.", "seeds."):
         if each.field.startswith(prefix):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -101,6 +102,33 @@ def test_nothing_is_started_and_nothing_is_overwritten(home, project):
     assert not (home.root / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "run.seal is there already"),
+        (("-o", "there.seal"), "there.seal is there already"),
+        (("-o", "dangling.seal"), "dangling.seal is there already"),
+        (("-o", "gone/a.seal"), "gone is no folder"),
+        (("-o", "closed/a.seal"), "closed cannot be written to"),
+        (("--name", "configured"), "configured.seal is there already"),
+    ],
+)
+def test_where_the_file_goes_is_looked_at_before_anything_that_takes_long(home, project, monkeypatch, words, said):
+    def too_late(*_, **__):
+        raise AssertionError("the work was begun")
+
+    for name in ("run.seal", "there.seal", "configured.seal"):
+        (project / name).write_bytes(b"")
+    (project / "dangling.seal").symlink_to("nowhere")
+    (project / "closed").mkdir()
+    may = os.access  # as root may do anything
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed" and may(path, mode))
+    monkeypatch.setattr("saksi.doors.cli.seal.rehearse", too_late)
+    monkeypatch.setattr("saksi.doors.cli.seal.tree_to_seal", too_late)
+    code, _, err = home.call("seal", "create", "--rehearse", "5", *words, *COMMAND)
+    assert (code, said in err) == (2, True)
+
+
 def test_what_is_not_observed_is_said(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("pass")
@@ -116,7 +144,7 @@ def test_what_is_not_observed_is_said(home, tmp_path, monkeypatch):
         (["create"], 2, "COMMAND"),
         (["create", "--", "no-such-program"], 2, "not found"),
         (["create", "--name", "a/b", *COMMAND], 2, "cannot be a name"),
-        (["create", "--no-environment", "-o", "/nowhere/x.seal", *COMMAND], 4, "cannot write"),
+        (["create", "--no-environment", "-o", "/nowhere/x.seal", *COMMAND], 2, "/nowhere is no folder"),
         (["show", "absent"], 2, "absent"),
         (["show", "train.py"], 1, "train.py"),
         (["diff", "absent", "last"], 2, "neither a run nor a seal file"),

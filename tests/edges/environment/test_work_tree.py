@@ -14,6 +14,7 @@ from saksi.edges.environment import unlisted_code, work_tree
 from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.seal import MAX_CHANGES, MAX_UNTRACKED, digest_of_changes
+from saksi.judgement.untracked import lists_all_code
 
 KEY = b"k" * 32
 
@@ -315,6 +316,16 @@ def test_many_files_are_counted_and_not_all_listed(repository, observe):
     found, _ = observe(repository)
     assert (len(found.untracked), found.untracked_total) == (MAX_UNTRACKED, MAX_UNTRACKED + 5)
     assert (len(found.changed), found.changed_total) == (MAX_CHANGES, MAX_CHANGES + 5)
+
+
+def test_of_many_files_that_git_does_not_track_those_that_may_be_executed_are_listed_first(repository, observe):
+    for number in range(MAX_UNTRACKED + 5):
+        (repository / f"a{number:04}.json").write_text("x")
+    (repository / "zz.py").write_text("x")
+    (repository / "model.pth").write_text("x")
+    found, _ = observe(repository)
+    assert [each.path for each in found.untracked[:2]] == ["zz.py", "a0000.json"]
+    assert lists_all_code(found)
 
 
 def test_names_that_are_not_utf8_and_files_of_secrets(repository, observe):

@@ -8,7 +8,7 @@ from saksi.judgement.checks.challenges import CHALLENGES, LATEST_NS
 from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
 from saksi.words.records import AttachRecord, BlockRecord, ChallengeRecord, DetachRecord, Peer
-from simulated_run import live_fields, update_fields
+from simulated_run import hello_fields, live_fields, update_fields
 
 S = 1_000_000_000
 ASKED = "a" * 32
@@ -45,12 +45,17 @@ class Story:
         )  # fmt: skip
         return self.add(block, tuple(lines))
 
-    def end(self):
+    def end(self, *, clean=True, lost=0):
         return self.add(
             DetachRecord(
-                connection=0, peer=PEER, rank=0, clean=True, frames=1, lost=0, last_step=None, mono_ns=1, **STAMP
+                connection=0, peer=PEER, rank=0, clean=clean, frames=1, lost=lost, last_step=None, mono_ns=1, **STAMP
             )
         )
+
+    def begin(self, at=0, *, lost=0, pid=1):
+        peer = Peer(pid=pid, uid=1, gid=1)
+        self.add(AttachRecord(connection=0, peer=peer, rank=0, claimed=b"{}", mono_ns=1, **STAMP))
+        return self.frames(("hello", at, hello_fields(pid=1, rank=0, world_size=1)), lost=lost)
 
     def found(self):
         state = CHALLENGES.start()
@@ -100,6 +105,8 @@ def test_updates_that_go_on_without_an_answer_are_named_with_the_first_step():
         # That part of the recorder failed, and said so.
         Story().ask(10).frames(("fault", 11, {"where": "live", "error": "x"}), *many(12, 40)),
         Story().frames(("fault", 1, {"where": "live", "error": "x"})).ask(10).frames(*many(12, 40)),
+        # It could not be put in place at all, and said so.
+        Story().frames(("fault", 1, {"where": "install.live_code", "error": "x"})).ask(10).frames(*many(12, 40)),
     ],
 )  # fmt: skip
 def test_what_is_no_silence(story):
@@ -123,3 +130,47 @@ def test_a_connection_of_the_same_number_begins_anew():
     story = Story().ask(1)
     story.add(AttachRecord(connection=0, peer=PEER, rank=0, claimed=b"{}", mono_ns=1, **STAMP))
     assert story.frames(*many(2, 40)).found() == ()
+
+
+def test_a_question_that_is_open_as_the_connection_breaks_is_answered_on_the_next_one():
+    story = Story().begin().frames(update(1)).ask(2).end(clean=False)
+    story.begin(3).ask(3.2, "b" * 32).frames(answer(4, "b" * 32), *many(5, 40)).end()
+    assert story.found() == ()
+
+
+def test_a_process_that_connects_anew_whenever_it_is_asked_does_not_answer():
+    story = Story()
+    for number in range(3):
+        story.begin(10 * number).frames(update(10 * number + 1, number)).ask(10 * number + 2, f"{number}" * 32)
+        story.frames(update(10 * number + 3, number)).end(clean=False)
+    assert story.found() == ()  # the last one may have been its end
+    (found,) = story.begin(40).found()
+    assert (found.code, found.severity, found.alleges) == ("witness.challenge_unanswered", "warning", "unknown")
+    assert (found.first_step, found.last_step, found.ranks, len(found.evidence)) == (0, 2, (0,), 3)
+    assert "connected anew each time" in found.message
+
+
+@pytest.mark.parametrize("how", ["answered", "other processes", "dropped", "goodbye"])
+def test_connections_that_break_are_no_silence(how):
+    story = Story()
+    for number in range(9):
+        pid = number + 1 if how == "other processes" else 1
+        lost = number if how == "dropped" else 0
+        story.begin(10 * number, pid=pid, lost=lost).frames(update(10 * number + 1), lost=lost)
+        if how == "answered" and number % 2:
+            story.ask(10 * number + 1, f"{number}" * 32).frames(answer(10 * number + 2, f"{number}" * 32))
+        story.ask(10 * number + 3, f"{number:x}a" * 16).end(clean=how == "goodbye", lost=lost)
+    assert story.begin(100).found() == ()
+
+
+def test_a_process_that_connects_anew_before_its_last_connection_is_seen_to_end_is_held_to_it_too():
+    story = Story()
+    for number in range(4):
+        peer = {"peer": PEER, "rank": 0, "mono_ns": 1}
+        story.add(AttachRecord(connection=number + 1, claimed=b"{}", **peer, **STAMP))
+        if number:
+            detached = {"clean": False, "frames": 1, "lost": 0, "last_step": None}
+            story.add(DetachRecord(connection=number, **peer, **detached, **STAMP))
+        story.add(ChallengeRecord(connection=number + 1, rank=0, nonce=f"{number}" * 32, mono_ns=S, **STAMP))
+    (found,) = story.found()
+    assert "connected anew each time" in found.message

@@ -178,3 +178,34 @@ def test_what_was_not_looked_at_to_the_end_is_not_checkable(looks):
 
 def test_a_launch_whose_seal_file_names_no_tree_is_not_judged():
     assert found(through(launched(sealed=False), end=False)) == []
+
+
+def test_an_attempt_that_never_started_executed_nothing_and_leaves_the_others_verified():
+    run = launched(manifest=MANIFEST).look("start", OTHER, edited())
+    run.never_started()
+    assert not judged(run).assurance.environment_verified
+    run.resume()
+    tree = EnvironmentTree(digest=SEALED, files=3, manifest=MANIFEST)
+    run.approve(signed_file(plain_seal_file(environment_tree=tree), CREATOR, MARIA).content)
+    assert judged(through(run.look("start"))).assurance.environment_verified
+
+
+def test_one_that_is_said_not_to_have_started_and_attached_counts_all_the_same():
+    run = through(launched(manifest=MANIFEST).look("start"))
+    run.resume()
+    run.approve(signed_file(plain_seal_file(), CREATOR, MARIA).content)
+    train(run)
+    run.never_started()
+    assert not judged(run).assurance.environment_verified
+
+
+def test_an_attempt_without_seal_approval_or_look_leaves_the_run_without_assurance():
+    run = through(launched(manifest=MANIFEST).look("start"))
+    assert judged(run).assurance.seal_approved
+    assert judged(run).assurance.environment_verified
+    run.resume(seal=False)
+    train(run)
+    run.exit()
+    assurance = judged(run).assurance
+    assert (assurance.seal_approved, assurance.environment_verified) == (False, False)
+    assert [(each.code, each.subject) for each in assurance.findings] == [("seal.not_approved", "attempt 1")]

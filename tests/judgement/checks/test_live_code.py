@@ -179,7 +179,7 @@ def test_what_a_run_began_with_is_judged_by_where_it_lies(place, code, file, sev
 def test_what_appears_after_the_first_update_is_a_warning_unless_torch_does_it(place, code, file, severity):
     later = patched(file) if place == "module" else on(place, file)
     if place in {"builtin", "tracer"} and file == ADAMW:
-        severity = "warning"  # these are not torch's to replace
+        severity = "warning" if place == "builtin" else "info"  # torch profiles, and replaces no builtins
     found = found_in(run_of([LOSS], [later]))
     assert [(each.code, each.severity) for each in found] == ([] if severity is None else [(code, severity)])
     assert all(" after the first update" in each.message for each in found)
@@ -377,3 +377,156 @@ def test_a_finding_is_news_as_soon_as_its_source_is_known():
         news = judging.take(item_of(index, record, simulated.blob))
         assert bool(news) == (isinstance(record, SourceRecord) and record.path == FUNCTIONAL)
     assert msgspec.json.encode(judging.findings(ended=True)) == msgspec.json.encode(judging.findings(ended=True))
+
+
+# -- tracers
+
+
+LIBRARY = "/usr/lib/python3.11/bdb.py"
+WHERE[LIBRARY] = ("library", "/usr/lib/python3.11")
+FILES.append(LIBRARY)
+
+
+def traced(*pieces, notes=()):
+    return subject("sys.settrace: x", "tracer", list(pieces), notes=notes)
+
+
+@pytest.mark.parametrize(
+    ("tracer", "severity"),
+    [
+        (traced(piece(LIBRARY, "extra", 20)), "info"),
+        (traced(piece(ADAMW, "extra", 20)), "info"),
+        (traced(piece(ADAMW, "extra", 20), piece(STRAY, "extra", 20)), "warning"),
+        (traced(piece(OTHER, "extra", 20)), "warning"),
+        (traced(notes=["object of builtins.TraceContext"]), "info"),
+        (traced(notes=["object of cProfile.Profile"]), "info"),
+        (traced(notes=["object of mine.Tracer"]), "warning"),
+        (traced(), "warning"),
+    ],
+)
+def test_a_profiler_of_torch_or_of_python_that_is_started_later_is_told_and_any_other_is_a_warning(tracer, severity):
+    found = found_in(run_of([LOSS], [tracer]))
+    hooks = [each for each in found if each.code == "live.hook_added"]
+    assert [each.severity for each in hooks] == [severity]
+    assert " after the first update" in hooks[0].message
+
+
+def test_a_tracer_that_says_that_it_is_pythons_and_is_not_is_a_warning():
+    assert said(run_of([LOSS], [traced(piece(LIBRARY, "extra", 20, EVIL))])) == [
+        ("live.code_differs", "warning", "sys.settrace: x")
+    ]
+
+
+def test_a_tracer_whose_file_was_not_compiled_is_a_warning():
+    assert ("live.hook_added", "warning", "sys.settrace: x") in said(
+        run_of([LOSS], [traced(piece(LIBRARY, "extra", 20))], sources=False)
+    )
+
+
+# -- places that are gone, or have become something else
+
+GONE = {"pieces": [], "notes": ["gone"]}
+
+
+def changed(place, *, file=FUNCTIONAL, name="torch.nn.functional.loss", pieces=(), notes=()):
+    return subject(name, place, list(pieces), owner=file, homes=[(file, "loss")] if pieces else (), notes=notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "file", "severity"),
+    [("module", FUNCTIONAL, "warning"), ("class", FUNCTIONAL, "warning"), ("class", SCRIPT, "info"),
+     ("instance", FUNCTIONAL, "info"), ("hook", FUNCTIONAL, "info"), ("builtin", FUNCTIONAL, "warning")],
+)  # fmt: skip
+def test_a_place_that_vanishes_is_said(place, file, severity):
+    first = subject("x.loss", place, [piece(FUNCTIONAL, "loss")], owner=file)
+    (found,) = found_in(run_of([first], [changed(place, file=file, name="x.loss", **GONE)]))
+    assert (found.severity, found.subject, found.alleges) == (severity, "x.loss", "unknown")
+    assert "is not found there any more after the first update" in found.message
+
+
+def test_a_place_that_vanished_and_comes_back_as_it_was_is_said_once():
+    simulated = run_of([LOSS], [changed("module", **GONE)])
+    again = simulated.attach()
+    del again.pending[1:]
+    again.seq = 1
+    again.send("live", **live_fields(number=2, files=FILES, subjects=[LOSS], step=1))
+    again.flush()
+    assert said(simulated) == [("live.code_replaced", "warning", "torch.nn.functional.loss")]
+
+
+@pytest.mark.parametrize(("file", "severity"), [(FUNCTIONAL, "warning"), (SCRIPT, "info")])
+def test_an_object_in_a_functions_place_is_said_although_the_function_is_behind_it(file, severity):
+    loss = subject("x.loss", "module", [piece(file, "loss")], owner=file)
+    later = changed(
+        "module", file=file, name="x.loss", pieces=[piece(file, "loss")], notes=["object of functools.partial"]
+    )
+    (found,) = found_in(run_of([loss], [later], functions={SCRIPT: (("loss", 10, GOOD, {}),)}))
+    assert (found.code, found.severity) == ("live.code_replaced", severity)
+    assert "an object of functools.partial stands there after the first update" in found.message
+
+
+# -- a beginning of which not everything was heard
+
+
+def began(*frames, fault=None, reconnect=None):
+    """A process whose `live` frames are these; before the `reconnect`th its connection breaks and another begins."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    del connection.pending[1:]
+    connection.seq = 1
+    if fault is not None:
+        connection.send("fault", where=fault, error="ImportError: no module of that name")
+    connection.update()
+    for number, fields in enumerate(frames):
+        if number == reconnect:
+            connection.vanish()
+            connection = simulated.reattach(connection)
+            del connection.pending[1:]
+            connection.seq = 1
+        connection.send("live", **live_fields(files=FILES, step=0, **fields))
+    connection.flush()
+    for path in FILES:
+        source(simulated, path, (("loss", 10, GOOD, {}), ("extra", 20, GOOD, {})))
+    connection.update()
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+HOOK = on("hook", SCRIPT)
+
+
+def test_a_connection_that_breaks_within_the_first_inventory_is_not_checkable_and_alleges_nothing():
+    broken = began(
+        {"parts": 2, "subjects": [LOSS]},
+        {"number": 1, "subjects": [LOSS, HOOK]},
+        reconnect=1,
+    )
+    assert said(broken) == [("live.hook_added", "info", "x"), ("live.not_checkable", "info", "live code")]
+    assert any("broke off with its connection" in each.message for each in found_in(broken))
+    later = began(
+        {"parts": 2, "subjects": [LOSS]},
+        {"number": 1, "subjects": [LOSS]},
+        {"number": 2, "at": "challenge", "subjects": [HOOK]},
+        reconnect=1,
+    )
+    assert ("live.hook_added", "warning", "x") in said(later)
+
+
+def test_a_part_of_the_first_inventory_that_was_dropped_is_not_checkable_and_what_it_held_is_no_change():
+    later = {"number": 1, "at": "challenge", "subjects": [HOOK]}
+    dropped = began({"parts": 3, "subjects": [LOSS]}, {"parts": 3, "part": 2}, later)
+    assert said(dropped) == [("live.hook_added", "info", "x"), ("live.not_checkable", "info", "live code")]
+    never = began(later)
+    assert said(never) == [("live.hook_added", "info", "x"), ("live.not_checkable", "info", "live code")]
+
+
+def test_a_first_inventory_that_breaks_off_for_good_is_not_checkable():
+    assert said(began({"parts": 2, "subjects": [LOSS]})) == [("live.not_checkable", "info", "live code")]
+
+
+@pytest.mark.parametrize("where", ["live", "install.live_code"])
+def test_a_recorder_that_says_that_it_cannot_watch_the_code_is_not_checkable_for_that_reason(where):
+    (found,) = found_in(began(fault=where))
+    assert (found.code, found.severity) == ("live.not_checkable", "info")
+    assert "could not watch which code it executes: ImportError: no module of that name" in found.message

@@ -158,6 +158,32 @@ def test_on_another_stack_numbers_are_not_held_against_a_launch(stack, reason):
     assert found(launched(REHEARSED, **stack)) == []
 
 
+OTHER_RATE = {"groups": [{"lr": 0.0005, "betas": [0.9, 0.999], "weight_decay": 0.01}]}
+
+
+def test_a_load_explains_where_a_schedule_stands_and_no_other_setting_hook_or_mode():
+    (only,) = found(launched(REHEARSED, loads=1, changes={0: OTHER_RATE}))
+    assert (only.code, only.severity, only.subject) == ("rehearsal.not_checkable", "info", "groups[0].lr")
+    assert "began with 1 model checkpoints" in only.message
+    both = {0: OTHER_RATE, 1: OTHER_BETA}
+    added = {0: {**HOOKS, "modes.dispatch": ["evil.Mode"]}}
+    simulated = launched(REHEARSED, loads=1, changes=both, hooks=added, roots={1: "other"})
+    assert [(each.code, each.subject) for each in found(simulated)] == [
+        ("rehearsal.hook_added", "evil.Mode"),
+        ("rehearsal.settings_differ", "groups[0].betas[1]"),
+        ("rehearsal.not_checkable", "groups[0].lr"),
+    ]
+    (only,) = found(launched(REHEARSED, loads=1, hooks={0: {**HOOKS, "flags": ["threads=4"]}}))
+    assert (only.code, only.subject) == ("rehearsal.settings_differ", "threads=4")
+
+
+def test_a_load_explains_a_hyper_parameter_that_moved_in_the_rehearsal_itself():
+    cycle = {step: {"groups": [{"lr": 0.001, "betas": [0.9 - step / 100, 0.999]}]} for step in range(6)}
+    later = {step: {"groups": [{"lr": 0.001, "betas": [0.8 - step / 100, 0.999]}]} for step in range(6)}
+    assert codes(launched(rehearsal(changes=cycle), changes=later, loads=1)) == ["not_checkable"]
+    assert codes(launched(rehearsal(changes=cycle), changes=later)) == ["settings_differ"]
+
+
 def test_on_another_stack_a_hook_and_a_setting_are_named_all_the_same():
     other = replace(CPU, cpu="Another CPU")
     added = {0: {**HOOKS, "modes.dispatch": ["evil.Mode"]}}
@@ -191,6 +217,34 @@ def test_every_rank_is_compared_with_its_own():
     assert found(launched(held, ranks=2)) == []
     (only,) = found(launched(held, ranks=2, changes={1: {"loss": 9.0}}))
     assert only.ranks == (0, 1)
+
+
+def test_a_rank_that_was_not_rehearsed_is_held_to_nothing_and_that_is_said():
+    simulated = launched(rehearsal(ranks=2), ranks=3)
+    (only,) = found(simulated)
+    assert (only.code, only.severity, only.ranks) == ("rehearsal.not_checkable", "info", (2,))
+    assert only.message == "Only 2 ranks were rehearsed, so the steps of this one are held to nothing."
+    report = judge(simulated.items(), run=simulated.run).report
+    assert not report.coverage.complete
+
+
+def test_an_attempt_whose_command_never_started_has_no_steps_to_be_compared():
+    simulated = SealedRun(hardware=CPU)
+    simulated.approve(signed_file(plain_seal_file(hardware=CPU, rehearsal=REHEARSED)).content)
+    simulated.never_started()
+    assert found(simulated) == []
+    simulated.resume()
+    simulated.approve(signed_file(plain_seal_file(hardware=CPU, rehearsal=REHEARSED)).content)
+    trained(simulated)
+    assert found(simulated) == []
+
+
+def test_a_launcher_that_says_the_command_never_started_does_not_hide_a_process_that_attached():
+    simulated = SealedRun(hardware=CPU)
+    simulated.approve(signed_file(plain_seal_file(hardware=CPU, rehearsal=REHEARSED)).content)
+    simulated.attach().goodbye()
+    simulated.never_started()
+    assert codes(simulated) == ["not_checkable"]
 
 
 def test_a_forked_process_is_not_taken_for_the_one_that_was_rehearsed():

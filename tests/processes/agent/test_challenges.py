@@ -125,6 +125,23 @@ def test_a_recorder_that_does_not_answer_or_does_not_train_is_not_asked():
     idle.close()
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_process_that_connects_anew_with_a_question_open_is_asked_again_at_once(peer, noticed):
+    challenges = Challenges(always(0.999))
+    challenges.heard(peer.connection, peer.update(), 0)
+    assert challenges.ask(S)
+    peer.close()
+    if noticed:
+        assert challenges.ask(S) == []
+    again, later = Peer(), Peer()
+    challenges.heard(again.connection, again.update(), S)
+    assert challenges.ask(S) == [(again.connection, "07" * 16)]
+    challenges.heard(later.connection, later.update(), S)  # the debt is paid
+    assert challenges.ask(S) == []
+    again.close()
+    later.close()
+
+
 def test_a_full_a_broken_and_a_closed_connection_are_no_trouble():
     for ending in ("full", "gone", "closed", "goodbye"):
         peer = Peer()

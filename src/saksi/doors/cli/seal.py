@@ -12,13 +12,14 @@ import typer
 
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
+from saksi.doors.cli.new_file import require_new
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import approvers_here, find_attempt, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.doors.cli.seal_documents import seal_diff_report, seal_report
 from saksi.doors.cli.sealed_environment import changed_files, require_fitting, tree_to_seal
 from saksi.doors.launch.rehearsing import NotRehearsed, rehearse, require_steps
-from saksi.doors.launch.sealing import check_command, make_seal_file
+from saksi.doors.launch.sealing import check_command, default_file, make_seal_file
 from saksi.edges.approver_keys import read_key_file
 from saksi.edges.environment.places import Places
 from saksi.edges.home import resolve_home
@@ -69,8 +70,8 @@ def create(
     installation's key: NAME.seal, run.seal. With `--rehearse N` the command runs under witness until it has made N
     steps, and is then ended.
     """
-    if output is not None and output.exists():
-        raise UsageError(f"{output} is there already", remedy="choose another name with -o, or remove it")
+    path = output or default_file(Path.cwd(), name)
+    require_new(path)
     require_fitting(manifest, trust, no_environment=no_environment)
     rehearsed = None if steps is None else partial(_rehearsed, command, require_steps(steps), quiet=quiet)
     now_ns = time.time_ns()
@@ -90,7 +91,6 @@ def create(
     except NotRehearsed as why:
         tell(f"not rehearsed, and no file written: {why}")
         return why.code
-    path = output or Path(f"{signed.file.name or 'run'}.seal")
     write_seal_file(path, signed)
     shown = screen_of_output().plain(str(path))
     for _, part, reason in not_looked_at(signed.file):

@@ -1,7 +1,7 @@
 """`saksi seal create --rehearse N`: the command runs under witness for N steps, and what it did goes into the file.
 
 Rules: the rehearsal's record lies in a home of its own and is gone afterwards; when this returns or raises, no process
-of the job runs. The command really runs: what it writes within N steps is written.
+of the job runs, however many signals came meanwhile. The command really runs: what it writes within N steps is written.
 
 BUG: a process that leaves the job's tree altogether (a daemon of a system's own service manager) is not found.
 """
@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import Home
 from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.edges.host.self_protection import adopt_orphans
@@ -41,6 +42,8 @@ _TERM_S: Final = 10.0
 """How long a job that was asked to end is waited for: it may save a model checkpoint."""
 _CLOSE_S: Final = 60.0
 """How long the witness is waited for after that: it hashes what the job saved."""
+_LEAVE_S: Final = 5.0
+"""How long a launcher may take to leave, once nobody waits for the witness."""
 _NEGATIVE: Final = 1
 _INCONCLUSIVE: Final = 3
 _OPERATIONAL: Final = 4
@@ -86,36 +89,33 @@ def rehearse(
     """
     adopt_orphans()
     before = frozenset(children_of(os.getpid()))
-    scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
-    try:
-        with _signals_end_us(), _job(command, environment, scratch, before, quiet=quiet) as job:
+    with EndingSignals() as signals, _scratch() as scratch:
+        with _job(command, environment, scratch, before, signals, quiet=quiet) as job, signals.interruptible():
             code = _watch(job, scratch, environment, steps, said)
         heard = _hear(scratch, environment, steps)
         if heard is None or heard.steps < steps:
             raise _why_not(heard, steps, code)
         return rehearsal_of(heard.items, steps)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _signals_end_us() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the rehearsal as Ctrl-C does: by way of what cleans up."""
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+def _scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="saksi-"))
     try:
-        yield
+        yield folder
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def _job(
-    command: Sequence[str], environment: Mapping[str, str], scratch: Path, before: frozenset[int], *, quiet: bool
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    scratch: Path,
+    before: frozenset[int],
+    signals: EndingSignals,
+    *,
+    quiet: bool,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """The launcher of the command. At the end it and all that it started are gone."""
     (scratch / "home").mkdir(mode=0o700)
@@ -134,7 +134,7 @@ def _job(
     try:
         yield job
     finally:
-        _end(job, before)
+        _end(job, before, signals)
 
 
 def _watch(
@@ -200,14 +200,26 @@ def _why_not(heard: _Heard | None, steps: int, code: int | None) -> NotRehearsed
     return NotRehearsed("no training process attached", code=_INCONCLUSIVE, remedy=remedy)
 
 
-def _end(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
-    """Ask the job to end, then make it; wait for the witness, and leave no process behind."""
+def _end(job: subprocess.Popen[bytes], before: frozenset[int], signals: EndingSignals) -> None:
+    """Ask the job to end, then make it; wait for the witness, and leave no process behind.
+
+    Nothing of it is left out for a signal that comes meanwhile: that only shortens the waiting.
+    """
+
+    def wait(there: Callable[[], bool], seconds: float, *, whatever: bool = False) -> None:
+        until = time.monotonic() + seconds
+        while not there() and (whatever or not signals.hurry) and time.monotonic() < until:
+            time.sleep(0.05)
+
     if job.poll() is None:
         job.terminate()  # the launcher passes it on
-        _wait(lambda: not _of_the_job(job.pid) or job.poll() is not None, _TERM_S)
+        wait(lambda: not _of_the_job(job.pid) or job.poll() is not None, _TERM_S)
         for pid in _of_the_job(job.pid):
             _kill(pid)
-        _wait(lambda: job.poll() is not None, _CLOSE_S)
+        wait(lambda: job.poll() is not None, _CLOSE_S)
+    if job.poll() is None:
+        job.terminate()  # now it waits for its witness no longer, and removes what it made
+        wait(lambda: job.poll() is not None, _LEAVE_S, whatever=True)
     if job.poll() is None:
         job.kill()
     job.wait()
@@ -241,9 +253,3 @@ def _of_the_job(launcher: int) -> tuple[int, ...]:
 def _kill(pid: int) -> None:
     with contextlib.suppress(OSError):
         os.kill(pid, signal.SIGKILL)
-
-
-def _wait(there: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not there() and time.monotonic() < until:
-        time.sleep(0.05)

@@ -26,6 +26,7 @@ from saksi.doors.launch.child import interrupted
 from saksi.edges.clock import Clock
 from saksi.edges.host.procfs import read_process
 from saksi.judgement.seal import Seal
+from saksi.processes.agent.closing import LAST_WORD_S
 from saksi.processes.agent.control import Closed, FromLauncher, JobStarted, Ready, receive_from_agent, send
 from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
 from saksi.processes.agent.takeover import Dead
@@ -33,8 +34,7 @@ from saksi.words.errors import MalformedInput
 
 __all__ = ["Forked", "RunningAgent"]
 
-CLOSE_S: Final = 90.0
-"""The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
+CLOSE_S: Final = LAST_WORD_S
 STOPPED_S: Final = 5.0
 """At the end: how long an agent that somebody stopped is waited for, after it was told to continue."""
 DELAYS_S: Final = (0.0, 0.2, 1.0, 3.0, 10.0)

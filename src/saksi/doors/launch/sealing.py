@@ -29,7 +29,7 @@ from saksi.judgement.seal_file import (
 from saksi.proofs.attest.envelope import IN_TOTO, sign
 from saksi.words.errors import UsageError
 
-__all__ = ["check_command", "make_seal_file"]
+__all__ = ["check_command", "default_file", "make_seal_file"]
 
 _ROOM: Final = 64 << 10
 """Of a seal file, for 16 signatures with long labels and what stands around them."""
@@ -85,6 +85,13 @@ def make_seal_file(
     if rehearsed is not None and len(statement) * 4 // 3 > MAX_SEAL_FILE_BYTES - _ROOM:
         raise UsageError("the rehearsal is larger than a seal file may be", remedy="rehearse fewer steps")
     return format_seal_file(sign(IN_TOTO, statement, [keyring.signer]))
+
+
+def default_file(folder: Path, name: str | None) -> Path:
+    """Where the seal file of a command goes if nobody says: named like the run. Raises `UsageError`."""
+    if name is not None:
+        check_label(name, what="--name")
+    return Path(f"{name or read_configuration(folder).settings.name or 'run'}.seal")
 
 
 def check_command(

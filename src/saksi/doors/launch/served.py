@@ -34,6 +34,7 @@ from saksi.edges.environment.observe import observe
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.judgement.seal import Seal, make_statement
+from saksi.processes.agent.closing import LAST_WORD_S
 from saksi.processes.agent.connection import peer_of
 from saksi.processes.agent.control import Closed, FromLauncher, receive_from_agent, send
 from saksi.processes.agent.node_messages import (
@@ -52,8 +53,7 @@ __all__ = ["ServedAgent", "agent_socket", "start_served"]
 
 EMBEDDED: Final = "embedded"
 ANSWER_S: Final = 20.0
-CLOSE_S: Final = 90.0
-"""The agent hashes model checkpoints and reaches its anchors before its last word; it goes on alone after this."""
+CLOSE_S: Final = LAST_WORD_S
 _KEY_BYTES: Final = 32
 Expected = TypeVar("Expected", Prepared, Begun)
 

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-__all__ = ["MAX_FOLDERS", "MAX_NAMES", "UnlistedCode", "is_importable"]
+__all__ = ["MAX_FOLDERS", "MAX_NAMES", "UnlistedCode"]
 
 MAX_FOLDERS: Final = 1_000
 """Of one repository. A launch waits meanwhile: a millisecond each on a network file system."""
@@ -25,7 +25,7 @@ _COMPILED: Final = (".so", ".pyd")
 _CACHE: Final = "__pycache__"
 
 
-def is_importable(name: str) -> bool:
+def _is_importable(name: str) -> bool:
     """Whether an import may execute a file of this name; bytecode counts by itself, where it has no source beside."""
     return name.endswith((".py", *_COMPILED))
 
@@ -48,7 +48,7 @@ class UnlistedCode:
     def take(self, paths: Iterable[str]) -> None:
         """Files that an import may execute among `paths`; folders among them are looked into by `look`."""
         for path in paths:
-            if is_importable(path) or self._is_bytecode_alone(path):
+            if _is_importable(path) or self._is_bytecode_alone(path):
                 self.paths[path] = None
             elif "." not in path.rstrip("/").rpartition("/")[2]:
                 self._waiting.append(path.rstrip("/"))
@@ -89,7 +89,7 @@ class UnlistedCode:
             if "." not in name:
                 if not kinds[name]:
                     self._waiting.append(f"{below}/{name}")
-            elif is_importable(name) or (name.endswith(".pyc") and f"{name.removesuffix('.pyc')}.py" not in kinds):
+            elif _is_importable(name) or (name.endswith(".pyc") and f"{name.removesuffix('.pyc')}.py" not in kinds):
                 self.paths[f"{below}/{name}"] = None
 
     def _is_bytecode_alone(self, path: str) -> bool:

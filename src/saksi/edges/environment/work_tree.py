@@ -27,9 +27,10 @@ from saksi.edges.environment.git import (
 )
 from saksi.edges.environment.interpreter import NotKnown
 from saksi.edges.environment.repository import Repository, find_repository
-from saksi.edges.environment.unlisted_code import UnlistedCode, is_importable
+from saksi.edges.environment.unlisted_code import UnlistedCode
 from saksi.judgement.redaction import printable, redact_text
 from saksi.judgement.seal import MAX_CHANGES, MAX_UNTRACKED, Change, Git, SealedFile, digest_of_changes
+from saksi.judgement.untracked import is_code
 
 __all__ = ["GIT_SECONDS", "MAX_CHANGED_BYTES", "MAX_SUBMODULES", "observe_git"]
 
@@ -182,7 +183,7 @@ class _WorkTree:
         """What git does not track, code first, and how much there is."""
         if self._paths is None:
             return (), None
-        paths = sorted(self._paths, key=lambda each: (not is_importable(each), each))
+        paths = sorted(self._paths, key=lambda each: (not is_code(each), each))
         sealer = FileSealer(top, redaction_key)
         return tuple(sealer.seal(each) for each in paths[:MAX_UNTRACKED]), len(paths)
 

@@ -22,13 +22,13 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from saksi.words.errors import StoreError
 
-__all__ = ["flush_folder", "make_folders", "told", "write_all", "write_new"]
+__all__ = ["flush_folder", "make_folders", "told", "write_all", "write_new", "write_whole"]
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
@@ -76,6 +76,27 @@ def write_new(path: Path, content: bytes, *, durable: bool) -> None:
             os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def write_whole(path: Path, content: bytes, *, mode: int = FILE_MODE) -> None:
+    """Make the file `path`, which must not exist, flushed and with all of `content`, or leave nothing there.
+
+    Whatever ends the writing (a full disk, Ctrl-C), half a file would be taken for a changed one. Only a file that was
+    made here is removed. Raises `OSError`.
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+    with ExitStack() as undo:
+        undo.callback(_remove, path)
+        with open(fd, "wb", buffering=0):  # noqa: PTH123 - a descriptor, opened above: closed in any case
+            write_all(fd, content)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        undo.pop_all()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # what went wrong with the file is told, not that it could not be removed either
+        path.unlink(missing_ok=True)
 
 
 def flush_folder(path: Path) -> None:

@@ -7,18 +7,22 @@ judged together, so that a thousand ranks cost what one does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 import msgspec
 
+from saksi.judgement.checks.challenges import FAULTS
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.live_judging import Said, Since, judge
-from saksi.judgement.checks.live_places import Compiler, Place, Sources, places_of
+from saksi.judgement.checks.live_judging import CODE_OF, Said, Since, judge
+from saksi.judgement.checks.live_places import Compiler, Place, Sources, View, places_of
 from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
+from saksi.judgement.checks.live_tracers import judge_tracer
+from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
 from saksi.judgement.items import Item, Line
 from saksi.words.findings import Finding
-from saksi.words.frames import HelloFrame, LiveFrame, UpdateFrame
+from saksi.words.frames import FaultFrame, HelloFrame, LiveFrame, UpdateFrame
 from saksi.words.limits import MAX_LIVE_SUBJECTS
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, SourceRecord
 
@@ -117,6 +121,9 @@ class LiveCodeCheck:
             return
         if isinstance(frame, UpdateFrame):
             process.updated(Context(record.rank, frame.update if frame.optimizer == 0 else None, entry))
+        elif isinstance(frame, FaultFrame):
+            if frame.where in FAULTS:
+                process.fault = frame.error
         elif isinstance(frame, LiveFrame):
             self._inventory(state, process, frame, Context(record.rank, max(0, frame.step), entry))
 
@@ -130,12 +137,11 @@ class LiveCodeCheck:
             message = f"There are more than {MAX_LIVE_SUBJECTS} places where code is looked up; the rest were left out."
             state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
         if process.begins_with(frame):
-            process.gather(places)
-            if frame.part + 1 >= frame.parts:
+            if process.gather(frame, places):
                 self._begin(state, process, context)
         else:
             if process.baseline is None:  # parts of its first inventory were lost
-                self._begin(state, process, context)
+                self._begin(state, process, context, last=False)
             for place in places:
                 since = process.change(place, frame.number)
                 if since is not None:
@@ -144,9 +150,12 @@ class LiveCodeCheck:
             message = f"It was {old} at the first inventory and is {new} now."
             state.noted.note(_of(Said("live.flag_changed", "warning", name, message), context))
 
-    def _begin(self, state: _Live, process: LiveProcess, context: Context) -> None:
+    def _begin(self, state: _Live, process: LiveProcess, context: Context, *, last: bool = True) -> None:
         """A process has said what it began with; one that began with the same has been judged already, or is to be."""
-        baseline = process.settle()
+        baseline = process.settle(last=last)
+        unheard = process.unheard()
+        if unheard is not None:
+            state.noted.note(_of(Said("live.not_checkable", "info", "live code", unheard), context))
         key = (process.compiler, baseline.identity)
         known = state.baselines.get(key)
         while known is not None and known.places != baseline.places:
@@ -190,7 +199,7 @@ class LiveCodeCheck:
             if not last and not state.sources.under(compiler).knows(place):
                 left.append(place)
                 continue
-            for said in judge(place, Since(first=True), state.sources.under(compiler)):
+            for said in _said_of(place, Since(first=True), state.sources.under(compiler)):
                 baseline.said.append(said)
                 for context in baseline.contexts:
                     state.noted.note(_of(said, context))
@@ -199,7 +208,7 @@ class LiveCodeCheck:
     def _judged(self, state: _Live, case: _Case, *, last: bool) -> bool:
         if not last and not state.sources.under(case.compiler).knows(case.place):
             return False
-        for said in judge(case.place, case.since, state.sources.under(case.compiler)):
+        for said in _said_of(case.place, case.since, state.sources.under(case.compiler)):
             state.noted.note(_of(said, case.context))
         return True
 
@@ -208,13 +217,24 @@ class LiveCodeCheck:
         noted = Noted()
         for (compiler, _), baseline in state.baselines.items():
             for place in baseline.waiting:
-                for said in judge(place, Since(first=True), state.sources.under(compiler)):
+                for said in _said_of(place, Since(first=True), state.sources.under(compiler)):
                     for context in baseline.contexts:
                         noted.note(_of(said, context))
         for case in state.cases:
-            for said in judge(case.place, case.since, state.sources.under(case.compiler)):
+            for said in _said_of(case.place, case.since, state.sources.under(case.compiler)):
                 noted.note(_of(said, case.context))
         return list(noted.kept())
+
+
+def _said_of(place: Place, since: Since, view: View) -> Iterator[Said]:
+    """Everything to be said of a place, by the rules for its kind."""
+    if is_gone(place):
+        yield from judge_gone(place, since, view)
+        return
+    found = list((judge_tracer if place.place == "tracer" else judge)(place, since, view))
+    yield from found
+    if not any(each.code == CODE_OF[place.place] for each in found):
+        yield from judge_kind(place, since, view)
 
 
 def _optimize(hello: HelloFrame) -> int:

@@ -1,6 +1,7 @@
 """Are the first steps those of the rehearsal? For attempts launched under a seal file that has one.
 
-The same command, on the same stack and with the same seeds, does the same bit for bit, whoever launches it.
+The same command, on the same stack and with the same seeds, does the same bit for bit, whoever launches it. A rank that
+was not rehearsed has nothing to be held to, and that is said; an attempt whose command never started has no steps.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from saksi.judgement.rehearsal.values import Rehearsal, RehearsedRank
 from saksi.judgement.seal_file import parse_seal_file
 from saksi.words.errors import SaksiError
 from saksi.words.findings import Finding
-from saksi.words.records import ApprovalRecord, SealRecord
+from saksi.words.records import ApprovalRecord, ExitRecord, SealRecord
 
 __all__ = ["CHECK_NAME", "REHEARSALS", "RehearsalCheck"]
 
@@ -39,6 +40,7 @@ class _Launch(msgspec.Struct):
     places: tuple[Place, Place] | None
     first: FirstSteps
     ranks: dict[int, RehearsedRank]
+    stopped: bool = False
 
 
 class _State:
@@ -69,29 +71,25 @@ class RehearsalCheck:
         elif isinstance(record, ApprovalRecord):
             self._begin(state, item)
         elif record.attempt in state.launches:
-            self._compare(state, state.launches[record.attempt], item)
+            launch = state.launches[record.attempt]
+            if isinstance(record, ExitRecord):
+                launch.stopped = record.started_wall_ns == 0
+            else:
+                self._compare(state, launch, item)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
         """See `Check.finish`."""
         found = list(state.noted.kept())
         for attempt, launch in state.launches.items() if ended else ():
+            if launch.stopped and not launch.first.attached:
+                continue
             for rank in launch.ranks:
                 process = launch.first.ranks.get(rank)
                 heard = 0 if process is None else process.heard
                 if heard < launch.rehearsal.steps:
                     message = f"{heard} of the {launch.rehearsal.steps} steps that were rehearsed are in the record."
-                    subject = f"attempt {attempt}"
-                    found.append(
-                        _finding(
-                            code=NOT_CHECKABLE,
-                            severity="info",
-                            subject=subject,
-                            message=message,
-                            ranks=(rank,),
-                            evidence=(launch.entry,),
-                        )
-                    )
+                    found.append(_not_compared(attempt, rank, message, (launch.entry,)))
         return tuple(found)
 
     def _begin(self, state: _State, item: Item) -> None:
@@ -114,12 +112,28 @@ class RehearsalCheck:
     def _compare(self, state: _State, launch: _Launch, item: Item) -> None:
         for rank in sorted(launch.first.take(item)):
             before, process = launch.ranks.get(rank), launch.first.ranks[rank]
+            if before is None:
+                many = "1 rank was" if len(launch.ranks) == 1 else f"{len(launch.ranks)} ranks were"
+                message = f"Only {many} rehearsed, so the steps of this one are held to nothing."
+                state.noted.note(_not_compared(item.record.attempt, rank, message, (launch.entry, item.index)))
+                continue
             after = process.value(rank)
-            if before is None or after is None:
+            if after is None:
                 continue
             for each in compare(before, after, launch.places):
                 entry = process.entries.get(each.step or 0, item.index)
                 state.noted.note(_of(each, rank, (launch.entry, entry)))
+
+
+def _not_compared(attempt: int, rank: int, message: str, evidence: tuple[int, ...]) -> Finding:
+    return _finding(
+        code=NOT_CHECKABLE,
+        severity="info",
+        subject=f"attempt {attempt}",
+        message=message,
+        ranks=(rank,),
+        evidence=evidence,
+    )
 
 
 def _of(apart: Apart, rank: int, evidence: tuple[int, ...]) -> Finding:

@@ -6,6 +6,8 @@ Rules:
 - A hook or an optimizer that the rehearsal had is approved; what it lacks is named.
 - What differs and could differ between two honest launches (another stack, a generator that nobody seeded, a model
   checkpoint that was loaded) is `not_checkable` with that reason, and alleges nothing. What is equal needs no excuse.
+- A model checkpoint explains state, numbers and where a schedule stands. It explains no hook, no mode, no flag, no
+  default of an optimizer and no hyper-parameter that stays what it is.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ from typing import Any, Final
 import msgspec
 
 from saksi.judgement.rehearsal.numbers import Apart, Excused, numbers_apart
-from saksi.judgement.rehearsal.values import RehearsedRank
+from saksi.judgement.rehearsal.values import RehearsedRank, RehearsedUpdate
 from saksi.judgement.seal import Hardware
 
 __all__ = ["NOT_CHECKABLE", "Place", "compare", "place_of"]
 
 NOT_CHECKABLE: Final = "rehearsal.not_checkable"
 _FLAGS: Final = "flags"
+_LEARNING_RATE: Final = ".lr"
+"""Of every hyper-parameter the one that schedules set, also where it did not move within the rehearsed steps."""
 _LISTED: Final = 32
 """Hooks named one by one, and optimizers."""
 _SHOWN: Final = 60
@@ -51,7 +55,7 @@ def compare(before: RehearsedRank, after: RehearsedRank, places: tuple[Place, Pl
     loads = _other_loads(before, after)
     numbers = program or loads or _other_arithmetic(before, after, places)
     found: list[Excused] = [(each, program) for each in (*_hooks(before, after), *_optimizers(before, after))]
-    found += [(each, program or loads) for each in islice(_settings(before, after), 1)]
+    found += _first_of_each(_settings(before, after, program, loads))
     found += [(each, numbers or why) for each, why in numbers_apart(before, after)]
     kept = [each for each, why in found if not why]
     excused: dict[str, Apart] = {}
@@ -119,10 +123,20 @@ def _optimizers(before: RehearsedRank, after: RehearsedRank) -> Iterator[Apart]:
             return
 
 
-def _settings(before: RehearsedRank, after: RehearsedRank) -> Iterator[Apart]:
+def _first_of_each(found: Iterator[Excused]) -> Iterator[Excused]:
+    """The first difference for each excuse, and the first that has none: one that is excused hides no other."""
+    met: set[str] = set()
+    for each, why in found:
+        if why not in met:
+            met.add(why)
+            yield each, why
+
+
+def _settings(before: RehearsedRank, after: RehearsedRank, program: str, loads: str) -> Iterator[Excused]:
     """Differences of settings, those of the optimizers' updates first."""
     code = "rehearsal.settings_differ"
     updates = {(each.optimizer, each.update): each for each in before.updates}
+    scheduled = _scheduled(before) if loads and not program else frozenset()
     for each in sorted(after.updates, key=lambda one: (one.update, one.optimizer)):
         was = updates.get((each.optimizer, each.update))
         if was is None or not _comparable(was.groups_omitted + each.groups_omitted, was.groups, each.groups):
@@ -130,19 +144,34 @@ def _settings(before: RehearsedRank, after: RehearsedRank) -> Iterator[Apart]:
         for path, old, new in _apart(list(was.groups), list(each.groups), "groups"):
             place = f"optimizers[{each.optimizer}].{path}" if each.optimizer else path
             sentence = f"{place} is {shown(new)} at step {each.update}, and was {shown(old)} in the rehearsal."
-            yield Apart(code=code, subject=place, sentence=sentence, step=each.update)
+            moves = (each.optimizer, path) in scheduled or path.endswith(_LEARNING_RATE)
+            why = program or (loads if moves else "")
+            yield Apart(code=code, subject=place, sentence=sentence, step=each.update), why
     made = {each.ordinal: each for each in before.optimizers}
     for one in after.optimizers:
         if one.ordinal not in made:
             continue
         for path, old, new in _apart(made[one.ordinal].defaults, one.defaults, f"optimizers[{one.ordinal}].defaults"):
             sentence = f"{path} is {shown(new)}, and was {shown(old)} in the rehearsal."
-            yield Apart(code=code, subject=path, sentence=sentence, step=None)
+            yield Apart(code=code, subject=path, sentence=sentence, step=None), program
     flags = {each.name for each in before.hooks if each.table == _FLAGS}
     for flag in after.hooks:
         if flag.table == _FLAGS and flag.name not in flags:
             sentence = f"The setting {flag.name} is in force at step {flag.step}; in the rehearsal it was not."
-            yield Apart(code=code, subject=flag.name, sentence=sentence, step=flag.step)
+            yield Apart(code=code, subject=flag.name, sentence=sentence, step=flag.step), program
+
+
+def _scheduled(side: RehearsedRank) -> frozenset[tuple[int, str]]:
+    """The hyper-parameters that did not stay what they were at the first Update: optimizer, and path in its groups."""
+    first: dict[int, RehearsedUpdate] = {}
+    known = [each for each in side.updates if each.groups]
+    for each in known:
+        first.setdefault(each.optimizer, each)
+    return frozenset(
+        (each.optimizer, path)
+        for each in known
+        for path, _, _ in _apart(list(first[each.optimizer].groups), list(each.groups), "groups")
+    )
 
 
 def _comparable(omitted: int, was: tuple[Any, ...], now: tuple[Any, ...]) -> bool:

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from saksi.words.errors import SaksiError
 
-__all__ = ["AnchorStatistics", "AnchorWorker", "Sink"]
+__all__ = ["AnchorStatistics", "AnchorWorker", "Sink", "close_all"]
+
+LAST_HEAD_S: Final = 12.0
+"""As an attempt closes: how long all anchors together may take for the last head."""
 
 BACKOFF: Final = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds until the next try after the first, second, … failure in a row; the last one from then on."""
@@ -144,3 +148,11 @@ class AnchorWorker:
                 self._slot = head
             else:
                 self._superseded += 1
+
+
+def close_all(workers: Sequence[AnchorWorker], seconds: float = LAST_HEAD_S) -> int:
+    """Let all anchors try their latest head once more, beside one another; how many do not have it after `seconds`."""
+    until = time.monotonic() + seconds
+    for each in workers:
+        each.close(0)
+    return sum(not each.close(max(0.0, until - time.monotonic())) for each in workers)

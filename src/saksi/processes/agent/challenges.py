@@ -1,7 +1,8 @@
 """When recorders are asked for an inventory of the code that they execute: at times that nobody else knows.
 
 Rules: only a recorder that says that it answers, and that trains, is asked; never two questions at once, and never one
-after many went unanswered; asking neither waits nor fails. Times and numbers come from `draw`, which is the kernel's
+after many went unanswered; a process that connected anew with a question open is asked again at once; asking neither
+waits nor fails. Times and numbers come from `draw`, which is the kernel's
 generator: whoever restores what was changed around the questions has to know when they come.
 """
 
@@ -29,6 +30,8 @@ LONGEST: Final = 4
 GIVEN_UP_NS: Final = 120_000_000_000
 """A question that is not answered for so long is followed by another; a step may take minutes."""
 MAX_UNANSWERED: Final = 8
+MAX_OWING: Final = 4_096
+"""Processes that left a question open with their connection; the oldest are forgotten first."""
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
 
@@ -51,6 +54,7 @@ class Challenges:
     def __init__(self, draw: Callable[[int], bytes]) -> None:
         self._draw = draw
         self._asked: dict[Connection, _Asked] = {}
+        self._owing: dict[int, None] = {}  # ids of processes
 
     def heard(self, connection: Connection, frame: AnyFrame, now_ns: int) -> None:
         """A frame came: the first Update, an answer, a model checkpoint, or a goodbye."""
@@ -59,7 +63,7 @@ class Challenges:
             self._asked.pop(connection, None)
         elif asked is None:
             if connection.trained and connection.hello is not None and connection.hello.answers:
-                self._asked[connection] = _Asked(now_ns, now_ns + int(self._share() * FIRST_NS))
+                self._asked[connection] = _Asked(now_ns, self._first_due(connection, now_ns))
         elif isinstance(frame, LiveFrame):
             if asked.nonce is not None and frame.nonce == asked.nonce and frame.part + 1 >= frame.parts:
                 asked.nonce, asked.unanswered = None, 0
@@ -72,7 +76,7 @@ class Challenges:
         out = []
         for connection, asked in list(self._asked.items()):
             if connection.socket.fileno() < 0:  # it was closed without a goodbye
-                del self._asked[connection]
+                self._left(connection)
             elif now_ns >= asked.due_ns and self._may_ask(asked, now_ns):
                 nonce = self._draw(16).hex()
                 with contextlib.suppress(OSError):  # its buffer is full, or it is gone: the next frame tells
@@ -80,6 +84,23 @@ class Challenges:
                     asked.nonce, asked.since_ns = nonce, now_ns
                     out.append((connection, nonce))
         return out
+
+    def _first_due(self, connection: Connection, now_ns: int) -> int:
+        """When a connection is asked first: at once, where its process owes an answer from one that it has left."""
+        pid = connection.peer.pid
+        for other in [each for each in self._asked if each.peer.pid == pid and each.socket.fileno() < 0]:
+            self._left(other)
+        if pid in self._owing:
+            del self._owing[pid]
+            return now_ns
+        return now_ns + int(self._share() * FIRST_NS)
+
+    def _left(self, connection: Connection) -> None:
+        pid = connection.peer.pid
+        if self._asked.pop(connection).nonce is not None and pid:  # without an id nobody knows whose it was
+            self._owing[pid] = None
+            if len(self._owing) > MAX_OWING:
+                del self._owing[next(iter(self._owing))]
 
     def _may_ask(self, asked: _Asked, now_ns: int) -> bool:
         if asked.nonce is None:

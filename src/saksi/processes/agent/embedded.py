@@ -32,7 +32,7 @@ from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
 from saksi.judgement.seal import parse_seal
 from saksi.processes.agent.admission import admit
-from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.anchors import AnchorWorker, close_all
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, Ready, send
 from saksi.processes.agent.environment_files import Watch
@@ -41,7 +41,7 @@ from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
-from saksi.processes.agent.service import Service, ignore_the_jobs_signals
+from saksi.processes.agent.service import ignore_the_jobs_signals, serve
 from saksi.processes.agent.sources import own_code_of
 from saksi.processes.agent.takeover import Dead, LeftBehind, left_behind
 from saksi.proofs.attest.envelope import parse_envelope
@@ -54,8 +54,6 @@ from saksi.words.run import origin_of
 __all__ = ["EmbeddedSetup", "start_embedded"]
 
 _logger = logging.getLogger(__name__)
-
-ANCHOR_LAST_S = 12.0
 
 
 class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,9 +167,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
     send(control, Ready(problem=None))
-    service = Service()
-    service.watch(attempt)
-    service.run()
+    serve(attempt)
     _say_goodbye(setup, writing, control)
     _keep_bytecode(setup, attempt)
     return 0
@@ -257,10 +253,10 @@ def _publish(writing: _Writing) -> None:
 
 def _say_goodbye(setup: EmbeddedSetup, writing: _Writing, control: socket.socket) -> None:
     """Let the anchors have the last head, move the log home, and say the last word."""
-    unsent = [worker for worker in writing.anchors if not worker.close(ANCHOR_LAST_S)]
+    unsent = close_all(writing.anchors)
     sentence = writing.checks.closing_sentence()
     if unsent:
-        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
+        sentence += f", {unsent} anchor{'s' if unsent > 1 else ''} without the last head"
     if writing.scribe.problem is not None:
         sentence += f", the log is not complete: {writing.scribe.problem}"
     writing.store.close()

@@ -33,7 +33,7 @@ from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import Seal, parse_seal
 from saksi.judgement.seal_file import EnvironmentTree, parse_seal_file
 from saksi.processes.agent.admission import admit
-from saksi.processes.agent.anchors import AnchorWorker
+from saksi.processes.agent.anchors import AnchorWorker, close_all
 from saksi.processes.agent.attempt import AttemptSetup, WatchedAttempt
 from saksi.processes.agent.control import Closed, JobStarted, send
 from saksi.processes.agent.environment_files import Watch
@@ -55,7 +55,6 @@ __all__ = ["NOT_OURS", "Served", "begin", "facts_of", "finish", "let_go"]
 
 _logger = logging.getLogger(__name__)
 
-ANCHOR_LAST_S: Final = 12.0
 UNSEEN: Final = "processes"
 NOT_OURS: Final = "the agent's account starts no interpreter of the job's account, and so does not know its files"
 NOT_VISIBLE: Final = (
@@ -196,10 +195,10 @@ def finish(served: Served, *, home: Home) -> str:
     """Close the attempt and everything behind it; the closing sentence. Raises nothing that others should hear of."""
     planned = served.planned
     served.attempt.close()
-    unsent = [worker for worker in served.workers if not worker.close(ANCHOR_LAST_S)]
+    unsent = close_all(served.workers)
     sentence = served.checks.closing_sentence()
     if unsent:
-        sentence += f", {len(unsent)} anchor{'s' if len(unsent) > 1 else ''} without the last head"
+        sentence += f", {unsent} anchor{'s' if unsent > 1 else ''} without the last head"
     if served.scribe.problem is not None:
         sentence += f", the log is not complete: {served.scribe.problem}"
     let_go(served)
