@@ -88,7 +88,8 @@ def look_at(
         files[key] = _at(each, digest)
     if stopped:
         reasons.insert(0, "the attempt was closed before every file was read")
-    return FilesAt(files=files, now_ns=now_ns, reason=_said(reasons))
+    folders = {root.place.label: root.place.folder for root in listing.listed}
+    return FilesAt(files=files, now_ns=now_ns, reason=_said(reasons), folders=folders)
 
 
 def _said(reasons: list[str]) -> str | None:

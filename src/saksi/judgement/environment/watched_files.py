@@ -45,11 +45,15 @@ class FileAt(NamedTuple):
 
 
 class FilesAt(msgspec.Struct, frozen=True, kw_only=True):
-    """All watched files at one look, by label and path; `reason` says why they are not all, or not all read."""
+    """All watched files at one look, by label and path; `reason` says why they are not all, or not all read.
+
+    `folders` are where the roots lie, by label, where they were looked at.
+    """
 
     files: Mapping[tuple[str, str], FileAt]
     now_ns: int
     reason: str | None = None
+    folders: Mapping[str, str] = {}
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
