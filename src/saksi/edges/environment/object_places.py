@@ -88,13 +88,17 @@ class ObjectPlaces:
     """Answers for one attempt; remembers what packages list. Owned by one thread."""
 
     def __init__(self, around: Surroundings, *, on_behalf_of: OnBehalf | None = None) -> None:
-        self._around = around
+        self._root = around.root
+        # The kernel names a file by its path without links, a seal as the user went there.
+        self._own, self._prefixes, self._search_path = (
+            tuple(dict.fromkeys(os.path.realpath(each) for each in folders if each))
+            for folders in (around.own.folders, around.prefixes, around.search_path)
+        )
         self._on_behalf_of = on_behalf_of
         self._listed: dict[Path, frozenset[str]] = {}
 
     def place(self, path: str, caches: tuple[str, ...]) -> ObjectOrigin:
         """Where `path`, which is none of the sealed files, lies; `caches` are folders the process keeps kernels in."""
-        around = self._around
         if path.startswith(("/dev/", "/SYSV", "anon_inode:")) and not path.startswith("/dev/shm/"):  # noqa: S108
             return "device"
         if path.startswith("/memfd:") or not path.startswith("/"):
@@ -104,11 +108,11 @@ class ObjectPlaces:
             return installed
         if _CACHE.search(path) is not None or _below(path, caches):
             return "cache"
-        if _below(path, around.prefixes):
+        if _below(path, self._prefixes):
             return "prefix"
-        if _below(path, around.own.folders):
+        if _below(path, self._own):
             return "tree"
-        if _below(path, around.search_path):
+        if _below(path, self._search_path):
             return "search_path"
         return "system" if path.startswith(SYSTEM) or self._is_roots(path) else "elsewhere"
 
@@ -135,7 +139,7 @@ class ObjectPlaces:
 
     def _is_roots(self, path: str) -> bool:
         """Whether root alone could have put the file there. The job's own account must not be root."""
-        if self._around.root:
+        if self._root:
             return False
         try:
             states = [each.lstat() for each in (Path(path), *Path(path).parents)]

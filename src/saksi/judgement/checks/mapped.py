@@ -13,7 +13,7 @@ import msgspec
 
 from saksi.judgement.checks.environment import tree_in
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.mapped_objects import Held, held_of, held_of_change
+from saksi.judgement.checks.mapped_objects import Held, held_of
 from saksi.judgement.checks.mapped_variables import held_of_variables, launched_with
 from saksi.judgement.checks.seal import seal_in_envelope
 from saksi.judgement.checks.shadowed import held_of_import
@@ -84,11 +84,9 @@ class MappedCheck:
         if attempt.sealed and not record.tree and record.objects:
             note(_unseen("The list of sealed files was not at hand, so that mapped objects were not compared with it."))
         for each in record.objects:
-            note(held_of(each, tree=record.tree))
             before = attempt.first.get(each.path)
-            if before is not None:
-                note(held_of_change(before, each))
-            elif state.paths < MAX_PATHS:
+            note(held_of(each, before, tree=record.tree))
+            if before is None and state.paths < MAX_PATHS:
                 attempt.first[each.path] = each
                 state.paths += 1
         if record.variables is not None and attempt.variables is not None:

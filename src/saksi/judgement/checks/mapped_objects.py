@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from saksi.words.findings import Severity
 from saksi.words.records import MappedObject, ObjectOrigin
 
-__all__ = ["Held", "held_of", "held_of_change"]
+__all__ = ["Held", "held_of"]
 
 _IN_MEMORY: Final = re.compile(r"/memfd:(libffi|doublemapper|julia-codegen|/?\.(gl|nv)\w*)$|/(ffi|\.ffi)\w{6}$")
 """Files without a name in which a program makes code: libffi's closures, .NET's, Julia's, those of NVIDIA's driver."""
@@ -40,8 +40,11 @@ class Held(NamedTuple):
     message: str
 
 
-def held_of(each: MappedObject, *, tree: bool) -> Held | None:
-    """What is held of `each`. `tree` is whether the environment's sealed files were at hand."""
+def held_of(each: MappedObject, before: MappedObject | None, *, tree: bool) -> Held | None:
+    """What is held of `each`. Of what was seen at its path `before`, only that it is not so any more.
+
+    `tree` is whether the environment's sealed files were at hand.
+    """
     origin = each.origin
     if origin == "device":
         return None
@@ -50,7 +53,9 @@ def held_of(each: MappedObject, *, tree: bool) -> Held | None:
     if origin == "memory":
         return _in_memory(each)
     if each.deleted:
-        return _deleted(each)
+        return _deleted(each, before)
+    if before is not None and before.digest is not None:
+        return _changed(before, each)
     if origin == "sealed":
         return _sealed(each)
     if origin in ("package", "library"):
@@ -61,9 +66,8 @@ def held_of(each: MappedObject, *, tree: bool) -> Held | None:
     return _outside(each, tree=tree) if origin in ("cache", *_WHERE) else None
 
 
-def held_of_change(before: MappedObject, now: MappedObject) -> Held | None:
-    """What is held of two objects at one path, at two looks: of another content."""
-    if before.digest is None or now.digest is None or before.digest == now.digest:
+def _changed(before: MappedObject, now: MappedObject) -> Held | None:
+    if now.digest is None or before.digest is None or before.digest == now.digest:
         return None
     message = f"It held {before.digest[:19]} when it was first seen, and {now.digest[:19]} later, while it was mapped."
     return Held("environment.object_changed", _of_change(now.origin), now.path, message + _UPGRADE)
@@ -80,10 +84,10 @@ def _in_memory(each: MappedObject) -> Held:
     return _foreign(each, "warning", message)
 
 
-def _deleted(each: MappedObject) -> Held:
+def _deleted(each: MappedObject, before: MappedObject | None) -> Held:
     if _IN_MEMORY.search(each.path) is not None:
         return _in_memory(each)
-    if each.origin in ("cache", *_WHERE):
+    if before is None and each.origin in ("cache", *_WHERE):
         message = f"It is mapped, and its name is gone or another file's by now, so that it cannot be read.{_by(each)}"
         message += " Libraries that unpack a temporary file do so, and building anew while the job runs."
         severity: Severity = "info" if each.origin == "cache" and each.named_by is None else "warning"
