@@ -40,10 +40,11 @@ def test_a_library_that_was_replaced_while_it_is_mapped_is_deleted(tmp_path):
 
 
 def test_code_in_a_memory_file_is_told_by_the_name_it_was_given(tmp_path):
+    library = str(build(tmp_path))
     code = (
-        "import ctypes, os, time; fd = os.memfd_create('x y'); os.write(fd, open(%r, 'rb').read());"
+        f"import ctypes, os, time; fd = os.memfd_create('x y'); os.write(fd, open({library!r}, 'rb').read());"
         " ctypes.CDLL(f'/proc/self/fd/{fd}'); print(1, flush=True); time.sleep(60)"
-    ) % str(build(tmp_path))
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
         child.stdout.readline()
         files = parse_maps(read_raw(child.pid).maps).files

@@ -25,7 +25,8 @@ BEGAN = {"LD_LIBRARY_PATH": "/cm/lib", "PYTHONPATH": "/saksi:/own"}
 
 def mapped(path="/x/lib.so", origin="elsewhere", **changes):
     known = {
-        "device": "fe:00", "inode": 7, "deleted": False, "named_by": None, "digest": ONE, "sealed": None, "reason": None,
+        "device": "fe:00", "inode": 7, "deleted": False, "named_by": None, "digest": ONE, "sealed": None,
+        "reason": None,
     }  # fmt: skip
     return MappedObject(path=path, origin=origin, **known | changes)
 
@@ -72,7 +73,8 @@ def test_what_a_package_the_system_and_the_driver_bring_is_no_finding():
     usual = [
         mapped(f"/{origin}", origin, **more)
         for origin, more in (
-            ("package", {}), ("library", {}), ("prefix", {}), ("system", {"digest": None, "reason": "closed"}), ("device", {}),
+            ("package", {}), ("library", {}), ("prefix", {}), ("device", {}),
+            ("system", {"digest": None, "reason": "closed"}),
         )
     ]  # fmt: skip
     assert found(launched().look(*usual, variables=BEGAN)) == []
@@ -92,6 +94,7 @@ def test_sealed_files_that_hold_what_was_sealed_are_no_finding_and_others_are_na
         (mapped(origin="tree"), "info"),
         (mapped(origin="search_path"), "info"),
         (mapped(origin="elsewhere"), "info"),
+        (mapped(origin="package", named_by="LD_PRELOAD"), "info"),
         (mapped(origin="tree", named_by="LD_PRELOAD"), "warning"),
         (mapped(origin="cache", named_by="LD_AUDIT"), "warning"),
         (mapped(origin="search_path", named_by="NCCL_NET_PLUGIN"), "warning"),
@@ -99,7 +102,7 @@ def test_sealed_files_that_hold_what_was_sealed_are_no_finding_and_others_are_na
         (mapped(origin="tree", deleted=True, digest=None), "warning"),
         (mapped("/memfd:payload", "memory", deleted=True, digest=None), "warning"),
         (mapped("/memfd:libffi", "memory", deleted=True, digest=None), "info"),
-        (mapped("/tmp/ffiA1b2C3", deleted=True, digest=None), "info"),  # noqa: S108
+        (mapped("/tmp/ffiA1b2C3", deleted=True, digest=None), "info"),
     ],
 )  # fmt: skip
 def test_an_object_from_outside_is_told_and_counts_where_nobody_asked_for_it_or_nothing_is_left_to_look_at(each, severity):  # fmt: skip  # noqa: E501
@@ -115,7 +118,7 @@ def test_under_a_seal_what_was_not_sealed_counts_but_for_the_users_own(each, sev
 
 
 def test_hundreds_of_compiled_kernels_are_one_finding_for_their_cache():
-    folder = "/tmp/torchinductor_u"  # noqa: S108
+    folder = "/tmp/torchinductor_u"
     kernels = [mapped(f"{folder}/a{number}/k.so", "cache") for number in range(300)]
     own = [mapped(f"/own/kernels/{number}.so", "cache") for number in range(3)]
     assert said(launched().look(*kernels, *own)) == [
@@ -190,7 +193,7 @@ def test_variables_as_at_the_launch_with_what_saksi_adds_are_no_finding():
         ({"PYTHONHOME": "/home/u"}, "warning"),
         ({"PYTHONPATH": "/saksi:/other"}, "info"),
         ({"LD_LIBRARY_PATH": "/x"}, "info"),
-        ({"TORCHINDUCTOR_CACHE_DIR": "/tmp/x"}, "info"),  # noqa: S108
+        ({"TORCHINDUCTOR_CACHE_DIR": "/tmp/x"}, "info"),
         ({"PYTHONPATH": None}, "info"),
     ],
 )
@@ -212,7 +215,8 @@ def test_a_value_that_is_not_shown_is_compared_only_with_another():
     ("changes", "severity"),
     [
         ({}, "warning"), ({"name": "torch", "other_origin": "package", "origin": "elsewhere"}, "warning"),
-        ({"name": "utils", "other_origin": "package"}, "info"), ({"sealed": True}, "info"), ({"sealed": False}, "warning"),
+        ({"name": "utils", "other_origin": "package"}, "info"), ({"sealed": True}, "info"),
+        ({"sealed": False}, "warning"),
     ],
 )  # fmt: skip
 def test_a_module_before_another_of_its_name_is_told_and_names_that_projects_share_are_not_held_against_it(

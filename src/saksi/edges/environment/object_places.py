@@ -33,6 +33,7 @@ __all__ = ["ObjectPlaces", "SealedFiles", "Surroundings", "named_objects"]
 
 SYSTEM: Final = ("/usr/", "/lib/", "/lib64/", "/lib32/", "/opt/")
 """As the file-system hierarchy standard has them; compilers, drivers and toolkits are installed below /opt."""
+_OPEN: Final = ("/dev/shm/", "/dev/hugepages/", "/dev/mqueue/")  # noqa: S108 - folders of /dev that hold plain files
 LD_SO_PRELOAD: Final = Path("/etc/ld.so.preload")
 MAX_PRELOAD_BYTES: Final = 65_536
 CACHES: Final = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "TORCH_EXTENSIONS_DIR", "PYTORCH_KERNEL_CACHE_PATH")
@@ -99,7 +100,7 @@ class ObjectPlaces:
 
     def place(self, path: str, caches: tuple[str, ...]) -> ObjectOrigin:
         """Where `path`, which is none of the sealed files, lies; `caches` are folders the process keeps kernels in."""
-        if path.startswith(("/dev/", "/SYSV", "anon_inode:")) and not path.startswith("/dev/shm/"):  # noqa: S108
+        if path.startswith(("/dev/", "/SYSV", "anon_inode:")) and not path.startswith(_OPEN):
             return "device"
         if path.startswith("/memfd:") or not path.startswith("/"):
             return "memory"

@@ -59,10 +59,7 @@ def held_of(each: MappedObject, before: MappedObject | None, *, tree: bool) -> H
     if origin == "sealed":
         return _sealed(each)
     if origin in ("package", "library"):
-        if not tree:
-            return None
-        message = f"It is mapped from the environment and is not among the files that were sealed: {_digest(each)}."
-        return _foreign(each, "warning", message + " A package that was installed since is the usual cause.")
+        return _packaged(each, tree=tree)
     return _outside(each, tree=tree) if origin in ("cache", *_WHERE) else None
 
 
@@ -103,6 +100,13 @@ def _sealed(each: MappedObject) -> Held | None:
         return None
     message = f"It is mapped, and its file is not as it was sealed: {each.sealed[:19]} then, {each.digest[:19]} now."
     return Held("environment.object_differs", "warning", each.path, f"{message}{_by(each)}{_UPGRADE}")
+
+
+def _packaged(each: MappedObject, *, tree: bool) -> Held | None:
+    if tree:
+        message = f"It is mapped from the environment and is not among the files that were sealed: {_digest(each)}."
+        return _foreign(each, "warning", f"{message}{_by(each)} A package that was installed since is the usual cause.")
+    return None if each.named_by is None else _foreign(each, "info", f"An installed package lists it.{_by(each)}")
 
 
 def _outside(each: MappedObject, *, tree: bool) -> Held:
