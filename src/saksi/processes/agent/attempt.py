@@ -27,7 +27,6 @@ from saksi.processes.agent.ckpt_files import CkptFiles, HashedCkpt
 from saksi.processes.agent.connection import Connection
 from saksi.processes.agent.control import JobStarted
 from saksi.processes.agent.environment_files import EnvironmentWatch, Watch
-from saksi.processes.agent.imports import Imports
 from saksi.processes.agent.intake import Intake
 from saksi.processes.agent.job import Job
 from saksi.processes.agent.keeper import MAX_FILES
@@ -153,13 +152,6 @@ class WatchedAttempt:
             cache=setup.cache,
             on_behalf_of=setup.on_behalf_of,
         )
-        self._imports = Imports(
-            scribe=scribe,
-            wake=self._bell.ring,
-            around=setup.around,
-            sealed_files=self._environment.sealed_files,
-            on_behalf_of=setup.on_behalf_of,
-        )
         self._intake = Intake(
             listener,
             token=setup.token,
@@ -223,7 +215,7 @@ class WatchedAttempt:
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
         closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files)
-        last = (self._live.finish, self._close_environment, self._mapped.finish, self._imports.finish)
+        last = (self._live.finish, self._close_environment, self._mapped.finish)
         for act in (*closing, *last, self._commit, self.tell_news, self._write_anchors):
             self._guarded(act)
         self._write_exit()
@@ -272,7 +264,6 @@ class WatchedAttempt:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter
         self._live.heard(connection, frame)
         self._mapped.heard(connection, frame)
-        self._imports.heard(connection, frame)
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
@@ -287,7 +278,6 @@ class WatchedAttempt:
             self._environment.write()
             self._live.write()
             self._mapped.write()
-            self._imports.write()
 
     # -- what is done now and then
 

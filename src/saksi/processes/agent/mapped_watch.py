@@ -3,7 +3,7 @@
 Rules: only a process with a recorder that trains or saves is looked at. The first look comes within a second of its
 first Update, at a moment that is drawn; then at each model checkpoint and as it says goodbye; between them at times
 drawn like those of the challenges, and apart from them: nothing that the process could see is sent. A look reads two
-files of /proc; all else is done beside (`mapped_files`).
+files of /proc; all else is done beside (`mapped_files`), and so is what it says that it imported (`imports`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from saksi.edges.host.mapped import read_raw
 from saksi.judgement.redaction import printable, redact_environment
 from saksi.processes.agent.challenges import FIRST_NS, drawn_pause_ns, drawn_share
 from saksi.processes.agent.connection import Connection
+from saksi.processes.agent.imports import Imports
 from saksi.processes.agent.mapped_files import LookedAt, MappedFiles, Moment, Taken
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame, CkptFrame, DetachFrame
@@ -51,7 +52,7 @@ class _Followed:
 
 
 class MappedWatch:
-    """The looks of one attempt. Owned by the agent's one thread; `wake` rings when there is something to `write`."""
+    """The looks of one attempt, and the imports that it claims. Owned by the agent's one thread; `wake` rings when there is something to `write`."""
 
     def __init__(
         self,
@@ -73,12 +74,16 @@ class MappedWatch:
         self._files = MappedFiles(
             wake, around=around, sealed_files=sealed_files, cache=cache, on_behalf_of=on_behalf_of
         )
+        self._imports = Imports(
+            scribe=scribe, wake=wake, around=around, sealed_files=sealed_files, on_behalf_of=on_behalf_of
+        )
         self._followed: dict[Connection, _Followed] = {}
         self._known: set[int] = set()
         self._hidden: set[int] = set()
 
     def heard(self, connection: Connection, frame: AnyFrame) -> None:
         """A frame came in."""
+        self._imports.heard(connection, frame)
         now = self._clock.mono_ns()
         each = self._followed.get(connection)
         saved = isinstance(frame, CkptFrame)
@@ -130,6 +135,7 @@ class MappedWatch:
                 self._known.add(number)
                 for record in self._records(looked):
                     self._scribe.write(record)
+        self._imports.write()
 
     def finish(self) -> None:
         """The attempt closes: what was looked at is looked up, without reading files."""
@@ -138,6 +144,7 @@ class MappedWatch:
         while self._files.pending and self._clock.mono_ns() < until:
             time.sleep(0.01)
             self.write()
+        self._imports.finish()
         self.write()
 
     def close(self) -> None:
