@@ -206,7 +206,8 @@ def test_a_variable_that_a_process_was_started_with_and_the_launch_had_not_is_to
 def test_a_value_that_is_not_shown_is_compared_only_with_another():
     hidden = {"CC": "hmac-sha256:" + "a" * 64}
     run = Run(environment=dict(sorted((LAUNCH | hidden).items())), environment_changed_by_saksi=ADDED)
-    assert found(run.look(variables=BEGAN).look(variables=BEGAN | {"CC": "/usr/bin/cc"})) == []
+    run.look(variables=BEGAN).look(variables=BEGAN | {"CC": "/usr/bin/cc"})
+    assert found(run.look(variables=BEGAN | {"PYTHONPATH": "[20000 characters]"})) == []
     run = Run(environment=dict(sorted((LAUNCH | hidden).items())), environment_changed_by_saksi=ADDED)
     assert said(run.look(variables=BEGAN | {"CC": "hmac-sha256:" + "b" * 64})) == [("variable_differs", "info", "CC")]
 

@@ -10,14 +10,16 @@ import pytest
 from agent_attempt import Attempt
 from edges.environment.environments import Environment, later, without_stdlib
 from edges.host.shared_objects import build, start
+from saksi.edges.clock import SystemClock
 from saksi.edges.environment.object_places import SealedFiles, Surroundings
 from saksi.edges.environment.source_places import OwnCode
 from saksi.edges.environment.watched_files import look_at
 from saksi.edges.host.mapped import Raw, read_raw
 from saksi.processes.agent import mapped_files
 from saksi.processes.agent.mapped_files import CLOSED, HIDDEN, MappedFiles, Taken
+from saksi.processes.agent.mapped_watch import MappedWatch
 from saksi.words.digest import sha256
-from saksi.words.records import ExitRecord, MappedRecord
+from saksi.words.records import ExitRecord, ImportsRecord, MappedRecord
 
 
 class Looks:
@@ -134,6 +136,22 @@ def test_what_may_not_be_read_or_has_another_root_is_said(tmp_path):
     assert "proc(5)" in looks.at(1, raw=Raw(b"?\n", b"", same_root=True)).reason
 
 
+def test_variables_of_any_length_fit_a_record_and_say_how_long_they_are(tmp_path):
+    watch = MappedWatch(
+        clock=SystemClock(), scribe=None, wake=lambda: None, around=Surroundings(), sealed_files=lambda: None,
+        draw=os.urandom, redaction_key=b"k" * 32,
+    )  # fmt: skip
+    shown = watch._shown(
+        {"PYTHONPATH": "/x" * 2_000, "NCCL_NET_PLUGIN": "é" * 4_000, "LD_PRELOAD": "/a.so", "CC": "cc"}
+    )
+    assert shown["LD_PRELOAD"] == "/a.so"
+    assert shown["CC"].startswith("hmac-sha256:")
+    assert shown["PYTHONPATH"] == "/x" * 2_000
+    many = watch._shown(dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "LD_PRELOAD", "LD_AUDIT", "CUDA_HOME"), "/x" * 2000))
+    assert sorted(each for each in many.values() if each.startswith("[")) == ["[4000 characters]"] * 2
+    assert sum(map(len, many.values())) < 16_000
+
+
 @pytest.fixture
 def attempt(tmp_path):
     return Attempt(tmp_path)
@@ -160,3 +178,20 @@ def test_a_process_that_trains_is_looked_at_and_one_that_only_attached_is_not(at
     assert any("libc" in each for each in named)
     assert len(named) == len({(each.path, each.inode, each.digest) for look in looks for each in look.objects})
     assert isinstance(attempt.records()[-1], ExitRecord)
+
+
+def test_where_a_process_says_that_it_imported_from_is_looked_up_as_it_ends(attempt, tmp_path):
+    (tmp_path / "random.py").touch()
+    library = os.path.dirname(os.__file__)
+    modules = [["random", f"{tmp_path}/random.py"], ["random.sub", "/x.py"], ["json", f"{library}/json/__init__.py"]]
+    attempt.start_job()
+    recorder = attempt.recorder()
+    recorder.hello()
+    recorder.say("environment", part=0, parts=2, modules=modules[:1])
+    recorder.say("environment", part=1, parts=2, modules=modules[1:])
+    recorder.detach([])
+    attempt.end()
+    (record,) = attempt.records(ImportsRecord)
+    (told,) = record.shadowed
+    assert (record.pid, record.total, told.name) == (os.getpid(), 1, "random")
+    assert (told.path, told.other, told.other_origin) == (f"{tmp_path}/random.py", f"{library}/random.py", "library")

@@ -7,6 +7,7 @@ set the others for the processes that they start.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -21,6 +22,7 @@ __all__ = ["held_of_variables", "launched_with"]
 _GRAVE: Final = LOADING | {"PYTHONHOME", "GCONV_PATH"}
 _SYSTEM: Final = ("/usr/", "/lib/", "/lib64/", "/opt/")
 _HMAC: Final = "hmac-sha256:"
+_LENGTH: Final = re.compile(r"\[[0-9]+ characters\]")
 _SHOWN: Final = 160
 _CAUSES: Final = " A script or a launcher that starts processes with an environment of its own is the usual cause."
 
@@ -52,6 +54,8 @@ def _not_comparable(name: str, was: str | None, now: str | None) -> bool:
     """Whether one of the two was not told in a form that the other could equal."""
     if now is None and reason_to_record(name) is None:
         return True  # told only as an HMAC, for which the agent may have had no key
+    if now is not None and _LENGTH.fullmatch(now) is not None:
+        return True
     hidden = [each.startswith(_HMAC) for each in (was, now) if each is not None]
     return len(set(hidden)) > 1
 

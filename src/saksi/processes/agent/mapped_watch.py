@@ -37,8 +37,8 @@ LAST_NS: Final = 5_000_000_000
 """How long what was looked at may still be looked up as the attempt closes; no file is read in that time."""
 MAX_SPELLED: Final = 40_000
 """Bytes of an entry for its objects; the variables and the rest take up to some thousand."""
-MAX_VALUE: Final = 2_048
-"""Characters of one variable: all of them together must fit an entry."""
+MAX_VARIABLES: Final = 16_000
+"""Bytes of an entry for the variables; of those that do not fit, only the length is told."""
 
 
 class _Followed:
@@ -52,7 +52,10 @@ class _Followed:
 
 
 class MappedWatch:
-    """The looks of one attempt, and the imports that it claims. Owned by the agent's one thread; `wake` rings when there is something to `write`."""
+    """The looks of one attempt, and the imports that it claims. Owned by the agent's one thread.
+
+    `wake` rings, from any thread, when there is something to `write`.
+    """
 
     def __init__(
         self,
@@ -175,7 +178,12 @@ class MappedWatch:
 
     def _shown(self, variables: Mapping[str, str]) -> dict[str, str]:
         shown = redact_environment(variables, self._redaction_key)
-        return {name: value for name, value in shown.items() if len(value) <= MAX_VALUE}
+        room = MAX_VARIABLES
+        for name in sorted(shown, key=lambda each: len(shown[each])):
+            room -= len(msgspec.json.encode(shown[name]))
+            if room < 0:
+                shown[name] = f"[{len(shown[name])} characters]"
+        return shown
 
 
 def _parts(objects: tuple[MappedObject, ...]) -> Iterator[list[MappedObject]]:
