@@ -85,12 +85,12 @@ def test_a_preloaded_library_and_one_that_is_replaced_while_it_runs_are_named(tm
 
 def test_a_module_beside_the_script_that_python_has_too_is_named(tmp_path):
     home, own = project(tmp_path)
-    (own / "colorsys.py").write_text("def rgb_to_hls(*_): return 0\n")
-    (own / "train.py").write_text("import colorsys\n" + TRAIN.replace("range(30)", "range(3)"))
+    (own / "tabnanny.py").write_text("def check(*_): return 0\n")
+    (own / "train.py").write_text("import tabnanny\n" + TRAIN.replace("range(30)", "range(3)"))
     done = home.run("run", "--", sys.executable, "train.py", cwd=own, timeout=300)
     assert done.returncode == 0, done.stderr
     _, items = found(home)
-    shadowed = items["import_shadowed", "colorsys"]
+    shadowed = items["import_shadowed", "tabnanny"]
     assert shadowed["severity"] == "warning"
-    assert f"{own}/colorsys.py" in shadowed["message"]
+    assert f"{own}/tabnanny.py" in shadowed["message"]
     assert "lib/python3" in shadowed["message"]

@@ -158,7 +158,7 @@ class MappedFiles:
         while (sealed := self._sealed_files()) == "later" and not self._hurries:
             time.sleep(0.02)
         known = sealed if isinstance(sealed, SealedFiles) else None
-        self._reading_ns = 0
+        self._reading_ns = -self._places.read_ns
         begun = time.thread_time_ns()
         try:
             mapped = parse_maps(taken.raw.maps)
@@ -175,7 +175,7 @@ class MappedFiles:
             objects=tuple(objects),
             variables=environ if taken.first and taken.raw.environ is not None else None,
             looks=self._looks,
-            took_ns=max(0, time.thread_time_ns() - begun - self._reading_ns),
+            took_ns=max(0, time.thread_time_ns() - begun - self._reading_ns - self._places.read_ns),
         )
 
     def _objects(
