@@ -94,3 +94,21 @@ def test_a_module_beside_the_script_that_python_has_too_is_named(tmp_path):
     assert shadowed["severity"] == "warning"
     assert f"{own}/tabnanny.py" in shadowed["message"]
     assert "lib/python3" in shadowed["message"]
+
+
+def test_under_a_seal_torchs_libraries_are_compared_with_what_was_sealed_and_agree(tmp_path):
+    home, own = project(tmp_path)
+    (own / "train.py").write_text(TRAIN.replace("range(30)", "range(12)"))
+    sealed = home.run("seal", "create", "-o", "run.seal", "--", sys.executable, "train.py", cwd=own, timeout=300)
+    assert sealed.returncode == 0, sealed.stderr
+    done = home.run("run", "--seal", "run.seal", "--", sys.executable, "train.py", cwd=own, timeout=300)
+    assert done.returncode == 0, done.stderr
+    _, items = found(home)
+    assert [(key, each["severity"]) for key, each in items.items()] == [
+        (("object_foreign", str(own / "libown.so")), "info")
+    ]  # fmt: skip
+    looks = [each for each in home.records() if isinstance(each, MappedRecord)]
+    assert all(each.tree for each in looks)
+    (torch,) = [each for look in looks for each in look.objects if each.path.endswith("/libtorch_cpu.so")]
+    assert (torch.origin, torch.digest) == ("sealed", torch.sealed)
+    assert not any(each.origin in ("package", "library") for look in looks for each in look.objects)
