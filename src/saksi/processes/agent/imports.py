@@ -65,6 +65,8 @@ class Imports:
             return
         claim = self._open.get(connection)
         if claim is None:
+            if len(self._open) >= MAX_GATHERED:  # those that broke off in the middle of their list go first
+                self._open = {each: kept for each, kept in self._open.items() if each.socket.fileno() >= 0}
             if len(self._open) >= MAX_GATHERED:
                 return
             claim = _Claim(connection.number, connection.peer.pid, connection.rank, {}, {})
