@@ -41,7 +41,10 @@ MAX_HASHED: Final = 32 << 30
 """Bytes that are read for one attempt: torch with CUDA's libraries has 5 GB, once."""
 FOREIGN: Final = frozenset({"tree", "cache", "search_path", "elsewhere"})
 CLOSED: Final = "the attempt was closed before it was read"
-HIDDEN: Final = "its mappings may not be read: another account's process, or one made undumpable, and no CAP_SYS_PTRACE"
+HIDDEN: Final = (
+    "its mappings may not be read: another account's process, or one made undumpable, and no CAP_SYS_PTRACE; or it"
+    " is not visible from here"
+)
 Moment = Literal["begin", "ckpt", "drawn", "end"]
 _NAMES: Final = frozenset(each.name for each in VARIABLES)
 

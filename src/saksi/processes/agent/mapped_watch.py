@@ -113,7 +113,7 @@ class MappedWatch:
 
     def _look(self, connection: Connection, each: _Followed, moment: Moment) -> None:
         pid = connection.peer.pid
-        raw = read_raw(pid)
+        raw = read_raw(pid) if pid else "permission"  # 0: the kernel's word for a process of another pid namespace
         if raw == "gone" or (raw == "permission" and pid in self._hidden):
             return
         if raw == "permission":
