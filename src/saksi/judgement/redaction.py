@@ -156,25 +156,32 @@ def reason_to_record(name: str) -> str | None:
     return next((reason for prefix, reason in _PREFIXES if name.startswith(prefix)), None)
 
 
-def redact_environment(environment: Mapping[str, str], key: bytes) -> dict[str, str]:
-    """The environment as it may be recorded, sorted by name: a value, or its HMAC bound to the name."""
+def redact_environment(environment: Mapping[str, str], key: bytes | None) -> dict[str, str]:
+    """The environment as it may be recorded, sorted by name: a value, or its HMAC bound to the name.
+
+    Without a `key`, what would need one is left out.
+    """
     recorded = {}
     for name in sorted(environment):
-        if name not in NEVER_RECORDED:
-            recorded[printable(name)] = _redact_variable(name, environment[name], key)
+        value = environment[name]
+        if name in NEVER_RECORDED:
+            continue
+        if _may_be_shown(name, value):
+            recorded[printable(name)] = value
+        elif key is not None:
+            recorded[printable(name)] = hmac_of(key, "environment", name, value)
     return recorded
 
 
-def _redact_variable(name: str, value: str, key: bytes) -> str:
+def _may_be_shown(name: str, value: str) -> bool:
     shown = printable(value)
-    plain = (
+    return (
         reason_to_record(name) is not None
         and len(shown) <= MAX_VALUE
         and shown == value
         and not shown.startswith(_HMAC_PREFIX)  # or a reader could take a value for an HMAC
         and redact_text(shown) == shown
     )
-    return shown if plain else hmac_of(key, "environment", name, value)
 
 
 def redact_command(argv: Sequence[str]) -> tuple[str, ...]:

@@ -33,11 +33,16 @@ __all__ = [
     "GapRecord",
     "GpuProcess",
     "GpusRecord",
+    "ImportsRecord",
+    "MappedObject",
+    "MappedRecord",
+    "ObjectOrigin",
     "Peer",
     "ProcessRecord",
     "Record",
     "RefusedRecord",
     "SealRecord",
+    "ShadowedImport",
     "SignalRecord",
     "SourceOrigin",
     "SourceRecord",
@@ -301,6 +306,95 @@ class SourceRecord(Record, frozen=True, tag="source"):
     homes: Annotated[dict[Word, Annotated[list[Count], Meta(max_length=16)]], Meta(max_length=1024)]
 
 
+ObjectOrigin: TypeAlias = Literal[
+    "sealed",
+    "package",
+    "library",
+    "prefix",
+    "system",
+    "tree",
+    "cache",
+    "search_path",
+    "device",
+    "memory",
+    "elsewhere",
+    "unknown",
+]
+"""Where a mapped object lies: it is one of the environment's sealed files; in an installed package that lists it; in
+the standard library; elsewhere below the interpreter's prefix; in a folder of the system; beside the user's own code;
+in a cache of compiled kernels or extensions; in a folder that LD_LIBRARY_PATH named at the launch; a device; nowhere,
+as a file without a name; anywhere else; or it cannot be known."""
+
+
+class MappedObject(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """A file that a process has mapped as code. `deleted`: its name is gone, or is another file's by now.
+
+    `named_by` is the variable of the process that names it; `digest` is of what lies there now, null with a `reason`;
+    `sealed` of what was sealed there.
+    """
+
+    path: Text
+    device: Annotated[str, Meta(max_length=32)]
+    inode: Count
+    deleted: bool
+    origin: ObjectOrigin
+    named_by: Word | None
+    digest: DigestText | None
+    sealed: DigestText | None
+    reason: Word | None
+
+
+class MappedRecord(Record, frozen=True, tag="mapped"):
+    """What a process has mapped as code, seen from outside: objects that no record of the attempt named so before.
+
+    `tree` is whether the sealed files were at hand. `total` counts different files, `anonymous` mappings without one.
+    `variables` are those it was started with, in its first record; `reason` says why there is nothing.
+    """
+
+    connection: Count
+    pid: Count
+    rank: Count
+    step: Count | None
+    moment: Literal["begin", "ckpt", "drawn", "end"]
+    tree: bool
+    total: Count
+    anonymous: Count
+    omitted: Count
+    objects: Annotated[list[MappedObject], Meta(max_length=4096)]
+    variables: Annotated[dict[Word, Text], Meta(max_length=256)] | None
+    looks: Count
+    took_ns: Count
+    reason: Word | None
+
+
+class ShadowedImport(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """A module that was imported from `path`, while `other` has the name too; `digest` is of what lies at `path`.
+
+    `sealed` is whether `path` is one of the environment's sealed files, null where these were not at hand.
+    """
+
+    name: Word
+    path: Text
+    origin: SourceOrigin
+    sealed: bool | None
+    digest: DigestText | None
+    other: Text
+    other_origin: Literal["library", "package"]
+
+
+class ImportsRecord(Record, frozen=True, tag="imports"):
+    """Top-level modules that a process says it imported from one place, while the agent found another of the name.
+
+    `total` counts the top-level modules that were claimed and looked up.
+    """
+
+    connection: Count
+    pid: Count
+    rank: Count
+    total: Count
+    shadowed: Annotated[list[ShadowedImport], Meta(max_length=64)]
+
+
 class SignalRecord(Record, frozen=True, tag="signal"):
     """A signal reached the launcher. `sender` is who sent it, where the kernel says so."""
 
@@ -359,6 +453,8 @@ AnyRecord: TypeAlias = (
     | SignalRecord
     | ChallengeRecord
     | SourceRecord
+    | MappedRecord
+    | ImportsRecord
     | StateRecord
     | GpusRecord
     | GapRecord

@@ -140,6 +140,7 @@ def test_a_head_that_was_too_early_for_the_anchors_is_offered_when_it_is_time(wa
 def test_source_files_are_gathered_only_where_somebody_compiles_them(watched, keeps, monkeypatch):
     one = watched(keeps_sources=keeps)
     monkeypatch.setattr(one.attempt._outside, "heard", lambda connection, frame: None)
+    monkeypatch.setattr(one.attempt._mapped, "heard", lambda connection, frame: None)
     frame = EnvironmentFrame(
         seq=1, prev="0" * 64, wall_ns=0, mono_ns=0, lost=0, part=0, parts=1, modules=[("x", "/x.py")]
     )

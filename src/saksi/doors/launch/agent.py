@@ -26,7 +26,7 @@ from saksi.doors.launch.surroundings import (
 from saksi.edges.anchors import Anchor
 from saksi.edges.clock import Clock
 from saksi.edges.environment.observe import observe
-from saksi.edges.home import resolve_home
+from saksi.edges.home import resolve_cache, resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.run_folders import place_for_runs
 from saksi.judgement.redaction import redact_command
@@ -89,6 +89,8 @@ def start_agent(
             notes=notes_on(environment),
             seal_file=seal_file,
             environment=environment_to_watch(seal_file, arguments.command, environment, folder),
+            redaction_key=keyring.redaction_key,
+            cache=resolve_cache(environment, uid=os.getuid()),
             last_head=LastHead(),
         )
         agent = _fork(setup, clock, listener)

@@ -89,7 +89,8 @@ def look_at(
         files[key] = _at(each, digest)
     if stopped:
         reasons.insert(0, "the attempt was closed before every file was read")
-    return FilesAt(files=files, now_ns=now_ns, folders=_folders(listing), reason=_said(reasons))
+    places = {root.place.label: root.place.folder for root in listing.listed}
+    return FilesAt(files=files, now_ns=now_ns, folders=_folders(listing), reason=_said(reasons), places=places)
 
 
 def _folders(listing: Listing) -> dict[tuple[str, str], FolderAt]:

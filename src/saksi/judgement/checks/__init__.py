@@ -10,6 +10,7 @@ from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.live_code import LIVE_CODE
+from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.witness import CHAINS
@@ -25,4 +26,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     SEALS,
     REHEARSALS,
     ENVIRONMENTS,
+    MAPPED,
 )

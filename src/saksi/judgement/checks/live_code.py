@@ -15,9 +15,10 @@ import msgspec
 
 from saksi.judgement.checks.challenges import FAULTS
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.live_judging import CODE_OF, Said, Since, judge
+from saksi.judgement.checks.live_judging import CODE_OF, judge
 from saksi.judgement.checks.live_places import Compiler, Place, Sources, View, places_of
 from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
+from saksi.judgement.checks.live_said import Said, Since
 from saksi.judgement.checks.live_tracers import judge_tracer
 from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
 from saksi.judgement.items import Item, Line

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from saksi.judgement.checks.live_judging import Said, Since
 from saksi.judgement.checks.live_places import Compiler, Place
+from saksi.judgement.checks.live_said import Said, Since
 from saksi.words.frames import HelloFrame, LiveFrame
 from saksi.words.limits import MAX_LIVE_SUBJECTS
 

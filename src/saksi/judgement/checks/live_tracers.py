@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from saksi.judgement.checks.live_judging import Said, Since, judge
+from saksi.judgement.checks.live_judging import judge
 from saksi.judgement.checks.live_places import Piece, Place, View
+from saksi.judgement.checks.live_said import Said, Since
 
 __all__ = ["judge_tracer"]
 

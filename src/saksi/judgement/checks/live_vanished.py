@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from saksi.judgement.checks.live_judging import CODE_OF, HONEST, Said, Since
+from saksi.judgement.checks.live_judging import CODE_OF
 from saksi.judgement.checks.live_places import Place, View
+from saksi.judgement.checks.live_said import HONEST, Said, Since
 from saksi.words.findings import Severity
 
 __all__ = ["is_gone", "judge_gone", "judge_kind"]

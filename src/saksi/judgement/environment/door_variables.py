@@ -18,7 +18,7 @@ import msgspec
 
 from saksi.judgement.environment.doors import Acts
 
-__all__ = ["VARIABLES", "Variable", "category_modules", "paths_named", "variable_acts"]
+__all__ = ["LOADING", "VARIABLES", "Variable", "category_modules", "paths_named", "variable_acts"]
 
 Form: TypeAlias = Literal["text", "path", "colons", "objects", "semicolons", "module"]
 """`colons`: paths between colons, an empty one is the current folder; `objects`: shared objects between blanks or
@@ -109,6 +109,23 @@ _COMMUNICATION: Final = (
 )
 VARIABLES: Final = _LOADER + _PYTHON + _LIBRARIES + _DEVICES + _COMPILED + _COMMUNICATION
 """Every variable that is looked at."""
+
+LOADING: Final = frozenset(
+    {
+        "LD_PRELOAD",
+        "LD_AUDIT",
+        "OMP_TOOL_LIBRARIES",
+        "CUDA_INJECTION64_PATH",
+        "NVTX_INJECTION64_PATH",
+        "HSA_TOOLS_LIB",
+        "ROCP_TOOL_LIB",
+        "NCCL_NET_PLUGIN",
+        "NCCL_TUNER_PLUGIN",
+        "NCCL_PROFILER_PLUGIN",
+        "NCCL_ENV_PLUGIN",
+    }
+)
+"""Those that name shared objects which something loads without being asked."""
 
 _OBJECTS: Final = re.compile(r"[\s:,]+")
 _SEMICOLONS: Final = re.compile(r"[:;]")

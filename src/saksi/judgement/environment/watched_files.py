@@ -75,12 +75,14 @@ class FolderAt(NamedTuple):
 class FilesAt(msgspec.Struct, frozen=True, kw_only=True):
     """All watched files at one look, by label and path; `reason` says why they are not all, or not all read.
 
-    `folders` are those whose own changes are told, by label and path with `/` at its end.
+    `folders` are those whose own changes are told, by label and path with `/` at its end; `places` are where the roots
+    lie, by label, where they were looked at.
     """
 
     files: Mapping[tuple[str, str], FileAt]
     now_ns: int
     folders: Mapping[tuple[str, str], FolderAt] = {}
+    places: Mapping[str, str] = {}
     reason: str | None = None
 
 

@@ -12,11 +12,13 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from saksi.edges.clock import Clock
+from saksi.edges.environment.object_places import Surroundings
 from saksi.edges.environment.source_places import OwnCode
 from saksi.edges.files import OnBehalf
 from saksi.processes.agent.anchors import AnchorWorker
@@ -31,6 +33,7 @@ from saksi.processes.agent.keeper import MAX_FILES
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.launcher import Launcher
 from saksi.processes.agent.live_watch import LiveWatch
+from saksi.processes.agent.mapped_watch import MappedWatch
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
 from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
@@ -92,6 +95,12 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the process ids that the launcher tells are those that the agent sees."""
     environment: Watch | None = None
     """The environment whose files are looked at while the job runs."""
+    around: Surroundings = Surroundings()
+    """Where shared objects may come from, as the seal says."""
+    redaction_key: bytes | None = None
+    """The key of the launch's home, under which its seal was redacted; without it some variables are not compared."""
+    cache: Path | None = None
+    """The node-local cache, of the agent's own account, if there is one."""
 
 
 class WatchedAttempt:
@@ -130,6 +139,17 @@ class WatchedAttempt:
             wake=self._bell.ring,
             own=setup.own_code,
             draw=setup.draw,
+            on_behalf_of=setup.on_behalf_of,
+        )
+        self._mapped = MappedWatch(
+            clock=clock,
+            scribe=scribe,
+            wake=self._bell.ring,
+            around=setup.around,
+            sealed_files=self._environment.sealed_files,
+            draw=setup.draw,
+            redaction_key=setup.redaction_key,
+            cache=setup.cache,
             on_behalf_of=setup.on_behalf_of,
         )
         self._intake = Intake(
@@ -195,8 +215,8 @@ class WatchedAttempt:
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
         closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files)
-        last = (self._live.finish, self._close_environment, self._commit, self.tell_news, self._write_anchors)
-        for act in (*closing, *last):
+        last = (self._live.finish, self._close_environment, self._mapped.finish)
+        for act in (*closing, *last, self._commit, self.tell_news, self._write_anchors):
             self._guarded(act)
         self._write_exit()
         if not self._commit(last=True):
@@ -225,6 +245,7 @@ class WatchedAttempt:
         self._files.close()
         self._environment.let_go()
         self._live.close()
+        self._mapped.close()
         self._bell.close()
 
     def _guarded(self, act: Callable[[], object]) -> None:
@@ -242,6 +263,7 @@ class WatchedAttempt:
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter
         self._live.heard(connection, frame)
+        self._mapped.heard(connection, frame)
         if isinstance(frame, CkptFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
@@ -255,6 +277,7 @@ class WatchedAttempt:
             self._write_files(self._files.collect())
             self._environment.write()
             self._live.write()
+            self._mapped.write()
 
     # -- what is done now and then
 
@@ -271,6 +294,7 @@ class WatchedAttempt:
             self._job.look()
         self._intake.flush()
         self._live.ask()
+        self._mapped.look()
         pressing = self._scribe.waiting >= COMMIT_AT and self._scribe.problem is None
         if pressing or self._is_due("commit", COMMIT_NS if self._scribe.problem is None else RETRY_NS):
             self._commit()

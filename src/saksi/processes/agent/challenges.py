@@ -17,7 +17,7 @@ from typing import Final
 from saksi.processes.agent.connection import Connection
 from saksi.words.frames import AnyFrame, CkptFrame, DetachFrame, LiveFrame
 
-__all__ = ["Challenges"]
+__all__ = ["FIRST_NS", "Challenges", "drawn_pause_ns", "drawn_share"]
 
 ASKS: Final = b"saksi-challenge/v1 "
 FIRST_NS: Final = 1_000_000_000
@@ -67,7 +67,7 @@ class Challenges:
         elif isinstance(frame, LiveFrame):
             if asked.nonce is not None and frame.nonce == asked.nonce and frame.part + 1 >= frame.parts:
                 asked.nonce, asked.unanswered = None, 0
-                asked.due_ns = now_ns + self._pause(now_ns - asked.trained_ns)
+                asked.due_ns = now_ns + drawn_pause_ns(self._draw, now_ns - asked.trained_ns)
         elif isinstance(frame, CkptFrame) and frame.action == "saved":
             asked.due_ns = min(asked.due_ns, now_ns)
 
@@ -93,7 +93,7 @@ class Challenges:
         if pid in self._owing:
             del self._owing[pid]
             return now_ns
-        return now_ns + int(self._share() * FIRST_NS)
+        return now_ns + int(drawn_share(self._draw) * FIRST_NS)
 
     def _left(self, connection: Connection) -> None:
         pid = connection.peer.pid
@@ -110,11 +110,14 @@ class Challenges:
         asked.unanswered += 1
         return True
 
-    def _pause(self, age_ns: int) -> int:
-        """Exponential, of a mean that grows with the age of the training: short runs are asked several times too."""
-        mean = min(LONGEST_MEAN_NS, max(SHORTEST_MEAN_NS, age_ns // 3))
-        drawn = -mean * math.log(1 - self._share())
-        return int(min(LONGEST * mean, max(SHORTEST_NS, drawn)))
 
-    def _share(self) -> float:
-        return int.from_bytes(self._draw(6), "big") / 2**48
+def drawn_pause_ns(draw: Callable[[int], bytes], age_ns: int) -> int:
+    """Exponential, of a mean that grows with the age of the training: short runs are looked at several times too."""
+    mean = min(LONGEST_MEAN_NS, max(SHORTEST_MEAN_NS, age_ns // 3))
+    drawn = -mean * math.log(1 - drawn_share(draw))
+    return int(min(LONGEST * mean, max(SHORTEST_NS, drawn)))
+
+
+def drawn_share(draw: Callable[[int], bytes]) -> float:
+    """A number from 0 up to 1, all alike."""
+    return int.from_bytes(draw(6), "big") / 2**48

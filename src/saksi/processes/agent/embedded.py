@@ -26,7 +26,7 @@ import msgspec
 from saksi.edges.anchors import Anchor
 from saksi.edges.bytecode import KeptStore
 from saksi.edges.clock import Clock
-from saksi.edges.environment.source_places import OwnCode
+from saksi.edges.environment.object_places import Surroundings
 from saksi.edges.filesystem import move_home
 from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
@@ -42,7 +42,7 @@ from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import ignore_the_jobs_signals, serve
-from saksi.processes.agent.sources import own_code_of
+from saksi.processes.agent.sources import surroundings_of
 from saksi.processes.agent.takeover import Dead, LeftBehind, left_behind
 from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
@@ -58,6 +58,8 @@ _logger = logging.getLogger(__name__)
 
 class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the agent is given. `home_folder` differs from `folder` where the home is not on a local disk.
+
+    `redaction_key` is that of the seal, `cache` the node-local cache folder.
 
     `seal_file` is what the launch was asked for under, `environment` the files that it names. `takes_over` is the agent
     of the same attempt that died, `last_head` where the last head is kept for the next one.
@@ -78,6 +80,8 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     seal_file: bytes | None = None
     environment: Watch | None = None
+    redaction_key: bytes | None = None
+    cache: Path | None = None
     last_head: LastHead | None = None
     takes_over: Dead | None = None
 
@@ -152,6 +156,7 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         _publish(writing)
         _say_goodbye(setup, writing, control)
         return 0
+    around = _around(setup.seal_envelope)
     attempt_setup = AttemptSetup(
         launcher=setup.launcher,
         account=os.getuid(),
@@ -163,7 +168,10 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
         notes=setup.notes,
         keeps_sources=setup.kept is not None,
         environment=setup.environment,
-        own_code=_own_code(setup.seal_envelope),
+        own_code=around.own,
+        around=around,
+        redaction_key=setup.redaction_key,
+        cache=setup.cache,
     )
     attempt = WatchedAttempt(attempt_setup, clock=clock, scribe=scribe, listener=listener, control=control)
     send(control, Ready(problem=None))
@@ -173,11 +181,12 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     return 0
 
 
-def _own_code(envelope: bytes) -> OwnCode:
+def _around(envelope: bytes) -> Surroundings:
     try:
-        return own_code_of(parse_seal(parse_envelope(envelope).payload))
+        around = surroundings_of(parse_seal(parse_envelope(envelope).payload))
     except MalformedInput:  # then the user's own code counts as lying elsewhere
-        return OwnCode()
+        return Surroundings()
+    return msgspec.structs.replace(around, root=os.getuid() == 0)
 
 
 def _begin(

@@ -18,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from saksi.edges.environment.listing import Question
+from saksi.edges.environment.object_places import SealedFiles
 from saksi.edges.environment.watched_files import look_at, recall_tree
 from saksi.judgement.environment.watched_files import Changes, FilesAt, changes_between, tree_of
 from saksi.judgement.redaction import printable
@@ -74,6 +75,15 @@ class EnvironmentFiles:
         self._closed = False
         self._busy: Moment | None = None
         self._reason: str | None = None
+        self._sealed: SealedFiles | None = None
+        self._begun = watch.question is not None
+
+    def sealed_files(self) -> SealedFiles | Literal["later"] | None:
+        """The files as they were sealed; `later` while the look at the start goes on, `None` where they are not known.
+
+        May be asked from any thread.
+        """
+        return "later" if self._begun and not self._closed else self._sealed
 
     @property
     def pending(self) -> bool:
@@ -118,6 +128,7 @@ class EnvironmentFiles:
         if moment != "pass" or looked.changes.totals or looked.reason != self._reason:
             self._reason = looked.reason
             self._done.put(msgspec.structs.replace(looked, looks=self._looks, took_ns=time.monotonic_ns() - begun))
+        self._begun = False
         self._busy = None
         self._wake()
 
@@ -136,6 +147,8 @@ class EnvironmentFiles:
         before = self._before
         if moment == "start":
             before = None if tree == self._watch.sealed else recall_tree(question, self._watch.sealed)
+            sealed = found if tree == self._watch.sealed else before
+            self._sealed = None if sealed is None else SealedFiles(sealed, found)
         changes = Changes() if before is None else changes_between(before, found)
         if not self._closed:
             self._before = found
@@ -151,6 +164,10 @@ class EnvironmentWatch:
         self._scribe = scribe
         self._files = None if watch is None else EnvironmentFiles(watch, wake)
         self._ended = False
+
+    def sealed_files(self) -> SealedFiles | Literal["later"] | None:
+        """See `EnvironmentFiles.sealed_files`."""
+        return None if self._files is None else self._files.sealed_files()
 
     def look(self, moment: Moment) -> None:
         """Look beside everything else."""

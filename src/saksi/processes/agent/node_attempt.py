@@ -43,7 +43,7 @@ from saksi.processes.agent.observations import printable
 from saksi.processes.agent.quota import QuotaStore
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
-from saksi.processes.agent.sources import own_code_of
+from saksi.processes.agent.sources import surroundings_of
 from saksi.proofs.attest.envelope import IN_TOTO, format_envelope, sign
 from saksi.proofs.tlog.note import NoteSigner
 from saksi.words.digest import sha256
@@ -122,7 +122,8 @@ def begin(
         try:
             workers.extend(AnchorWorker(each, planned.run, clock=time.monotonic) for each in place.anchors)
             setup = _setup(place, planned, facts, tuple(workers), store.news)
-            setup = msgspec.structs.replace(setup, environment=watch, own_code=own_code_of(seal))
+            around = msgspec.structs.replace(surroundings_of(seal), root=planned.account.uid == 0)
+            setup = msgspec.structs.replace(setup, environment=watch, own_code=around.own, around=around)
             attempt = WatchedAttempt(
                 setup, clock=place.clock, scribe=scribe, listener=planned.listener, control=control
             )

@@ -14,6 +14,7 @@ import contextlib
 import logging
 import os
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,14 +23,15 @@ from typing import Final
 import msgspec
 
 from saksi.edges.environment.compiled import Compiled, Wanted, compile_sources
+from saksi.edges.environment.object_places import Surroundings
 from saksi.edges.environment.source_places import OwnCode, Placed, SourcePlaces
 from saksi.edges.files import OnBehalf
 from saksi.edges.host.procfs import read_process
-from saksi.judgement.seal import Seal
+from saksi.judgement.seal import Interpreter, Seal
 from saksi.processes.agent.connection import Connection
 from saksi.words.frames import LiveFrame
 
-__all__ = ["CompiledSource", "LiveSources", "own_code_of"]
+__all__ = ["CompiledSource", "LiveSources", "own_code_of", "surroundings_of"]
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ MAX_FILES: Final = 4_096
 MAX_FUNCTIONS: Final = 65_536
 """Of one attempt: torch's own are about a thousand, and a large program names some thousands more."""
 MAX_WAITING: Final = 256
+PREFIXED: Final = ("bin", "lib", "lib64", "targets")
+"""Folders of an interpreter's prefix that hold shared objects; `targets` is conda's for CUDA."""
 
 
 class CompiledSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +76,25 @@ def _installations(seal: Seal) -> tuple[str, ...] | None:
     given = (seal.environment.get(name, "") for name in ("PYTHONPATH", "PYTHONUSERBASE"))
     named = [_absolute(seal.working_directory, each) for value in given for each in value.split(":") if each]
     return tuple(dict.fromkeys((python.prefix, python.base_prefix, *named)))
+
+
+def surroundings_of(seal: Seal) -> Surroundings:
+    """Where shared objects of the job may come from, as the seal says. For a job that is root's."""
+    python = seal.interpreter
+    prefixes = () if python is None else dict.fromkeys((python.prefix, python.base_prefix))
+    variable = seal.environment.get("LD_LIBRARY_PATH", "")
+    named = () if variable.startswith("hmac-sha256:") else re.split("[:;]", variable)
+    return Surroundings(
+        own=own_code_of(seal),
+        prefixes=tuple(f"{prefix.rstrip('/')}/{each}" for prefix in prefixes for each in PREFIXED),
+        libraries=() if python is None else _libraries(python),
+        search_path=tuple(_absolute(seal.working_directory, each) for each in named if each),
+    )
+
+
+def _libraries(python: Interpreter) -> tuple[str, ...]:
+    name = f"lib/python{'.'.join(python.version.split('.')[:2])}"
+    return f"{python.base_prefix.rstrip('/')}/{name}", f"{python.prefix.rstrip('/')}/{name}/site-packages"
 
 
 def _absolute(folder: str, path: str) -> str:
