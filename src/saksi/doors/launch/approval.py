@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 
-from saksi.doors.launch.arguments import LaunchArguments
 from saksi.edges.approver_keys import approver_keys
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
@@ -23,7 +22,7 @@ from saksi.judgement.seal import Seal
 from saksi.judgement.seal_file import SignedSealFile
 from saksi.words.errors import MalformedInput, SaksiError, UsageError
 
-__all__ = ["SealAsked", "in_words", "reasons_against", "seal_asked"]
+__all__ = ["SealAsked", "seal_asked"]
 
 _LISTED: Final = 20
 """Reasons said one by one; `saksi seal diff` says them all."""
@@ -36,22 +35,43 @@ class SealAsked(msgspec.Struct, frozen=True, kw_only=True):
     signed: SignedSealFile
     signatures: tuple[Signature, ...]
 
+    def reasons_against(self, seal: Seal) -> tuple[str, ...]:
+        """Why a launch with this seal is not what was approved, one line each with what to do; empty if it is."""
+        reasons = [
+            f"{each.subject}: {each.sentence}"
+            for each in held_to(self.signed.file, seal)
+            if each.weight == "matters" or (each.weight == "unknown" and each.news)
+        ]
+        shown = reasons[:_LISTED]
+        if reasons:
+            more = f"{len(reasons) - _LISTED} more; " if len(reasons) > _LISTED else ""
+            shown[-1] += f" ({more}all of it: saksi seal diff {self.path} {seal.run})"
+        if not approvers_of(self.signatures):
+            remedy = f"saksi seal approve {self.path} --key KEY; who may: saksi keys trust KEY.vkey --approver"
+            shown.append(f"no approver whose key is trusted here signed {self.path} ({remedy})")
+        return tuple(shown)
 
-def seal_asked(arguments: LaunchArguments, environment: Mapping[str, str]) -> SealAsked | None:
-    """The seal file to launch under, if there is one. Raises `UsageError` for one that is none, or was changed."""
-    if arguments.seal is None:
-        return None
+    def in_words(self, seal: Seal) -> str:
+        """What the launcher's line says of it."""
+        approved = approvers_of(self.signatures)
+        by = f"approved by {', '.join(approved)}" if approved else f"{self.path} is not approved"
+        count = sum(each.weight == "matters" for each in held_to(self.signed.file, seal))
+        if not count:
+            return by
+        return f"{by}, {count} {'difference' if count == 1 else 'differences'} from it"
+
+
+def seal_asked(path: str, environment: Mapping[str, str]) -> SealAsked:
+    """The seal file to launch under. Raises `UsageError` for one that is none, or was changed."""
     try:
-        signed = read_seal_file(Path(arguments.seal))
-    except MalformedInput as refused:
-        raise UsageError(f"--seal {refused}") from None
-    except UsageError as refused:
+        signed = read_seal_file(Path(path))
+    except (MalformedInput, UsageError) as refused:
         raise UsageError(f"--seal {refused}") from None
     signatures = signatures_of(signed.envelope, _keys(environment))
     if was_changed(signatures):
         by = ", ".join(each.label for each in signatures if each.state == "refused")
-        raise UsageError(f"--seal {arguments.seal}: changed after {by} signed it", remedy="ask for the file again")
-    return SealAsked(path=arguments.seal, signed=signed, signatures=signatures)
+        raise UsageError(f"--seal {path}: changed after {by} signed it", remedy="ask for the file again")
+    return SealAsked(path=path, signed=signed, signatures=signatures)
 
 
 def _keys(environment: Mapping[str, str]) -> Approvers:
@@ -65,30 +85,3 @@ def _keys(environment: Mapping[str, str]) -> Approvers:
         return Approvers(approvers=approver_keys(home), known=known)
     except (SaksiError, OSError):  # `saksi keys list` says what is wrong with them
         return Approvers(approvers=(), known=known)
-
-
-def reasons_against(asked: SealAsked, seal: Seal) -> tuple[str, ...]:
-    """Why a launch with this seal is not what was approved, one line each with what to do; empty if it is."""
-    reasons = [
-        f"{each.subject}: {each.sentence}"
-        for each in held_to(asked.signed.file, seal)
-        if each.weight == "matters" or (each.weight == "unknown" and each.news)
-    ]
-    shown = reasons[:_LISTED]
-    if reasons:
-        more = f"{len(reasons) - _LISTED} more; " if len(reasons) > _LISTED else ""
-        shown[-1] += f" ({more}all of it: saksi seal diff {asked.path} {seal.run})"
-    if not approvers_of(asked.signatures):
-        remedy = f"saksi seal approve {asked.path} --key KEY; who may: saksi keys trust KEY.vkey --approver"
-        shown.append(f"no approver whose key is trusted here signed {asked.path} ({remedy})")
-    return tuple(shown)
-
-
-def in_words(asked: SealAsked, seal: Seal) -> str:
-    """What the launcher's line says of it."""
-    approved = approvers_of(asked.signatures)
-    by = f"approved by {', '.join(approved)}" if approved else f"{asked.path} is not approved"
-    count = sum(each.weight == "matters" for each in held_to(asked.signed.file, seal))
-    if not count:
-        return by
-    return f"{by}, {count} {'difference' if count == 1 else 'differences'} from it"

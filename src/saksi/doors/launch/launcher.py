@@ -11,10 +11,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from saksi.doors.launch.agent import start_agent
-from saksi.doors.launch.approval import SealAsked, in_words, reasons_against, seal_asked
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
 from saksi.doors.launch.child import (
     CannotStart,
@@ -37,6 +36,9 @@ from saksi.judgement.seal_file import EnvironmentTree
 from saksi.processes.agent.control import MAX_REASON, JobExited, JobStarted, OrphanEnded, SignalSeen, Stop
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.records import Peer
+
+if TYPE_CHECKING:
+    from saksi.doors.launch.approval import SealAsked
 
 __all__ = ["run"]
 
@@ -79,7 +81,7 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
     if number is not None:
         return _cancel(agent, f"{number.name} before the command started", 128 + number)
     if agent is not None and asked is not None and arguments.require:
-        reasons = reasons_against(asked, agent.sealed)
+        reasons = asked.reasons_against(agent.sealed)
         tree = asked.signed.file.environment_tree
         if isinstance(tree, EnvironmentTree):
             now_ns = clock.wall_ns()
@@ -92,7 +94,7 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
         remember(wanted, environment, agent.run)
         joined = joined_in_words(wanted.key) if agent.run == wanted.resume else ""
         if not arguments.quiet:
-            sealed = "" if asked is None else f"{in_words(asked, agent.sealed)}; "
+            sealed = "" if asked is None else f"{asked.in_words(agent.sealed)}; "
             _say(f"run {agent.run}, attempt {agent.attempt}{joined}: {sealed}{_where(agent)}")
     try:
         child = Child(arguments.command, {**environment, **(agent.added if agent else {})}, held)
@@ -107,8 +109,12 @@ def _run(arguments: LaunchArguments, environment: Mapping[str, str], clock: Cloc
 
 def _asked(arguments: LaunchArguments, environment: Mapping[str, str]) -> SealAsked | int | None:
     """The seal file to launch under, if one was asked for, or the exit code to end with."""
+    if arguments.seal is None:
+        return None
+    from saksi.doors.launch.approval import seal_asked  # noqa: PLC0415 - loads every check: without --seal none is run
+
     try:
-        return seal_asked(arguments, environment)
+        return seal_asked(arguments.seal, environment)
     except UsageError as error:
         _say(str(error))
         return error.exit_code
