@@ -20,6 +20,7 @@ __all__ = ["LiveChecks"]
 
 _logger = logging.getLogger(__name__)
 
+_NOT_JUDGED: Final = "the record was not judged: the checks failed"
 MAX_FINDINGS: Final = 1_024
 """Findings written while the run goes on; the same checks over the stored log find the rest again."""
 
@@ -53,18 +54,19 @@ class LiveChecks:
 
     def begin(self) -> None:
         """Judge what was taken so far, and from here on at once."""
-        self._begun()
-
-    def _begun(self) -> Judging:
-        if self._judging is None:
+        if self._judging is not None or self._failed:
+            return
+        try:
             from saksi.judgement.checks import ALL  # noqa: PLC0415 - a tenth of a second, see above
             from saksi.judgement.checks.fold import Judging  # noqa: PLC0415 - as above
-
-            self._judging = Judging(ALL)
-            early, self._early = self._early, []
-            for item in early:
-                self._judge(self._judging, item)
-        return self._judging
+        except Exception:  # saksi was upgraded or removed since the launch; the writing goes on
+            _logger.exception("the checks could not be loaded; nothing is judged")
+            self._failed = True
+            return
+        self._judging = Judging(ALL)
+        early, self._early = self._early, []
+        for item in early:
+            self._judge(self._judging, item)
 
     def _judge(self, judging: Judging, item: Item) -> None:
         if self._failed:
@@ -89,16 +91,18 @@ class LiveChecks:
 
     def closing_sentence(self) -> str:
         """What the launcher says at the end: how much was witnessed, and whether anything was found. Never raises."""
+        self.begin()
         try:
-            return "the record was not judged: the checks failed" if self._failed else self._instead or self._sentence()
+            if self._judging is None or self._failed:
+                return _NOT_JUDGED
+            return self._instead or self._sentence(self._judging)
         except Exception:  # as above: what was written stays good, and `verify` judges it again
             _logger.exception("the record could not be judged")
-            return "the record was not judged: the checks failed"
+            return _NOT_JUDGED
 
-    def _sentence(self) -> str:
+    def _sentence(self, judging: Judging) -> str:
         from saksi.judgement.checks.coverage import COVERAGE  # noqa: PLC0415 - as above
 
-        judging = self._begun()
         findings = judging.findings(ended=True)
         coverage = COVERAGE.value(judging.state_of(COVERAGE), findings, ended=True, planned_steps=None)
         expected = "?" if coverage.steps_expected is None else str(coverage.steps_expected)
