@@ -383,7 +383,7 @@ def test_code_beside_the_script_that_is_ignored_is_listed_and_data_is_not(reposi
     put(repository, "build/__pycache__/a.cpython-311.pyc", "env/pyvenv.cfg", "env/lib/python3.11/site-packages/d.py")
     found, unobserved = observe(repository)
     assert unobserved == {}
-    assert untracked(found) == ["build/lib/a.py", "hidden.py", "pkg/b.so", "alone.pyc"]
+    assert untracked(found) == ["alone.pyc", "build/lib/a.py", "hidden.py", "pkg/b.so"]
     assert found.untracked[1].digest == sha256_of("evil\n")
     assert found.untracked_total == 4
     assert untracked(observe(repository / "pkg")[0]) == ["pkg/b.so"]
