@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from edges.environment.environments import without_stdlib
 from saksi.edges.approver_keys import create_key_file
-from saksi.edges.environment import roots
 from saksi.edges.seal_files import read_seal_file
 from saksi.words.digest import sha256
 from wheels_by_hand import make_wheel, row_of
@@ -31,13 +31,7 @@ def made(tmp_path_factory):
 @pytest.fixture
 def manifest(home, made, tmp_path, monkeypatch):
     """The manifest of the wheel; the standard library, which no wheel holds, is left out of what is read."""
-    whole = roots._interpreter
-
-    def bare(finder, python):
-        whole(finder, python)
-        finder.places = [each for each in finder.places if each.label != "stdlib"]
-
-    monkeypatch.setattr(roots, "_interpreter", bare)
+    without_stdlib(monkeypatch)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     path = tmp_path / "env.manifest"
     assert home.call("env", "manifest", "-o", str(path), "--wheels", str(made / "wheels"))[0] == 0
