@@ -19,7 +19,6 @@ from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
 from saksi.judgement.items import Item, Line
 from saksi.words.findings import Finding
 from saksi.words.frames import HelloFrame, LiveFrame, UpdateFrame
-from saksi.words.limits import MAX_LIVE_SUBJECTS
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, SourceRecord
 
 __all__ = ["LIVE_CODE", "Approved", "LiveCodeCheck"]
@@ -127,7 +126,7 @@ class LiveCodeCheck:
             state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
             return
         if frame.omitted:
-            message = f"There are more than {MAX_LIVE_SUBJECTS} places where code is looked up; the rest were left out."
+            message = "There are more places where code is looked up than there is room for; the rest were left out."
             state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
         if process.begins_with(frame):
             process.gather(places)
