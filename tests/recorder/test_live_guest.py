@@ -191,6 +191,13 @@ for k in range(30):
 @pytest.mark.parametrize("limit", [4, 2048])
 def test_a_model_of_many_modules_is_looked_at_in_turns_and_nothing_is_left_out_for_good(tmp_path, limit):
     (frames,), _ = inventories(tmp_path, DEEP.replace("LIMIT", str(limit)))
+    first = places(frames, 0)
+    again = [
+        (first[name][0], subject, frame.number)
+        for name, (subject, frame) in places(frames).items()
+        if frame.number > 0 and name in first
+    ]
+    assert again == []
     later = {name: frame for name, (_, frame) in places(frames).items() if frame.number > 0}
     assert set(later) == {"module 0 17.note", "parameter backward_hooks: __main__.note"}
     assert later["module 0 17.note"].step < 8 + (3 if limit == 2048 else 9)
