@@ -165,7 +165,7 @@ def test_a_program_of_many_functions_silences_nothing_of_hooks_modes_and_torch(t
     assert {"module forward_hooks: __main__.hook", "torch.optim.sgd.SGD.step", "torch.nn.functional.relu"} <= set(first)
     assert {"module forward_hooks: __main__.later", "modes.function: __main__.Mode"} <= set(all_of_it) - set(first)
     assert all_of_it["torch.nn.modules.linear.Linear.forward"][0].pieces[0].name == "<lambda>"
-    assert 1_000 < sum("own_" in name for name in first) < 4_000
+    assert 500 < sum("own_" in name for name in first) < 4_000
     omitted = [frame.omitted for frame in kinds(frames, "Live")]
     assert min(omitted) > 1_000
 
@@ -191,6 +191,13 @@ for k in range(30):
 @pytest.mark.parametrize("limit", [4, 2048])
 def test_a_model_of_many_modules_is_looked_at_in_turns_and_nothing_is_left_out_for_good(tmp_path, limit):
     (frames,), _ = inventories(tmp_path, DEEP.replace("LIMIT", str(limit)))
+    first = places(frames, 0)
+    again = [
+        (first[name][0], subject, frame.number)
+        for name, (subject, frame) in places(frames).items()
+        if frame.number > 0 and name in first
+    ]
+    assert again == []
     later = {name: frame for name, (_, frame) in places(frames).items() if frame.number > 0}
     assert set(later) == {"module 0 17.note", "parameter backward_hooks: __main__.note"}
     assert later["module 0 17.note"].step < 8 + (3 if limit == 2048 else 9)

@@ -24,7 +24,6 @@ from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
 from saksi.judgement.items import Item, Line
 from saksi.words.findings import Finding
 from saksi.words.frames import FaultFrame, HelloFrame, LiveFrame, UpdateFrame
-from saksi.words.limits import MAX_LIVE_SUBJECTS
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, SourceRecord
 
 __all__ = ["LIVE_CODE", "Approved", "LiveCodeCheck"]
@@ -135,7 +134,7 @@ class LiveCodeCheck:
             state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
             return
         if frame.omitted:
-            message = f"There are more than {MAX_LIVE_SUBJECTS} places where code is looked up; the rest were left out."
+            message = "There are more places where code is looked up than there is room for; the rest were left out."
             state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
         if process.begins_with(frame):
             if process.gather(frame, places):

@@ -17,7 +17,7 @@ _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__
 _QUALNAME: Callable[[type], Any] = type.__dict__["__qualname__"].__get__
 _FLAGS: Callable[[type], int] = type.__dict__["__flags__"].__get__
 _HEAP = 1 << 9  # CPython's Py_TPFLAGS_HEAPTYPE
-_SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
+_GETSET, _MEMBER = types.GetSetDescriptorType, types.MemberDescriptorType
 _LIBRARY = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120  (plain os: light, and also what old interpreters know)
 
 
@@ -54,7 +54,7 @@ def held(value: Any) -> dict[str, Any]:
     """The attributes that an object holds itself; nothing of one that keeps them elsewhere."""
     for kind in _MRO(type(value)):
         slot = _DICT(kind).get("__dict__")
-        if any(type(slot) is one for one in _SLOTS):
+        if type(slot) is _GETSET or type(slot) is _MEMBER:
             try:
                 kept = slot.__get__(value)
             except TypeError:  # of another class
@@ -66,6 +66,8 @@ def held(value: Any) -> dict[str, Any]:
 def items(table: Any) -> list[tuple[Any, Any]]:
     """What a dictionary holds, in its order; nothing of what is no dictionary."""
     kind = type(table)
+    if kind is dict or kind is OrderedDict:  # most are
+        return list(table.items()) if table else []
     if issubclass(kind, OrderedDict):
         return list(OrderedDict.items(table))
     return list(dict.items(table)) if issubclass(kind, dict) else []
@@ -73,7 +75,7 @@ def items(table: Any) -> list[tuple[Any, Any]]:
 
 def values(table: Any) -> list[Any]:
     """What `items` has, without the names."""
-    return [value for _, value in items(table)]
+    return [value for _, value in items(table)] if table is not None else []
 
 
 def each(value: Any) -> list[Any]:

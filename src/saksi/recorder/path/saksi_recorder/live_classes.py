@@ -20,7 +20,6 @@ from typing import Any, Optional
 import torch
 
 from . import bare, live_tree, optimizers, pieces, session
-from .plain import text
 
 WHOLE = (
     "torch",
@@ -74,7 +73,7 @@ def classes_of(name: str) -> list[type]:
 def file_of(module: str) -> Optional[str]:
     """The source file of a module, if it is loaded and has one."""
     found = bare.word(bare.held(session.loaded(module)).get("__file__"))
-    return text(pieces.absolute(found)) if found.endswith(".py") else None
+    return pieces.absolute(found) if found.endswith(".py") else None
 
 
 def classes_in_use() -> list[type]:

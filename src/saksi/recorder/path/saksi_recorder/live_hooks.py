@@ -121,7 +121,7 @@ def _hooks() -> Iterator[tuple[str, Any, str, Any]]:
     for ordinal, name, one in live_tree.walk().looked_at:
         held = bare.held(one)
         for table in OF_MODULES:
-            hooks = bare.values(held.get(table))
+            hooks = bare.values(held.get(table)) if table in held else ()
             if hooks:
                 where = ("module %d %s" % (ordinal, name)).rstrip()
                 for hook in hooks:

@@ -10,12 +10,12 @@ import types
 from typing import Any, Iterator
 
 from . import bare, session
-from .code_digest import described, is_literal
+from .code_digest import is_literal
 from .live_classes import WHOLE, classes_in_use, file_of, home_of, modules_of
 from .live_subjects import MAX_NAME, Subject
+from .pieces import MAX_LINES
 from .plain import text
 
-MAX_LINES = 3
 MODULES = ", its modules"
 NOT_LOADED = " (not the one that is loaded)"
 
@@ -83,12 +83,12 @@ def _modules_in(name: str) -> list[str]:
 
 
 def _packed(words: list[str]) -> list[str]:
-    """A few lines of words; what does not fit into them counts by its digest."""
+    """A few lines of words, of some fifty modules; what does not fit into them is left out."""
     lines = [""]
-    for place, word in enumerate(words):
-        if len(lines[-1]) + len(word) > MAX_NAME - 2:
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) > MAX_NAME - 2:
             if len(lines) == MAX_LINES:
-                return [*lines, described("; ".join(words[place:])) if place else ""]
+                break
             lines.append("")
         lines[-1] += ("; " if lines[-1] else "") + text(word, MAX_NAME - 2)
     return lines

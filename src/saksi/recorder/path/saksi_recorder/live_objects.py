@@ -39,6 +39,8 @@ def of_object(one: Any, name: str) -> Iterator[Subject]:
         if callable(value) and not bare.is_a(value, (type, torch.nn.Module, torch.Tensor)):
             owner = owner or file_of(bare.module_of(kind))
             place = "instance" if _stands_instead(kind, attribute) else "attribute"
+            if place == "attribute" and issubclass(kind, torch.Tensor):
+                continue  # nothing of torch's asks for it: libraries keep loaders and the like on each parameter
             yield Subject(place, text("%s.%s" % (name, bare.word(attribute)), MAX_NAME), owner, (), value)
 
 

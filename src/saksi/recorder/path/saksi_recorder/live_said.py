@@ -8,7 +8,7 @@ from __future__ import annotations
 
 Key = tuple[str, str]
 
-ROOM = {"code": 2816, "objects": 384, "constants": 256, "operators": 256, "watchers": 384}
+ROOM = {"code": 2304, "objects": 896, "constants": 256, "operators": 128, "watchers": 512}
 """Together as many as readers keep."""
 _KIND = {
     "module": "code",

@@ -144,8 +144,9 @@ def within(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             continue
         seen.add(id(one))
         yield prefix, one
-        below = [(_joined(prefix, name), child) for name, child in _table(one, "_modules")]
-        waiting.extend(pair for pair in reversed(below) if bare.is_a(pair[1], torch.nn.Module))
+        for name, child in reversed(_table(one, "_modules")):
+            if bare.is_a(child, torch.nn.Module):
+                waiting.append((_joined(prefix, name), child))
 
 
 def _named(module: Any, table: str) -> Iterator[tuple[str, Any]]:
@@ -159,6 +160,8 @@ def _named(module: Any, table: str) -> Iterator[tuple[str, Any]]:
 
 def _table(module: Any, name: str) -> list[tuple[str, Any]]:
     table = dict.get(_held(module), name)
+    if type(table) is dict:  # most are: this is asked of every module
+        return list(table.items()) if table else []
     if table is None or bare.is_a(table, dict):
         return bare.items(table)
     wrapper = bare.held(session.loaded("torch.jit._script")).get("OrderedDictWrapper")
@@ -166,7 +169,8 @@ def _table(module: Any, name: str) -> list[tuple[str, Any]]:
 
 
 def _joined(prefix: str, name: Any) -> str:
-    return prefix + ("." if prefix else "") + bare.word(name)
+    name = name if type(name) is str else bare.word(name)
+    return prefix + "." + name if prefix else name
 
 
 def _holds_something(module: Any) -> bool:

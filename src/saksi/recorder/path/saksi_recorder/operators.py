@@ -23,7 +23,7 @@ from .plain import text
 
 SHARES = 128
 HOT_SHARES = 6
-MAX_KERNELS = 256
+MAX_KERNELS = 128
 # fmt: off
 HOT = frozenset((
     "_foreach_add_", "_foreach_addcdiv_", "_foreach_addcmul_", "_foreach_lerp_", "_foreach_mul_", "_foreach_norm",

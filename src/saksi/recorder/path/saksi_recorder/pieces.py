@@ -25,6 +25,7 @@ MAX_DEPTH = 12
 MAX_WORDS = 24  # defaults, and cells, that are said of one function
 MAX_NAME = 200
 MAX_NOTES = 4
+MAX_LINES = 7  # of what is said in words alone: with two more, as many as frames hold
 MAX_KEPT = 16_384
 STRANGE_GLOBALS = "%s looks names up where no module keeps them"
 
@@ -77,7 +78,7 @@ def pieces_of(value: Any) -> tuple[list[Piece], list[str]]:
     """The functions behind `value`, outermost first, and what there is to be said of what is no function."""
     walk = _Walk()
     walk.into(value, 0)
-    return walk.found, walk.notes[:MAX_NOTES]
+    return walk.found, walk.notes[: MAX_LINES if type(value) is list else MAX_NOTES]
 
 
 class _Walk:
@@ -205,12 +206,13 @@ def file_of(code: Any) -> Optional[str]:
     name = bare.word(code.co_filename)
     if not name or name.startswith("<"):
         return None
-    return text(absolute(name))
+    return absolute(name)
 
 
+@functools.lru_cache(maxsize=1024)
 def absolute(path: str) -> str:
     """A path as it was meant where the program began, whatever folder it has gone to since."""
-    return os.path.normpath(os.path.join(_began, path))  # noqa: PTH118  (plain os: light, and also what old interpreters know)
+    return text(os.path.normpath(os.path.join(_began, path)))  # noqa: PTH118  (plain os: light, and also what old interpreters know)
 
 
 def digest_of(code: Any) -> str:
