@@ -53,7 +53,7 @@ def judge_kind(place: Place, since: Since, view: View) -> Iterator[Said]:
 
 
 def _is_behind(place: Place, before: Place) -> bool:
-    """Whether the function still stands there, and leads to something that it did not lead to: that is judged itself."""
+    """Whether the function still stands there, and leads to something new: that is judged by itself."""
     old = {each.written for each in before.pieces}
     return place.pieces[:1] == before.pieces[:1] and any(each.written not in old for each in place.pieces)
 
