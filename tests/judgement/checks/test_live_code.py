@@ -462,7 +462,14 @@ def test_an_object_in_a_functions_place_is_said_although_the_function_is_behind_
     )
     (found,) = found_in(run_of([loss], [later], functions={SCRIPT: (("loss", 10, GOOD, {}),)}))
     assert (found.code, found.severity) == ("live.code_replaced", severity)
-    assert "an object of functools.partial stands there after the first update" in found.message
+    assert "stood there, and now object of functools.partial does, after the first update" in found.message
+
+
+def test_an_object_that_a_function_leads_to_does_not_stand_in_its_place():
+    later = changed(
+        "module", pieces=[piece(FUNCTIONAL, "loss"), piece(FUNCTIONAL, "extra", 20)], notes=["object of torch.X"]
+    )
+    assert said(run_of([LOSS], [later])) == []
 
 
 # -- a beginning of which not everything was heard

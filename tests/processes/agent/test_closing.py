@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -73,11 +76,12 @@ class Watched:
     react = tell_news = begin
 
 
-def test_an_attempt_that_takes_long_to_close_holds_up_no_other(tmp_path, monkeypatch):
+def test_an_attempt_that_takes_long_to_close_holds_up_no_other(tmp_path, monkeypatch, request):
     """Otherwise the others would find that they had been held up, and say that nobody had watched."""
     place = NodeHome(home=Home(tmp_path / "home"), environment={}, clock=SystemClock(), anchors=(), quota=Quota(None))
-    (tmp_path / "doors").mkdir(mode=0o700)
-    service = NodeService(place, AgentSettings(), open_doors(tmp_path / "doors" / "agent.sock"))
+    folder = Path(tempfile.mkdtemp(prefix="saksi-"))  # a socket's path is short
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    service = NodeService(place, AgentSettings(), open_doors(folder / "agent.sock"))
     closing, go_on, counted = threading.Event(), threading.Event(), []
 
     def finish(served, *, home):

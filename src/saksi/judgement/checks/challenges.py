@@ -177,8 +177,8 @@ class ChallengeCheck:
 
     def _detach(self, state: _State, record: DetachRecord) -> None:
         asked = self._end(state, (record.attempt, record.connection))
-        if asked is None or asked.process is None or record.clean or not asked.open or record.lost != asked.lost:
-            return
+        if asked is None or asked.process is None or not asked.open or record.lost != asked.lost:
+            return  # a goodbye makes no difference: a process that connects anew had not ended
         question = next(iter(asked.open.values()))
         if asked.process.attached > asked.ordinal:
             self._leave(state, record.rank, asked.process, question)

@@ -19,7 +19,7 @@ from saksi.words.findings import Severity
 __all__ = ["is_gone", "judge_gone", "judge_kind"]
 
 GONE: Final = "gone"
-OBJECT: Final = "object of "
+KINDS: Final = ("object of ", "class ")
 """The recorder's words, `spec/frames.md`."""
 
 _LOOKED_UP: Final = frozenset({"module", "class", "builtin"})
@@ -46,11 +46,17 @@ def judge_kind(place: Place, since: Since, view: View) -> Iterator[Said]:
     before = since.before
     if before is None or since.first or not before.pieces:
         return
-    kinds = [each for each in place.notes if each.startswith(OBJECT) and each not in before.notes]
-    if not kinds:
+    kinds = [each for each in place.notes if each.startswith(KINDS) and each not in before.notes]
+    if not kinds or _is_behind(place, before):
         return
-    message = f"{_what_it_was(before)} stood there, and an {kinds[0]} stands there after the first update. {HONEST}"
+    message = f"{_what_it_was(before)} stood there, and now {kinds[0]} does, after the first update. {HONEST}"
     yield Said(CODE_OF[place.place], _severity(place, view), place.name, message)
+
+
+def _is_behind(place: Place, before: Place) -> bool:
+    """Whether the function still stands there, and leads to something new: that is judged by itself."""
+    old = {each.written for each in before.pieces}
+    return place.pieces[:1] == before.pieces[:1] and any(each.written not in old for each in place.pieces)
 
 
 def _what_it_was(before: Place) -> str:

@@ -12,14 +12,12 @@ from typing import Final
 import msgspec
 
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.seal import seal_in_envelope
+from saksi.judgement.checks.seal import file_in, seal_in
 from saksi.judgement.items import Item
 from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, Place, compare, place_of
 from saksi.judgement.rehearsal.first_steps import FirstSteps
 from saksi.judgement.rehearsal.numbers import Apart
 from saksi.judgement.rehearsal.values import Rehearsal, RehearsedRank
-from saksi.judgement.seal_file import parse_seal_file
-from saksi.words.errors import SaksiError
 from saksi.words.findings import Finding
 from saksi.words.records import ApprovalRecord, ExitRecord, SealRecord
 
@@ -65,7 +63,7 @@ class RehearsalCheck:
         """See `Check.step`."""
         record = item.record
         if isinstance(record, SealRecord):
-            seal = None if item.content is None else seal_in_envelope(item.content)
+            seal = seal_in(item)
             if seal is not None:
                 state.places.setdefault(record.attempt, place_of(seal.hardware))
         elif isinstance(record, ApprovalRecord):
@@ -93,11 +91,7 @@ class RehearsalCheck:
         return tuple(found)
 
     def _begin(self, state: _State, item: Item) -> None:
-        attempt = item.record.attempt
-        try:
-            file = None if item.content is None else parse_seal_file(item.content).file
-        except SaksiError:
-            return  # the check of the seal tells of it
+        attempt, file = item.record.attempt, file_in(item)  # one that is none is told of by the check of the seal
         if file is None or not isinstance(file.rehearsal, Rehearsal) or attempt in state.launches:
             return
         here = state.places.get(attempt)

@@ -19,7 +19,7 @@ from saksi.words.errors import SaksiError
 from saksi.words.findings import Finding, Severity
 from saksi.words.records import ApprovalRecord, SealRecord
 
-__all__ = ["CHECK_NAME", "SEALS", "SealCheck", "finding_of", "held_to", "seal_in_envelope"]
+__all__ = ["CHECK_NAME", "SEALS", "SealCheck", "file_in", "finding_of", "held_to", "seal_in", "seal_in_envelope"]
 
 CHECK_NAME: Final = "seal"
 _USUAL: Final = " Before is the seal file, after this launch; an edit or upgrade not approved anew is the usual cause."
@@ -30,6 +30,19 @@ def seal_in_envelope(content: bytes) -> Seal | None:
     """The seal in an envelope, its signatures not judged; `None` if it is none."""
     try:
         return parse_seal(parse_envelope(content).payload)
+    except SaksiError:
+        return None
+
+
+def seal_in(item: Item) -> Seal | None:
+    """The seal that an item holds; `None` if it is not at hand, or is none."""
+    return None if item.content is None else seal_in_envelope(item.content)
+
+
+def file_in(item: Item) -> SealFile | None:
+    """The seal file that an item holds; `None` if it is not at hand, or is none."""
+    try:
+        return None if item.content is None else parse_seal_file(item.content).file
     except SaksiError:
         return None
 
@@ -63,8 +76,7 @@ class SealCheck:
         """See `Check.step`."""
         record = item.record
         if isinstance(record, SealRecord):
-            seal = None if item.content is None else seal_in_envelope(item.content)
-            state.seals.setdefault(record.attempt, (item.index, seal))
+            state.seals.setdefault(record.attempt, (item.index, seal_in(item)))
         elif isinstance(record, ApprovalRecord):
             self._compare(state, item, record.attempt)
         return state, state.noted.news()
@@ -76,11 +88,7 @@ class SealCheck:
 
     def _compare(self, state: _State, item: Item, attempt: int) -> None:
         entry, seal = state.seals.get(attempt, (item.index, None))
-        evidence = (entry, item.index)
-        try:
-            file = None if item.content is None else parse_seal_file(item.content).file
-        except SaksiError:
-            file = None
+        evidence, file = (entry, item.index), file_in(item)
         if seal is None or file is None:
             which = "The seal" if seal is None else "The seal file"
             message = f"{which} is not at hand or cannot be read, so the launch was not compared with what was sealed."

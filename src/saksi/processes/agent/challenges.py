@@ -60,7 +60,8 @@ class Challenges:
         """A frame came: the first Update, an answer, a model checkpoint, or a goodbye."""
         asked = self._asked.get(connection)
         if isinstance(frame, DetachFrame):
-            self._asked.pop(connection, None)
+            if asked is not None:
+                self._left(connection)
         elif asked is None:
             if connection.trained and connection.hello is not None and connection.hello.answers:
                 self._asked[connection] = _Asked(now_ns, self._first_due(connection, now_ns))
