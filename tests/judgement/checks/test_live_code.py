@@ -303,6 +303,10 @@ def test_a_profiler_of_torch_or_of_python_that_is_started_later_is_told_and_any_
     assert " after the first update" in hooks[0].message
 
 
+def test_a_debugger_of_python_that_the_run_began_with_is_nothing_to_speak_of():
+    assert said(run_of([LOSS, traced(piece(LIBRARY, "extra", 20))])) == []
+
+
 def test_a_tracer_that_says_that_it_is_pythons_and_is_not_is_a_warning():
     assert said(run_of([LOSS], [traced(piece(LIBRARY, "extra", 20, EVIL))])) == [
         ("live.code_differs", "warning", "sys.settrace: x")

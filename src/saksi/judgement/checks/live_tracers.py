@@ -29,16 +29,12 @@ CAUSES: Final = "Profilers and debuggers look the same."
 
 def judge_tracer(place: Place, since: Since, view: View) -> Iterator[Said]:
     """Everything to be said of a place of kind `tracer`."""
-    if not _is_known(place, view):
+    if since.first or not _is_known(place, view):
         yield from judge(place, since, view)
         return
-    if since.before is not None and since.before.pieces == place.pieces and since.before.notes == place.notes:
-        return
-    when = "" if since.first else " after the first update"
     first = place.pieces[0] if place.pieces else None
     what = place.notes[0] if first is None else f"{first.name}, {first.file}:{first.line}"
-    whose = "torch or Python's library"
-    message = f"The interpreter calls {what} ({whose}){when}. {CAUSES}"
+    message = f"The interpreter calls {what} (torch or Python's library) after the first update. {CAUSES}"
     yield Said("live.hook_added", "info", place.name, message)
 
 
