@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from saksi.judgement.checks.live_judging import Said, Since, judge
+from saksi.judgement.checks.live_judging import CODE_OF, Said, Since, judge
 from saksi.judgement.checks.live_places import Piece, Place, View
 
 __all__ = ["judge_tracer"]
@@ -24,6 +24,7 @@ IN_C: Final = frozenset(
         "object of _lsprof.Profiler",
     }
 )
+HOOK_ADDED: Final = CODE_OF["tracer"]
 CAUSES: Final = "Profilers and debuggers look the same."
 
 
@@ -32,10 +33,11 @@ def judge_tracer(place: Place, since: Since, view: View) -> Iterator[Said]:
     if since.first or not _is_known(place, view):
         yield from judge(place, since, view)
         return
+    yield from (each for each in judge(place, since, view) if each.code != HOOK_ADDED)
     first = place.pieces[0] if place.pieces else None
     what = place.notes[0] if first is None else f"{first.name}, {first.file}:{first.line}"
     message = f"The interpreter calls {what} (torch or Python's library) after the first update. {CAUSES}"
-    yield Said("live.hook_added", "info", place.name, message)
+    yield Said(HOOK_ADDED, "info", place.name, message)
 
 
 def _is_known(place: Place, view: View) -> bool:
