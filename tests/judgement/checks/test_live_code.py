@@ -411,6 +411,17 @@ def test_a_profiler_of_torch_or_of_python_that_is_started_later_is_told_and_any_
     assert " after the first update" in hooks[0].message
 
 
+def test_a_debugger_of_python_with_another_default_than_its_source_is_a_warning():
+    later = traced(piece(LIBRARY, "extra", 20, defaults={"skip": "('loss',)"}))
+    found = said(run_of([LOSS], [later], functions={LIBRARY: (("extra", 20, GOOD, {"skip": "None"}),)}))
+    assert ("live.default_changed", "warning", "sys.settrace: x") in found
+    assert ("live.hook_added", "info", "sys.settrace: x") in found
+
+
+def test_a_debugger_of_python_that_the_run_began_with_is_nothing_to_speak_of():
+    assert said(run_of([LOSS, traced(piece(LIBRARY, "extra", 20))])) == []
+
+
 def test_a_tracer_that_says_that_it_is_pythons_and_is_not_is_a_warning():
     assert said(run_of([LOSS], [traced(piece(LIBRARY, "extra", 20, EVIL))])) == [
         ("live.code_differs", "warning", "sys.settrace: x")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from saksi.judgement.checks.live_judging import judge
+from saksi.judgement.checks.live_judging import CODE_OF, judge
 from saksi.judgement.checks.live_places import Piece, Place, View
 from saksi.judgement.checks.live_said import Said, Since
 
@@ -25,22 +25,20 @@ IN_C: Final = frozenset(
         "object of _lsprof.Profiler",
     }
 )
+HOOK_ADDED: Final = CODE_OF["tracer"]
 CAUSES: Final = "Profilers and debuggers look the same."
 
 
 def judge_tracer(place: Place, since: Since, view: View) -> Iterator[Said]:
     """Everything to be said of a place of kind `tracer`."""
-    if not _is_known(place, view):
+    if since.first or not _is_known(place, view):
         yield from judge(place, since, view)
         return
-    if since.before is not None and since.before.pieces == place.pieces and since.before.notes == place.notes:
-        return
-    when = "" if since.first else " after the first update"
+    yield from (each for each in judge(place, since, view) if each.code != HOOK_ADDED)
     first = place.pieces[0] if place.pieces else None
     what = place.notes[0] if first is None else f"{first.name}, {first.file}:{first.line}"
-    whose = "torch or Python's library"
-    message = f"The interpreter calls {what} ({whose}){when}. {CAUSES}"
-    yield Said("live.hook_added", "info", place.name, message)
+    message = f"The interpreter calls {what} (torch or Python's library) after the first update. {CAUSES}"
+    yield Said(HOOK_ADDED, "info", place.name, message)
 
 
 def _is_known(place: Place, view: View) -> bool:
