@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import marshal
 import os
+import re
 import shutil
 import struct
 import sys
@@ -18,9 +19,6 @@ from pathlib import Path
 
 from edges.environment.environments import row
 
-_FURTHER = ("filelock", "sympy", "mpmath", "networkx", "jinja2", "markupsafe", "fsspec")
-FROM = ("torch", "typing_extensions", "numpy", *_FURTHER)
-"""What torch imports at once, and further ones that it imports with the first step."""
 COPIED = "torch/optim"
 LIBRARY = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -45,8 +43,9 @@ class Disposable:
         for name in [each.name for each in self.python.parent.glob("python*")]:
             (self.python.parent / name).unlink()
             (self.python.parent / name).symlink_to(base)
-        for name in FROM:
-            self._link(name)
+        linked: set[str] = set()
+        for name in ("torch", "numpy"):
+            self._link(name, linked)
 
     def _base(self) -> Path:
         """What a base image brings: an interpreter that finds the standard library beside it."""
@@ -63,11 +62,15 @@ class Disposable:
         shutil.copy(installed, base)
         return base
 
-    def _link(self, name: str) -> None:
-        """The top-level entries of a distribution: links, but for what is edited of torch, and its list."""
+    def _link(self, name: str, linked: set[str]) -> None:
+        """The top-level entries of a distribution and of all that it requires.
+
+        They are links, but for what is edited of torch, and its list.
+        """
+        linked.add(name)
         try:
             found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
+        except importlib.metadata.PackageNotFoundError:  # what is for other systems only
             return
         top = {each.parts[0] for each in found.files or ()} - {"..", "__pycache__"}
         for entry in sorted(top):
@@ -78,6 +81,10 @@ class Disposable:
                 shutil.copytree(installed, self.site / entry)
             elif not (self.site / entry).exists():
                 (self.site / entry).symlink_to(installed)
+        required = [re.match(r"[\w.-]+", each)[0] for each in found.requires or () if "extra ==" not in each]
+        for each in required:
+            if each not in linked:
+                self._link(each, linked)
 
     @staticmethod
     def _link_but(installed: Path, here: Path, copied: str) -> None:
