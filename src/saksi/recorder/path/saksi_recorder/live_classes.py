@@ -56,6 +56,8 @@ _TORCH = os.path.dirname(torch.__file__) + os.sep
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(__file__) + os.sep
 
+_script = bare.word(bare.held(session.loaded("__main__")).get("__file__"))
+"""Python takes the name away again when the script has come to its end, before the last inventory."""
 _known_classes: dict[str, tuple[int, list[Any]]] = {}
 
 
@@ -73,6 +75,8 @@ def classes_of(name: str) -> list[type]:
 def file_of(module: str) -> Optional[str]:
     """The source file of a module, if it is loaded and has one."""
     found = bare.word(bare.held(session.loaded(module)).get("__file__"))
+    if not found and module == "__main__":
+        found = _script
     return pieces.absolute(found) if found.endswith(".py") else None
 
 
