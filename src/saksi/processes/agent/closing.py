@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from saksi.processes.agent import environment_files, imports, live_watch, mapped_watch
 from saksi.processes.agent.anchors import LAST_HEAD_S
 from saksi.processes.agent.attempt import FILES_NS
-from saksi.processes.agent.environment_files import LAST_S
 from saksi.processes.agent.intake import LAST_READ_NS
-from saksi.processes.agent.live_watch import LAST_NS
 
 __all__ = ["LAST_WORD_S"]
 
 COMMITS_S: Final = 15.0
 """The last commits, the published log, and the checks over the whole record."""
-LAST_WORD_S: Final = (FILES_NS + LAST_READ_NS + LAST_NS) / 1e9 + LAST_S + LAST_HEAD_S + COMMITS_S
+LAST_WORD_S: Final = (
+    (FILES_NS + LAST_READ_NS + live_watch.LAST_NS + mapped_watch.LAST_NS) / 1e9
+    + environment_files.LAST_S
+    + imports.LAST_S
+    + LAST_HEAD_S
+    + COMMITS_S
+)
 """How long a launcher waits for the last word; the agent goes on alone after this."""
