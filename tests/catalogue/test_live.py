@@ -14,7 +14,7 @@ ATTACKS = {
     "A07, the method": ("live.code_replaced", "torch.nn.modules.linear.Linear.forward", "forward, {site}/payload.py:5"),
     "A08": ("live.instance_patched", "optimizer 0.step", "step, {site}/payload.py:6"),
     "A09": ("live.default_changed", "torch.nn.functional.cross_entropy", "label_smoothing of cross_entropy, {site}/"),
-    "A10": ("live.operator_overridden", "aten::threshold_backward CPU", "registered at {site}/payload.py:19"),
+    "A10": ("live.operator_overridden", "aten::threshold_backward CPU", "registered at {site}/payload.py:"),
     "A11, a function mode": (
         "live.mode_entered",
         "modes.function: payload.Functions",
