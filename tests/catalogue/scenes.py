@@ -32,6 +32,8 @@ class Scenes:
         self.environment = Disposable(folder / "environment")
         self.project = folder / "project"
         self.home = Home(folder)
+        for name in [each for each in self.home.environment if each.startswith("PYTEST")]:
+            del self.home.environment[name]  # another in each test, and a seal holds a launch to its variables
 
     @property
     def site(self) -> Path:

@@ -62,6 +62,10 @@ class Functions(TorchFunctionMode):
 class Dispatches(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return func(*args, **(kwargs or {}))
+def override():
+    library = torch.library.Library("aten", "IMPL")
+    library.impl("threshold_backward", backward, "CPU")
+    return library
 """
 ATTACKED: Final = f"""\
 import ctypes, os, subprocess, sys, time, types, warnings
@@ -93,8 +97,7 @@ def attack(model, optimizer):
     torch.nn.Linear.forward = payload.forward
     optimizer.step = types.MethodType(payload.step, optimizer)
     F.cross_entropy.__defaults__ = (*F.cross_entropy.__defaults__[:-1], 0.1)
-    library = torch.library.Library("aten", "IMPL")
-    library.impl("threshold_backward", payload.backward, "CPU")
+    library = payload.override()
     optimizers.register_optimizer_step_post_hook(payload.post)
     torch.nn.modules.module.register_module_forward_hook(payload.seen)
     model[1].weight.register_post_accumulate_grad_hook(payload.grad)

@@ -62,8 +62,8 @@ def test_what_such_a_file_does_in_the_process_is_named_as_well(scenes):
     (hook,) = (each for each in items if each["code"] == "rehearsal.hook_added")
     assert "helpful_backend.seen" in hook["message"]
     assert hook["first_step"] == 0
-    (live,) = (each for each in items if each["code"] == "live.hook_added")
-    assert live["subject"] == "optimizer.step_post: helpful_backend.seen"
+    (live,) = (each for each in items if each["subject"] == "optimizer.step_post: helpful_backend.seen")
+    assert live["code"] == "live.hook_added"
     assert f"seen, {scenes.site}/helpful_backend.py:4" in live["message"]
 
 
