@@ -203,7 +203,11 @@ def test_a_model_of_many_modules_is_looked_at_in_turns_and_nothing_is_left_out_f
     assert later["module 0 17.note"].step < 8 + (3 if limit == 2048 else 9)
     (hook,) = (s for s, _ in places(frames, 0).values() if s.name == "module forward_hooks: __main__.hook")
     assert "on 20" in hook.notes
-    assert judged(frames, script=tmp_path / "train.py") == ()
+    found = {(each.severity, each.subject) for each in judged(frames, script=tmp_path / "train.py")}
+    assert found == {
+        ("info", "module forward_hooks: __main__.hook"),
+        ("warning", "parameter backward_hooks: __main__.note"),  # the one that came while it trained
+    }
 
 
 def test_more_modules_than_are_looked_at_are_said_to_be_left_out(tmp_path):
