@@ -12,6 +12,7 @@ from damage import flipped, replaced
 from judgement.rehearsals import rehearsal
 from judgement.seals import CREATOR, JOSE, MARIA, plain_seal, plain_seal_file, seal_files, seals, signed_file
 from saksi.judgement.approvals import Approvers, signatures_of
+from saksi.judgement.rehearsal.values import RehearsedCode, RehearsedFunction
 from saksi.judgement.seal import Seal, make_statement, parse_seal
 from saksi.judgement.seal_file import (
     MAX_SEAL_FILE_BYTES,
@@ -27,7 +28,9 @@ from saksi.words.errors import MalformedInput
 
 ROOT = Path(__file__).parents[2]
 TREE = EnvironmentTree(digest=str(sha256(b"tree")), files=21_034, manifest=str(sha256(b"manifest")))
-REHEARSAL = rehearsal()
+SMOOTHED = RehearsedFunction(name="smoothed", code="a" * 32, defaults=(("eps", "0.1"),))
+CODE = RehearsedCode(place="module", name="torch.nn.functional.cross_entropy", functions=(SMOOTHED,))
+REHEARSAL = msgspec.structs.replace(rehearsal(), code=(CODE,))
 SIGNED = signed_file(plain_seal_file(), CREATOR, MARIA)
 KEYS = Approvers(approvers=(MARIA.key,), known=(CREATOR.key,))
 
@@ -108,6 +111,8 @@ STATEMENT = make_file_statement(plain_seal_file(environment_tree=TREE, rehearsal
         (b'"update":1', b'"update":0'),
         (b'"loss":"2.0"', b'"loss":2.0'),
         (b'"rehearsal":{', b'"rehearsals":{'),
+        (b'"code":[{"place"', b'"code":[{"places"'),
+        (b'"defaults":[["eps","0.1"]]', b'"defaults":[["eps"]]'),
         (b'"environmentTree":{"digest"', b'"environmentTree":null,"x":{"digest"'),
         (b'"manifest":"sha256', b'"manifest":"sha512'),
     ],

@@ -72,13 +72,10 @@ def sources_of(frames, *, script=None, folders=(), began_ns=None):
     return records
 
 
-def judged(frames, *, approved=frozenset(), **where):
+def judged(frames, **where):
     """Every finding of the live code check over the frames of one process, as an agent would have written them."""
-    return findings_of(frames, sources_of(frames, **where), approved=approved)
-
-
-def findings_of(frames, sources, *, approved=frozenset()):
-    check = LiveCodeCheck(approved)
+    sources = sources_of(frames, **where)
+    check = LiveCodeCheck()
     state = check.start()
     lines = tuple(Line(received_ns=frame.mono_ns, raw=b"", frame=frame) for frame in frames)
     block = BlockRecord(

@@ -217,6 +217,7 @@ def test_the_script_of_an_interpreter(tmp_path, arguments, script):
         (["-c", "print(1)"], "stands on the command line"),
         ([], "standard input"),
         (["-m", "torch.distributed.run"], "module torch.distributed.run is not in the working directory"),
+        (["-m", "m" * 5_000], "is not in the working directory"),
     ],
 )
 def test_a_script_that_is_no_file(tmp_path, arguments, reason):

@@ -5,14 +5,18 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from doors.cli.cli_home import SealedRun
+from judgement.rehearsals import CPU, rehearsal
+from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.checks.fold import Judging
-from saksi.judgement.checks.live_code import LIVE_CODE, LiveCodeCheck
+from saksi.judgement.checks.live_code import LIVE_CODE, told_in
 from saksi.judgement.items import item_of
 from saksi.judgement.verdict import judge
 from saksi.words.codec import decode_record
 from saksi.words.records import CompiledFunction, SourceRecord
 from simulated_run import SimulatedRun, honest_run, live_fields
 
+replace = msgspec.structs.replace
 TORCH, FUNCTIONAL = "/env/site-packages/torch", "/env/site-packages/torch/nn/functional.py"
 ADAMW, SCRIPT, STRAY, OTHER = f"{TORCH}/optim/adamw.py", "/home/u/train.py", "/tmp/x.py", "/env/site-packages/pkg/a.py"
 FILES = [FUNCTIONAL, ADAMW, SCRIPT, STRAY, OTHER]
@@ -48,9 +52,11 @@ def _compiled(name, line, code, defaults, decorated=False):  # noqa: FBT002 - as
     return CompiledFunction(name=name, line=line, code=codes, defaults=defaults, decorated=decorated)
 
 
-def run_of(first, later=(), *, flags=None, sources=True, functions=None, ranks=1):
+def run_of(first, later=(), *, flags=None, sources=True, functions=None, ranks=1, held_to=None):
     """A run whose processes began with `first`, and answered with `later` after a Step."""
-    simulated = SimulatedRun()
+    simulated = SimulatedRun() if held_to is None else SealedRun(hardware=CPU)
+    if held_to is not None:
+        simulated.approve(signed_file(plain_seal_file(hardware=CPU, rehearsal=held_to), CREATOR, MARIA).content)
     connections = [simulated.attach(rank, world_size=ranks) for rank in range(ranks)]
     for connection in connections:
         del connection.pending[1:]  # the twin's own empty inventory
@@ -334,11 +340,33 @@ def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
     assert said(simulated) == [("live.flag_changed", "warning", "tf32")]
 
 
-def test_what_a_rehearsal_had_is_approved_and_anything_else_is_not():
-    approved = frozenset({("hook", "x", (("extra", GOOD),))})
-    assert said(run_of([LOSS, on("hook", STRAY)]), LiveCodeCheck(approved)) == []
-    assert said(run_of([LOSS], [on("hook", STRAY)]), LiveCodeCheck(approved)) == []
-    assert said(run_of([LOSS, on("mode", STRAY)]), LiveCodeCheck(approved)) == [("live.mode_entered", "warning", "x")]
+def rehearsed(*code):
+    """What a rehearsal tells, which had these places of live code."""
+    return replace(rehearsal(), code=code)
+
+
+def test_what_a_rehearsal_had_is_told_and_stands_against_nobody():
+    (stray,) = told_in(run_of([LOSS, on("mode", STRAY)]).items())
+    assert (stray.place, stray.name, [each.code for each in stray.functions]) == ("mode", "x", [GOOD])
+    for ways in ({"first": [LOSS, on("mode", STRAY)]}, {"first": [LOSS], "later": [on("mode", STRAY)]}):
+        simulated = run_of(**ways, held_to=rehearsed(stray))
+        assert said(simulated) == [("live.mode_entered", "info", "x")]
+        assert found_in(simulated)[0].message.endswith("The rehearsal in the seal file had it too.")
+
+
+def test_other_code_or_other_defaults_than_rehearsed_are_told_as_without_a_rehearsal():
+    (stray,) = told_in(run_of([LOSS, on("mode", STRAY)]).items())
+    (function,) = stray.functions
+    for other in (replace(function, code=EVIL), replace(function, defaults=(("k", "2"),))):
+        simulated = run_of([LOSS, on("mode", STRAY)], held_to=rehearsed(replace(stray, functions=(other,))))
+        assert said(simulated) == [("live.mode_entered", "warning", "x")]
+
+
+def test_a_place_that_was_rehearsed_and_changes_later_is_told_as_without_a_rehearsal():
+    (stray,) = told_in(run_of([LOSS, on("mode", STRAY)]).items())
+    changed = subject("x", "mode", [piece(STRAY, "extra", 20, EVIL)])
+    simulated = run_of([LOSS, on("mode", STRAY)], [changed], held_to=rehearsed(stray))
+    assert ("live.mode_entered", "warning", "x") in said(simulated)
 
 
 def test_a_process_that_connects_again_is_held_to_what_it_began_with():

@@ -71,6 +71,8 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
+        for at, each in enumerate(said["rehearsal"].get("code", ())):
+            yield "Live code" if at == 0 else "", _code(each)
     yield "Environment", f"{len(said['environment'])} variables"
     yield "On disk", _tree(said.get("environmentTree"), screen)
     for at, (name, reason) in enumerate(said["unobserved"].items()):
@@ -112,6 +114,12 @@ def _rehearsal(said: dict[str, Any]) -> str:
         words.append(f"loss {_short(losses[0])} to {_short(losses[-1])}")
     names = dict.fromkeys(each["className"].rpartition(".")[2] for each in ranks[0]["optimizers"])
     return ", ".join([*words, *list(names)[:_FILES]])
+
+
+def _code(said: dict[str, Any]) -> str:
+    functions = [each["name"] for each in said["functions"]]
+    behind = f": runs {', '.join(functions)}" if functions else ""
+    return f"{said['name']} ({said['place']}) is not as its source says{behind}"
 
 
 def _short(number: str) -> str:

@@ -28,6 +28,7 @@ from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import open_run
+from saksi.judgement.checks.live_code import told_in
 from saksi.judgement.items import Item, read_items
 from saksi.judgement.rehearsal.first_steps import FirstSteps, rehearsal_of
 from saksi.judgement.rehearsal.values import MAX_STEPS, Rehearsal
@@ -95,7 +96,7 @@ def rehearse(
         heard = _hear(scratch, environment, steps)
         if heard is None or heard.steps < steps:
             raise _why_not(heard, steps, code)
-        return rehearsal_of(heard.items, steps)
+        return msgspec.structs.replace(rehearsal_of(heard.items, steps), code=told_in(heard.items) or msgspec.UNSET)
 
 
 @contextlib.contextmanager

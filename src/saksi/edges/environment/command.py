@@ -81,7 +81,7 @@ def _script(arguments: PythonArguments, given: Sequence[str], folder: Path) -> s
         raise NotKnown("the code stands on the command line")
     if arguments.form == "stdin":
         raise NotKnown("the code is read from standard input")
-    own = next((place for place in _places_of(arguments.target) if (folder / place).is_file()), None)
+    own = next((place for place in _places_of(arguments.target) if _is_file(folder / place)), None)
     # `python -m torch.distributed.run train.py`: the module is a launcher, the script comes behind it.
     script = own or _first_file(given[arguments.rest :], folder, only_python=True)
     if script is None:
@@ -94,9 +94,13 @@ def _first_file(arguments: Sequence[str], folder: Path, *, only_python: bool) ->
     for each in arguments:
         if each.startswith("-") or (only_python and not each.endswith(".py")):
             continue
-        try:
-            if (folder / each).is_file():
-                return each
-        except (OSError, ValueError):
-            continue
+        if _is_file(folder / each):
+            return each
     return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be entered
+        return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from saksi.edges.environment.roots import Roots
 from saksi.edges.environment.stat_cache import Known, load_bytes, load_table, save_bytes, save_table, stamp_key
 from saksi.edges.environment.tree import Progress, Read, read_files, root_of, silent
 from saksi.edges.environment.walk import Place, Walked, walk
+from saksi.edges.files import read_file
 from saksi.judgement.environment.bytecode import Bytecode, Proof, Task, read_name, state_of
 from saksi.judgement.environment.installed import InstalledDistribution, Places, claims_of
 from saksi.judgement.environment.judge import ObservedEnvironment
@@ -260,8 +260,7 @@ def _contents(found: list[_Files]) -> dict[tuple[str, str], bytes]:
             shape = known_unlisted(root.label, printable(file.path))
             if shape is None or shape.lines is None:
                 continue
-            with suppress(OSError):
-                content = Path(file.where).read_bytes()
-                if hashlib.sha256(content).digest() == read.digest:
-                    contents[root.label, printable(file.path)] = content
+            content = read_file(Path(file.where), MAX_KNOWN_BYTES).content
+            if content is not None and hashlib.sha256(content).digest() == read.digest:
+                contents[root.label, printable(file.path)] = content
     return contents

@@ -23,6 +23,7 @@ MAX_NAMES: Final = 100_000
 """In all folders together, a tenth of a second: more is data, as a rule."""
 _COMPILED: Final = (".so", ".pyd")
 _CACHE: Final = "__pycache__"
+_TOO_LONG: Final = "not every folder that git does not list was looked into for code: it took too long"
 
 
 def _is_importable(name: str) -> bool:
@@ -48,6 +49,9 @@ class UnlistedCode:
     def take(self, paths: Iterable[str]) -> None:
         """Files that an import may execute among `paths`; folders among them are looked into by `look`."""
         for path in paths:
+            if not self._go_on():
+                self.reason = _TOO_LONG
+                return
             if _is_importable(path) or self._is_bytecode_alone(path):
                 self.paths[path] = None
             elif "." not in path.rstrip("/").rpartition("/")[2]:
@@ -61,7 +65,7 @@ class UnlistedCode:
             if below.rpartition("/")[2] == _CACHE or whole in self._entered or not os.path.isdir(whole):  # noqa: PTH112 - as text
                 continue
             if not self._go_on():
-                self.reason = "not every folder that git does not list was looked into for code: it took too long"
+                self.reason = _TOO_LONG
                 return
             if len(self._entered) >= MAX_FOLDERS:
                 self.reason = f"more than {MAX_FOLDERS:,} folders that git does not list: the rest may hold code"

@@ -7,7 +7,7 @@ judged together, so that a thousand ranks cost what one does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -18,25 +18,25 @@ from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.live_judging import CODE_OF, judge
 from saksi.judgement.checks.live_places import Compiler, Place, Sources, View, places_of
 from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
+from saksi.judgement.checks.live_rehearsed import Rehearsed, as_rehearsed, code_at
 from saksi.judgement.checks.live_said import Said, Since
 from saksi.judgement.checks.live_tracers import judge_tracer
 from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
 from saksi.judgement.items import Item, Line
+from saksi.judgement.rehearsal.values import MAX_CODE, RehearsedCode
 from saksi.words.findings import Finding
 from saksi.words.frames import FaultFrame, HelloFrame, LiveFrame, UpdateFrame
-from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, SourceRecord
+from saksi.words.records import ApprovalRecord, AttachRecord, BlockRecord, DetachRecord, SourceRecord
 
-__all__ = ["LIVE_CODE", "Approved", "LiveCodeCheck"]
+__all__ = ["LIVE_CODE", "LiveCodeCheck", "told_in"]
 
 MAX_PROCESSES: Final = 16_384
 MAX_CASES: Final = 65_536
 """Places that changed, of all processes together; a job may change one at every challenge."""
 MAX_BASELINES: Final = 256
 """Different beginnings: ranks of one job begin alike."""
+NOT_CHECKABLE: Final = "live.not_checkable"
 _finding = partial(observation, check="live_code")
-
-Approved = frozenset[tuple[str, str, tuple[tuple[str, str], ...]]]
-"""Places that a rehearsal had and somebody approved: place, name, and the name and code of each function behind it."""
 
 
 class _Case(msgspec.Struct, frozen=True):
@@ -49,9 +49,11 @@ class _Case(msgspec.Struct, frozen=True):
 
 
 class _Live:
-    __slots__ = ("baselines", "cases", "dropped", "noted", "open", "processes", "sources")
+    __slots__ = ("baselines", "cases", "dropped", "noted", "open", "processes", "rehearsed", "sources", "told")
 
     def __init__(self) -> None:
+        self.rehearsed = Rehearsed()
+        self.told: set[RehearsedCode] = set()
         self.sources = Sources()
         self.noted = Noted()
         self.open: dict[tuple[int, int], LiveProcess] = {}
@@ -62,12 +64,9 @@ class _Live:
 
 
 class LiveCodeCheck:
-    """Every place of every inventory. `approved`: what a rehearsal had is approved, what it lacks is a finding."""
+    """Every place of every inventory. What the rehearsal in the seal file had stands against nobody."""
 
     name = "live_code"
-
-    def __init__(self, approved: Approved = frozenset()) -> None:
-        self._approved = approved
 
     def start(self) -> _Live:
         """See `Check.start`."""
@@ -78,12 +77,14 @@ class LiveCodeCheck:
         record = item.record
         if isinstance(record, SourceRecord):
             state.sources.take(record)
-            self._settle(state, last=False)
+            self.settle(state, last=False)
         elif isinstance(record, BlockRecord):
             for line in item.lines:
                 self._line(state, item.index, record, line)
         elif isinstance(record, AttachRecord | DetachRecord):
             state.open.pop((record.attempt, record.connection), None)
+        elif isinstance(record, ApprovalRecord):
+            state.rehearsed.take(item)
         return state, state.noted.news()
 
     def finish(self, state: _Live, *, ended: bool) -> tuple[Finding, ...]:
@@ -92,12 +93,12 @@ class LiveCodeCheck:
         for process in state.processes.values():
             silence = process.silence(ended=ended)
             if silence is not None:
-                found.append(_of(Said("live.not_checkable", "info", "live code", silence), process.context))
+                found.append(_of(Said(NOT_CHECKABLE, "info", "live code", silence), process.context))
         if ended:
             found += self._left(state)
         if state.dropped:
             message = f"{state.dropped} changes of code were not judged: more than are kept."
-            found.append(_of(Said("live.not_checkable", "info", "live code", message), None))
+            found.append(_of(Said(NOT_CHECKABLE, "info", "live code", message), None))
         return tuple(found)
 
     # -- frames
@@ -131,11 +132,11 @@ class LiveCodeCheck:
         places = places_of(frame)
         if places is None:
             message = "A part of an inventory names files that it does not list, and was left out."
-            state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
+            state.noted.note(_of(Said(NOT_CHECKABLE, "info", "live code", message), context))
             return
         if frame.omitted:
             message = "There are more places where code is looked up than there is room for; the rest were left out."
-            state.noted.note(_of(Said("live.not_checkable", "info", "live code", message), context))
+            state.noted.note(_of(Said(NOT_CHECKABLE, "info", "live code", message), context))
         if process.begins_with(frame):
             if process.gather(frame, places):
                 self._begin(state, process, context)
@@ -155,7 +156,7 @@ class LiveCodeCheck:
         baseline = process.settle(last=last)
         unheard = process.unheard()
         if unheard is not None:
-            state.noted.note(_of(Said("live.not_checkable", "info", "live code", unheard), context))
+            state.noted.note(_of(Said(NOT_CHECKABLE, "info", "live code", unheard), context))
         key = (process.compiler, baseline.identity)
         known = state.baselines.get(key)
         while known is not None and known.places != baseline.places:
@@ -166,7 +167,7 @@ class LiveCodeCheck:
                 state.dropped += 1
                 return
             known = state.baselines[key] = baseline
-            known.waiting = [each for each in baseline.places.values() if not self._is_approved(each)]
+            known.waiting = list(baseline.places.values())
         process.baseline = known
         known.contexts.append(context)
         for said in known.said:
@@ -174,8 +175,6 @@ class LiveCodeCheck:
         self._settle_one(state, process.compiler, known, last=False)
 
     def _case(self, state: _Live, case: _Case) -> None:
-        if self._is_approved(case.place):
-            return
         if len(state.cases) >= MAX_CASES:
             state.dropped += 1
         elif not self._judged(state, case, last=False):
@@ -183,11 +182,7 @@ class LiveCodeCheck:
 
     # -- judging
 
-    def _is_approved(self, place: Place) -> bool:
-        functions = tuple((each.name, each.code) for each in place.pieces)
-        return (place.place, place.name, functions) in self._approved
-
-    def _settle(self, state: _Live, *, last: bool) -> None:
+    def settle(self, state: _Live, *, last: bool) -> None:
         """Judge what can be judged by now; everything, the last time."""
         for (compiler, _), baseline in state.baselines.items():
             self._settle_one(state, compiler, baseline, last=last)
@@ -199,7 +194,8 @@ class LiveCodeCheck:
             if not last and not state.sources.under(compiler).knows(place):
                 left.append(place)
                 continue
-            for said in _said_of(place, Since(first=True), state.sources.under(compiler)):
+            for said in _said_of(state, place, Since(first=True), compiler):
+                _tell(state, place, said)
                 baseline.said.append(said)
                 for context in baseline.contexts:
                     state.noted.note(_of(said, context))
@@ -208,7 +204,8 @@ class LiveCodeCheck:
     def _judged(self, state: _Live, case: _Case, *, last: bool) -> bool:
         if not last and not state.sources.under(case.compiler).knows(case.place):
             return False
-        for said in _said_of(case.place, case.since, state.sources.under(case.compiler)):
+        for said in _said_of(state, case.place, case.since, case.compiler):
+            _tell(state, case.place, said)
             state.noted.note(_of(said, case.context))
         return True
 
@@ -217,17 +214,37 @@ class LiveCodeCheck:
         noted = Noted()
         for (compiler, _), baseline in state.baselines.items():
             for place in baseline.waiting:
-                for said in _said_of(place, Since(first=True), state.sources.under(compiler)):
+                for said in _said_of(state, place, Since(first=True), compiler):
                     for context in baseline.contexts:
                         noted.note(_of(said, context))
         for case in state.cases:
-            for said in _said_of(case.place, case.since, state.sources.under(case.compiler)):
+            for said in _said_of(state, case.place, case.since, case.compiler):
                 noted.note(_of(said, case.context))
         return list(noted.kept())
 
 
-def _said_of(place: Place, since: Since, view: View) -> Iterator[Said]:
-    """Everything to be said of a place, by the rules for its kind."""
+def told_in(items: Iterable[Item]) -> tuple[RehearsedCode, ...]:
+    """The places of live code of which something is told in a whole record, at most `MAX_CODE`, in order."""
+    state = LIVE_CODE.start()
+    for item in items:
+        state, _ = LIVE_CODE.step(state, item)
+    LIVE_CODE.settle(state, last=True)
+    return tuple(sorted(state.told)[:MAX_CODE])
+
+
+def _tell(state: _Live, place: Place, said: Said) -> None:
+    if said.code != NOT_CHECKABLE and len(state.told) < MAX_CASES:
+        state.told.add(code_at(place))
+
+
+def _said_of(state: _Live, place: Place, since: Since, compiler: Compiler) -> Iterator[Said]:
+    """Everything to be said of a place; what was rehearsed as it stands stands against nobody."""
+    rehearsed = since.before is None and state.rehearsed.has(compiler.attempt, place)
+    for said in _judged_by_kind(place, since, state.sources.under(compiler)):
+        yield as_rehearsed(said) if rehearsed and said.code != NOT_CHECKABLE else said
+
+
+def _judged_by_kind(place: Place, since: Since, view: View) -> Iterator[Said]:
     if is_gone(place):
         yield from judge_gone(place, since, view)
         return

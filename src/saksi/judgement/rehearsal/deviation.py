@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
+
 from saksi.judgement.deviations import Deviation, Weight
 from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, compare, place_of
-from saksi.judgement.rehearsal.values import Rehearsal
+from saksi.judgement.rehearsal.values import Rehearsal, RehearsedCode
 from saksi.judgement.seal import Hardware
 
 __all__ = ["rehearsal_deviations"]
@@ -35,4 +39,19 @@ def rehearsal_deviations(
     if {*ranks} != {each.rank for each in before[0].ranks}:
         sentence = f"{len(ranks)} processes were rehearsed, not {len(before[0].ranks)}."
         found[sentence] = Deviation(weight="matters", field=_FIELD, subject="ranks", sentence=sentence)
-    return tuple(found.values())
+    return (*found.values(), *_code_deviations(before[0], after[0]))
+
+
+def _code_deviations(before: Rehearsal, after: Rehearsal) -> Iterator[Deviation]:
+    """Places of live code that only one of them approves, or each with other code."""
+    old, new = ({(each.place, each.name): each for each in _code_of(one)} for one in (before, after))
+    for place in sorted({*old, *new}):
+        if old.get(place) == new.get(place):
+            continue
+        how = "only in A" if place not in new else "only in B" if place not in old else "with other code in B"
+        sentence = f"Live code at {place[1]} ({place[0]}) is not as its source says {how}."
+        yield Deviation(weight="matters", field=_FIELD, subject=place[1], sentence=sentence)
+
+
+def _code_of(rehearsal: Rehearsal) -> tuple[RehearsedCode, ...]:
+    return () if rehearsal.code is msgspec.UNSET else rehearsal.code

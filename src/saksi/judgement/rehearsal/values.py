@@ -18,6 +18,8 @@ __all__ = [
     "MAX_STEPS",
     "Rehearsal",
     "RehearsedBatch",
+    "RehearsedCode",
+    "RehearsedFunction",
     "RehearsedHook",
     "RehearsedOptimizer",
     "RehearsedRank",
@@ -29,6 +31,9 @@ __all__ = [
 
 MAX_STEPS: Final = 1000
 """Steps of a rehearsal. One rank's step takes a kilobyte or more, and a seal file holds 4 MiB."""
+
+MAX_CODE: Final = 256
+"""Places of live code; what is beyond is told of a launch as if it had not been rehearsed."""
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Index = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
@@ -130,14 +135,35 @@ class RehearsedRank(Part, frozen=True):
             raise ValueError("a table whose names are not sorted")
 
 
+class RehearsedFunction(Part, frozen=True, order=True):
+    """One function that stood behind a place: the digest of its code, and its defaults as words, by name."""
+
+    name: Text
+    code: Text
+    defaults: tuple[tuple[Text, Text], ...]
+
+
+class RehearsedCode(Part, frozen=True, order=True):
+    """A place of live code that was not as its source says: what the check of live code would tell of it."""
+
+    place: Text
+    name: Text
+    functions: tuple[RehearsedFunction, ...]
+
+
 class Rehearsal(Part, frozen=True):
-    """The first `steps` steps of every rank."""
+    """The first `steps` steps of every rank. `code` is what was told of live code then; absent if nothing was."""
 
     steps: Annotated[int, Meta(ge=1, le=MAX_STEPS)]
     ranks: Annotated[tuple[RehearsedRank, ...], Meta(min_length=1)]
+    code: Annotated[tuple[RehearsedCode, ...], Meta(min_length=1, max_length=MAX_CODE)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
     def __post_init__(self) -> None:
         _require_order("ranks", [each.rank for each in self.ranks])
+        if self.code is not msgspec.UNSET:
+            _require_order("code", list(self.code))
 
 
 def _require_order(name: str, keys: list[Any]) -> None:
