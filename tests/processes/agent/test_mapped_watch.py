@@ -11,6 +11,7 @@ from saksi.edges.environment.object_places import Surroundings
 from saksi.edges.host.mapped import Raw
 from saksi.processes.agent import imports, mapped_watch
 from saksi.processes.agent.imports import Imports
+from saksi.processes.agent.mapped_files import HIDDEN
 from saksi.processes.agent.mapped_watch import BUSY, CLOSED, GONE, MAX_AT_ONCE, MappedWatch
 from saksi.words.frames import CkptFrame, DetachFrame, EnvironmentFrame
 
@@ -145,6 +146,24 @@ def test_a_look_that_finds_the_queue_full_leaves_a_reason_and_the_next_is_the_fi
     watch.watch.heard(connection, ckpt("saved"))
     watch.watch.finish()
     assert watch.scribe.records[1].variables == {"LD_PRELOAD": "/x.so"}
+
+
+def test_a_later_look_that_finds_the_queue_full_leaves_a_reason_too(watch, monkeypatch):
+    connection = Connection()
+    watch.watch.heard(connection, ckpt("saved"))
+    monkeypatch.setattr(watch.watch._files, "give", lambda _: False)
+    watch.watch.heard(connection, detach())
+    watch.watch.finish()
+    assert sorted(filter(None, watch.reasons())) == [BUSY]
+
+
+def test_processes_of_another_pid_namespace_are_not_taken_for_one(watch):
+    for number in range(3):
+        connection = Connection(number, 0)
+        watch.watch.heard(connection, object())
+        watch.watch.heard(connection, detach())
+    watch.watch.finish()
+    assert watch.reasons() == [HIDDEN]
 
 
 def test_a_process_is_looked_at_once_a_second_however_many_connections_it_has(watch):

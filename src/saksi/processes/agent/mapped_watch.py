@@ -144,14 +144,14 @@ class MappedWatch:
                     self._hidden.add(pid)
                     each.missed = True
             else:
-                self._miss(connection, each, moment, BUSY)
+                self._tell_once(connection, each, moment, BUSY)
         else:  # told of another connection of the process
             each.missed = True
         return True
 
     def _may_look(self, pid: int, *, ends: bool) -> bool:
         now = self._clock.mono_ns()
-        if now - self._looked_ns.get((pid, ends), -PID_NS) < PID_NS:
+        if pid and now - self._looked_ns.get((pid, ends), -PID_NS) < PID_NS:
             return False
         if (self._ends_at_once >= MAX_ENDS_AT_ONCE) if ends else (self._at_once >= MAX_AT_ONCE):
             return False
@@ -161,8 +161,12 @@ class MappedWatch:
         return True
 
     def _miss(self, connection: Connection, each: _Followed, moment: Moment, reason: str) -> None:
-        """Write down that nothing is known of a process, unless it was looked at, or that is written down already."""
-        if each.first and not each.missed:
+        """Write down that a process was never looked at, where that is so."""
+        if each.first:
+            self._tell_once(connection, each, moment, reason)
+
+    def _tell_once(self, connection: Connection, each: _Followed, moment: Moment, reason: str) -> None:
+        if not each.missed:
             each.missed = True
             self._tell(LookedAt(taken=self._taken(connection, each, moment, "permission"), reason=reason))
 
