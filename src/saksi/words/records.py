@@ -385,7 +385,8 @@ class ShadowedImport(msgspec.Struct, frozen=True, kw_only=True, array_like=True,
 class ImportsRecord(Record, frozen=True, tag="imports"):
     """Top-level modules that a process says it imported from one place, while the agent found another of the name.
 
-    `total` counts the top-level modules that were claimed and looked up.
+    `total` counts the top-level modules that were claimed from outside the environment; `reason` says why they were
+    not looked up, or not all of them.
     """
 
     connection: Count
@@ -393,6 +394,7 @@ class ImportsRecord(Record, frozen=True, tag="imports"):
     rank: Count
     total: Count
     shadowed: Annotated[list[ShadowedImport], Meta(max_length=64)]
+    reason: Word | None
 
 
 class SignalRecord(Record, frozen=True, tag="signal"):

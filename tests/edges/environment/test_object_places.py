@@ -8,8 +8,9 @@ import sys
 import pytest
 
 from edges.environment.environments import Environment, later, without_stdlib
-from saksi.edges.environment import object_places
+from saksi.edges.environment import import_places, object_places
 from saksi.edges.environment.import_places import is_foreign, shadowed_imports, sites_among
+from saksi.edges.environment.installations import Installations
 from saksi.edges.environment.object_places import ObjectPlaces, SealedFiles, Surroundings, named_objects
 from saksi.edges.environment.source_places import OwnCode, SourcePlaces
 from saksi.edges.environment.watched_files import look_at
@@ -121,4 +122,29 @@ def test_a_link_to_the_environments_own_module_is_none(tmp_path):
 def test_folders_of_an_environment_are_told_from_others():
     paths = ("/v/lib/python3.11/site-packages/m/__init__.py", "/usr/lib/python3.12/json/__init__.py", "/own/x.py")
     assert sites_among(paths) == ("/v/lib/python3.11/site-packages", "/usr/lib/python3.12")
-    assert [is_foreign(each) for each in paths] == [False, False, True]
+    assert [is_foreign(each, Installations(None)) for each in paths] == [False, False, True]
+    assert [is_foreign(each, Installations(("/v",))) for each in paths] == [False, True, True]
+
+
+def test_folders_that_are_only_named_like_an_environments_have_no_packages_and_no_library(tmp_path):
+    for name in ("python3.11", "site-packages"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "python3.11/os.py").touch()
+    (tmp_path / "site-packages/mine-1.dist-info").mkdir()
+    (tmp_path / "site-packages/mine-1.dist-info/RECORD").write_text("mine.so,,\n")
+    planted = [str(tmp_path / each) for each in ("python3.11/m.so", "site-packages/mine.so")]
+    trusting, knowing = (
+        ObjectPlaces(Surroundings(own=OwnCode(installations=each)), on_behalf_of=None) for each in (None, ("/venv",))
+    )
+    assert [trusting.place(each, ()) for each in planted] == ["library", "package"]
+    assert [knowing.place(each, ()) for each in planted] == ["elsewhere", "elsewhere"]
+
+
+def test_no_more_of_a_module_is_read_than_the_limit_and_nothing_once_it_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(import_places, "MAX_SOURCE", 3)
+    (tmp_path / "random.py").write_text("long")
+    modules = {"random": str(tmp_path / "random.py"), "json": "\0"}.items()
+    folders = (os.path.dirname(os.__file__),)
+    (told,) = shadowed_imports([*modules][:1], folders, SourcePlaces(OwnCode()), None)
+    assert told.digest is None
+    assert shadowed_imports(modules, folders, SourcePlaces(OwnCode()), None, is_over=lambda: True) == []

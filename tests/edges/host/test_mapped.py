@@ -62,6 +62,22 @@ def test_a_process_that_is_gone_or_of_another_account_is_said(tmp_path, monkeypa
     assert read_raw(7) == "permission"
 
 
+def test_a_process_that_proc_does_not_show_is_hidden_if_it_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped, "PROC", tmp_path)
+    with subprocess.Popen(["true"]) as child:
+        child.wait()
+    assert (read_raw(os.getpid()), read_raw(child.pid)) == ("permission", "gone")
+
+
+def test_variables_that_are_too_many_to_read_are_none_with_a_reason(monkeypatch):
+    monkeypatch.setattr(mapped, "MAX_ENVIRON", 100)
+    with start({"LONG": "x" * 200}) as child:
+        raw = read_raw(child.pid)
+        child.kill()
+    assert raw.environ is None
+    assert "100 bytes" in raw.reason
+
+
 def test_only_executable_files_count_each_once_and_memory_is_counted():
     content = (
         LINE

@@ -46,7 +46,7 @@ class Run(SealedRun):
             "other": "/usr/lib/python3.11/random.py", "other_origin": "library",
         }  # fmt: skip
         shadowed = [ShadowedImport(**known | changes)]
-        self.add(ImportsRecord(connection=0, pid=4000, rank=0, total=3, shadowed=shadowed, **self.stamp()))
+        self.add(ImportsRecord(connection=0, pid=4000, rank=0, total=3, shadowed=shadowed, reason=None, **self.stamp()))
         return self
 
 
@@ -195,12 +195,35 @@ def test_variables_as_at_the_launch_with_what_saksi_adds_are_no_finding():
         ({"LD_LIBRARY_PATH": "/x"}, "info"),
         ({"TORCHINDUCTOR_CACHE_DIR": "/tmp/x"}, "info"),
         ({"PYTHONPATH": None}, "info"),
+        ({"LD_PRELOAD": "/venv/lib/libtcmalloc.so.4 /usr/lib/x.so"}, "info"),
+        ({"LD_PRELOAD": "/venv/../home/u/x.so"}, "warning"),
+        ({"LD_PRELOAD": "/venvs/x.so"}, "warning"),
     ],
 )
 def test_a_variable_that_a_process_was_started_with_and_the_launch_had_not_is_told(changed, severity):
     variables = {name: value for name, value in (BEGAN | changed).items() if value is not None}
     (name,) = changed
     assert said(launched().look(variables=variables)) == [("variable_differs", severity, name)]
+
+
+@pytest.mark.parametrize("changed", [{"LD_PRELOAD": ""}, {"NCCL_NET_PLUGIN": "none"}, {"PYTHONHOME": ""}])
+def test_a_variable_that_is_switched_off_is_as_one_that_is_absent(changed):
+    assert found(launched().look(variables=BEGAN | changed)) == []
+
+
+def test_a_variable_that_the_launch_had_and_that_is_switched_off_is_told_and_not_held_against_it():
+    environment = dict(sorted((LAUNCH | {"LD_PRELOAD": "/x.so"}).items()))
+    run = Run(environment=environment, environment_changed_by_saksi=ADDED)
+    assert said(run.look(variables=BEGAN | {"LD_PRELOAD": ""})) == [("variable_differs", "info", "LD_PRELOAD")]
+
+
+def test_imports_that_were_not_looked_up_are_about_coverage():
+    run = launched()
+    record = ImportsRecord(connection=0, pid=4, rank=0, total=0, shadowed=[], reason="it was closed", **run.stamp())
+    run.add(record)
+    (item,) = found(run)
+    assert (item.code, item.severity) == ("environment.not_checkable", "info")
+    assert "it was closed" in item.message
 
 
 def test_a_value_that_is_not_shown_is_compared_only_with_another():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
+import re
 import shutil
 import tempfile
 import threading
@@ -17,17 +20,40 @@ from saksi.edges.agent_settings import AgentSettings
 from saksi.edges.agent_socket import open_doors
 from saksi.edges.clock import SystemClock
 from saksi.edges.home import Home
-from saksi.processes.agent import anchors, attempt, environment_files, intake, live_watch, node
+from saksi.processes import agent
+from saksi.processes.agent import closing, node
 from saksi.processes.agent.anchors import AnchorWorker, close_all
 from saksi.processes.agent.node import NodeService
 from saksi.processes.agent.node_plan import NodeHome
 from saksi.processes.agent.quota import Quota
 
+BESIDE = {("attempt", "LAST_WORDS_NS"), ("node", "LAST_ENDS_S")}
+"""The first runs beside `FILES_NS`, which is longer; the second is the end of the node's agent, not of an attempt."""
+
+
+def last_bounds():
+    for module in pkgutil.iter_modules(agent.__path__):
+        written = Path(module.module_finder.path, f"{module.name}.py").read_text()
+        for name in re.findall(r"^(LAST_\w+_(?:NS|S)|LAST_(?:NS|S)): Final = ", written, re.MULTILINE):
+            if module.name != "closing" and (module.name, name) not in BESIDE:
+                yield module.name, name
+
+
+@pytest.mark.parametrize(("module", "name"), [*last_bounds(), ("attempt", "FILES_NS")])
+def test_the_last_word_has_time_for_each_part_of_the_end(module, name, monkeypatch):
+    before = closing.LAST_WORD_S
+    of = importlib.import_module(f"{agent.__name__}.{module}")
+    with monkeypatch.context() as longer:
+        longer.setattr(of, name, getattr(of, name) + (7_000_000_000 if name.endswith("NS") else 7))
+        told = importlib.reload(closing).LAST_WORD_S
+    assert before == importlib.reload(closing).LAST_WORD_S
+    assert told == pytest.approx(before + 7)
+
 
 @pytest.mark.parametrize("launcher", [running, served])
-def test_a_launcher_waits_longer_than_all_parts_of_the_end_together(launcher):
-    parts_ns = (attempt.FILES_NS, intake.LAST_READ_NS, live_watch.LAST_NS)
-    assert sum(parts_ns) / 1e9 + environment_files.LAST_S + anchors.LAST_HEAD_S < launcher.CLOSE_S
+def test_a_launcher_waits_for_the_last_word(launcher):
+    assert launcher.CLOSE_S == closing.LAST_WORD_S
+    assert len(list(last_bounds())) >= 7
 
 
 class Anchor:
@@ -82,11 +108,11 @@ def test_an_attempt_that_takes_long_to_close_holds_up_no_other(tmp_path, monkeyp
     folder = Path(tempfile.mkdtemp(prefix="saksi-"))  # a socket's path is short
     request.addfinalizer(lambda: shutil.rmtree(folder))
     service = NodeService(place, AgentSettings(), open_doors(folder / "agent.sock"))
-    closing, go_on, counted = threading.Event(), threading.Event(), []
+    ends_now, go_on, counted = threading.Event(), threading.Event(), []
 
     def finish(served, *, home):
         if served.attempt is ends:
-            closing.set()
+            ends_now.set()
             assert go_on.wait(20)
         return "closed"
 
@@ -101,7 +127,7 @@ def test_an_attempt_that_takes_long_to_close_holds_up_no_other(tmp_path, monkeyp
 
     def job():
         ends.over = True
-        assert closing.wait(20)
+        assert ends_now.wait(20)
         before = stays.ticks
         until = time.monotonic() + 20
         while stays.ticks < before + 5 and time.monotonic() < until:

@@ -136,6 +136,52 @@ def test_what_may_not_be_read_or_has_another_root_is_said(tmp_path):
     assert "proc(5)" in looks.at(1, raw=Raw(b"?\n", b"", same_root=True)).reason
 
 
+def line(path):
+    return f"7f00-7f10 r-xp 00000000 fe:00 7 {path}\n".encode()
+
+
+def test_a_path_that_the_file_system_refuses_costs_no_other_object_and_not_the_variables(tmp_path):
+    library = build(tmp_path)
+    long = "/" + "x" * 300
+    maps = line(f"{long}/python3.11/m.so") + line(f"{long}/site-packages/m.so") + line(library)
+    looked = Looks(tmp_path).at(1, raw=Raw(maps, b"LD_PRELOAD=/x.so\0", same_root=True))
+    told = by_path(looked)
+    assert told[str(library)].digest == str(sha256(library.read_bytes()))
+    assert told[f"{long}/site-packages/m.so"].origin == "unknown"
+    assert "File name too long" in told[f"{long}/site-packages/m.so"].reason
+    assert told[f"{long}/python3.11/m.so"].origin == "elsewhere"
+    assert (looked.reason, looked.variables) == (None, {"LD_PRELOAD": "/x.so"})
+
+
+def test_objects_of_a_look_that_failed_are_told_at_the_next_and_its_variables_at_once(tmp_path, monkeypatch):
+    library = build(tmp_path)
+    looks = Looks(tmp_path)
+    raw = Raw(line(library), b"LD_PRELOAD=/x.so\0", same_root=True)
+    with monkeypatch.context() as broken:
+        broken.setattr(looks.files._places, "place", lambda *_: 1 / 0)
+        failed = looks.at(1, raw=raw)
+    assert (failed.objects, failed.variables) == ((), {"LD_PRELOAD": "/x.so"})
+    assert "ZeroDivisionError" in failed.reason
+    assert [each.path for each in looks.at(1, raw=raw).objects] == [str(library)]
+
+
+def test_variables_that_were_not_read_say_so_at_the_first_look_only(tmp_path):
+    looks = Looks(tmp_path)
+    raw = Raw(b"", None, same_root=True, reason="too long")
+    assert (looks.at(1, raw=raw).reason, looks.at(1, raw=raw, first=False).reason) == ("too long", None)
+
+
+def test_no_more_bytes_wait_than_the_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapped_files, "MAX_WAITING_BYTES", 100)
+    looks = Looks(tmp_path)
+    taken = Taken(0, 1, 0, None, "drawn", Raw(b"x" * 90, b"", same_root=True), first=True)
+    assert [looks.files.give(taken) for _ in range(3)] == [True, False, False]  # a first one, however large it is
+    deadline = time.monotonic() + 20
+    while not looks.files.collect() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert looks.files.give(taken)
+
+
 def test_variables_of_any_length_fit_a_record_and_say_how_long_they_are(tmp_path):
     watch = MappedWatch(
         clock=SystemClock(), scribe=None, wake=lambda: None, around=Surroundings(), sealed_files=lambda: None,

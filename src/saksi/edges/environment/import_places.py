@@ -10,13 +10,14 @@ modules that are extension modules, or have no file, are not claimed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
+from saksi.edges.environment.installations import LIBRARY, SITE, Installations
 from saksi.edges.environment.object_places import SealedFiles
-from saksi.edges.environment.source_places import LIBRARY, SITE, SourcePlaces
-from saksi.edges.files import OnBehalf, hash_file
+from saksi.edges.environment.source_places import SourcePlaces
+from saksi.edges.files import OnBehalf, read_file
 from saksi.words.records import ShadowedImport
 
 __all__ = ["MAX_MODULES", "is_foreign", "shadowed_imports", "sites_among"]
@@ -24,14 +25,15 @@ __all__ = ["MAX_MODULES", "is_foreign", "shadowed_imports", "sites_among"]
 MAX_MODULES: Final = 2_048
 """Top-level modules of one process that lie outside the environment: a program's own are a few."""
 MAX_TOLD: Final = 64
+MAX_SOURCE: Final = 16 << 20
+"""Bytes of a module that are read; it is the job that says what a module is."""
 MAX_PATH: Final = 4_096
 _Home = Literal["library", "package"]
 
 
-def is_foreign(path: str) -> bool:
-    """Whether a module's file lies neither in a site folder nor in a standard library."""
-    parts = path.split("/")[:-1]
-    return not any(each in SITE or LIBRARY.match(each) is not None for each in parts)
+def is_foreign(path: str, installations: Installations) -> bool:
+    """Whether a module's file lies neither in a site folder nor in a standard library, of those of the interpreter."""
+    return not any(installations.has(Path(each)) for each in sites_among((path,)))
 
 
 def sites_among(paths: Iterable[str]) -> tuple[str, ...]:
@@ -53,19 +55,25 @@ def shadowed_imports(
     sealed: SealedFiles | None,
     *,
     on_behalf_of: OnBehalf | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> list[ShadowedImport]:
-    """Those of `modules` (name and path) of which `folders`, site folders and libraries, have another. Never raises."""
-    names = {name: path for name, path in modules if is_foreign(path)}
+    """Those of `modules` (name and path) of which `folders`, site folders and libraries, have another. Never raises.
+
+    Between folders, and between files, it ends once `is_over`.
+    """
+    names = {name: path for name, path in modules if is_foreign(path, places.installations)}
     told: list[ShadowedImport] = []
-    for name, other, home in _found(frozenset(names), folders):
+    for name, other, home in _found(frozenset(names), folders, is_over):
+        if is_over():
+            break
         path = names.pop(name, None)
         if path is None or len(told) >= MAX_TOLD or _is_same(path, other):
             continue
         origin = places.place(path).origin
         if origin == "recorder":
             continue
-        was = None if sealed is None else sealed.at(os.path.realpath(path), _state(path)) is not None
-        digest = hash_file(Path(path), None, on_behalf_of=on_behalf_of).digest
+        was = None if sealed is None else _was_sealed(path, sealed)
+        digest = read_file(Path(path), MAX_SOURCE, on_behalf_of=on_behalf_of).found.digest
         told.append(
             ShadowedImport(
                 name=name[:256],
@@ -80,13 +88,15 @@ def shadowed_imports(
     return told
 
 
-def _found(names: frozenset[str], folders: Iterable[str]) -> Iterator[tuple[str, str, _Home]]:
+def _found(
+    names: frozenset[str], folders: Iterable[str], is_over: Callable[[], bool]
+) -> Iterator[tuple[str, str, _Home]]:
     """Where else modules of these names lie, the standard library first."""
     ordered = sorted(dict.fromkeys(folders), key=lambda each: each.rpartition("/")[2] in SITE)
     for folder in ordered:
         home: _Home = "package" if folder.rpartition("/")[2] in SITE else "library"
         for inner in (folder, f"{folder}/lib-dynload") if home == "library" else (folder,):
-            for entry in _entries(inner):
+            for entry in () if is_over() else _entries(inner):
                 name = entry.split(".", 1)[0]
                 if name in names and (found := _module(inner, entry)) is not None:
                     yield name, found, home
@@ -115,8 +125,8 @@ def _is_same(path: str, other: str) -> bool:
         return False
 
 
-def _state(path: str) -> os.stat_result | None:
+def _was_sealed(path: str, sealed: SealedFiles) -> bool:
     try:
-        return os.stat(path)  # noqa: PTH116 - as text
+        return sealed.at(os.path.realpath(path), os.stat(path)) is not None  # noqa: PTH116 - as text
     except (OSError, ValueError):
-        return None
+        return False

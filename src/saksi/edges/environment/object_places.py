@@ -7,6 +7,7 @@ Rules:
   extensions, libraries below the interpreter's prefix, the user's own folders, the launch's LD_LIBRARY_PATH, the
   system's folders.
 - A folder of the system is one of `SYSTEM`, or any that root alone can write, for a job that is not root's.
+- A folder of packages, and a library, are such only where they are of the interpreter (`installations`).
 - Nothing here is a judgement: a place is told, and read by the check.
 
 BUG: whoever may write to a cache, or to the folder of the script, has objects there that are told as such.
@@ -24,7 +25,8 @@ from typing import Final
 
 import msgspec
 
-from saksi.edges.environment.source_places import LIBRARY, MAX_DISTRIBUTIONS, MAX_RECORD_BYTES, SITE, OwnCode
+from saksi.edges.environment.installations import LIBRARY, SITE, Installations
+from saksi.edges.environment.source_places import MAX_DISTRIBUTIONS, MAX_RECORD_BYTES, OwnCode
 from saksi.edges.files import OnBehalf, read_file
 from saksi.judgement.environment.door_variables import LOADING, VARIABLES, paths_named
 from saksi.judgement.environment.watched_files import FileAt, FilesAt
@@ -97,11 +99,15 @@ class ObjectPlaces:
             for folders in (around.own.folders, around.prefixes, around.search_path)
         )
         self._on_behalf_of = on_behalf_of
+        self._installations = Installations(around.own.installations, around.own.sites, on_behalf_of=on_behalf_of)
         self._listed: dict[Path, frozenset[str]] = {}
         self.read_ns = 0  # CPU time that lists of packages took: once for each folder of packages
 
     def place(self, path: str, caches: tuple[str, ...]) -> ObjectOrigin:
-        """Where `path`, which is none of the sealed files, lies; `caches` are folders the process keeps kernels in."""
+        """Where `path`, which is none of the sealed files, lies; `caches` are folders the process keeps kernels in.
+
+        Raises `OSError` where the file system does not say.
+        """
         if path.startswith(("/dev/", "/SYSV", "anon_inode:")) and not path.startswith(_OPEN):
             return "device"
         if path.startswith("/memfd:") or not path.startswith("/"):
@@ -125,10 +131,15 @@ class ObjectPlaces:
             if parts[at] in SITE:
                 if path.startswith(SYSTEM[0]) and parts[at] == "dist-packages":  # Debian's have no RECORD
                     return "system"
-                listed = self._objects(Path("/".join(parts[: at + 1])))
+                site = Path("/".join(parts[: at + 1]))
+                if not self._installations.has(site):
+                    return None
+                listed = self._objects(site)
                 return "package" if "/".join(parts[at + 1 :]) in listed else "elsewhere"
-            if LIBRARY.match(parts[at]) is not None and Path("/".join(parts[: at + 1]), "os.py").is_file():
-                return "library"
+            if LIBRARY.match(parts[at]) is not None:
+                library = "/".join(parts[: at + 1])
+                if os.path.isfile(f"{library}/os.py") and self._installations.has(Path(library)):  # noqa: PTH113 - as text
+                    return "library"
         return None
 
     def _objects(self, site: Path) -> frozenset[str]:

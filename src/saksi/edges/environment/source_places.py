@@ -7,9 +7,6 @@ of its PYTHONPATH, or of the account's own packages. Whether the file is what wa
 
 from __future__ import annotations
 
-import pwd
-import re
-from functools import cached_property
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -17,15 +14,12 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 import saksi
+from saksi.edges.environment.installations import LIBRARY, SITE, SYSTEM_PACKAGES, Installations
 from saksi.edges.files import OnBehalf, read_file
 from saksi.words.records import SourceOrigin
 
 __all__ = ["OwnCode", "Placed", "SourcePlaces"]
 
-SITE: Final = frozenset({"site-packages", "dist-packages"})
-SYSTEM_PACKAGES: Final = Path("/usr/lib/python3/dist-packages")
-"""Debian's, whose packages have no RECORD; only root writes there."""
-LIBRARY: Final = re.compile(r"^python3\.\d+t?$")
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """Torch's own, the longest there is, has 1.5 MB."""
@@ -39,12 +33,14 @@ class OwnCode(msgspec.Struct, frozen=True, kw_only=True):
     """The command's script, the folders of the user's own code, and where packages are, as the seal names them.
 
     `installations` are the folders below which the interpreter has its library and its packages; `None` if the seal
-    names no interpreter: then any folder counts as what its name says.
+    names no interpreter: then any folder counts as what its name says. `sites` are its site folders, whose path lines
+    may point to further ones.
     """
 
     script: str | None = None
     folders: tuple[str, ...] = ()
     installations: tuple[str, ...] | None = None
+    sites: tuple[str, ...] = ()
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +66,7 @@ class SourcePlaces:
     def __init__(self, own: OwnCode, *, on_behalf_of: OnBehalf | None = None) -> None:
         self._own = own
         self._on_behalf_of = on_behalf_of
+        self.installations = Installations(own.installations, own.sites, on_behalf_of=on_behalf_of)
         self._listed: dict[tuple[Path, str], frozenset[str]] = {}
         self._editable: dict[Path, tuple[Path, ...]] = {}
 
@@ -84,13 +81,13 @@ class SourcePlaces:
         if path.is_relative_to(RECORDER):
             return Placed(origin="recorder", unit=str(RECORDER))
         site = _site_of(path)
-        if site is not None and self._is_named(site):
+        if site is not None and self.installations.has(site):
             below = path.relative_to(site)
             listed = site == SYSTEM_PACKAGES or str(below) in self._files(site, below.parts[0])
             self._editables(site)
             return Placed(origin="package" if listed else "elsewhere", unit=str(site / below.parts[0]))
         library = next((each for each in path.parents if LIBRARY.match(each.name) and (each / "os.py").is_file()), None)
-        if site is None and library is not None and self._is_named(library):
+        if site is None and library is not None and self.installations.has(library):
             return Placed(origin="library", unit=str(library))
         unit = str(_package_of(path))
         if str(path) == self._own.script:
@@ -100,19 +97,6 @@ class SourcePlaces:
         if any(path.is_relative_to(each) for found in self._editable.values() for each in found):
             return Placed(origin="package", unit=unit)
         return Placed(origin="elsewhere", unit=unit)
-
-    def _is_named(self, folder: Path) -> bool:
-        """Whether a folder of packages, or a library, is of the interpreter that the seal names."""
-        if self._own.installations is None or folder == SYSTEM_PACKAGES:
-            return True
-        return any(
-            one.is_relative_to(each) for one in (folder, folder.resolve()) for each in self._installations
-        ) or _is_of_an_account(folder)
-
-    @cached_property
-    def _installations(self) -> tuple[Path, ...]:
-        named = [Path(each) for each in self._own.installations or ()]
-        return (*named, *(each.resolve() for each in named))
 
     def _files(self, site: Path, top: str) -> frozenset[str]:
         """The files of the installed distributions of `site` that lie below `top`."""
@@ -147,15 +131,6 @@ class SourcePlaces:
 
 def _site_of(path: Path) -> Path | None:
     return next((each for each in path.parents if each.name in SITE), None)
-
-
-def _is_of_an_account(site: Path) -> bool:
-    """Whether it is where `pip install --user` puts packages: in the home of the account that owns it."""
-    try:
-        home = pwd.getpwuid(site.stat().st_uid).pw_dir
-    except KeyError:  # an account without an entry
-        return False
-    return LIBRARY.match(site.parent.name) is not None and site.parents[2] == Path(home) / ".local"
 
 
 def _package_of(path: Path) -> Path:

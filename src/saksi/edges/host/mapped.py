@@ -25,8 +25,8 @@ __all__ = ["MAX_MAPS", "Mapped", "MappedFile", "Raw", "parse_environ", "parse_ma
 
 MAX_MAPS: Final = 8 << 20
 """Bytes of `maps` that are read: some 80,000 mappings; the kernel allows 65,530 (vm.max_map_count)."""
-MAX_ENVIRON: Final = 2 << 20
-"""The kernel gives arguments and environment together a quarter of the stack's limit, mostly 2 MiB."""
+MAX_ENVIRON: Final = 8 << 20
+"""The kernel gives arguments and environment together a quarter of the stack's limit, mostly 2 MiB, at most 6 MiB."""
 MAX_FILES: Final = 4_096
 """Different executable files of one process: torch with CUDA maps about 150."""
 MAX_PATH: Final = 4_096
@@ -62,11 +62,17 @@ class Mapped(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """The two files as read, `environ` null where it may not be. `same_root`: a path names the same file for us."""
+    """The two files as read, `environ` null with a `reason`. `same_root`: a path names the same file for us."""
 
     maps: bytes
     environ: bytes | None
     same_root: bool
+    reason: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return len(self.maps) + len(self.environ or b"")
 
 
 def read_raw(pid: int) -> Raw | Hidden:
@@ -77,16 +83,21 @@ def read_raw(pid: int) -> Raw | Hidden:
             maps = file.read(MAX_MAPS)
     except PermissionError:
         return "permission"
+    except FileNotFoundError:  # /proc may be mounted so that it hides other accounts' processes (hidepid)
+        return "permission" if _exists(pid) else "gone"
     except OSError:
         return "gone"
     if not maps:  # a zombie, or in the middle of exec
         return "gone"
+    same_root = _same_root(str(folder))
     try:
         with (folder / "environ").open("rb") as file:
-            environ = file.read(MAX_ENVIRON)
-    except OSError:
-        environ = None
-    return Raw(maps, environ, _same_root(str(folder)))
+            environ = file.read(MAX_ENVIRON + 1)
+    except OSError as error:
+        return Raw(maps, None, same_root, f"the variables it began with cannot be read: {error.strerror}")
+    if len(environ) > MAX_ENVIRON:
+        return Raw(maps, None, same_root, f"the variables it began with have more than the {MAX_ENVIRON:,} bytes read")
+    return Raw(maps, environ, same_root)
 
 
 def parse_maps(content: bytes) -> Mapped:
@@ -133,6 +144,16 @@ def _file(path: bytes, device: bytes, inode: bytes) -> MappedFile:
     shown = text if printable else text.encode("unicode_escape").decode("ascii")
     number = min(int(inode), 2**63 - 1)
     return MappedFile(shown[:MAX_PATH], device.decode("ascii")[:32], number, deleted, whole)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def _same_root(folder: str) -> bool:

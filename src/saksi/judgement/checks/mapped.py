@@ -14,7 +14,7 @@ import msgspec
 from saksi.judgement.checks.environment import tree_in
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.mapped_objects import Held, held_of
-from saksi.judgement.checks.mapped_variables import held_of_variables, launched_with
+from saksi.judgement.checks.mapped_variables import held_of_variables, launched_with, prefixes_of
 from saksi.judgement.checks.seal import seal_in_envelope
 from saksi.judgement.checks.shadowed import held_of_import
 from saksi.judgement.items import Item
@@ -31,6 +31,7 @@ _finding = partial(observation, check=CHECK_NAME)
 
 class _Attempt(msgspec.Struct):
     variables: dict[str, str] | None = None
+    prefixes: tuple[str, ...] = ()
     sealed: bool = False
     first: dict[str, MappedObject] = {}
 
@@ -58,12 +59,16 @@ class MappedCheck:
         record = item.record
         if isinstance(record, SealRecord):
             seal = None if item.content is None else seal_in_envelope(item.content)
-            state.attempts.setdefault(record.attempt, _Attempt()).variables = launched_with(seal)
+            attempt = state.attempts.setdefault(record.attempt, _Attempt())
+            attempt.variables, attempt.prefixes = launched_with(seal), prefixes_of(seal)
         elif isinstance(record, ApprovalRecord):
             state.attempts.setdefault(record.attempt, _Attempt()).sealed = tree_in(item.content) is not None
         elif isinstance(record, MappedRecord):
             self._mapped(state, state.attempts.setdefault(record.attempt, _Attempt()), item.index, record)
         elif isinstance(record, ImportsRecord):
+            if record.reason is not None:
+                what = _unseen(f"Where a process imported its modules from was not looked up: {record.reason}.")
+                self._note(state, item.index, record.rank, None, what)
             for each in record.shadowed:
                 self._note(state, item.index, record.rank, None, held_of_import(each))
         return state, state.noted.news()
@@ -78,7 +83,7 @@ class MappedCheck:
         step = None if record.moment == "begin" else record.step
         note = partial(self._note, state, entry, record.rank, step)
         if record.reason is not None:
-            note(_unseen(f"What a process has mapped is not known: {record.reason}."))
+            note(_unseen(f"What a process has mapped, or began with, is not known: {record.reason}."))
         if record.omitted:
             note(_unseen("More objects were mapped than are told: the rest was not looked at."))
         if attempt.sealed and not record.tree and record.objects:
@@ -90,7 +95,7 @@ class MappedCheck:
                 attempt.first[each.path] = each
                 state.paths += 1
         if record.variables is not None and attempt.variables is not None:
-            for held in held_of_variables(attempt.variables, record.variables):
+            for held in held_of_variables(attempt.variables, record.variables, attempt.prefixes):
                 note(held)
 
     def _note(self, state: _State, entry: int, rank: int, step: int | None, held: Held | None) -> None:

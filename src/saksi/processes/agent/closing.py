@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from saksi.processes.agent import environment_files, imports, live_watch, mapped_watch
+from saksi.processes.agent import environment_files, imports, live_watch, mapped_files, mapped_watch
 from saksi.processes.agent.anchors import LAST_HEAD_S
 from saksi.processes.agent.attempt import FILES_NS
 from saksi.processes.agent.intake import LAST_READ_NS
@@ -22,6 +22,7 @@ COMMITS_S: Final = 15.0
 LAST_WORD_S: Final = (
     (FILES_NS + LAST_READ_NS + live_watch.LAST_NS + mapped_watch.LAST_NS) / 1e9
     + environment_files.LAST_S
+    + mapped_files.LAST_S
     + imports.LAST_S
     + LAST_HEAD_S
     + COMMITS_S

@@ -1,8 +1,9 @@
 """Looking up what a process has mapped, beside everything else: where each object lies, what it holds, what was sealed.
 
 A thread takes what was read of /proc, one look after the other. Of an attempt each object is told once, again only when
-it lies elsewhere, is another file, or its state moved. What is not sealed is hashed first: should the attempt close
-before everything is read, the rest says so. The thread is nice, and reads at most `MAX_HASHED` bytes.
+it lies elsewhere, is another file, or its state moved; one that cannot be looked up is told with a reason. What is not
+sealed is hashed first: should the attempt close before everything is read, the rest says so. The thread is nice, and
+reads at most `MAX_HASHED` bytes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -35,11 +37,14 @@ NICE: Final = 15
 LAST_S: Final = 1.0
 """How long the worker may take to end: a file of a gigabyte that it is reading is not waited for."""
 MAX_WAITING: Final = 256
+MAX_WAITING_BYTES: Final = 64 << 20
+"""Of looks that wait, as they were read of /proc: a process with torch has 100 kB of mappings."""
 MAX_OBJECTS: Final = 16_384
 """Of one attempt; those beyond are counted. A job that compiles without end makes a few thousand."""
 MAX_HASHED: Final = 32 << 30
 """Bytes that are read for one attempt: torch with CUDA's libraries has 5 GB, once."""
 FOREIGN: Final = frozenset({"tree", "cache", "search_path", "elsewhere"})
+ELSEWHERE: Final = "the process has another root or mount namespace: its paths are not the agent's"
 CLOSED: Final = "the attempt was closed before it was read"
 HIDDEN: Final = (
     "its mappings may not be read: another account's process, or one made undumpable, and no CAP_SYS_PTRACE; or it"
@@ -76,6 +81,14 @@ class LookedAt(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class _Found(NamedTuple):
+    """The objects that are news, how many more there are than are told, and why the rest is not known."""
+
+    objects: tuple[MappedObject, ...] = ()
+    omitted: int = 0
+    reason: str | None = None
+
+
 class MappedFiles:
     """A worker thread. `wake` is called, from any thread, whenever there is something to `collect`."""
 
@@ -99,7 +112,8 @@ class MappedFiles:
         self._hashed = 0
         self._waiting: queue.Queue[Taken | None] = queue.Queue(MAX_WAITING)
         self._done: queue.SimpleQueue[LookedAt] = queue.SimpleQueue()
-        self._given = self._collected = self._looks = 0
+        self._given: deque[Taken] = deque()  # and not yet collected: the worker keeps the order
+        self._bytes = self._looks = 0
         self._thread: threading.Thread | None = None
         self._hurries = self._closed = False
         self._reading_ns = 0
@@ -107,26 +121,42 @@ class MappedFiles:
     @property
     def pending(self) -> int:
         """How many looks were given and not yet collected."""
-        return self._given - self._collected
+        return len(self._given)
 
-    def give(self, taken: Taken) -> None:
-        """Look into `taken` when its turn comes; if too many wait, it is left out, and the next one tells as much."""
+    def give(self, taken: Taken) -> bool:
+        """Look into `taken` when its turn comes. False if too many wait: then it is left out."""
+        size = taken.raw.size if isinstance(taken.raw, Raw) else 0
+        if self._given and self._bytes + size > MAX_WAITING_BYTES:
+            return False
         if self._thread is None:  # not before it is needed: most processes of a cluster never train
             self._thread = threading.Thread(target=self._work, name="saksi-mapped", daemon=True)
             self._thread.start()
-        with contextlib.suppress(queue.Full):
+        try:
             self._waiting.put_nowait(taken)
-            self._given += 1
+        except queue.Full:
+            return False
+        self._given.append(taken)
+        self._bytes += size
+        return True
 
     def collect(self) -> list[LookedAt]:
         """What has been found since the last call."""
         out: list[LookedAt] = []
-        while True:
+        while not self._closed:
             try:
                 out.append(self._done.get_nowait())
             except queue.Empty:
                 return out
-            self._collected += 1
+            taken = self._given.popleft()
+            self._bytes -= taken.raw.size if isinstance(taken.raw, Raw) else 0
+        return out
+
+    def left(self) -> list[Taken]:
+        """The looks that were given and not collected. Nothing is found any more."""
+        self._closed = self._hurries = True
+        left = list(self._given)
+        self._given.clear()
+        return left
 
     def hurry(self) -> None:
         """Read no more files: what is not read yet says so."""
@@ -148,7 +178,7 @@ class MappedFiles:
                 looked = self._look(taken)
             except Exception as error:  # what one process maps must not end the work on all others
                 _logger.exception("mapped objects could not be looked up")
-                looked = LookedAt(taken=taken, reason=f"the agent failed: {type(error).__name__}"[:256])
+                looked = LookedAt(taken=taken, reason=_failed(error))
             self._done.put(looked)
             self._wake()
         if self._digests is not None:
@@ -168,46 +198,53 @@ class MappedFiles:
         except MalformedInput as error:
             return LookedAt(taken=taken, looks=self._looks, reason=str(error)[:256])
         environ = {} if taken.raw.environ is None else parse_environ(taken.raw.environ, _NAMES)
-        objects, omitted = self._objects(mapped, environ, known, same_root=taken.raw.same_root)
+        try:
+            found = self._objects(mapped, environ, known, same_root=taken.raw.same_root)
+        except Exception as error:  # the variables are told all the same
+            _logger.exception("mapped objects could not be looked up")
+            found = _Found(reason=_failed(error))
         return LookedAt(
             taken=taken,
             tree=known is not None,
             total=len(mapped.files) + mapped.omitted,
             anonymous=mapped.anonymous,
-            omitted=mapped.omitted + omitted,
-            objects=tuple(objects),
+            omitted=mapped.omitted + found.omitted,
+            objects=found.objects,
             variables=environ if taken.first and taken.raw.environ is not None else None,
             looks=self._looks,
             took_ns=max(0, time.thread_time_ns() - begun - self._reading_ns - self._places.read_ns),
+            reason=found.reason or (taken.raw.reason if taken.first else None),
         )
 
     def _objects(
         self, mapped: Mapped, environ: dict[str, str], sealed: SealedFiles | None, *, same_root: bool
-    ) -> tuple[list[MappedObject], int]:
-        """The objects that are news, and how many more there are than are told."""
+    ) -> _Found:
         news: list[tuple[MappedFile, os.stat_result | None]] = []
+        keys: set[tuple[MappedFile, bytes | None]] = set()
         omitted = 0
         for each in mapped.files:
             found = _state(each.path) if same_root and each.whole and not each.deleted else None
             key = (each, None if found is None else stamp_key(found))
             if key in self._seen:
                 continue
-            if len(self._seen) >= MAX_OBJECTS:
+            if len(self._seen) + len(keys) >= MAX_OBJECTS:
                 omitted += 1
                 continue
-            self._seen.add(key)
+            keys.add(key)
             news.append((each, found))
         if not news:
-            return [], omitted
+            return _Found(omitted=omitted)
         folders = self._around.own.folders
         named = named_objects(environ, folders[0] if folders else "/")
         caches = tuple(filter(None, (environ.get(name) for name in CACHES)))
         told = [
-            (self._place(each, found, sealed, named, caches) if same_root else _unknown(each), found)
+            (self._place(each, found, sealed, named, caches) if same_root else _unknown(each, ELSEWHERE), found)
             for each, found in news
         ]
         told.sort(key=lambda each: each[0].origin not in FOREIGN)
-        return [self._read(each, found, sealed) for each, found in told], omitted
+        objects = tuple(self._read(each, found, sealed) for each, found in told)
+        self._seen |= keys
+        return _Found(objects, omitted)
 
     def _place(
         self,
@@ -218,12 +255,16 @@ class MappedFiles:
         caches: tuple[str, ...],
     ) -> MappedObject:
         was = None if sealed is None or not file.whole else sealed.at(file.path, found)
+        try:
+            origin = "sealed" if was is not None else self._places.place(file.path, caches)
+        except (OSError, ValueError) as error:
+            return _unknown(file, f"where it lies cannot be looked up: {_spelled(error)}"[:256])
         return MappedObject(
             path=file.path,
             device=file.device,
             inode=file.inode,
             deleted=file.deleted,
-            origin="sealed" if was is not None else self._places.place(file.path, caches),
+            origin=origin,
             named_by=named.get(file.path) or named.get(file.path.rpartition("/")[2]),
             digest=None,
             sealed=None if was is None else was.digest,
@@ -276,7 +317,15 @@ def _state(path: str) -> os.stat_result | None:
         return None
 
 
-def _unknown(file: MappedFile) -> MappedObject:
+def _failed(error: Exception) -> str:
+    return f"the agent failed: {type(error).__name__}"[:256]
+
+
+def _spelled(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _unknown(file: MappedFile, reason: str) -> MappedObject:
     return MappedObject(
         path=file.path,
         device=file.device,
@@ -286,5 +335,5 @@ def _unknown(file: MappedFile) -> MappedObject:
         named_by=None,
         digest=None,
         sealed=None,
-        reason="the process has another root or mount namespace: its paths are not the agent's",
+        reason=reason,
     )

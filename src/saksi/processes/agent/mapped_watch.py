@@ -3,7 +3,8 @@
 Rules: only a process with a recorder that trains or saves is looked at. The first look comes within a second of its
 first Update, at a moment that is drawn; then at each model checkpoint and as it says goodbye; between them at times
 drawn like those of the challenges, and apart from them: nothing that the process could see is sent. A look reads two
-files of /proc; all else is done beside (`mapped_files`), and so is what it says that it imported (`imports`).
+files of /proc, once a second of a process and a few at a time; all else is done beside (`mapped_files`), and so is what
+it says that it imported (`imports`). A first look that never came about leaves a record that says why.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 from saksi.edges.clock import Clock
 from saksi.edges.environment.object_places import SealedFiles, Surroundings
 from saksi.edges.files import OnBehalf
-from saksi.edges.host.mapped import read_raw
+from saksi.edges.host.mapped import Raw, read_raw
 from saksi.judgement.redaction import printable, redact_environment
 from saksi.processes.agent.challenges import FIRST_NS, drawn_pause_ns, drawn_share
 from saksi.processes.agent.connection import Connection
@@ -35,6 +36,15 @@ CKPT_NS: Final = 1_000_000_000
 """Between two looks at model checkpoints: a framework may save hundreds of files for one."""
 LAST_NS: Final = 5_000_000_000
 """How long what was looked at may still be looked up as the attempt closes; no file is read in that time."""
+PID_NS: Final = 1_000_000_000
+"""Between two looks at one process, of which a job may have many connections."""
+MAX_AT_ONCE: Final = 8
+"""Looks in one turn of the loop, of 1 to 3 ms each; the rest come in the next."""
+MAX_ENDS_AT_ONCE: Final = 64
+"""A process that said goodbye is not there any more in the next turn."""
+GONE: Final = "the process was gone before it was looked at"
+CLOSED: Final = "the attempt was closed before it was looked up"
+BUSY: Final = "too much was waiting to be looked up"
 MAX_SPELLED: Final = 40_000
 """Bytes of an entry for its objects; the variables and the rest take up to some thousand."""
 MAX_VARIABLES: Final = 16_000
@@ -42,13 +52,14 @@ MAX_VARIABLES: Final = 16_000
 
 
 class _Followed:
-    __slots__ = ("begun_ns", "ckpt_ns", "due_ns", "first")
+    __slots__ = ("begun_ns", "ckpt_ns", "due_ns", "first", "missed")
 
     def __init__(self, now_ns: int, due_ns: int) -> None:
         self.begun_ns = now_ns
         self.due_ns = due_ns
         self.ckpt_ns: int | None = None
         self.first = True
+        self.missed = False
 
 
 class MappedWatch:
@@ -83,61 +94,106 @@ class MappedWatch:
         self._followed: dict[Connection, _Followed] = {}
         self._known: set[int] = set()
         self._hidden: set[int] = set()
+        self._looked_ns: dict[tuple[int, bool], int] = {}
+        self._at_once = self._ends_at_once = 0
 
     def heard(self, connection: Connection, frame: AnyFrame) -> None:
         """A frame came in."""
         self._imports.heard(connection, frame)
         now = self._clock.mono_ns()
         each = self._followed.get(connection)
-        saved = isinstance(frame, CkptFrame)
+        saved = isinstance(frame, CkptFrame) and frame.action == "saved"
         if each is None:
             if not (connection.trained or saved) or len(self._followed) >= MAX_FOLLOWED:
                 return
             each = self._followed[connection] = _Followed(now, now + int(drawn_share(self._draw) * FIRST_NS))
         if saved and (each.ckpt_ns is None or now - each.ckpt_ns >= CKPT_NS):
             each.ckpt_ns = now
-            self._look(connection, each, "ckpt")
+            if not self._look(connection, each, "ckpt"):
+                each.due_ns = min(each.due_ns, now)
         elif isinstance(frame, DetachFrame):
-            self._look(connection, each, "end")
+            if not self._look(connection, each, "end"):
+                self._miss(connection, each, "end", BUSY)
             self._followed.pop(connection, None)
 
     def look(self) -> None:
         """Look at whatever is due."""
         now = self._clock.mono_ns()
+        self._at_once = self._ends_at_once = 0
+        self._looked_ns = {each: when for each, when in self._looked_ns.items() if now - when < PID_NS}
         for connection, each in list(self._followed.items()):
             if connection.socket.fileno() < 0:  # it was closed without a goodbye
+                self._miss(connection, each, "drawn", GONE)
                 del self._followed[connection]
-            elif now >= each.due_ns:
-                self._look(connection, each, "begin" if each.first else "drawn")
+            elif now >= each.due_ns and self._look(connection, each, "begin" if each.first else "drawn"):
                 each.due_ns = now + drawn_pause_ns(self._draw, now - each.begun_ns)
 
-    def _look(self, connection: Connection, each: _Followed, moment: Moment) -> None:
+    def _look(self, connection: Connection, each: _Followed, moment: Moment) -> bool:
+        """Look at the process, unless it is too soon for that."""
         pid = connection.peer.pid
+        if not self._may_look(pid, ends=moment == "end"):
+            return False
         raw = read_raw(pid) if pid else "permission"  # 0: the kernel's word for a process of another pid namespace
-        if raw == "gone" or (raw == "permission" and pid in self._hidden):
-            return
-        if raw == "permission":
-            self._hidden.add(pid)
-        taken = Taken(
+        if raw == "gone":
+            self._miss(connection, each, moment, GONE)
+        elif isinstance(raw, Raw) or pid not in self._hidden:
+            if self._files.give(self._taken(connection, each, moment, raw)):
+                if isinstance(raw, Raw):
+                    each.first = False
+                else:
+                    self._hidden.add(pid)
+                    each.missed = True
+            else:
+                self._tell_once(connection, each, moment, BUSY)
+        else:  # told of another connection of the process
+            each.missed = True
+        return True
+
+    def _may_look(self, pid: int, *, ends: bool) -> bool:
+        now = self._clock.mono_ns()
+        if pid and now - self._looked_ns.get((pid, ends), -PID_NS) < PID_NS:
+            return False
+        if (self._ends_at_once >= MAX_ENDS_AT_ONCE) if ends else (self._at_once >= MAX_AT_ONCE):
+            return False
+        self._ends_at_once += ends
+        self._at_once += not ends
+        self._looked_ns[pid, ends] = now
+        return True
+
+    def _miss(self, connection: Connection, each: _Followed, moment: Moment, reason: str) -> None:
+        """Write down that a process was never looked at, where that is so."""
+        if each.first:
+            self._tell_once(connection, each, moment, reason)
+
+    def _tell_once(self, connection: Connection, each: _Followed, moment: Moment, reason: str) -> None:
+        if not each.missed:
+            each.missed = True
+            self._tell(LookedAt(taken=self._taken(connection, each, moment, "permission"), reason=reason))
+
+    def _taken(
+        self, connection: Connection, each: _Followed, moment: Moment, raw: Raw | Literal["permission"]
+    ) -> Taken:
+        return Taken(
             connection=connection.number,
-            pid=pid,
+            pid=connection.peer.pid,
             rank=connection.rank,
             step=connection.last_step,
             moment=moment,
             raw=raw,
             first=each.first,
         )
-        each.first = False
-        self._files.give(taken)
+
+    def _tell(self, looked: LookedAt) -> None:
+        self._known.add(looked.taken.connection)
+        for record in self._records(looked):
+            self._scribe.write(record)
 
     def write(self) -> None:
         """Write down what was found since the last call; of a process that was seen, only what is new."""
         for looked in self._files.collect():
-            number = looked.taken.connection
-            if looked.objects or looked.omitted or looked.reason is not None or number not in self._known:
-                self._known.add(number)
-                for record in self._records(looked):
-                    self._scribe.write(record)
+            is_news = looked.objects or looked.omitted or looked.reason is not None or looked.variables is not None
+            if is_news or looked.taken.connection not in self._known:
+                self._tell(looked)
         self._imports.write()
 
     def finish(self) -> None:
@@ -147,12 +203,20 @@ class MappedWatch:
         while self._files.pending and self._clock.mono_ns() < until:
             time.sleep(0.01)
             self.write()
+        self.write()
+        left = {taken.connection: taken for taken in reversed(self._files.left())}  # of each process the first
+        for taken in left.values():
+            self._tell(LookedAt(taken=taken, reason=CLOSED))
+        for connection, each in self._followed.items():
+            self._miss(connection, each, "drawn", CLOSED)
+        self._followed.clear()
         self._imports.finish()
         self.write()
 
     def close(self) -> None:
-        """Let the worker go."""
+        """Let the workers go."""
         self._files.close()
+        self._imports.close()
 
     def _records(self, looked: LookedAt) -> Iterator[MappedRecord]:
         taken = looked.taken

@@ -29,7 +29,7 @@ from saksi.edges.files import OnBehalf
 from saksi.edges.host.procfs import read_process
 from saksi.judgement.seal import Interpreter, Seal
 from saksi.processes.agent.connection import Connection
-from saksi.words.frames import LiveFrame
+from saksi.words.frames import HelloFrame, LiveFrame
 
 __all__ = ["CompiledSource", "LiveSources", "own_code_of", "surroundings_of"]
 
@@ -39,6 +39,12 @@ MAX_FILES: Final = 4_096
 MAX_FUNCTIONS: Final = 65_536
 """Of one attempt: torch's own are about a thousand, and a large program names some thousands more."""
 MAX_WAITING: Final = 256
+MAX_GATHERED: Final = 1_024
+"""Processes whose inventories are not all here."""
+MAX_PYTHONS: Final = 16
+"""Different versions of Python, and ways to optimize, of one attempt."""
+_VERSION: Final = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")
+_HMAC: Final = "hmac-sha256:"
 PREFIXED: Final = ("bin", "lib", "lib64", "targets")
 """Folders of an interpreter's prefix that hold shared objects; `targets` is conda's for CUDA."""
 
@@ -65,15 +71,25 @@ def own_code_of(seal: Seal) -> OwnCode:
     folder = seal.working_directory
     script = None if seal.script is None else _absolute(folder, seal.script.path)
     beside = () if script is None else (script.rpartition("/")[0] or "/",)
-    return OwnCode(script=script, folders=tuple(dict.fromkeys((folder, *beside))), installations=_installations(seal))
+    return OwnCode(
+        script=script,
+        folders=tuple(dict.fromkeys((folder, *beside))),
+        installations=_installations(seal),
+        sites=() if seal.interpreter is None else _sites(seal.interpreter),
+    )
 
 
 def _installations(seal: Seal) -> tuple[str, ...] | None:
-    """The interpreter's own prefixes, and the folders that the user names to it (unless that value is kept secret)."""
+    """The interpreter's own prefixes, and the folders that the user names to it.
+
+    `None`, as without an interpreter, where the seal keeps what the user names secret: it could be any folder.
+    """
     python = seal.interpreter
     if python is None:
         return None
-    given = (seal.environment.get(name, "") for name in ("PYTHONPATH", "PYTHONUSERBASE"))
+    given = [seal.environment.get(name, "") for name in ("PYTHONPATH", "PYTHONUSERBASE")]
+    if any(each.startswith(_HMAC) for each in given):
+        return None
     named = [_absolute(seal.working_directory, each) for value in given for each in value.split(":") if each]
     return tuple(dict.fromkeys((python.prefix, python.base_prefix, *named)))
 
@@ -83,7 +99,7 @@ def surroundings_of(seal: Seal) -> Surroundings:
     python = seal.interpreter
     prefixes = () if python is None else dict.fromkeys((python.prefix, python.base_prefix))
     variable = seal.environment.get("LD_LIBRARY_PATH", "")
-    named = () if variable.startswith("hmac-sha256:") else re.split("[:;]", variable)
+    named = () if variable.startswith(_HMAC) else re.split("[:;]", variable)
     return Surroundings(
         own=own_code_of(seal),
         prefixes=tuple(f"{prefix.rstrip('/')}/{each}" for prefix in prefixes for each in PREFIXED),
@@ -93,8 +109,16 @@ def surroundings_of(seal: Seal) -> Surroundings:
 
 
 def _libraries(python: Interpreter) -> tuple[str, ...]:
-    name = f"lib/python{'.'.join(python.version.split('.')[:2])}"
-    return f"{python.base_prefix.rstrip('/')}/{name}", f"{python.prefix.rstrip('/')}/{name}/site-packages"
+    return _library(python, python.base_prefix), f"{_library(python, python.prefix)}/site-packages"
+
+
+def _sites(python: Interpreter) -> tuple[str, ...]:
+    prefixes = dict.fromkeys((python.prefix, python.base_prefix))
+    return tuple(f"{_library(python, each)}/site-packages" for each in prefixes)
+
+
+def _library(python: Interpreter, prefix: str) -> str:
+    return f"{prefix.rstrip('/')}/lib/python{'.'.join(python.version.split('.')[:2])}"
 
 
 def _absolute(folder: str, path: str) -> str:
@@ -130,11 +154,18 @@ class LiveSources:
     def heard(self, connection: Connection, frame: LiveFrame) -> None:
         """A part of an inventory: what it names is read and compiled once its last part has come."""
         hello = connection.hello
-        if hello is None:
+        if hello is None or _VERSION.fullmatch(hello.python) is None:
             return
-        optimize = hello.flags.get("optimize", 0)
-        optimize = optimize if optimize in {0, 1, 2} else 0
+        optimize = _optimize(hello)
+        if (hello.python, optimize) not in self._asked and len(self._asked) >= MAX_PYTHONS:
+            return
         asked = self._asked.setdefault((hello.python, optimize), {})
+        if connection not in self._new and len(self._new) >= MAX_GATHERED:
+            # Those that broke off in the middle go first. What they named counts as asked: it has to be.
+            for each in [each for each in self._new if each.socket.fileno() < 0]:
+                self._ask(each)
+            if len(self._new) >= MAX_GATHERED:
+                return
         new = self._new.setdefault(connection, {})
         for path, function, home in _named(frame):
             known = asked.get(path)
@@ -148,7 +179,7 @@ class LiveSources:
             if home is not None and self._is_news(known, home):
                 new.setdefault(path, (set(), set()))[1].add(home)
         if frame.part + 1 >= frame.parts:
-            self._give(self._new.pop(connection), connection, hello.python, optimize)
+            self._ask(connection)
 
     def _is_news(self, known: set[object], one: object) -> bool:
         if one in known or self._functions >= MAX_FUNCTIONS:
@@ -173,20 +204,21 @@ class LiveSources:
         with contextlib.suppress(queue.Full):
             self._waiting.put_nowait(None)
 
-    def _give(
-        self,
-        new: dict[str, tuple[set[tuple[str, int]], set[str]]],
-        connection: Connection,
-        python: str,
-        optimize: int,
-    ) -> None:
-        if not new:
+    def _ask(self, connection: Connection) -> None:
+        new = self._new.pop(connection)
+        hello = connection.hello
+        if not new or hello is None:
             return
         wanted = tuple(
             Wanted(path=path, functions=tuple(sorted(functions)), homes=tuple(sorted(homes)))
             for path, (functions, homes) in sorted(new.items())
         )
-        job = _Job(executable=self._interpreter(connection), python=python, optimize=optimize, wanted=wanted)
+        job = _Job(
+            executable=self._interpreter(connection),
+            python=hello.python,
+            optimize=_optimize(hello),
+            wanted=wanted,
+        )
         if self._thread is None:  # not before it is needed: most processes of a cluster never train
             self._thread = threading.Thread(target=self._work, name="saksi-live-sources", daemon=True)
             self._thread.start()
@@ -238,6 +270,11 @@ class LiveSources:
         if compiled.digest is None:  # nothing is told of what the job's account may not see
             return Placed(origin="elsewhere", unit=compiled.path)
         return self._places.place(compiled.path)
+
+
+def _optimize(hello: HelloFrame) -> int:
+    told = hello.flags.get("optimize", 0)
+    return told if told in {0, 1, 2} else 0
 
 
 def _named(frame: LiveFrame) -> Iterator[tuple[str, tuple[str, int] | None, str | None]]:
