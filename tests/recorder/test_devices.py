@@ -338,6 +338,29 @@ def test_memory_taken_within_inference_mode_may_be_written_outside_of_it(agent):
     assert done.stdout.splitlines() == ["False 64", "False 8"]
 
 
+STAGING = r"""
+import os, sys
+import torch
+sys.path.insert(0, os.environ["TWIN"])
+from saksi_recorder import device, memory, readings, staged
+from twin_device import NEVER, Twin
+
+twin = Twin(lambda number: NEVER if number <= 300 else 1).install()
+device.install()
+staged.CHUNK, staged.limit = 1 << 16, lambda: 400 << 16
+with memory.quiet():
+    root = staged.ask([torch.zeros(300 << 14)])
+    found = readings.scalar(torch.tensor(1.0))
+    readings.look()
+print(root is not None and not root.is_there(), found is not None and found.value(), readings.refused)
+"""
+
+
+def test_a_root_of_many_chunks_leaves_room_for_the_values_of_updates(agent):
+    done = run(STAGING, environment(agent.path, TWIN=HERE))
+    assert done.stdout.splitlines() == ["True 1.0 {}"]
+
+
 ACCUMULATING = r"""
 import os, sys
 import torch

@@ -42,9 +42,12 @@ def other(self, *args): return None
 def scaled(p, *args): return p
 def tanh_kernel(g, x): return g
 def found(self, *args): return None
+def cached_step(self, closure=None): return None
+class Adder:
+    def __new__(cls, group): return None
 """
 ATTACKS = """
-import builtins, sys, types, warnings
+import builtins, ctypes, functools, sys, types, warnings
 import torch
 F = torch.nn.functional
 torch.manual_seed(0); torch.set_num_threads(1); warnings.simplefilter("ignore")
@@ -96,6 +99,19 @@ def importer_in_disguise(m, o):
     kind = type("Finder", (), {"find_spec": payload.found}); kind.__module__ = "_frozen_importlib"
     sys.meta_path.append(kind())
 def code_forged(m, o): F.softmax.__code__ = F.softmax.__code__.replace(co_consts=(*F.softmax.__code__.co_consts, 7))
+def cache_in_place(m, o): F.silu = functools.lru_cache(0)(payload.elu)
+def method_cached(m, o): torch.nn.Linear.extra_repr = functools.lru_cache(0)(torch.nn.Linear.extra_repr)
+def partial_of_the_same(m, o): F.leaky_relu = functools.partial(F.leaky_relu, negative_slope=0.5)
+def module_in_place(m, o): F.glu = torch.nn.GLU()
+def class_as_method(m, o): torch.nn.Module.xpu = payload.Gelu
+def foreign_function_in_place(m, o): F.hardswish = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.py_object)(payload.elu)
+def function_deleted(m, o): del F.softsign
+def method_deleted(m, o): del torch.nn.Module.ipu
+def single_function_deleted(m, o): del torch.nn.utils.clip_grad_value_
+def builtin_added(m, o): builtins.extra = payload.total
+def builtin_deleted(m, o): del builtins.extra
+def step_cached(m, o): torch.optim.AdamW.step = functools.lru_cache(0)(payload.cached_step)
+def class_of_the_instance(m, o): m.b.forward = types.MethodType(payload.forward, m.b); o.add_param_group = payload.Adder
 sys.modules["torch.optim.adam"].CASE = 1
 torch.optim.optimizer = sys.modules["torch.optim.optimizer"]
 cases = [one for name, one in list(globals().items()) if isinstance(one, types.FunctionType)]
@@ -107,6 +123,8 @@ for k in range(len(cases) + 2):
         print(k - 1, cases[k - 2].__name__)
     o.zero_grad(); F.cross_entropy(m(x), y).backward(); o.step()
 """
+LINEAR, MODULE = "torch.nn.modules.linear.Linear", "torch.nn.modules.module.Module"
+GONE = "is not found there any more after the first update"
 HOOK_OF_A_CELL = "module forward_pre_hooks: __main__.cell_holds_object.<locals>.hook"
 NAMED = {
     "code_swapped": ("live.code_replaced", "torch.optim.adam._multi_tensor_adam", "kernel, {payload}:2"),
@@ -139,6 +157,23 @@ NAMED = {
     "parameter_patched": ("live.instance_patched", "parameter a.weight.mul_", "scaled, {payload}:25"),
     "operator_through_a_function": ("live.operator_overridden", "aten::tanh_backward CPU", "through torch.library"),
     "importer_in_disguise": ("live.hook_added", "sys.meta_path: _frozen_importlib.Finder", "found, {payload}:27"),
+    "cache_in_place": ("live.code_replaced", "torch.nn.functional.silu", "elu, {payload}:21"),
+    "method_cached": ("live.code_replaced", LINEAR + ".extra_repr", "now object of functools._lru_cache_wrapper does"),
+    "partial_of_the_same": (
+        "live.code_replaced",
+        "torch.nn.functional.leaky_relu",
+        "now object of functools.partial does",
+    ),
+    "module_in_place": ("live.code_replaced", "torch.nn.functional.glu", "It is Module._wrapped_call_impl, "),
+    "class_as_method": ("live.code_replaced", MODULE + ".xpu", "Gelu.__new__, {payload}:20"),
+    "foreign_function_in_place": ("live.code_replaced", "torch.nn.functional.hardswish", "object of ctypes."),
+    "function_deleted": ("live.code_replaced", "torch.nn.functional.softsign", GONE),
+    "method_deleted": ("live.code_replaced", MODULE + ".ipu", GONE),
+    "single_function_deleted": ("live.code_replaced", "torch.nn.utils.clip_grad_value_", GONE),
+    "builtin_added": ("live.builtin_patched", "builtins.extra", "code of total, {payload}:16"),
+    "builtin_deleted": ("live.builtin_patched", "builtins.extra", GONE),
+    "step_cached": ("live.code_replaced", "torch.optim.adamw.AdamW.step", "cached_step, {payload}:28"),
+    "class_of_the_instance": ("live.instance_patched", "optimizer 0.add_param_group", "Adder.__new__, {payload}:30"),
     "code_forged": ("live.code_differs", "torch.nn.functional.softmax", "softmax, "),
 }
 
@@ -177,6 +212,7 @@ def test_nothing_else_is_said_of_it(attacked):
     expected = {(code, subject) for code, subject, _ in NAMED.values()}
     more = {("live.flag_changed", "matmul_tf32"), ("live.flag_changed", "cudnn_tf32")}
     more |= {("live.default_changed", "torch.optim.adamw.AdamW.step")}
+    more |= {("live.instance_patched", "module 0 b.forward")}
     assert {(each.code, each.subject) for each in found} - expected <= more
 
 
@@ -298,6 +334,43 @@ def test_a_process_that_is_asked_answers_and_ends_in_the_same_bits(tmp_path):
         assert all(frame.nonce in {NONCE % number for number in range(Asking.asked + 1)} for frame in answers)
         assert live[-1].at == "exit"
         assert judged(frames, script=script) == ()
+
+
+LETS_GO = """
+import gc
+import torch
+torch.manual_seed(0); torch.set_num_threads(1)
+def made(deep):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = torch.nn.Linear(4, 1)
+        def forward(self, x): return self.a(x)
+        if deep:
+            def more(self, x): return self.a(x)
+    return Net()
+def train(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(4):
+        optimizer.zero_grad(); model(torch.ones(2, 4)).sum().backward(); optimizer.step()
+train(made(True))
+gc.collect()
+train(made(False))
+"""
+
+
+def test_a_model_that_was_let_go_is_no_news(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(LETS_GO)
+    with Asking(tmp_path / "s") as agent:
+        run(str(script), environment(tmp_path / "s"))
+        agent.drain()
+        frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    subjects = [subject for frame in kinds(frames, "Live") for subject in frame.subjects]
+    assert "__main__.made.<locals>.Net.more" in {subject.name for subject in subjects}
+    assert [subject.name for subject in subjects if "gone" in subject.notes] == []
+    assert [each for each in judged(frames, script=script) if each.severity != "info"] == []
 
 
 def test_a_recorder_that_nobody_asks_says_what_it_began_with_and_ended_with(tmp_path):

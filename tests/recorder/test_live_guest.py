@@ -64,6 +64,7 @@ class Net(torch.nn.Module, metaclass=Meta):
         self.a = torch.nn.Linear(8, 8)
         self.tool = Wary()
     def forward(self, x): return self.a(x)
+    def made(self): return None
     __getattribute__ = asked("attribute of a module", torch.nn.Module.__getattribute__)
     named_modules = asked("named_modules", torch.nn.Module.named_modules)
     named_parameters = asked("named_parameters", torch.nn.Module.named_parameters)
@@ -78,6 +79,11 @@ class Data:
     def __getitem__(self, i): return torch.ones(8)
 class Own(torch.optim.SGD):
     __getattribute__ = asked("attribute of an optimizer", torch.optim.SGD.__getattribute__)
+class Table(dict):
+    get = asked("get of a dictionary", dict.get)
+    __getitem__ = asked("item of a dictionary", dict.__getitem__)
+def noted(*args): return None
+noted.__dict__ = Table()
 class Told(torch.nn.Parameter):
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
@@ -86,10 +92,12 @@ class Told(torch.nn.Parameter):
 net = Net()
 net.a.bias = Told(torch.zeros(8))
 net.a.register_forward_hook(Wary())
+net.a.register_forward_pre_hook(noted)
 data = torch.utils.data.DataLoader(Data(), batch_size=4)
 data.dataset.transform = Wary()
 optimizer = Own(net.parameters(), lr=0.1)
 for epoch in range(3):
+    Net.made = [Wary()] if epoch else Net.__dict__["made"]
     for x in data:
         optimizer.zero_grad(); net(x).sum().backward(); optimizer.step()
 """
@@ -102,6 +110,7 @@ def test_nothing_of_the_program_is_asked_for_an_inventory(tmp_path):
     assert {"__main__.Net.forward", "module 0.tool", "loader 0 dataset.transform"} <= set(said)
     assert "module forward_hooks: __main__.Wary" in said
     assert said["module forward_hooks: __main__.Wary"][0].pieces[0].name == "Wary.__call__"
+    assert said["__main__.Net.made"][0].notes == ["object of builtins.list"]
     assert {"__main__.Told.__torch_function__", "__main__.Own.__getattribute__"} <= set(said)
     assert any(frame.at == "challenge" for frame in kinds(frames, "Live"))
 
@@ -112,6 +121,7 @@ from saksi_recorder import live_hooks, live_objects, pieces
 torch.manual_seed(0); torch.set_num_threads(1)
 def fail(*_args): raise RuntimeError("no")
 live_hooks._builtins = lambda: (fail() for _ in range(1))
+live_hooks._of_tensors = lambda owner: (fail() for _ in range(1))
 of_object, into = live_objects.of_object, pieces._Walk.into
 live_objects.of_object = lambda one, name: fail() if "1" in name else of_object(one, name)
 def unless_step(self, value, depth):
@@ -133,9 +143,34 @@ def test_a_place_that_cannot_be_looked_into_costs_itself_only_and_is_said(tmp_pa
     assert {"module forward_hooks: __main__.hook", "module 0 0.note", "torch.nn.functional.relu"} <= set(said)
     assert {"module 0 1.note", "torch.optim.sgd.SGD.step"} & set(said) == set()
     assert {frame.what for frame in kinds(frames, "Uncovered") if frame.what.startswith("the code of")} == {
-        "the code of an object", "the code of a place", "the code of modes, builtins, tracers or importers",
+        "the code of an object", "the code of a place", "the code of hooks",
+        "the code of modes, builtins, tracers or importers",
     }  # fmt: skip
     assert [frame.at for frame in kinds(frames, "Live") if frame.part == 0][-1] == "exit"
+
+
+ODD = """
+import torch
+torch.manual_seed(0); torch.set_num_threads(1)
+def hook(*_args): pass
+def grad(*_args): pass
+m = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 1))
+o = torch.optim.SGD(list(m.parameters()), lr=0.1)
+m[0]._parameters["odd"] = object()
+m[1].register_forward_hook(hook)
+m[1].weight.register_post_accumulate_grad_hook(grad)
+for _ in range(3):
+    o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
+"""
+
+
+def test_what_is_no_tensor_among_parameters_hides_no_hook(tmp_path):
+    (frames,), _ = inventories(tmp_path, ODD)
+    assert {
+        "module forward_hooks: __main__.hook",
+        "parameter post_accumulate_grad_hooks: __main__.grad",
+    } <= set(places(frames))
+    assert [frame.what for frame in kinds(frames, "Uncovered") if frame.what.startswith("the code of")] == []
 
 
 CROWDED = """

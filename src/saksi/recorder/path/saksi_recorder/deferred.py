@@ -143,7 +143,9 @@ def wait_for(pending: Pending) -> None:
 @guarded("deferred")
 def say_what_came() -> None:
     """Say what is there by now. Never waits."""
-    if not (_pending or readings.flying or _others_wait()) or not _speaking[0].acquire(blocking=False):
+    if not (_pending or readings.flying or readings.flying_elsewhere or _others_wait()) or not _speaking[0].acquire(
+        blocking=False
+    ):
         return  # nothing waits, or another thread is saying it
     try:
         _say_what_came()

@@ -7,12 +7,24 @@ outermost guarded call.
 
 from __future__ import annotations
 
+import _signal
 import functools
 import signal
 import threading
 import time
+import types
 from contextlib import suppress
 from typing import Any, Callable, Optional, TypeVar
+
+from . import bare
+
+MAX_BEHIND = 64  # that is looked at behind one handler
+_LEADS = (
+    (functools.partial, functools.partial.func.__get__),  # type: ignore[attr-defined]
+    (types.MethodType, types.MethodType.__func__.__get__),  # type: ignore[attr-defined]
+    (staticmethod, staticmethod.__dict__["__func__"].__get__),
+)
+"""What is called through these, as it lies there."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -96,13 +108,31 @@ def guarded(part: str, default: Optional[Callable[[], Any]] = None) -> Callable[
 
 def is_of_a_signal_handler(error: BaseException) -> bool:
     """Whether a signal handler of the user raised it while we were running: then it is meant for the training."""
-    codes = set()
-    step = error.__traceback__
-    while step is not None:
-        codes.add(step.tb_frame.f_code)
-        step = step.tb_next
     try:
-        handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+        ran = set()  # by number: a code object compares what it was given as constants
+        step = error.__traceback__
+        while step is not None:
+            ran.add(id(step.tb_frame.f_code))
+            step = step.tb_next
+        handlers = [_signal.getsignal(number) for number in signal.valid_signals()]  # `signal` asks them
+        return any(id(code) in ran for handler in handlers if callable(handler) for code in _codes_behind(handler))
     except Exception:  # Python's table of handlers cannot be read: then the error counts as ours, and stays in here
         return False
-    return any(getattr(getattr(h, "__func__", h), "__code__", None) in codes for h in handlers if callable(h))
+
+
+def _codes_behind(handler: Any) -> list[Any]:
+    """The code of the functions that are called where a handler is, read without asking it."""
+    codes, seen, waiting = [], set(), [handler]
+    while waiting and len(seen) < MAX_BEHIND:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if type(one) is types.FunctionType:
+            codes.append(one.__code__)
+            continue
+        if bare.is_a(one, type):
+            waiting += [bare.found(one, "__new__"), bare.found(one, "__init__")]
+        waiting += [behind(one) for kind, behind in _LEADS if bare.is_a(one, kind)]
+        waiting += [bare.found(type(one), "__call__"), dict.get(bare.held(one), "__wrapped__")]
+    return codes

@@ -8,6 +8,7 @@ can change what it says here.
 
 from __future__ import annotations
 
+import builtins
 import json
 import threading
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
@@ -100,7 +101,8 @@ def take(at: str, nonce: Optional[str]) -> None:
     turn, _taken[0] = _taken[0], _taken[0] + 1
     if pieces.forget_when_full():
         _signatures.clear()
-        _owners.clear()
+        for _, owner in _owners.values():
+            owner.look_anew()
     with memory.quiet(), live_tree.walked(turn) as walk:
         look = _Look(turn)
         look.at_owners()
@@ -136,17 +138,19 @@ class _Look:
             return
         again: Optional[set[int]] = None
         if owner is None or not owner.is_as_before(one, values):
-            owner = Owner(one)
+            owner = Owner(one, owner.listed if owner is not None and owner.is_of(one) else ())
         elif not (owner.left_out and has_room):
             again = owner.changed()
         if again is None or again:
             keys, omitted = {}, self.omitted
-            for number, subject in live_subjects.members(place, one, name):
+            for number, subject in live_subjects.members(place, one, name, owner.listed):
                 key = subject.place, subject.name
                 if self._has_room(key):
                     keys[number] = key
                     if again is None or number in again:
                         self._into(key, subject, 1, "")
+            for subject in live_subjects.lacking(place, one, name, owner.listed):
+                self._at_gone(subject)
             owner.remember(values, keys)
             owner.left_out = self.omitted - omitted
         else:
@@ -157,14 +161,27 @@ class _Look:
         self.compared += len(owner.keys)
         yield
 
+    def _at_gone(self, subject: Any) -> None:
+        """Nothing is found at a place any more: news if it was said to be something."""
+        key = subject.place, subject.name
+        if _heard.was_said(key):
+            self._into(key, subject, 1, "")
+            _signatures.pop(key, None)
+
     def at_places(self, at: str) -> None:
         """The other places: a few functions of modules, what objects carry, hooks and the like."""
         met: dict[Key, int] = {}
         for subject in _singles(at):
             key = subject.place, subject.name
+            if subject.value is pieces.GONE:
+                self._at_gone(subject)
+                continue
             met[key] = met.get(key, 0) + 1
             self._at_place(key if met[key] == 1 else (key[0], "%s #%d" % (key[1], met[key])), subject, 1, "")
-        for subject, count, first in _unless_failed("hooks", live_hooks.listed):
+        for subject in live_subjects.lacking("builtin", builtins, "builtins", _heard.said_of("builtin")):
+            self._at_gone(subject)
+        hooks = [one for source in live_hooks.kinds() for one in _unless_failed("hooks", lambda: source)]  # noqa: B023
+        for subject, count, first in _unless_failed("hooks", lambda: live_hooks.listed(hooks)):
             key = subject.place, subject.name
             met[key] = met.get(key, 0) + 1
             key = _numbered(subject, met[key] if count else 0)
@@ -271,7 +288,10 @@ def _forget() -> None:
     """Another connection begins: it has heard nothing."""
     _taken[0] = 0
     _heard.forget()
-    for held in (_signatures, _owners, _on, _numbers, _flags):
+    for key, (_, owner) in list(_owners.items()):
+        owner.look_anew()
+        _owners[key] = 0, owner
+    for held in (_signatures, _on, _numbers, _flags):
         held.clear()  # type: ignore[attr-defined]
 
 

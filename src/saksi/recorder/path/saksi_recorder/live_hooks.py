@@ -8,6 +8,7 @@ like any other; none of them is asked for anything. What C++ registers with auto
 
 from __future__ import annotations
 
+import _signal
 import builtins
 import functools
 import gc
@@ -84,13 +85,17 @@ _FLAGS = (
 """Each under torch: what is called is a reader, and starts no device."""
 
 
-def listed() -> Iterator[tuple[Subject, int, str]]:
-    """Every hook and the like: the place, on how many objects it is, and the name of the first.
+Hook = tuple[str, Any, str, Any]
+"""Its kind, the file of what calls it, the object that it is on, and itself."""
+
+
+def listed(hooks: list[Hook]) -> Iterator[tuple[Subject, int, str]]:
+    """The places of hooks, on how many objects each is, and the name of the first.
 
     Where only some objects had their turn, nobody knows on how many it is: then that is 0.
     """
     grouped: dict[tuple[str, int], list[Any]] = {}
-    for kind, owner, first, hook in _hooks():
+    for kind, owner, first, hook in hooks:
         function = inventory.behind(hook)
         key = kind, id(function.__code__ if type(function) is types.FunctionType else function)
         if key in grouped:
@@ -108,16 +113,32 @@ def singles() -> tuple[Iterator[Subject], ...]:
     return _modes(), _builtins(), _tracers(), _importers()
 
 
-def _hooks() -> Iterator[tuple[str, Any, str, Any]]:
+def kinds() -> tuple[Iterator[Hook], ...]:
+    """Every hook: those of each kind of object on their own, so that one that fails costs itself only."""
     of_module, of_optimizer = file_of("torch.nn.modules.module"), file_of("torch.optim.optimizer")
+    return (
+        _of_all(of_module, of_optimizer),
+        _of_optimizers(of_optimizer),
+        _of_modules(of_module),
+        _of_tensors(file_of("torch._tensor")),
+    )
+
+
+def _of_all(of_module: Any, of_optimizer: Any) -> Iterator[Hook]:
     for kind, home, table in inventory._TABLES:
         owner = of_module if home is _module else of_optimizer
         for hook in bare.values(bare.held(home).get(table)):
             yield kind, owner, "", hook
+
+
+def _of_optimizers(of_optimizer: Any) -> Iterator[Hook]:
     for ordinal, optimizer in optimizers.living():
         for table in OF_OPTIMIZERS:
             for hook in bare.values(bare.held(optimizer).get(table)):
                 yield "optimizer " + table.strip("_"), of_optimizer, "optimizer %d" % ordinal, hook
+
+
+def _of_modules(of_module: Any) -> Iterator[Hook]:
     for ordinal, name, one in live_tree.walk().looked_at:
         held = bare.held(one)
         for table in OF_MODULES:
@@ -126,10 +147,9 @@ def _hooks() -> Iterator[tuple[str, Any, str, Any]]:
                 where = ("module %d %s" % (ordinal, name)).rstrip()
                 for hook in hooks:
                     yield "module " + table.strip("_"), of_module, where, hook
-    yield from _of_tensors(file_of("torch._tensor"))
 
 
-def _of_tensors(owner: Any) -> Iterator[tuple[str, Any, str, Any]]:
+def _of_tensors(owner: Any) -> Iterator[Hook]:
     tables = [(table, bare.found(torch.Tensor, table)) for table in OF_TENSORS]
     tables = [(table, slot) for table, slot in tables if bare.is_a(slot, types.GetSetDescriptorType)]
     for name, tensor in live_tree.walk().tensors:
@@ -161,7 +181,7 @@ def _builtins() -> Iterator[Subject]:
 def _tracers() -> Iterator[Subject]:
     called = [("sys.settrace", sys.gettrace()), ("sys.setprofile", sys.getprofile())]
     called += [("gc.callbacks", one) for one in bare.each(gc.callbacks)]
-    called += [("signal %d" % number, signal.getsignal(number)) for number in _SIGNALS]
+    called += [("signal %d" % number, _signal.getsignal(number)) for number in _SIGNALS]  # `signal` asks what it finds
     for name, value in called:
         if value is not None and not bare.is_a(value, (*_OF_C, int)):
             yield Subject("tracer", text("%s: %s" % (name, inventory.name_of(value)), MAX_NAME), None, (), value)

@@ -9,7 +9,7 @@ import sys
 import types
 from typing import Any, Iterator
 
-from . import bare, session
+from . import bare, pieces, session
 from .code_digest import is_literal
 from .live_classes import WHOLE, classes_in_use, file_of, home_of, modules_of
 from .live_subjects import MAX_NAME, Subject
@@ -44,9 +44,8 @@ def others() -> Iterator[Subject]:
         if module is not None:
             held, file = bare.held(module), file_of(name)
             for attribute in wanted:
-                if attribute in held:
-                    homes = () if file is None else ((file, attribute),)
-                    yield Subject("module", "%s.%s" % (name, attribute), file, homes, held[attribute])
+                homes = () if file is None or attribute not in held else ((file, attribute),)
+                yield Subject("module", "%s.%s" % (name, attribute), file, homes, held.get(attribute, pieces.GONE))
     for name, attribute, ours, behind in BEHIND_OURS:
         value = bare.held(session.loaded("%s.%s" % (__package__, ours))).get(behind)
         if value is not None:
@@ -60,7 +59,7 @@ def others() -> Iterator[Subject]:
     for name in _looked_up_in():
         words = _modules_in(name)
         if words:
-            yield Subject("constant", text(name + MODULES, MAX_NAME), file_of(name), (), _packed(words))
+            yield Subject("constant", text(name + MODULES, MAX_NAME), file_of(name), (), pieces.Words(*_packed(words)))
 
 
 def _looked_up_in() -> list[str]:

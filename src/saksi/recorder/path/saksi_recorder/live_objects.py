@@ -36,11 +36,13 @@ def of_object(one: Any, name: str) -> Iterator[Subject]:
     kind = type(one)
     owner = None
     for attribute, value in bare.items(bare.held(one)):
-        if callable(value) and not bare.is_a(value, (type, torch.nn.Module, torch.Tensor)):
-            owner = owner or file_of(bare.module_of(kind))
+        if callable(value) and not bare.is_a(value, torch.Tensor):
             place = "instance" if _stands_instead(kind, attribute) else "attribute"
+            if place == "attribute" and bare.is_a(value, (type, torch.nn.Module)):
+                continue  # modules are looked at for themselves, and classes are kept for all kinds of ends
             if place == "attribute" and issubclass(kind, torch.Tensor):
                 continue  # nothing of torch's asks for it: libraries keep loaders and the like on each parameter
+            owner = owner or file_of(bare.module_of(kind))
             yield Subject(place, text("%s.%s" % (name, bare.word(attribute)), MAX_NAME), owner, (), value)
 
 

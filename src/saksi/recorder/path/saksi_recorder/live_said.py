@@ -38,6 +38,14 @@ class Heard:
             self._count[_kind(key)] += 1
         self._met[key] = number
 
+    def was_said(self, key: Key) -> bool:
+        """Whether anything has been said of a place."""
+        return key in self._words
+
+    def said_of(self, kind: str) -> list[str]:
+        """The names of all places of a kind of which something has been said."""
+        return [name for place, name in list(self._words) if place == kind]
+
     def is_news(self, key: Key, words: str) -> bool:
         """Whether a place that was met has not been said in these words; from now on it has."""
         if self._words.get(key) == words:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any, Iterator, NamedTuple, Optional
+from typing import Any, Collection, Iterator, NamedTuple, Optional
 
 from . import bare, live_tree, pieces, session
+from .code_digest import is_literal
 from .live_classes import (
     WHOLE,
     classes_in_use,
@@ -29,7 +30,14 @@ MAX_HOMES = 6
 
 OF_DYNAMO = ("__compiled_fn_", "__resume_at_")
 """What it puts into modules whose functions it compiles: no source looks them up."""
-_STANDING = (staticmethod, classmethod, functools.partial, functools.partialmethod, types.MethodType)
+_STANDING = (
+    staticmethod,
+    classmethod,
+    functools.partial,
+    functools.partialmethod,
+    types.MethodType,
+    type(functools.lru_cache(abs)),
+)
 _SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 
 
@@ -73,25 +81,48 @@ def _told_apart(classes: list[Any]) -> Iterator[str]:
 
 def held_by(place: str, one: Any) -> list[tuple[str, Any]]:
     """Everything that a module or class holds."""
-    return list(bare.held(one).items() if place == "module" else bare.attributes(one).items())
+    return list(bare.attributes(one).items() if place == "class" else bare.held(one).items())
 
 
-def members(place: str, one: Any, name: str) -> Iterator[tuple[int, Subject]]:
-    """What is called of a module or class, each with its number among everything that it holds."""
+def members(place: str, one: Any, name: str, listed: Collection[str]) -> Iterator[tuple[int, Subject]]:
+    """What is called of a module or class, each with its number among everything that it holds.
+
+    Under a name of those that were listed once whatever stands there is, since it is looked up like a function.
+    """
     if place == "module":
         file, torchs = file_of(name), is_torchs(name)
         for number, (attribute, value) in enumerate(held_by(place, one)):
             is_one = type(value) is types.FunctionType or (torchs and _stands_for_one(value, name))
-            if is_one and not bare.word(attribute).startswith(OF_DYNAMO):
-                homes = () if file is None else ((file, attribute),)
-                yield number, Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), file, homes, value)
+            if bare.word(attribute).startswith(OF_DYNAMO):
+                continue
+            if is_one or _stands_in(listed, name, attribute, value):
+                homes = () if file is None else ((file, bare.word(attribute)),)
+                yield number, Subject(place, _within(name, attribute), file, homes, value)
         return
     file = file_of(bare.module_of(one))
     above = [(file_of(bare.module_of(base)), bare.qualname_of(base)) for base in bare.mro(one)[:MAX_HOMES]]
     for number, (attribute, value) in enumerate(held_by(place, one)):
-        if bare.is_a(value, CALLED) and not bare.is_a(value, _SLOTS):
-            found = tuple((where, "%s.%s" % (within, attribute)) for where, within in above if where is not None)
-            yield number, Subject(place, text("%s.%s" % (name, attribute), MAX_NAME), file, found, value)
+        is_one = bare.is_a(value, CALLED) and not bare.is_a(value, _SLOTS)
+        if is_one or _stands_in(listed, name, attribute, value):
+            word = bare.word(attribute)
+            found = tuple((where, "%s.%s" % (within, word)) for where, within in above if where is not None)
+            yield number, Subject(place, _within(name, attribute), file, found, value)
+
+
+def lacking(place: str, one: Any, name: str, listed: Collection[str]) -> list[Subject]:
+    """Places of a module or class that were listed once, and at which nothing is found any more."""
+    held = {_within(name, attribute) for attribute, _ in held_by(place, one)} if listed else ()
+    file = file_of(bare.module_of(one) if place == "class" else name)
+    return [Subject(place, each, file, (), pieces.GONE) for each in listed if each not in held]
+
+
+def _stands_in(listed: Collection[str], name: str, attribute: Any, value: Any) -> bool:
+    """Whether a function stood there. A literal, which a script's own variable may well be, cannot be called."""
+    return bool(listed) and not is_literal(value) and _within(name, attribute) in listed
+
+
+def _within(name: str, attribute: Any) -> str:
+    return text("%s.%s" % (name, bare.word(attribute)), MAX_NAME)
 
 
 def _stands_for_one(value: Any, name: str) -> bool:

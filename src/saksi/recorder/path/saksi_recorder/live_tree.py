@@ -13,6 +13,8 @@ import threading
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional, TypeVar
 
+import torch
+
 from . import bare, batches, modules, optimizers, session
 
 MAX_MODULES = 20_000
@@ -104,6 +106,8 @@ def _of_optimizers() -> Iterator[tuple[str, Any]]:
     for ordinal, optimizer in optimizers.living():
         for place, group in enumerate(bare.each(bare.held(optimizer).get("param_groups"))):
             for index, one in enumerate(bare.each(dict(bare.items(group)).get("params"))):
+                if not bare.is_a(one, torch.Tensor):
+                    continue
                 yield "%d/%d/%d" % (ordinal, place, index), one
 
 

@@ -130,7 +130,7 @@ def parameters_of(module: Any) -> Iterator[tuple[str, Any]]:
 def own_parameters(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Name and parameter of what one module itself holds."""
     for name, tensor in _table(module, "_parameters"):
-        if tensor is not None:
+        if bare.is_a(tensor, torch.Tensor):
             yield _joined(prefix, name), tensor
 
 
@@ -153,7 +153,7 @@ def _named(module: Any, table: str) -> Iterator[tuple[str, Any]]:
     seen: dict[int, Any] = {}
     for prefix, one in within(module):
         for name, tensor in _table(one, table):
-            if tensor is not None and id(tensor) not in seen:
+            if bare.is_a(tensor, torch.Tensor) and id(tensor) not in seen:
                 seen[id(tensor)] = tensor
                 yield _joined(prefix, name), tensor
 

@@ -17,7 +17,7 @@ from typing import Any, Iterator
 
 import torch
 
-from . import session
+from . import pieces, session
 from .live_subjects import MAX_NAME, Subject
 from .plain import text
 
@@ -59,7 +59,7 @@ def listed(at: str) -> Iterator[Subject]:
     for name, kernels in sorted(_known.items()):
         for key, (file, notes) in sorted(kernels.items()):
             owner = file if file.endswith(".py") else None
-            yield Subject("operator", text("%s %s" % (name, key), MAX_NAME), owner, (), notes)
+            yield Subject("operator", text("%s %s" % (name, key), MAX_NAME), owner, (), pieces.Words(*notes))
 
 
 def _refresh(at: str) -> None:

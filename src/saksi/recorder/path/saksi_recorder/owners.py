@@ -7,16 +7,22 @@ the literal defaults of its functions themselves, so that their numbers are give
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, Iterable
 
 from . import bare, pieces
 from .code_digest import is_literal
 
+MAX_LISTED = 4096
+
 
 class Owner:
-    """What is remembered of one. `keys` are the places of its functions, by their number among all that it holds."""
+    """What is remembered of one. `keys` are the places of its functions, by their number among all that it holds.
 
-    def __init__(self, one: Any) -> None:
+    `listed` are the names of all places that it ever had, as many as are kept.
+    """
+
+    def __init__(self, one: Any, listed: Iterable[str] = ()) -> None:
+        self.listed = set(listed)
         self._one = weakref.ref(one)
         self._held: list[int] = []
         self._watched: list[tuple[int, list[_Watched]]] = []
@@ -25,12 +31,23 @@ class Owner:
 
     def is_as_before(self, one: Any, values: list[Any]) -> bool:
         """Whether it holds the same objects."""
-        return self._one() is one and self._held == list(map(id, values))
+        return self.is_of(one) and self._held == list(map(id, values))
+
+    def is_of(self, one: Any) -> bool:
+        """Whether this is what is remembered of that very module or class, and not of another with its name."""
+        return self._one() is one
+
+    def look_anew(self) -> None:
+        """All but the names of its places is forgotten."""
+        self._held, self._watched, self.keys, self.left_out = [], [], {}, 0
 
     def remember(self, values: list[Any], keys: dict[int, tuple[str, str]]) -> None:
         """What it holds now, and which of that are functions."""
         self._held = list(map(id, values))
         self.keys = keys
+        if len(self.listed) > MAX_LISTED:
+            self.listed.clear()
+        self.listed.update(name for _, name in keys.values())
         self._watched = [(number, [_Watched(one) for one in pieces.functions_of(values[number])]) for number in keys]
 
     def changed(self) -> set[int]:

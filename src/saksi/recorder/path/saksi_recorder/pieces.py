@@ -31,6 +31,7 @@ STRANGE_GLOBALS = "%s looks names up where no module keeps them"
 
 _FUNCTION = types.FunctionType
 _METHOD = types.MethodType
+_CACHE = type(functools.lru_cache(abs))
 _BEHIND = ("__wrapped__", "_torchdynamo_orig_callable", "func", "fn")
 _DESCRIPTORS = {
     staticmethod: ("__func__",),
@@ -40,7 +41,10 @@ _DESCRIPTORS = {
     functools.partialmethod: ("func",),
     functools.cached_property: ("func",),
     _METHOD: ("__func__",),
+    _CACHE: ("__wrapped__",),
 }
+_OBJECTS = (functools.partial, functools.partialmethod, _CACHE)
+"""What makes something else of the function that it leads to: that it stands there is said as well."""
 _LEADS = {id(kind): names for kind, names in _DESCRIPTORS.items()}  # a class itself is never looked up: see `bare`
 _OF_C = (
     types.BuiltinFunctionType,
@@ -53,8 +57,6 @@ _OF_C = (
 )
 CALLED = (_FUNCTION, *_DESCRIPTORS, *_OF_C)
 """Kinds of values in a class or a module that are, or lead to, functions."""
-
-_CACHE = type(functools.lru_cache(abs))
 
 _digests: dict[int, tuple[Any, str]] = {}  # with the code object itself, so that its number is given to no other
 _kept: dict[int, Any] = {}
@@ -74,11 +76,26 @@ class Piece(NamedTuple):
     closure: dict[str, str]
 
 
+class Words:
+    """What the recorder itself says of a place instead of a value: no list of the program's is taken for that."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+
+GONE = Words("gone")
+"""Nothing is found there any more."""
+
+
 def pieces_of(value: Any) -> tuple[list[Piece], list[str]]:
     """The functions behind `value`, outermost first, and what there is to be said of what is no function."""
+    if type(value) is Words:
+        return [], list(value.lines[:MAX_LINES])
     walk = _Walk()
     walk.into(value, 0)
-    return walk.found, walk.notes[: MAX_LINES if type(value) is list else MAX_NOTES]
+    return walk.found, walk.notes[:MAX_NOTES]
 
 
 class _Walk:
@@ -104,7 +121,9 @@ class _Walk:
                 self.notes.insert(0, text(STRANGE_GLOBALS % bare.word(value.__code__.co_name), MAX_NAME))
             for inner in leads_to(value):
                 self.into(inner, depth + 1)
-        elif id(kind) in _LEADS or kind is _CACHE:
+        elif id(kind) in _LEADS:
+            if depth == 0 and issubclass(kind, _OBJECTS):
+                self.notes.append("object of " + bare.name_of(kind))
             for inner in leads_to(value):
                 self.into(inner, depth + 1)
         elif issubclass(kind, _OF_C):
@@ -114,14 +133,13 @@ class _Walk:
 
     def _into_other(self, value: Any, depth: int) -> None:
         kind = type(value)
-        if kind is list:  # said in words already
-            self.notes.extend(value if depth == 0 else ())
-        elif is_literal(value):
+        if is_literal(value):
             if depth == 0:
                 self.notes.append(described(value))
         else:
             what = "class %s" % bare.name_of(value) if issubclass(kind, type) else "object of " + bare.name_of(kind)
-            self.notes.append(text(what, MAX_NAME))
+            if not self.found:  # what stands behind a function is said by its own functions, and in closures
+                self.notes.append(text(what, MAX_NAME))
             for inner in leads_to(value):
                 self.into(inner, depth + 1)
 
@@ -133,13 +151,11 @@ def leads_to(value: Any) -> list[Any]:
         found = [_content(cell) for cell in value.__closure__ or ()]
         found.extend(bare.each(value.__defaults__))
         found.extend(bare.values(value.__kwdefaults__))
-        found.extend(value.__dict__.get(name) for name in _BEHIND[:2])
+        found.extend(dict.get(value.__dict__, name) for name in _BEHIND[:2])  # it may be a dictionary of their own
         return [one for one in found if _leads_on(one)]
     if id(kind) in _LEADS:
         given = [one for one in _given(value) if _leads_on(one)]
         return [getattr(value, name, None) for name in _LEADS[id(kind)]] + given
-    if kind is _CACHE:
-        return [value.__wrapped__] if _leads_on(value.__dict__.get("__wrapped__")) else []
     if issubclass(kind, type):
         makers = (bare.found(kind, "__call__"), bare.found(value, "__new__"), bare.found(value, "__init__"))
         return [one for one in makers if type(one) is _FUNCTION or type(one) is staticmethod]
@@ -160,7 +176,7 @@ def _given(value: Any) -> list[Any]:
 
 def _leads_on(value: Any) -> bool:
     kind = type(value)
-    return kind is _FUNCTION or id(kind) in _LEADS or kind is _CACHE or is_called(kind)
+    return kind is _FUNCTION or id(kind) in _LEADS or is_called(kind)
 
 
 def is_called(kind: type) -> bool:
@@ -282,8 +298,8 @@ def code_of(value: Any) -> int:
 
 def signature(value: Any) -> tuple[Any, ...]:
     """What changes if what `pieces_of` would say of a value has changed. Only code and literals are kept for it."""
-    if type(value) is list:
-        return tuple(value)
+    if type(value) is Words:
+        return value.lines
     out: list[Any] = [id(type(value))]
     if issubclass(type(value), _OF_C) or is_literal(value):
         _kept[id(value)] = value

@@ -1,8 +1,8 @@
 """What was asked of a device and will come: bytes in pinned memory, there once an event has passed.
 
-Rules: at most `MAX_FLYING` readings and the pool's bytes are under way; where there is no room nothing is asked for,
-and that is counted; a slot goes back only when its event has passed; after the device was out of memory nothing is
-asked for a while, since asking makes the allocator let go of what it keeps for the program.
+Rules: at most `MAX_FLYING` readings and the pool's bytes are under way, and of other pools what they hold; where there
+is no room nothing is asked for, and that is counted; a slot goes back only when its event has passed; after the device
+was out of memory nothing is asked for a while, since asking makes the allocator let go of what the program may use.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ WHAT = "values on a device that were not read"
 
 pool = Pool(MAX_BYTES)
 flying: list["Reading"] = []
+flying_elsewhere: list["Reading"] = []
+"""Those to other pools than ours, which are bounded by what these hold."""
 refused: dict[str, int] = {}
 _rest = [0]
 _graves: list[Any] = []
@@ -45,7 +47,7 @@ class Reading:
         self.there = False
 
     def __del__(self) -> None:
-        # While a copy may be under way, `flying` holds on to it; one that was never marked keeps its slot for good.
+        # While a copy may be under way, a list holds on to it; one that was never marked keeps its slot for good.
         if self.there:
             self.of.give(self.slot)
 
@@ -107,7 +109,7 @@ def start(
     for at, source in zip(copies, sources):  # noqa: B905  (strict= is newer than Python 3.9)
         accelerator.to_host(slot.tensor[at : at + len(source)], source)
     reading.event = accelerator.mark(index)
-    flying.append(reading)
+    (flying if of is pool else flying_elsewhere).append(reading)
     return reading
 
 
@@ -156,13 +158,14 @@ def scalar(value: Any) -> Optional[Awaited]:
 def look() -> None:
     """Ask which readings are there. Never waits; asks nothing while one of the devices may not be asked."""
     may: dict[tuple[str, int], bool] = {}
-    for one in list(flying):
-        place = one.accelerator.kind, one.index
-        if place not in may:
-            may[place] = one.accelerator.not_now(one.index) is None
-        if may[place] and one.event.query():
-            flying.remove(one)
-            one.there, one.event = True, None
+    for many in (flying, flying_elsewhere):
+        for one in list(many):
+            place = one.accelerator.kind, one.index
+            if place not in may:
+                may[place] = one.accelerator.not_now(one.index) is None
+            if may[place] and one.event.query():
+                many.remove(one)
+                one.there, one.event = True, None
 
 
 def failed() -> bool:
@@ -178,8 +181,9 @@ def bury(parents: Any) -> None:
 def after_fork_in_child() -> None:
     """What the parent asked for is the parent's; its memory is not touched, nor let go."""
     global pool
-    bury((pool, list(flying)))
+    bury((pool, list(flying), list(flying_elsewhere)))
     pool = Pool(MAX_BYTES)
     flying.clear()
+    flying_elsewhere.clear()
     refused.clear()
     _rest[0] = 0

@@ -13,7 +13,9 @@ from __future__ import annotations
 import weakref
 from typing import Any, Iterator
 
-from . import fingerprints, memory, modules, optimizers, session
+import torch
+
+from . import bare, fingerprints, memory, modules, optimizers, session
 from .guard import guarded
 
 WHAT = "updates that no optimizer's step makes"
@@ -98,7 +100,7 @@ def _known() -> Iterator[Any]:
     of_optimizers = (p for _, one in optimizers.living() for group in one.param_groups for p in group["params"])
     for many in (of_modules, of_optimizers):
         for one in many:
-            if id(one) not in seen:
+            if bare.is_a(one, torch.Tensor) and id(one) not in seen:
                 seen.add(id(one))
                 yield one
 
