@@ -129,6 +129,7 @@ def test_looks_that_wait_as_the_attempt_closes_and_those_that_were_never_due_lea
     watch = Watch(monkeypatch, sealed)
     looked, never = Connection(1, 11), Connection(2, 12)
     watch.watch.heard(looked, ckpt("saved"))
+    watch.watch._at_once = MAX_AT_ONCE
     watch.watch.heard(never, object())
     watch.watch.finish()
     holds.set()
@@ -177,11 +178,20 @@ def test_a_process_is_looked_at_once_a_second_however_many_connections_it_has(wa
     watch.watch.finish()
 
 
+def test_a_process_is_looked_at_as_its_first_update_is_heard_and_again_at_a_moment_that_is_drawn(watch):
+    watch.watch.heard(Connection(), object())
+    assert len(watch.read) == 1
+    watch.watch.look()
+    assert len(watch.read) == 1
+    watch.clock.now += 2 * SECOND
+    watch.watch.look()
+    assert len(watch.read) == 2
+    watch.watch.finish()
+
+
 def test_a_turn_of_the_loop_takes_a_few_looks_and_the_next_the_rest(watch):
     for number in range(2 * MAX_AT_ONCE):
         watch.watch.heard(Connection(number, 1_000 + number), object())
-    watch.clock.now += 2 * SECOND
-    watch.watch.look()
     assert len(watch.read) == MAX_AT_ONCE
     watch.watch.look()
     assert len(set(watch.read)) == 2 * MAX_AT_ONCE

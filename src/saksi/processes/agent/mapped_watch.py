@@ -1,10 +1,11 @@
 """When the agent looks at what the processes that train have mapped, and what it writes down of it.
 
-Rules: only a process with a recorder that trains or saves is looked at. The first look comes within a second of its
-first Update, at a moment that is drawn; then at each model checkpoint and as it says goodbye; between them at times
-drawn like those of the challenges, and apart from them: nothing that the process could see is sent. A look reads two
-files of /proc, once a second of a process and a few at a time; all else is done beside (`mapped_files`), and so is what
-it says that it imported (`imports`). A first look that never came about leaves a record that says why.
+Rules: only a process with a recorder that trains or saves is looked at. The first look comes as its first Update is
+heard, since it may not live long; the next within two seconds, at a moment that is drawn; then at each model checkpoint
+and as it says goodbye; between them at times drawn like those of the challenges, and apart from them: nothing that the
+process could see is sent. A look reads two files of /proc, once a second of a process and a few at a time; all else is
+done beside (`mapped_files`), and so is what it says that it imported (`imports`). A first look that never came about
+leaves a record that says why.
 """
 
 from __future__ import annotations
@@ -106,7 +107,10 @@ class MappedWatch:
         if each is None:
             if not (connection.trained or saved) or len(self._followed) >= MAX_FOLLOWED:
                 return
-            each = self._followed[connection] = _Followed(now, now + int(drawn_share(self._draw) * FIRST_NS))
+            again = now + PID_NS + int(drawn_share(self._draw) * FIRST_NS)
+            each = self._followed[connection] = _Followed(now, again)
+            if not saved and not self._look(connection, each, "begin"):  # many begin to train within a second
+                each.due_ns = now
         if saved and (each.ckpt_ns is None or now - each.ckpt_ns >= CKPT_NS):
             each.ckpt_ns = now
             if not self._look(connection, each, "ckpt"):
