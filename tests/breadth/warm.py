@@ -6,6 +6,7 @@ of its output is the exit status of one. A child runs the script as its main mod
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -39,6 +40,8 @@ def _serve() -> list[str]:
     """The words of a script, in the child that is to run it."""
     import torch._dynamo  # noqa: F401, PLC0415 - here, and not in the tests' process
 
+    gc.collect()
+    gc.freeze()  # no child looks, at its end, at what torch is made of: each would copy all of it
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         words, output = json.loads(line)

@@ -1,5 +1,6 @@
 """What a training script of the matrix ended with: one line on standard output, the same bits or not."""
 
+import gc
 import hashlib
 import importlib
 import os
@@ -41,6 +42,8 @@ def each(names, train):
         train(names[0])
         return
     importlib.import_module("torch._dynamo")  # an optimizer loads it: once for all of them
+    gc.collect()
+    gc.freeze()  # no child looks, at its end, at what torch is made of: each would copy all of it
     for name in names:
         child = os.fork()
         if child == 0:
