@@ -1,7 +1,8 @@
 """Real accounts: processes under uids that own nothing, with an environment that they can read. For root only.
 
 No entry in /etc/passwd is needed, and nothing outside one folder below /var/tmp is touched. Where the interpreter or
-its packages lie behind a folder that only root may enter, they are linked (or copied) into that folder.
+its packages lie behind a folder that only root may enter, they are copied into that folder; not linked, since a further
+link is a change of the files that other tests look at.
 """
 
 from __future__ import annotations
@@ -162,9 +163,9 @@ def _interpreter(folder):
     base, copy = Path(sys.base_prefix), folder / "python"
     (copy / "bin").mkdir(parents=True)
     (copy / "lib").mkdir()
-    _link(program, copy / "bin" / version)
+    _copy(program, copy / "bin" / version)
     for library in (base / "lib").glob("libpython*"):
-        _link(library, copy / "lib" / library.name)
+        _copy(library, copy / "lib" / library.name)
     _tree(base / "lib" / version, copy / "lib" / version, without=("test", "site-packages", "idlelib", "__pycache__"))
     return copy / "bin" / version
 
@@ -183,18 +184,12 @@ def _reachable(path):
 
 
 def _tree(source, target, *, without):
-    shutil.copytree(source, target, copy_function=_link, ignore=shutil.ignore_patterns(*without), symlinks=False)
+    shutil.copytree(source, target, copy_function=_copy, ignore=shutil.ignore_patterns(*without), symlinks=False)
     for where, folders, _ in os.walk(target):
         for each in (where, *(os.path.join(where, name) for name in folders)):
             os.chmod(each, 0o755)
 
 
-def _link(source, target):
-    try:
-        if os.stat(source).st_mode & 0o004:
-            os.link(os.path.realpath(source), target)
-            return
-    except OSError:
-        pass
+def _copy(source, target):
     shutil.copy2(source, target)
     os.chmod(target, os.stat(target).st_mode | 0o444)

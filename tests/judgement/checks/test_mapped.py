@@ -9,12 +9,20 @@ from doors.cli.cli_home import SealedRun
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.checks.fold import Judging
 from saksi.judgement.checks.mapped import MAPPED
-from saksi.judgement.items import item_of
+from saksi.judgement.items import Item, item_of
 from saksi.judgement.seal_file import EnvironmentTree
 from saksi.judgement.verdict import judge
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
-from saksi.words.records import ImportsRecord, MappedObject, MappedRecord, ShadowedImport
+from saksi.words.records import (
+    AgentFacts,
+    AttemptKeyRecord,
+    ImportsRecord,
+    MappedObject,
+    MappedRecord,
+    Peer,
+    ShadowedImport,
+)
 from simulated_run import train
 
 ONE, TWO = (str(sha256(each)) for each in (b"1", b"2"))
@@ -171,6 +179,25 @@ def test_what_could_not_be_looked_at_is_said_once_and_is_about_coverage(look):
     run.look(*objects, **look).look(*objects, **look, pid=4001, rank=1)
     (item,) = found(run)
     assert (item.code, item.severity, item.ranks) == ("environment.not_checkable", "info", (0, 1))
+
+
+@pytest.mark.parametrize(("lacks", "told"), [({"environ", "exe", "maps"}, 0), ({"exe"}, 1)])
+def test_what_the_agents_own_facts_say_it_may_not_see_is_no_finding_as_well(lacks, told):
+    key = AttemptKeyRecord(envelope="{}", agent=service(lacks), **launched().stamp())
+    look = launched().look(reason="permission").items()[-1]
+    judging = Judging([MAPPED])
+    judging.take(Item(index=1, record=key))
+    judging.take(msgspec.structs.replace(look, index=2))
+    assert len(judging.findings(ended=True)) == told
+
+
+def service(lacks):
+    """A service that may not look at these things in the job's processes."""
+    peer = Peer(pid=7, uid=1, gid=1)
+    return AgentFacts(
+        form="service", level=2, uid=2, account=1, launcher=peer, launcher_started_ticks=1, launcher_executable=None,
+        not_checkable=dict.fromkeys(sorted(lacks), "permission"),
+    )  # fmt: skip
 
 
 def test_under_a_seal_whose_files_are_not_at_hand_nothing_is_compared_and_that_is_said():

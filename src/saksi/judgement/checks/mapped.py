@@ -19,7 +19,7 @@ from saksi.judgement.checks.seal import seal_in_envelope
 from saksi.judgement.checks.shadowed import held_of_import
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
-from saksi.words.records import ApprovalRecord, ImportsRecord, MappedObject, MappedRecord, SealRecord
+from saksi.words.records import ApprovalRecord, AttemptKeyRecord, ImportsRecord, MappedObject, MappedRecord, SealRecord
 
 __all__ = ["CHECK_NAME", "MAPPED", "MappedCheck"]
 
@@ -33,6 +33,7 @@ class _Attempt(msgspec.Struct):
     variables: dict[str, str] | None = None
     prefixes: tuple[str, ...] = ()
     sealed: bool = False
+    hidden: bool = False
     first: dict[str, MappedObject] = {}
 
 
@@ -57,7 +58,11 @@ class MappedCheck:
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
         record = item.record
-        if isinstance(record, SealRecord):
+        if isinstance(record, AttemptKeyRecord):
+            # Its own facts say what the agent may not look at, and whoever reads the record is told so once.
+            hidden = record.agent is not None and {"environ", "maps"} <= set(record.agent.not_checkable)
+            state.attempts.setdefault(record.attempt, _Attempt()).hidden = hidden
+        elif isinstance(record, SealRecord):
             seal = None if item.content is None else seal_in_envelope(item.content)
             attempt = state.attempts.setdefault(record.attempt, _Attempt())
             attempt.variables, attempt.prefixes = launched_with(seal), prefixes_of(seal)
@@ -82,7 +87,7 @@ class MappedCheck:
         # What is there at the first look may have been there from the start: no step is named for it.
         step = None if record.moment == "begin" else record.step
         note = partial(self._note, state, entry, record.rank, step)
-        if record.reason is not None:
+        if record.reason is not None and not attempt.hidden:
             note(_unseen(f"What a process has mapped, or began with, is not known: {record.reason}."))
         if record.omitted:
             note(_unseen("More objects were mapped than are told: the rest was not looked at."))
