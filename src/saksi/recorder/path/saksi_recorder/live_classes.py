@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import builtins
+import collections.abc
 import os
 import sys
 import types
@@ -49,7 +50,10 @@ CLASSES = (
 )
 SCHEDULERS = "torch.optim.lr_scheduler"
 PLAIN_BASES = frozenset(
-    id(one) for home in (builtins, typing, abc) for one in list(vars(home).values()) if isinstance(one, type)
+    id(one)
+    for home in (builtins, typing, abc, collections.abc)
+    for one in list(vars(home).values())
+    if isinstance(one, type)
 )
 """What classes inherit from Python itself, by number."""
 _TORCH = os.path.dirname(torch.__file__) + os.sep
