@@ -56,7 +56,7 @@ PLAIN_BASES = frozenset(
     if isinstance(one, type)
 )
 """What classes inherit from Python itself, by number."""
-_TORCH = os.path.dirname(torch.__file__) + os.sep
+TORCH = os.path.dirname(torch.__file__) + os.sep
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(__file__) + os.sep
 
@@ -140,14 +140,14 @@ def is_of_a_framework(kind: type) -> bool:
     function = _first_function(kind)
     if function is not None:
         file = pieces.file_of(function.__code__) or ""
-        return file.startswith((_TORCH, _OURS)) or is_of_python(file) or _is_numpys(file)
+        return file.startswith((TORCH, _OURS)) or is_of_python(file) or _is_numpys(file)
     top = bare.module_of(kind).partition(".")[0]
     return top in ("torch", "numpy", "saksi_recorder") or top in getattr(sys, "stdlib_module_names", ())
 
 
 def is_torchs(name: str) -> bool:
     """Whether a module lies in torch's folder."""
-    return (file_of(name) or "").startswith(_TORCH)
+    return (file_of(name) or "").startswith(TORCH)
 
 
 def _is_numpys(file: str) -> bool:

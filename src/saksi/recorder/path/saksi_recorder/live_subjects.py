@@ -13,6 +13,7 @@ from typing import Any, Collection, Iterator, NamedTuple, Optional
 from . import bare, live_tree, pieces, session
 from .code_digest import is_literal
 from .live_classes import (
+    TORCH,
     WHOLE,
     classes_in_use,
     classes_of,
@@ -132,8 +133,15 @@ def _stands_for_one(value: Any, name: str) -> bool:
     """
     kind = type(value)
     if issubclass(kind, type):
-        return bare.module_of(value) != name and any(_is_foreign(one) for one in pieces.leads_to(value))
+        home = bare.module_of(value)  # some of torch's name the package that exports them
+        found = pieces.leads_to(value) if home != name else ()
+        return any(_is_foreign(one) and not (name.startswith(home + ".") and _is_torchs_own(one)) for one in found)
     return issubclass(kind, _STANDING) or (pieces.is_called(kind) and _is_foreign(bare.found(kind, "__call__")))
+
+
+def _is_torchs_own(function: Any) -> bool:
+    function = function.__func__ if type(function) is staticmethod else function
+    return (pieces.file_of(function.__code__) or "").startswith(TORCH)
 
 
 def _is_foreign(function: Any) -> bool:
