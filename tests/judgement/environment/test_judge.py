@@ -207,22 +207,22 @@ FORWARD = (
 @pytest.mark.parametrize(
     ("name", "content", "verdict"),
     [
-        ("easy-install.pth", "/work/\u00c5/one\n./two\n# three\n", "self-consistent"),
-        ("easy-install.pth", f"{PLEN}/work/one\n{FORWARD}", "self-consistent"),
-        ("easy-install.pth", "/work/one\nimport os; os.environ['LR'] = '1'\n", "differs"),
+        ("easy-install.pth", "/home/u/\u00c5/one\n./two\n# three\n", "self-consistent"),
+        ("easy-install.pth", f"{PLEN}/home/u/one\n{FORWARD}", "self-consistent"),
+        ("easy-install.pth", "/home/u/one\nimport os; os.environ['LR'] = '1'\n", "differs"),
         ("easy-install.pth", f"{PLEN}import evil\n{FORWARD}", "differs"),
         ("easy-install.pth", f"{PLEN.strip()}; import evil\n", "differs"),
-        ("easy-install.pth", "/work/one\u2028import evil\n", "differs"),  # a line's end from 3.13 on
-        ("easy-install.pth", "/work/one\n  import evil\n", "differs"),  # executed from 3.15 on
+        ("easy-install.pth", "/home/u/one\u2028import evil\n", "differs"),  # a line's end from 3.13 on
+        ("easy-install.pth", "/home/u/one\n  import evil\n", "differs"),  # executed from 3.15 on
         ("easy-install.pth", "\ufeffimport evil\n", "differs"),
-        ("easy-install.pth", "/work/one\rimport\tevil\n", "differs"),
+        ("easy-install.pth", "/home/u/one\rimport\tevil\n", "differs"),
         ("setuptools.pth", "import evil\n", "differs"),
         ("_virtualenv.pth", "import _virtualenv", "self-consistent"),
         ("_virtualenv.pth", "import _virtualenv\n", "self-consistent"),
         ("_virtualenv.pth", "import _virtualenv, evil", "differs"),
         ("_virtualenv.py", "evil = 1", "not_checkable"),
         ("distutils-precedence.pth", "import evil\n", "differs"),
-        ("m.egg-link", "/work/one\n.\n", "self-consistent"),
+        ("m.egg-link", "/home/u/one\n.\n", "self-consistent"),
     ],
 )
 def test_a_file_that_every_start_executes_is_known_by_its_content_and_not_by_its_name(name, content, verdict):
