@@ -16,7 +16,6 @@ from saksi.edges.environment.watched_files import look_at
 from saksi.judgement.environment.watched_files import changes_between, tree_of
 
 VERSION = "python{}.{}".format(*sys.version_info[:2])
-MOVED = pytest.mark.skipif(sys.version_info < (3, 11), reason="`home` moves the standard library from 3.11 on")
 
 
 @pytest.fixture
@@ -52,7 +51,6 @@ def set_home(environment, home):
     settings.write_text("\n".join([f"home = {home}", *lines]) + "\n")
 
 
-@MOVED
 def test_the_standard_library_of_a_venv_is_that_of_its_home(environment, other):
     own = listed(environment)
     assert own["stdlib"]["os.py"] == os.path.realpath(os.__file__)
@@ -85,7 +83,6 @@ def test_what_moves_the_search_path_is_watched_and_an_edit_of_it_is_told(environ
     ]
 
 
-@MOVED
 def test_a_file_that_replaces_the_whole_search_path_leaves_nothing_known(environment):
     (environment.python.parent / f"{environment.python.name}._pth").write_text("/elsewhere\n")
     found = look_at(environment.question(), now_ns=later())
