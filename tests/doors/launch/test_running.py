@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from types import SimpleNamespace
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from judgement.seals import plain_seal
@@ -26,6 +27,17 @@ EXITED = JobExited(code=0, signal=None, elapsed_ns=1)
 SEEN = SignalSeen(signal="SIGUSR1", forwarded=True, sender=None)
 
 
+class Setup(msgspec.Struct, frozen=True):
+    """What the launcher itself asks of an agent's setup."""
+
+    folder: Path
+    run: str = "0" * 16
+    attempt: int = 0
+    last_head: None = None
+    takes_over: object = None
+    notes: tuple[str, ...] = ()
+
+
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -36,7 +48,7 @@ def pair():
 
 @pytest.fixture
 def running(pair, tmp_path):
-    setup = SimpleNamespace(run="0" * 16, attempt=0, folder=tmp_path, last_head=None)
+    setup = Setup(folder=tmp_path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     agent = Forked(pid=os.getpid(), control=pair[0])
     with listener:
@@ -97,3 +109,25 @@ def test_a_start_that_found_no_room_is_still_the_first_word_and_said_once(runnin
     running.tend()
     running.tend()
     assert heard(pair[1]) == [STARTED, SEEN]
+
+
+def test_how_the_job_ended_is_said_to_the_next_agent_too_when_the_one_that_took_it_dies(running, monkeypatch):
+    ends = []
+
+    def start(setup, *, theirs, **_):
+        ends.append(theirs.dup())
+        ends[-1].setblocking(False)
+        return os.getpid()
+
+    monkeypatch.setattr(running_module, "start_embedded", start)
+    running.tell(STARTED)
+    running.tell(EXITED)  # an agent that is being killed has room for it, and never reads it
+    assert running.reaped(os.getpid(), 9)
+    running.tend()
+    (next_one,) = ends
+    with next_one:
+        assert heard(next_one) == [STARTED, EXITED]
+        running.tend()
+        assert heard(next_one) == []
+        monkeypatch.setattr(running_module, "CLOSE_S", 0.0)
+        assert running.close() is None

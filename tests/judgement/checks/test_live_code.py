@@ -335,6 +335,17 @@ def test_what_the_interpreter_calls_beside_the_training_is_info_whenever_it_come
     assert said(run_of([LOSS, elsewhere])) == [("live.hook_added", "warning", name)]
 
 
+@pytest.mark.parametrize("name", ["signal 17: m.died", "gc.callbacks: m.died"])
+def test_what_torch_has_called_beside_the_training_is_nothing_to_speak_of(name):
+    died = subject(name, "tracer", [piece(FUNCTIONAL, "extra", 20)])
+    assert said(run_of([LOSS, died])) == []
+    assert said(run_of([LOSS], [died])) == []
+    with_the_users = subject(name, "tracer", [piece(FUNCTIONAL, "extra", 20), piece(SCRIPT, "extra", 20)])
+    assert said(run_of([LOSS], [with_the_users])) == [("live.hook_added", "info", name)]
+    other = subject(name, "tracer", [piece(FUNCTIONAL, "extra", 20, EVIL)])
+    assert ("live.code_differs", "warning", name) in said(run_of([LOSS], [other]))
+
+
 def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
     simulated = run_of([LOSS], flags=[{"tf32": "False", "threads": "1"}, {"tf32": "True", "threads": "1"}])
     assert said(simulated) == [("live.flag_changed", "warning", "tf32")]

@@ -64,3 +64,21 @@ def test_ids_of_another_pid_namespace_are_not_taken_for_ours(shares):
         assert outside.followed == [2**31 - 1]
         assert outside.ends == ([(9, 256)] if shares else []) + [(2**31 - 1, 3 << 8)]
         assert scribe[0].sender == Peer(pid=8 if shares else 0, uid=1000, gid=0)
+
+
+def test_what_was_said_and_not_heard_yet_is_taken_as_the_attempt_is_closed():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with selectors.DefaultSelector() as selector, theirs:
+        job, scribe = Job(clock=Clock(), selector=selector), Written()
+        launcher = Launcher(
+            theirs, selector=selector, scribe=scribe, job=job, outside=Outside(), shares_pids=True,
+            seen_from_here=lambda started: JobStarted(pid=2**31 - 1, wall_ns=1, mono_ns=1),
+        )  # fmt: skip
+        launcher.listen()
+        send(ours, JobStarted(pid=7, wall_ns=1, mono_ns=1))
+        send(ours, JobExited(code=3, signal=None, elapsed_ns=1))
+        ours.close()
+        launcher.close()
+        assert job.exited == JobExited(code=3, signal=None, elapsed_ns=1)
+        assert not launcher.is_here
+        launcher.close()

@@ -39,14 +39,6 @@ class Scribe:
         self.records.append(record)
 
 
-class Socket:
-    def __init__(self):
-        self.is_open = True
-
-    def fileno(self):
-        return 3 if self.is_open else -1
-
-
 class Peer:
     def __init__(self, pid):
         self.pid = pid
@@ -58,7 +50,7 @@ class Connection:
     def __init__(self, number=0, pid=None):
         self.number = number
         self.peer = Peer(os.getpid() if pid is None else pid)
-        self.socket = Socket()
+        self.is_open = True
 
 
 class Watch:
@@ -113,7 +105,7 @@ def test_a_process_that_is_gone_at_its_first_look_or_before_leaves_a_reason_once
     for each in (said, silent):
         watch.watch.heard(each, object())
     watch.watch.heard(said, detach())
-    silent.socket.is_open = False
+    silent.is_open = False
     watch.watch.look()
     watch.watch.finish()
     assert [(each.connection, each.reason) for each in watch.scribe.records] == [(1, GONE), (2, GONE)]
@@ -198,6 +190,16 @@ def test_a_turn_of_the_loop_takes_a_few_looks_and_the_next_the_rest(watch):
     watch.watch.finish()
 
 
+def test_processes_beyond_those_that_are_looked_at_say_so_once(watch, monkeypatch):
+    monkeypatch.setattr(mapped_watch, "MAX_FOLLOWED", 1)
+    looked_at, other = Connection(0), Connection(1)
+    for connection in (looked_at, other, other):
+        watch.watch.heard(connection, ckpt("saved"))
+    assert len(watch.read) == 1
+    assert [(each.connection, each.reason) for each in watch.scribe.records] == [(1, mapped_watch.MANY)]
+    watch.watch.finish()
+
+
 def claim(modules):
     return EnvironmentFrame(part=0, parts=1, modules=modules, **HEAD)
 
@@ -233,12 +235,17 @@ def test_imports_that_were_not_looked_up_say_why(monkeypatch):
     assert not found._thread.is_alive()  # though the queue was full as it was closed
 
 
-def test_a_claim_that_fails_or_is_too_long_says_so(monkeypatch):
+def test_a_claim_that_fails_is_too_long_or_breaks_off_says_so(monkeypatch):
     monkeypatch.setattr(imports, "MAX_MODULES", 1)
     found, scribe = claims()
     found.heard(Connection(0), claim([("a", "/a.py"), ("b", "/b.py")]))
     found.finish()
     assert [(each.total, each.reason) for each in scribe.records] == [(1, imports.CUT)]
+
+    found, scribe = claims()
+    found.heard(Connection(0), EnvironmentFrame(part=0, parts=2, modules=[("a", "/a.py")], **HEAD))
+    found.finish()
+    assert [each.reason for each in scribe.records] == [imports.BROKEN_OFF]
 
     def fails():
         raise RuntimeError

@@ -39,18 +39,24 @@ class Kernel:
         self.processes = {}
         self.tree = {}
 
-    def run(self, pid, *, started=1, state="S", ppid=1):
+    def run(self, pid, *, started=1, state="S", ppid=1, command=("x",)):
         self.processes[pid] = ProcessFacts(
-            pid=pid, ppid=ppid, started_ticks=started, state=state, executable="/bin/x", command=("x",), uid=0
+            pid=pid, ppid=ppid, started_ticks=started, state=state, executable="/bin/x", command=command, uid=0
         )
 
-    def watch(self, root):
+    def watch(self, root, *, hidden=()):
+        """Watch the tree; into a process that runs one of the programs `hidden` nobody may look."""
+
+        def may_not_look(pid):
+            return self.processes[pid].command in hidden
+
         return Observer(
             root,
             without=frozenset(),
             read=self.processes.get,
             descendants=lambda pid, without: tuple(self.tree.get(pid, ())),
-            torch_mapped=lambda pid: False,
+            torch_mapped=lambda pid: None if may_not_look(pid) else False,
+            hidden=may_not_look,
         )
 
 
@@ -112,3 +118,16 @@ def test_a_launcher_that_is_not_visible_has_no_descendants(kernel):
     kernel.run(30)
     kernel.tree[0] = (30,)
     assert kernel.watch(0).alive() == frozenset()
+
+
+def test_a_process_that_became_another_program_is_looked_at_anew_before_anything_is_said_of_it(kernel):
+    kernel.run(10, command=("sh",))
+    kernel.tree[1] = (10,)
+    watching = kernel.watch(1, hidden={("python", "-I")})
+    assert looks(watching, 0, 0.6) == []
+    kernel.run(10, command=("python", "-I"))
+    assert looks(watching, 1.0) == []  # old enough to be written down as one without torch, which nobody knows now
+    (seen,) = watching.known()
+    assert seen.torch is None
+    del kernel.processes[10]
+    assert [(event, each.torch) for event, each in watching.look(2 * SECOND)] == [("seen", None), ("ended", None)]

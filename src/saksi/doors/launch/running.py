@@ -27,7 +27,17 @@ from saksi.edges.clock import Clock
 from saksi.edges.host.procfs import read_process
 from saksi.judgement.seal import Seal
 from saksi.processes.agent.closing import LAST_WORD_S
-from saksi.processes.agent.control import Closed, FromLauncher, JobStarted, Ready, receive_from_agent, send
+from saksi.processes.agent.control import (
+    MAX_UNHEARD,
+    Closed,
+    FromLauncher,
+    JobExited,
+    JobStarted,
+    Ready,
+    Stop,
+    receive_from_agent,
+    send,
+)
 from saksi.processes.agent.embedded import EmbeddedSetup, start_embedded
 from saksi.processes.agent.takeover import Dead
 from saksi.words.errors import MalformedInput
@@ -39,7 +49,6 @@ STOPPED_S: Final = 5.0
 """At the end: how long an agent that somebody stopped is waited for, after it was told to continue."""
 DELAYS_S: Final = (0.0, 0.2, 1.0, 3.0, 10.0)
 LASTED_S: Final = 600.0
-MAX_UNHEARD: Final = 256
 
 
 class Forked(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,11 +91,18 @@ class RunningAgent:
         self._started: JobStarted | None = None  # each agent hears it once, before everything else
         self._heard_of_start = False
         self._unheard: deque[FromLauncher] = deque(maxlen=MAX_UNHEARD)
+        self._over: JobExited | Stop | None = None  # each agent hears it once, after everything else
+        self._heard_of_end = False
 
     def tell(self, message: FromLauncher) -> None:
-        """Say something to the agent; if it has no room for it, later, and if there is none, to the next one."""
+        """Say something to the agent; if it has no room for it, later, and if there is none, to the next one.
+
+        How the job began and ended is said to each agent: one that is being killed still takes what it never reads.
+        """
         if isinstance(message, JobStarted):
             self._started = message
+        elif isinstance(message, JobExited | Stop):
+            self._over = message
         else:
             self._unheard.append(message)
         self._flush()
@@ -180,7 +196,7 @@ class RunningAgent:
             return
         self._agent = Forked(pid=pid, control=ours)
         self._problem = None
-        self._heard_of_start = False
+        self._heard_of_start = self._heard_of_end = False
         self._flush()
 
     def _flush(self) -> None:
@@ -193,6 +209,8 @@ class RunningAgent:
                 return
         while self._unheard and send(self._agent.control, self._unheard[0]):
             self._unheard.popleft()
+        if self._over is not None and not self._unheard and not self._heard_of_end:
+            self._heard_of_end = send(self._agent.control, self._over)
 
     def _hear(self) -> None:
         """What the agent says, without waiting."""

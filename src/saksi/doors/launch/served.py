@@ -13,6 +13,7 @@ import socket
 import stat
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -36,7 +37,7 @@ from saksi.edges.keys import open_keyring
 from saksi.judgement.seal import Seal, make_statement
 from saksi.processes.agent.closing import LAST_WORD_S
 from saksi.processes.agent.connection import peer_of
-from saksi.processes.agent.control import Closed, FromLauncher, receive_from_agent, send
+from saksi.processes.agent.control import MAX_UNHEARD, Closed, FromLauncher, receive_from_agent, send
 from saksi.processes.agent.node_messages import (
     PROTOCOL,
     Begin,
@@ -79,10 +80,12 @@ class ServedAgent:
         self._control = control
         self._scratch = scratch
         self._why = "the agent has not closed the record yet"
+        self._unheard: deque[FromLauncher] = deque(maxlen=MAX_UNHEARD)
 
     def tell(self, message: FromLauncher) -> None:
-        """Say something to the agent; if it is gone, the log will show that."""
-        send(self._control, message)
+        """Say something to the agent; if it has no room for it, later. If it is gone, the log will show that."""
+        self._unheard.append(message)
+        self._flush()
 
     def reaped(self, pid: int, status: int) -> bool:
         """Whether this child of the launcher was the agent: it is none."""
@@ -90,7 +93,8 @@ class ServedAgent:
         return False
 
     def tend(self) -> float | None:
-        """Nothing is to be done while the command runs."""
+        """Say what found no room. Nothing else is to be done while the command runs."""
+        self._flush()
         return None
 
     def close(self) -> str | None:
@@ -98,6 +102,7 @@ class ServedAgent:
         deadline = time.monotonic() + CLOSE_S
         said = None
         while time.monotonic() < deadline and interrupted() is None:
+            self._flush()
             if select.select([self._control], [], [], 0.1)[0]:
                 said = self._last_word()
                 break
@@ -108,6 +113,10 @@ class ServedAgent:
     def left_unsaid(self) -> str:
         """Why there was no last word, for the launcher's last line."""
         return self._why
+
+    def _flush(self) -> None:
+        while self._unheard and send(self._control, self._unheard[0]):
+            self._unheard.popleft()
 
     def _last_word(self) -> str | None:
         try:

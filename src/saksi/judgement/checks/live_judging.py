@@ -18,7 +18,7 @@ from saksi.judgement.checks.live_said import HONEST, Said, Since
 from saksi.words.findings import Severity
 from saksi.words.frames import LivePlace
 
-__all__ = ["CODE_OF", "judge"]
+__all__ = ["CODE_OF", "INTERPRETERS", "judge"]
 
 CODE_OF: Final[dict[LivePlace, str]] = {
     "module": "live.code_replaced",

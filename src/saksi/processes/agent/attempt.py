@@ -214,7 +214,8 @@ class WatchedAttempt:
 
     def close(self) -> None:
         """Write the end of the attempt, and let go of everything but the scribe's store."""
-        closing = (self._close_outside, self._launcher.close, self._intake.close, self._close_files)
+        # What was said before the end is heard before it is written how the processes ended.
+        closing = (self._launcher.close, self._intake.close, self._close_outside, self._close_files)
         last = (self._live.finish, self._close_environment, self._mapped.finish)
         for act in (*closing, *last, self._commit, self.tell_news, self._write_anchors):
             self._guarded(act)

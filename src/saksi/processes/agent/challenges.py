@@ -76,7 +76,7 @@ class Challenges:
         """Ask whoever is due; whom, and with which number."""
         out = []
         for connection, asked in list(self._asked.items()):
-            if connection.socket.fileno() < 0:  # it was closed without a goodbye
+            if not connection.is_open:  # it was closed without a goodbye
                 self._left(connection)
             elif now_ns >= asked.due_ns and self._may_ask(asked, now_ns):
                 nonce = self._draw(16).hex()
@@ -89,7 +89,7 @@ class Challenges:
     def _first_due(self, connection: Connection, now_ns: int) -> int:
         """When a connection is asked first: at once, where its process owes an answer from one that it has left."""
         pid = connection.peer.pid
-        for other in [each for each in self._asked if each.peer.pid == pid and each.socket.fileno() < 0]:
+        for other in [each for each in self._asked if each.peer.pid == pid and not each.is_open]:
             self._left(other)
         if pid in self._owing:
             del self._owing[pid]

@@ -97,6 +97,11 @@ class Connection:
         return self.clean and not self.trained and not self.lost
 
     @property
+    def is_open(self) -> bool:
+        """Whether the peer may still have sent something that was not read."""
+        return self.socket.fileno() >= 0
+
+    @property
     def rank(self) -> int:
         """The rank the peer claims; 0 before it has said hello."""
         return 0 if self.hello is None else self.hello.rank

@@ -11,10 +11,12 @@ from msgspec import Meta
 from saksi.words.errors import MalformedInput
 from saksi.words.records import Peer
 
-__all__ = ["MAX_REASON", "Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted", "OrphanEnded", "Ready"]
-__all__ += ["SignalSeen", "Stop", "receive_from_agent", "receive_from_launcher", "send"]
+__all__ = ["MAX_REASON", "MAX_UNHEARD", "Closed", "FromAgent", "FromLauncher", "JobExited", "JobStarted"]
+__all__ += ["OrphanEnded", "Ready", "SignalSeen", "Stop", "receive_from_agent", "receive_from_launcher", "send"]
 
 MAX_PACKET: Final = 16_384
+MAX_UNHEARD: Final = 256
+"""Messages that a launcher keeps for an agent that has no room for them now; the oldest of more are forgotten."""
 MAX_REASON: Final = 1_024
 """Characters of why there was no job, which end in the exit record."""
 

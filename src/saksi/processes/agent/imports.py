@@ -42,6 +42,7 @@ MAX_INSTALLED: Final = 8_192
 LAST_S: Final = 5.0
 CLOSED: Final = "the attempt was closed before it was looked up"
 BUSY: Final = "too much was waiting to be looked up"
+BROKEN_OFF: Final = "the list of what was imported broke off"
 CUT: Final = "more modules were named than are looked up"
 
 
@@ -96,7 +97,7 @@ class Imports:
         claim = self._open.get(connection)
         if claim is None:
             if len(self._open) >= MAX_GATHERED:  # those that broke off in the middle of their list go first
-                self._open = {each: kept for each, kept in self._open.items() if each.socket.fileno() >= 0}
+                self._tell_broken_off([each for each in self._open if not each.is_open])
             claim = _Claim(connection=connection.number, pid=connection.peer.pid, rank=connection.rank)
             if len(self._open) >= MAX_GATHERED:
                 if frame.part == 0:
@@ -116,6 +117,10 @@ class Imports:
                 claim.folders.update(dict.fromkeys(site))
         if frame.part + 1 >= frame.parts:
             self._give(self._open.pop(connection))
+
+    def _tell_broken_off(self, connections: list[Connection]) -> None:
+        for each in connections:
+            self._tell(_Found(self._open.pop(each), reason=BROKEN_OFF))
 
     def _give(self, claim: _Claim) -> None:
         if self._thread is None:
@@ -153,6 +158,7 @@ class Imports:
 
     def finish(self) -> None:
         """The attempt closes: what was said is looked up, within bounds; what was not says so."""
+        self._tell_broken_off(list(self._open))
         until = time.monotonic() + LAST_S
         while self._given and time.monotonic() < until:
             time.sleep(0.01)

@@ -6,6 +6,7 @@ said before, ends its connection, and the record says so. From then on it counts
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 from collections import Counter
@@ -33,6 +34,8 @@ __all__ = ["Launcher"]
 
 MAX_SIGNALS: Final = 1_024
 """Signals that are written down; those after them are counted. A launcher holds eight kinds back for its job."""
+MAX_LAST_WORDS: Final = 1_024
+"""Messages that are still taken as the attempt is closed: more than a socket has room for, but not without end."""
 MAX_SIGNALS_OF_ONE: Final = 256
 """Of them, how many of one kind: a timer's must not leave the one out that ended the job."""
 
@@ -86,7 +89,11 @@ class Launcher:
             self._leave()
 
     def close(self) -> None:
-        """Write down how much of what it said was not."""
+        """Take what it has said and nobody heard, and write down how much of all that was not written."""
+        for _ in range(MAX_LAST_WORDS):
+            if not self.is_here or not select.select([self._control], [], [], 0)[0]:
+                break
+            self.hear()
         if self._left_out:
             self._write_gap(f"{self._left_out} more signals reached the launcher than are written down one by one")
 

@@ -46,6 +46,7 @@ MAX_ENDS_AT_ONCE: Final = 64
 GONE: Final = "the process was gone before it was looked at"
 CLOSED: Final = "the attempt was closed before it was looked up"
 BUSY: Final = "too much was waiting to be looked up"
+MANY: Final = f"{MAX_FOLLOWED:,} processes trained at once, as many as are looked at"
 MAX_SPELLED: Final = 40_000
 """Bytes of an entry for its objects; the variables and the rest take up to some thousand."""
 MAX_VARIABLES: Final = 16_000
@@ -105,7 +106,11 @@ class MappedWatch:
         each = self._followed.get(connection)
         saved = isinstance(frame, CkptFrame) and frame.action == "saved"
         if each is None:
-            if not (connection.trained or saved) or len(self._followed) >= MAX_FOLLOWED:
+            if not (connection.trained or saved):
+                return
+            if len(self._followed) >= MAX_FOLLOWED:
+                if connection.number not in self._known:
+                    self._tell(LookedAt(taken=self._taken(connection, _Followed(now, now), "begin"), reason=MANY))
                 return
             again = now + PID_NS + int(drawn_share(self._draw) * FIRST_NS)
             each = self._followed[connection] = _Followed(now, again)
@@ -126,7 +131,7 @@ class MappedWatch:
         self._at_once = self._ends_at_once = 0
         self._looked_ns = {each: when for each, when in self._looked_ns.items() if now - when < PID_NS}
         for connection, each in list(self._followed.items()):
-            if connection.socket.fileno() < 0:  # it was closed without a goodbye
+            if not connection.is_open:  # it was closed without a goodbye
                 self._miss(connection, each, "drawn", GONE)
                 del self._followed[connection]
             elif now >= each.due_ns and self._look(connection, each, "begin" if each.first else "drawn"):
@@ -172,10 +177,14 @@ class MappedWatch:
     def _tell_once(self, connection: Connection, each: _Followed, moment: Moment, reason: str) -> None:
         if not each.missed:
             each.missed = True
-            self._tell(LookedAt(taken=self._taken(connection, each, moment, "permission"), reason=reason))
+            self._tell(LookedAt(taken=self._taken(connection, each, moment), reason=reason))
 
     def _taken(
-        self, connection: Connection, each: _Followed, moment: Moment, raw: Raw | Literal["permission"]
+        self,
+        connection: Connection,
+        each: _Followed,
+        moment: Moment,
+        raw: Raw | Literal["permission"] = "permission",
     ) -> Taken:
         return Taken(
             connection=connection.number,

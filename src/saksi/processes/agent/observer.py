@@ -183,6 +183,7 @@ class Observer:
     def _update(self, seen: Seen, facts: ProcessFacts, now_ns: int) -> None:
         if seen.facts.command and facts.command and not _same_program(seen.facts, facts):
             seen.forked = False  # it has exec'ed: another program now, with no recorder inherited
+            seen.next_look_ns = 0  # what was seen of the one before says nothing about it
         seen.facts = facts if facts.command else seen.facts
         if seen.torch or now_ns < seen.next_look_ns:
             return

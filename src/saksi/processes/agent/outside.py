@@ -49,6 +49,7 @@ class Outside:
         self._gpus = GpuWatch()
         self._gpus.start()
         self._leaving: list[tuple[int, Seen]] = []
+        self._talking: dict[int, Connection] = {}
 
     @property
     def left_out(self) -> int:
@@ -78,6 +79,7 @@ class Outside:
         now = self._clock.mono_ns()
         executable = None
         if connection.frames == 1:
+            self._talking[connection.number] = connection
             seen = self._observer.attached(connection.peer.pid, now)
             if seen is not None:
                 seen.recorded = True
@@ -121,10 +123,11 @@ class Outside:
 
     def _write_ended(self, now_ns: int) -> None:
         # Who ended first matters to the reader: launchers end the other ranks at once, within one look.
+        self._talking = {number: each for number, each in self._talking.items() if each.is_open}
         waiting, self._leaving = sorted(self._leaving, key=lambda each: self._endings.order(each[1])), []
         for at, (due, seen) in enumerate(waiting):
             ending = self._endings.of(seen)
-            if ending is None and now_ns < due:
+            if now_ns < due and (ending is None or self._is_unread(seen)):
                 self._leaving = waiting[at:]
                 return
             killed = ending is not None and ending.signal == SIGKILL
@@ -136,6 +139,10 @@ class Outside:
             self._scribe.write(record)
             self._endings.forget(seen)
             self._pace.forget(seen.facts.pid)
+
+    def _is_unread(self, seen: Seen) -> bool:
+        """Whether there may be frames of it that nobody has read: how far it came would be said wrongly."""
+        return any(each.peer.pid == seen.facts.pid for each in self._talking.values())
 
     def _write_change(self, change: Change) -> None:
         launcher = read_process(self._launcher)

@@ -162,7 +162,7 @@ class LiveSources:
         asked = self._asked.setdefault((hello.python, optimize), {})
         if connection not in self._new and len(self._new) >= MAX_GATHERED:
             # Those that broke off in the middle go first. What they named counts as asked: it has to be.
-            for each in [each for each in self._new if each.socket.fileno() < 0]:
+            for each in [each for each in self._new if not each.is_open]:
                 self._ask(each)
             if len(self._new) >= MAX_GATHERED:
                 return
