@@ -9,7 +9,7 @@ import pytest
 from saksi_run import Home
 
 RANKS = """
-import os, sys
+import os, sys, time
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -26,6 +26,7 @@ for step in range(5):
     model(torch.randn(8, 4)).pow(2).mean().backward()
     optimizer.step()
     if step == 2 and restart == "0" and dist.get_rank() == 1:
+        time.sleep(1)  # torchrun takes its status in the moment it ends: the agent must have heard of it before
         os._exit(7)
 dist.barrier()
 dist.destroy_process_group()

@@ -37,9 +37,15 @@ def interrupted(done, *, before=(), within=(), behind=(), error=None):
 
 @pytest.fixture(autouse=True)
 def handlers_are_given_back():
-    before = {number: signal.getsignal(number) for number, _, _ in ENDS}
+    as_started = {number: signal.getsignal(number) for number, _, _ in ENDS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a shell may have had them ignored
+        signal.signal(number, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in as_started}
     yield
     assert {number: signal.getsignal(number) for number in before} == before
+    for number, handler in as_started.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("number", "kind", "code"), ENDS)
