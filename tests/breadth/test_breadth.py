@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from breadth.warm import Warm
 from saksi_run import Home
+from warm import Warm
 
 SCRIPTS = Path(__file__).parent / "scripts"
 BY_HAND = ("updates that no optimizer's step makes", "goes past torch's step wrapper")

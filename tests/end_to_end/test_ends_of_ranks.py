@@ -146,7 +146,9 @@ def test_a_rank_that_is_stopped_and_continued_is_told(tmp_path):
 def test_a_rank_that_gets_no_more_memory_is_told_with_its_code(tmp_path):
     job = Job(tmp_path, "waits")
     pid = job.pid(1)
-    resource.prlimit(pid, resource.RLIMIT_AS, (8 << 30, 8 << 30))
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    room = pages * resource.getpagesize() + (1 << 29)
+    resource.prlimit(pid, resource.RLIMIT_AS, (room, room))
     job.stop.with_name("stop.hoard.1").touch()
     job.wait_for(lambda: job.ended(pid))
     (ended,) = job.ended(pid)

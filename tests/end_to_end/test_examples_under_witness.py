@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from saksi_run import Home
+from warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = sys.executable
 APART = str(ROOT / ".venv-train/bin/python")
 """An interpreter whose environment has torch and no saksi."""
+PYTHONS = pytest.mark.parametrize("python", [OWN, APART], ids=["same-venv", "venv-without-saksi"])
 GPT = ["examples/gpt/train.py", "--steps", "60"]
 DIGITS_STEPS = 30
 
@@ -27,15 +26,19 @@ def weights_of(folder):
     return hashlib.sha256((folder / "final.pt").read_bytes()).hexdigest()
 
 
-def plain_environment():
-    return {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
+@pytest.fixture(scope="module")
+def warm():
+    """Each of the two interpreters with what the examples import, so that a plain run takes a second."""
+    made = {python: Warm(python, ("torch._dynamo", "sklearn.datasets")) for python in (OWN, APART)}
+    yield made
+    for each in made.values():
+        each.end()
 
 
-@cache
-def plain_weights(python, folder, *words):
-    subprocess.run(
-        [python, *words, "--out", str(folder)], env=plain_environment(), cwd=ROOT, check=True, stdout=subprocess.DEVNULL
-    )
+def plain_weights(warm, folder, *words):
+    script, *options = words
+    folder.mkdir()
+    assert warm.run([str(ROOT / script), *options, "--out", str(folder)], folder / "said") == 0
     return weights_of(folder)
 
 
@@ -63,9 +66,9 @@ def assert_every_step_witnessed(home, steps, level):
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-@pytest.mark.parametrize("python", [OWN, APART], ids=["same-venv", "venv-without-saksi"])
-def test_gpt_for_60_steps_ends_in_the_same_bits_at_both_levels(tmp_path, python):
-    plain = plain_weights(python, tmp_path / "plain", *GPT)
+@PYTHONS
+def test_gpt_for_60_steps_ends_in_the_same_bits_at_both_levels(tmp_path, python, warm):
+    plain = plain_weights(warm[python], tmp_path / "plain", *GPT)
     for level in ("standard", "full"):
         home = Home(tmp_path / level)
         assert witnessed(home, python, level, *GPT) == plain
@@ -74,10 +77,10 @@ def test_gpt_for_60_steps_ends_in_the_same_bits_at_both_levels(tmp_path, python)
 
 @pytest.mark.parametrize("kernel", ["single", "foreach", "fused"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-@pytest.mark.parametrize("python", [OWN, APART], ids=["same-venv", "venv-without-saksi"])
-def test_digits_ends_in_the_same_bits_at_both_levels(tmp_path, python, optimizer, kernel):
+@PYTHONS
+def test_digits_ends_in_the_same_bits_at_both_levels(tmp_path, python, optimizer, kernel, warm):
     words = ["examples/digits/train.py", "--optimizer", optimizer, "--kernel", kernel, "--steps", str(DIGITS_STEPS)]
-    plain = plain_weights(python, tmp_path / "plain", *words)
+    plain = plain_weights(warm[python], tmp_path / "plain", *words)
     for level in ("standard", "full"):
         home = Home(tmp_path / level)
         assert witnessed(home, python, level, *words) == plain

@@ -7,14 +7,15 @@ import random
 import resource
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lasting_training import Training, wait_until
+from lasting_training import Training, alone, wait_until
 from saksi.words.records import AttemptKeyRecord, ExitRecord, GapRecord
 from saksi_run import Home, agents_alive
 
-ROUNDS = 10
+ROUNDS, AT_ONCE = 10, 5
 KILLS = 5
 """In one round; the launcher starts as many agents again in a row."""
 
@@ -40,12 +41,19 @@ def gaps(home):
 @pytest.mark.slow
 @pytest.mark.training
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(ROUNDS))
-def test_an_agent_killed_at_random_moments_is_replaced_and_nothing_signed_is_lost(home, tmp_path, seed):
+@pytest.mark.parametrize("seeds", [range(at, at + AT_ONCE) for at in range(0, ROUNDS, AT_ONCE)])
+def test_an_agent_killed_at_random_moments_is_replaced_and_nothing_signed_is_lost(tmp_path, seeds):
+    alone()
+    with ThreadPoolExecutor(AT_ONCE) as rounds:  # most of a round is waiting
+        for done in [rounds.submit(one_round, tmp_path / str(seed), seed) for seed in seeds]:
+            done.result()
+
+
+def one_round(folder, seed):
     moments = random.Random(20261122 + seed)
-    anchors, kept = tmp_path / "anchors", tmp_path / "kept"
-    anchors.mkdir()
-    training = Training(home, tmp_path, "--anchor", str(anchors))
+    anchors, kept, home = folder / "anchors", folder / "kept", Home(folder)
+    anchors.mkdir(parents=True)
+    training = Training(home, folder, "--anchor", str(anchors))
     training.wait_for_steps(5)
     agent = None
     for _ in range(KILLS):

@@ -1,12 +1,14 @@
 """A Python that has loaded torch already and forks for each script: what a script does by itself then costs a second.
 
-Started as `python warm.py`; each line of its input is JSON, the words of a script and where its output goes; each line
-of its output is the exit status of one. A child runs the script as its main module and ends as any interpreter does.
+Started as `python warm.py MODULE...`; each line of its input is JSON, the words of a script and where its output goes;
+each line of its output is the exit status of one. A child runs the script as its main module and ends as any
+interpreter does.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -16,12 +18,12 @@ from pathlib import Path
 
 
 class Warm:
-    """The process, while the tests run."""
+    """The process, while the tests run: a `python` that has loaded `modules`."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: str = sys.executable, modules: tuple[str, ...] = ("torch._dynamo",)) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self._process = subprocess.Popen([sys.executable, __file__], env=environment, **pipes)
+        self._process = subprocess.Popen([python, __file__, *modules], env=environment, **pipes)
 
     def run(self, words: list[str], output: Path) -> int:
         """Run one script to its end; its exit status, negative for a signal. Its errors go to `output` with `.err`."""
@@ -38,8 +40,8 @@ class Warm:
 
 def _serve() -> list[str]:
     """The words of a script, in the child that is to run it."""
-    import torch._dynamo  # noqa: F401, PLC0415 - here, and not in the tests' process
-
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()  # no child looks, at its end, at what torch is made of: each would copy all of it
     answers = os.fdopen(os.dup(1), "w")
