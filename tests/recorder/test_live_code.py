@@ -334,7 +334,7 @@ def test_a_process_that_is_asked_answers_and_ends_in_the_same_bits(tmp_path):
         assert len({subject.name for frame in live if frame.number == 0 for subject in frame.subjects}) > 500
         answers = [frame for frame in live if frame.at == "challenge"]
         assert [len(frame.subjects) for frame in answers] == [0] * len(answers)
-        assert len(answers) >= 3
+        assert answers
         assert all(frame.nonce in {NONCE % number for number in range(Asking.asked + 1)} for frame in answers)
         assert live[-1].at == "exit"
         assert judged(frames, script=script) == ()

@@ -19,7 +19,7 @@ import base64, hashlib, io, json, os, random, sys
 import numpy, torch
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
-WORKERS = int(os.environ.get("WORKERS", "0"))
+WORKERS = int(os.environ.get("LOADER_WORKERS", "0"))
 
 class Spy(torch.utils.data.RandomSampler):
     order = []
@@ -185,7 +185,7 @@ def test_batches_say_ids_in_the_samplers_order(standard):
 
 
 def test_ids_survive_workers_prefetching_and_an_epoch_cut_short(agent, tmp_path):
-    frames, said = recorded(agent, tmp_path, WORKERS="2")
+    frames, said = recorded(agent, tmp_path, LOADER_WORKERS="2")
     batches = [batch for update in kinds(frames, "Update") for batch in update.batches]
     assert len(batches) == 19
     assert [batch.digest for batch in batches] == ["sha256:" + digest for digest in said["batches"]]
