@@ -76,6 +76,7 @@ OPTIMIZERS = {
     "SGD": lambda held: torch.optim.SGD(held, lr=1e-3),
     "SGD-momentum": lambda held: torch.optim.SGD(held, lr=1e-3, momentum=0.9),
     "AdamW-fused": lambda held: torch.optim.AdamW(held, lr=1e-3, fused=True),
+    "Muon": lambda held: torch.optim.Muon([p for p in held if p.ndim == 2], lr=1e-3),  # it takes matrices alone
 }
 build = OPTIMIZERS.get(sys.argv[5], lambda held: getattr(torch.optim, sys.argv[5])(held, lr=1e-3))
 optimizer = build(model.parameters())
