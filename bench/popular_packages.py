@@ -1,10 +1,10 @@
 """Whether `saksi env verify` says anything of an untouched environment of popular packages. Fetches some gigabytes.
 
-    .venv/bin/python bench/popular_packages.py FOLDER [--with PACKAGE ...] [--keep]
+    .venv/bin/python bench/popular_packages.py FOLDER [--with PACKAGE ...]
 
 Downloads the wheels into FOLDER/wheels, installs them into FOLDER/venv without an index, and looks at the result three
 times: against the installers' own lists, against a manifest of the wheels, and at its doors. Nothing was changed, so
-every difference that is told is false. PIP_ARGS is handed to `pip download`.
+every difference that is told is false. FOLDER is kept, and used again. PIP_ARGS is handed to `pip download`.
 """
 
 from __future__ import annotations
@@ -49,11 +49,12 @@ def main() -> None:
     wheels, venv, manifest = folder / "wheels", folder / "venv", folder / "env.manifest"
     python = venv / "bin" / "python"
     wanted = (*BESIDE, *POPULAR, *options.more)
-    if not python.exists():
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+    if not wheels.exists():
         run(*pip, "download", "--only-binary", ":all:", "-d", wheels, *os.environ.get("PIP_ARGS", "").split(), *wanted)
-        run(sys.executable, "-m", "venv", venv)
-        run(python, "-m", "pip", "--quiet", "install", "--no-index", "--find-links", wheels, *wanted)
+    if not python.exists():  # without pip of its own, which is none of the wheels
+        run(sys.executable, "-m", "venv", "--without-pip", venv)
+        run(*pip, "--python", python, "install", "--no-index", "--find-links", wheels, *wanted)
     code, listed, took = asked("env", "verify", "--python", python)
     manifest.unlink(missing_ok=True)
     made, _, _ = asked("env", "manifest", "-o", manifest, "--wheels", wheels, "--python", python)
