@@ -13,6 +13,7 @@ from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
+from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
@@ -27,4 +28,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     REHEARSALS,
     ENVIRONMENTS,
     MAPPED,
+    SHADOW_UPDATES,
 )
