@@ -192,7 +192,7 @@ class SampledTensor(msgspec.Struct, frozen=True, kw_only=True, array_like=True, 
 class SampledFrame(Frame, frozen=True, tag="sampled"):
     """A part of the list of tensors that samples are taken of, said before the first `sample` that uses it.
 
-    `rule` is the class whose `step` makes the update.
+    `rule` is the class whose `step` makes the update. `left_out` counts tensors that give none, by what they are.
     """
 
     layout: Hex32
@@ -202,6 +202,7 @@ class SampledFrame(Frame, frozen=True, tag="sampled"):
     part: Count
     parts: Count
     tensors: Annotated[list[SampledTensor], Meta(max_length=MAX_SAMPLED)]
+    left_out: Annotated[dict[Word, Count], Meta(max_length=MAX_QUANTITIES)]
 
 
 class SampleFrame(Frame, frozen=True, tag="sample"):

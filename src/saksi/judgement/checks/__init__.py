@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
@@ -29,4 +30,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     ENVIRONMENTS,
     MAPPED,
     SHADOW_UPDATES,
+    CONTINUITY,
 )

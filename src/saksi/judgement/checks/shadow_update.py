@@ -22,13 +22,18 @@ from saksi.judgement.updates.rules import RULES, NoRule
 from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
-from saksi.words.frames import AnyFrame, SampledFrame, SampleFrame, UpdateFrame
+from saksi.words.frames import AnyFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord
 
 __all__ = ["SHADOW_UPDATES", "ShadowUpdateCheck"]
 
 CHECK_NAME: Final = "shadow_update"
-UPDATE, STATE, NOT_CHECKABLE = "optimizer.update_differs", "optimizer.state_differs", "optimizer.not_checkable"
+UPDATE: Final = "optimizer.update_differs"
+STATE: Final = "optimizer.state_differs"
+NOT_RECOMPUTED: Final = "optimizer.not_recomputed"
+"""There is no rule, so this check does not apply: continuity and replay see what such an optimizer does."""
+NOT_CHECKABLE: Final = "optimizer.not_checkable"
+"""There is a rule, and what it needs is not there."""
 MAX_LAYOUTS: Final = 64
 """Of one connection that are kept; the oldest go first."""
 MAX_HELD: Final = 64
@@ -36,20 +41,24 @@ MAX_HELD: Final = 64
 MAX_NAMED: Final = 4
 """Tensors that a finding names; of more it tells how many."""
 MAX_CASES: Final = 1_024
+MAX_OPTIMIZERS: Final = 1_024
+"""Of one connection whose class is kept."""
 CAUSES: Final = (
     "A hook that edits parameters after the step (weight clipping, an EMA that is swapped in), an optimizer that was "
     "patched and an edited torch look the same; `saksi env verify` and the inventory of live code tell which code ran."
 )
+ELSEWHERE: Final = "State continuity is checked all the same."
 _finding = partial(observation, check=CHECK_NAME)
 
 
 class _Stream:
     """One connection: the layouts it has said, and the samples whose Update is still to come."""
 
-    __slots__ = ("deferral", "held", "layouts", "rank")
+    __slots__ = ("classes", "deferral", "held", "layouts", "rank")
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
+        self.classes: dict[int, str] = {}
         self.layouts: dict[str, Layout] = {}
         self.held: list[SampleFrame] = []
         self.deferral: Deferral[int] = Deferral()
@@ -101,13 +110,19 @@ class ShadowUpdateCheck:
                 del stream.layouts[next(iter(stream.layouts))]
         elif isinstance(frame, SampleFrame):
             stream.held = [*stream.held[1 - MAX_HELD :], frame]
-        elif isinstance(frame, UpdateFrame) and stream.held:
+        elif isinstance(frame, OptimizerFrame):
+            if len(stream.classes) < MAX_OPTIMIZERS:
+                stream.classes[frame.ordinal] = frame.class_name
+        elif isinstance(frame, UpdateFrame):
             held, stream.held = stream.held, []
             judged = _Judged(state, stream, frame, entry)
-            for each in held:
-                if (each.optimizer, each.update) == (frame.optimizer, frame.update):
-                    judged.take(each)
-            judged.tell()
+            samples = [each for each in held if (each.optimizer, each.update) == (frame.optimizer, frame.update)]
+            for each in samples:
+                judged.take(each)
+            if samples:
+                judged.tell()
+            elif not frame.skipped:
+                judged.unsampled()
 
 
 class _Judged:
@@ -116,6 +131,7 @@ class _Judged:
     def __init__(self, state: _State, stream: _Stream, update: UpdateFrame, entry: int) -> None:
         self._state = state
         self._layouts = stream.layouts
+        self._class = stream.classes.get(update.optimizer)
         self._update = update
         step = update.update if update.optimizer == 0 else None
         self._of = partial(_finding, steps=(step, step), ranks=(stream.rank,), evidence=(entry,))
@@ -127,9 +143,11 @@ class _Judged:
         if layout is None:
             self._unjudged("samples", "Samples were not judged: their layout was not heard.")
             return
+        for what, count in layout.left_out.items():
+            self._not_recomputed(layout.rule, f"{count} of its tensors ({what}) give no samples")
         rule, precision = RULES.get(layout.rule), PRECISIONS.get(layout.dtype)
         if rule is None or precision is None:
-            self._unjudged(layout.rule, f"Updates of {layout.rule}, {layout.dtype}, were not judged: there is no rule.")
+            self._not_recomputed(layout.rule, f"there is no rule for it with {layout.dtype}")
             return
         apart = self._apart.setdefault(layout.rule, [])
         try:
@@ -145,6 +163,13 @@ class _Judged:
             self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: numbers are beyond all bounds.")
         except MalformedInput as error:
             self._unjudged(layout.rule, f"Samples that do not fit their layout were not judged: {error.reason}.")
+
+    def unsampled(self) -> None:
+        """No samples came with it: of an optimizer that has no rule none are expected."""
+        if self._class in RULES:
+            self._unjudged(self._class, "Updates were not recomputed: they came without samples.")
+        elif self._class is not None:
+            self._not_recomputed(self._class, "there is no rule for its step")
 
     def tell(self) -> None:
         """Make a finding of what lies apart, one for each rule and kind of difference."""
@@ -170,6 +195,10 @@ class _Judged:
         if place >= len(self._update.groups):
             raise NoRule("its hyper-parameters were not said")
         return self._update.groups[place]
+
+    def _not_recomputed(self, subject: str, why: str) -> None:
+        message = f"What its updates make of the parameters is not recomputed: {why}. {ELSEWHERE}"
+        self._state.noted.note(self._of(code=NOT_RECOMPUTED, severity="info", subject=subject, message=message))
 
     def _unjudged(self, subject: str, message: str) -> None:
         self._state.noted.note(self._of(code=NOT_CHECKABLE, severity="info", subject=subject, message=message))

@@ -31,6 +31,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     dtype: str
     tensors: tuple[SampledTensor, ...]
+    left_out: dict[str, int]
 
     def joined(self, frame: SampledFrame) -> Layout:
         """With the next part of it."""
@@ -102,4 +103,10 @@ def _numbers(layout: Layout, name: str, text: str) -> tuple[float, ...]:
 
 def layout_of(frame: SampledFrame) -> Layout:
     """The layout that a first part begins."""
-    return Layout(optimizer=frame.optimizer, rule=frame.rule, dtype=frame.dtype, tensors=tuple(frame.tensors))
+    return Layout(
+        optimizer=frame.optimizer,
+        rule=frame.rule,
+        dtype=frame.dtype,
+        tensors=tuple(frame.tensors),
+        left_out=frame.left_out,
+    )

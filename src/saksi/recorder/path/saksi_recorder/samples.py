@@ -2,7 +2,8 @@
 
 Rules: positions follow from this process's key and the number of the Update, so that nobody knows them who does not
 know the key, and a reader who does can work them out; every tensor that has a gradient gives some, a small one all;
-nothing is compared here. Only for optimizers whose `step` is torch's own; what gives no samples is named once.
+nothing is compared here. Only for optimizers whose `step` is one of torch's own that has a rule; tensors that give no
+samples are counted, with the reason, in the layout.
 
 Known weakness: whoever reads this process's memory knows the positions. Then only a replay sees more.
 """
@@ -25,6 +26,7 @@ LEAST, MOST = 4, 32  # elements of one tensor
 MAX_TENSORS = 4096  # of one optimizer
 MAX_LAYOUTS = 16  # kept; a model whose experts take turns has several
 MAX_LINES = 512  # of a frame
+MAX_REASONS = 16
 MAX_BYTES = 4_000  # of one quantity in one frame; there are nine of them at most, and base64 makes a third more
 RULES = frozenset(
     {
@@ -49,7 +51,7 @@ class _Tensor(NamedTuple):
     size: int
 
     def of(self, optimizer: Any) -> Any:
-        """The tensor, as it is now."""
+        """The tensor, as it is now; a sharded one is asked for its shard as it is read."""
         return optimizer.param_groups[self.group]["params"][self.index]
 
 
@@ -69,6 +71,7 @@ class _Layout:
         self.rule = rule
         self.tensors = tensors
         self.dtype = dtype
+        self.left_out: dict[str, int] = {}
         self.counts = [min(one.size, share) for one in tensors]
         total = sum(self.counts)
         sizes = [one.size for one in tensors]
@@ -87,11 +90,20 @@ class _Layout:
             [one.group, one.index, one.alias, size, count]
             for one, size, count in zip(tensors, sizes, self.counts)  # noqa: B905
         ]
-        text_of = repr((ordinal, rule, str(self.dtype), self.lines))
-        self.name = hashlib.sha256(text_of.encode("utf-8", "replace")).hexdigest()[:32]
+        self.name = ""
+        self.named(self.left_out)
+
+    def named(self, left_out: dict[str, int]) -> "_Layout":
+        """With what is left out beside it; its name is a digest of all that it says."""
+        self.left_out = left_out
+        said = repr((self.ordinal, self.rule, str(self.dtype), self.lines, sorted(left_out.items())))
+        self.name = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
+        return self
 
     def draw(self, update: int) -> None:
         """The positions of this Update."""
+        if not self.counts:
+            return
         seed = session.key + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
         stream = bytearray(hashlib.shake_256(seed + bytes.fromhex(self.name)).digest(8 * len(self._positions)))
         words = torch.frombuffer(stream, dtype=torch.int64).bitwise_and_(_MASK)
@@ -99,8 +111,11 @@ class _Layout:
         torch.where(self._is_whole, self._whole, self._positions, out=self._positions)
 
     def gather(self, tensors: list[Any]) -> bytes:
-        """The elements at the positions, of each of these tensors in turn."""
-        for tensor, positions, place in zip(tensors, self._views, self._places):  # noqa: B905
+        """The elements at the positions, of each of these tensors in turn. Raises `ValueError` if one has no memory."""
+        for given, positions, place in zip(tensors, self._views, self._places):  # noqa: B905
+            tensor = memory.shard(given)
+            if not memory.is_there(tensor):
+                raise ValueError("a tensor whose memory was let go")
             torch.take(tensor, positions, out=place)
         return bytes(memory.hold(self._gathered).view)
 
@@ -110,8 +125,6 @@ def before(optimizer: Any, ordinal: int, update: int, *, closure: bool) -> Optio
     """Samples as an Update begins; None where there are none. `closure`: gradients are made inside of the step."""
     rule = _rule_of(optimizer)
     if rule is None:
-        reason = "its step is none of those whose rule is known"
-        session.uncovered("samples of the updates of " + _class_of(optimizer), reason)
         return None
     # Hooks of the program come after ours; a fused kernel divides by the scale, and leaves the quotient.
     own = optimizer._optimizer_step_pre_hooks  # noqa: SLF001  (torch gives no public name to it)
@@ -137,8 +150,9 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
             parameters = [one.of(optimizer) for one in layout.tensors]
             idle = []
             if taken.late:
-                idle = [at for at, one in enumerate(parameters) if one.grad is None]
-                first["gradient"] = layout.gather([one if one.grad is None else one.grad for one in parameters])
+                idle = [at for at, one in enumerate(parameters) if one.grad is None or _unsampled(one) is not None]
+                given = [one if at in idle else one.grad for at, one in enumerate(parameters)]
+                first["gradient"] = layout.gather(given)
             last = {"parameter": layout.gather(parameters)}
             last.update(_states(optimizer, layout, parameters))
             _say(layout, update, idle, first, last)
@@ -154,7 +168,7 @@ def _states(optimizer: Any, layout: _Layout, parameters: list[Any]) -> dict[str,
         if all(value.numel() == 1 for value in values) and name == "step":
             held = memory.hold(torch.stack([value.reshape(()) for value in values]))  # outlives the view of it
             found[name] = bytes(held.view)
-        elif all(value.dtype is layout.dtype and memory.lies_here(value) for value in values):
+        elif all(value.dtype is layout.dtype and memory.lies_here(memory.shard(value)) for value in values):
             found[name] = layout.gather(values)
     return found
 
@@ -165,7 +179,7 @@ def _layouts_of(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[
         for parameter in group["params"]:
             kept = optimizer.state.get(parameter)
             gives = parameter.requires_grad if late else parameter.grad is not None
-            key.append((parameter.numel(), parameter.dtype, gives, bool(kept)))
+            key.append((memory.shard(parameter).numel(), parameter.dtype, gives, bool(kept)))
     wanted = tuple(key)
     known = _layouts.get(wanted)
     if known is None:
@@ -178,27 +192,31 @@ def _layouts_of(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[
 def _arranged(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[_Layout]:
     names = modules.names()
     kinds: OrderedDict[Any, list[_Tensor]] = OrderedDict()
+    left_out: dict[str, int] = {}
     for place, group in enumerate(optimizer.param_groups):
         for index, parameter in enumerate(group["params"]):
             if parameter.numel() == 0 or not (parameter.requires_grad if late else parameter.grad is not None):
                 continue
             reason = _unsampled(parameter)
+            if reason is None and sum(len(one) for one in kinds.values()) >= MAX_TENSORS:
+                reason = "tensors beyond the first %d" % MAX_TENSORS
             if reason is not None:
-                session.uncovered("samples of updates of " + reason[0], reason[1])
+                left_out[text(reason, 200)] = left_out.get(text(reason, 200), 0) + 1
                 continue
             alias = names.get(id(parameter))
-            one = _Tensor(place, index, None if alias is None else text(alias, 200), parameter.numel())
+            size = memory.shard(parameter).numel()
+            if size == 0:
+                continue
+            one = _Tensor(place, index, None if alias is None else text(alias, 200), size)
             kinds.setdefault((parameter.dtype, bool(optimizer.state.get(parameter))), []).append(one)
-    count = sum(len(one) for one in kinds.values())
-    if count > MAX_TENSORS:
-        session.uncovered("samples of updates", "more than %d tensors have a gradient" % MAX_TENSORS)
-        return []
-    share = max(LEAST, min(MOST, BUDGET // max(1, count)))
-    return [
+    share = max(LEAST, min(MOST, BUDGET // max(1, sum(len(one) for one in kinds.values()))))
+    found = [
         _Layout(ordinal, rule, dtype, part, share)
         for (dtype, _), tensors in kinds.items()
         for part in _parts(tensors, share, MAX_BYTES // dtype.itemsize)
-    ]
+    ] or [_Layout(ordinal, rule, torch.float32, [], share)]
+    found[0].named(dict(sorted(left_out.items())[:MAX_REASONS]))
+    return found
 
 
 def _parts(tensors: list[_Tensor], share: int, room: int) -> list[list[_Tensor]]:
@@ -215,14 +233,17 @@ def _parts(tensors: list[_Tensor], share: int, room: int) -> list[list[_Tensor]]
     return parts
 
 
-def _unsampled(parameter: Any) -> Optional[tuple[str, str]]:
-    gradient = parameter if parameter.grad is None else parameter.grad
-    why = memory.unreadable(parameter) or memory.unreadable(gradient)
-    if why is not None:
-        return why
-    if parameter.dtype not in _TYPES or gradient.dtype is not parameter.dtype:
-        return "parameters of %s" % parameter.dtype, "no rule is known for their arithmetic"
-    return None
+def _unsampled(parameter: Any) -> Optional[str]:
+    """Why a tensor gives no samples, in words; None if it does."""
+    gradient = memory.shard(parameter if parameter.grad is None else parameter.grad)
+    parameter = memory.shard(parameter)
+    for one, what in ((parameter, ""), (gradient, "gradients that are ")):
+        why = memory.unreadable(one)
+        if why is not None:
+            return what + why[0]
+    if parameter.dtype not in _TYPES:
+        return "tensors of %s" % parameter.dtype
+    return None if gradient.dtype is parameter.dtype else "gradients of %s" % gradient.dtype
 
 
 def _rule_of(optimizer: Any) -> Optional[str]:
@@ -234,21 +255,17 @@ def _rule_of(optimizer: Any) -> Optional[str]:
     return None
 
 
-def _class_of(optimizer: Any) -> str:
-    kind = type(optimizer)
-    return text(kind.__module__ + "." + kind.__qualname__, 200)
-
-
 def _say(layout: _Layout, update: int, idle: list[int], first: dict[str, bytes], last: dict[str, bytes]) -> None:
     if layout.name not in _said:
         _said[layout.name] = None
-        parts = [layout.lines[at : at + MAX_LINES] for at in range(0, len(layout.lines), MAX_LINES)]
+        parts = [layout.lines[at : at + MAX_LINES] for at in range(0, len(layout.lines), MAX_LINES)] or [[]]
         for place, lines in enumerate(parts):
             session.say(
                 "sampled",
                 {
                     "layout": layout.name, "optimizer": layout.ordinal, "rule": layout.rule, "dtype": str(layout.dtype),
                     "part": place, "parts": len(parts), "tensors": lines,
+                    "left_out": {} if place else layout.left_out,
                 },
             )  # fmt: skip
     session.say(
