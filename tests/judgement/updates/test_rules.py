@@ -26,15 +26,28 @@ SGD = [
     {"momentum": 0.9, "nesterov": True, "maximize": True},
     {"lr": torch.tensor(0.003)},
 ]
+ADAGRAD = [{}, {"weight_decay": 0.1, "lr_decay": 0.1, "initial_accumulator_value": 0.3}, {"maximize": True}]
+RMSPROP = [{}, {"momentum": 0.9, "weight_decay": 0.1}, {"alpha": 0.9, "maximize": True}]
+WARMED = [
+    {},
+    {"weight_decay": 0.1},
+    {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    {"betas": (0.8, 0.95), "maximize": True},
+]
 CASES = [
     *((kind, options) for kind in (torch.optim.Adam, torch.optim.AdamW) for options in ADAM),
     *((torch.optim.SGD, options) for options in SGD),
+    *((torch.optim.Adagrad, options) for options in ADAGRAD),
+    *((torch.optim.RMSprop, options) for options in RMSPROP),
+    *((kind, options) for kind in (torch.optim.NAdam, torch.optim.RAdam) for options in WARMED),
 ]
-STEPS, COUNT = 6, 257
+STEPS, COUNT = 8, 257
 
 
 def is_known_to_torch(kind, options, kernel):
-    """Torch's Adam takes no learning rate in a tensor for its foreach kernel."""
+    """Torch's Adam takes no learning rate in a tensor for its foreach kernel, and not all have a fused one."""
+    if kernel == "fused" and kind not in {torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad}:
+        return False
     return not (kernel == "foreach" and isinstance(options.get("lr"), torch.Tensor) and kind is not torch.optim.SGD)
 
 
@@ -119,7 +132,7 @@ def negated(_, parameter):
 
 
 def of_one(_, parameter):
-    parameter.grad[COUNT // 2] *= 1.01
+    parameter.grad[COUNT - 1] *= 1.01
 
 
 TAMPERED = {

@@ -20,7 +20,7 @@ from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 __all__ = ["Layout", "Sampled", "around_each", "layout_of"]
 
 _FORMS: Final = {"torch.float32": "f", "torch.float64": "d"}
-_COUNTER: Final = "step"
+_ONE_EACH: Final = frozenset({"step", "mu_product"})
 """Kept once for each tensor, in float32."""
 
 
@@ -85,11 +85,11 @@ def _is_state(name: str) -> bool:
 
 
 def _cut(name: str, numbers: tuple[float, ...], one: slice, several: slice) -> tuple[float, ...]:
-    return numbers[one if name == _COUNTER else several]
+    return numbers[one if name in _ONE_EACH else several]
 
 
 def _numbers(layout: Layout, name: str, text: str) -> tuple[float, ...]:
-    counted = name == _COUNTER
+    counted = name in _ONE_EACH
     count = len(layout.tensors) if counted else sum(each.count for each in layout.tensors)
     form = f"<{count}{'f' if counted else _FORMS[layout.dtype]}"
     try:

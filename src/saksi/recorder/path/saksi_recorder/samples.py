@@ -30,11 +30,16 @@ MAX_REASONS = 16
 MAX_BYTES = 4_000  # of one quantity in one frame; there are nine of them at most, and base64 makes a third more
 RULES = frozenset(
     {
-        "torch.optim.sgd.SGD",
+        "torch.optim.adagrad.Adagrad",
         "torch.optim.adam.Adam",
         "torch.optim.adamw.AdamW",
+        "torch.optim.nadam.NAdam",
+        "torch.optim.radam.RAdam",
+        "torch.optim.rmsprop.RMSprop",
+        "torch.optim.sgd.SGD",
     }
 )
+ONE_EACH = ("step", "mu_product")  # states with one number for the whole tensor
 _MASK = 2**63 - 1
 _TYPES = frozenset({torch.float32, torch.float64})
 
@@ -165,7 +170,7 @@ def _states(optimizer: Any, layout: _Layout, parameters: list[Any]) -> dict[str,
         values = [one.get(name) for one in kept]
         if any(value is None for value in values):
             continue
-        if all(value.numel() == 1 for value in values) and name == "step":
+        if name in ONE_EACH and all(value.numel() == 1 and value.dtype is torch.float32 for value in values):
             held = memory.hold(torch.stack([value.reshape(()) for value in values]))  # outlives the view of it
             found[name] = bytes(held.view)
         elif all(value.dtype is layout.dtype and memory.lies_here(memory.shard(value)) for value in values):
