@@ -68,6 +68,7 @@ CODES: Final = (
     "optimizer.not_recomputed",
     "optimizer.state_differs",
     "optimizer.update_differs",
+    "plan.hyper_parameter_changed",
     "rehearsal.batch_differs",
     "rehearsal.hook_added",
     "rehearsal.loss_differs",

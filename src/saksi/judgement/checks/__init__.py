@@ -10,6 +10,7 @@ from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.rehearsal import REHEARSALS
@@ -31,4 +32,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     MAPPED,
     SHADOW_UPDATES,
     CONTINUITY,
+    HYPER_PARAMETERS,
 )
