@@ -29,7 +29,9 @@ kind = torch.optim.SGD if case == "sgd" else torch.optim.AdamW
 options = {"momentum": 0.9} if case == "sgd" else {"fused": True} if case == "fused" else {}
 optimizer = kind(model.parameters(), lr=0.01, **options)
 if case == "hook":
-    optimizer.register_step_pre_hook(lambda o, a, k: [p.grad.mul_(0.5) for p in model.parameters()])
+    def halve(*_):
+        for p in model.parameters(): p.grad.mul_(0.5)
+    optimizer.register_step_pre_hook(halve)
 if case == "frozen":
     model[0].weight.requires_grad_(False)
 x = torch.randn(5, 7)

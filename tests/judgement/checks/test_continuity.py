@@ -86,6 +86,16 @@ def test_updates_that_do_not_follow_each_other_are_not_compared():
     assert said(simulated) == []
 
 
+def test_updates_between_which_a_group_was_added_are_not_compared():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for groups, (start, end) in ((1, "ab"), (1, "bc"), (2, "de"), (2, "ef")):
+        connection.update(groups=[{"lr": 0.1}] * groups, fingerprints=[prints(start, end)])
+    connection.goodbye()
+    simulated.exit()
+    assert said(simulated) == []
+
+
 def test_shares_of_other_tensors_are_not_compared():
     simulated = SimulatedRun()
     connection = simulated.attach()

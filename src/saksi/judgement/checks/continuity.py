@@ -5,7 +5,8 @@ Fingerprints of one share of the tensors stand at the end of Update k and at the
 that for good reasons, so that a program which does it from its first Update on, at every one, is told as `info`.
 
 Known weakness: fingerprints are sums, in the job's own memory; a change that is put back before the next Update begins
-is not seen, nor one inside of the optimizer's step. Moments are covered by one share of eight at a time.
+is not seen, nor one inside of the optimizer's step, nor one between two Updates where a group of parameters was added.
+Moments are covered by one share of eight at a time.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ class _Habit:
 
 
 class _Ends(NamedTuple):
-    """The fingerprints with which an Update ended."""
+    """The fingerprints with which an Update ended; with other `groups` the next covers other tensors."""
 
     update: int
+    groups: int
     prints: dict[_Print, str]
 
 
@@ -128,8 +130,9 @@ class ContinuityCheck:
     def _compare(self, state: _State, process: _Process, frame: UpdateFrame, rank: int, entry: int) -> None:
         before = process.ends.get(frame.optimizer)
         ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
-        process.ends[frame.optimizer] = _Ends(frame.update, ends)
-        if before is None or frame.update != before.update + 1:
+        groups = len(frame.groups) + frame.groups_omitted
+        process.ends[frame.optimizer] = _Ends(frame.update, groups, ends)
+        if before is None or (frame.update, groups) != (before.update + 1, before.groups):
             return
         over: dict[str, bool] = {}
         for each in frame.fingerprints:

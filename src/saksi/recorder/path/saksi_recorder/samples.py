@@ -89,8 +89,8 @@ class _Layout:
         self._is_whole = self._whole >= 0
         self._positions = torch.zeros(total, dtype=torch.int64)
         self._views = list(self._positions.split(self.counts))
-        self._gathered = torch.zeros(total, dtype=self.dtype)
-        self._places = list(self._gathered.split(self.counts))
+        self._bytes = torch.zeros(total * self.dtype.itemsize, dtype=torch.uint8)
+        self._places = list(self._bytes.view(self.dtype).split(self.counts))
         self.lines = [
             [one.group, one.index, one.alias, size, count]
             for one, size, count in zip(tensors, sizes, self.counts)  # noqa: B905
@@ -122,7 +122,7 @@ class _Layout:
             if not memory.is_there(tensor):
                 raise ValueError("a tensor whose memory was let go")
             torch.take(tensor, positions, out=place)
-        return bytes(memory.hold(self._gathered).view)
+        return bytes(memory.hold(self._bytes).view)
 
 
 @guarded("samples")
@@ -170,10 +170,12 @@ def _states(optimizer: Any, layout: _Layout, parameters: list[Any]) -> dict[str,
         values = [one.get(name) for one in kept]
         if any(value is None for value in values):
             continue
+        if not all(memory.lies_here(memory.shard(value)) for value in values):
+            continue
         if name in ONE_EACH and all(value.numel() == 1 and value.dtype is torch.float32 for value in values):
-            held = memory.hold(torch.stack([value.reshape(()) for value in values]))  # outlives the view of it
-            found[name] = bytes(held.view)
-        elif all(value.dtype is layout.dtype and memory.lies_here(memory.shard(value)) for value in values):
+            joined = torch.stack([value.reshape(()) for value in values]).view(torch.uint8)
+            found[name] = bytes(memory.hold(joined).view)
+        elif all(value.dtype is layout.dtype for value in values):
             found[name] = layout.gather(values)
     return found
 
