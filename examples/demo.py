@@ -1,4 +1,4 @@
-"""`make demo`: a witnessed run, its verdict, its proof to an outsider, and why another run differs.
+"""`make demo`: a witnessed run, its proof to an outsider, why another run differs, and a sabotaged one that is named.
 
 Uses three environments: `.venv` has saksi, `.venv-train` has torch and no saksi, `.venv-bare` has saksi's base install
 and nothing else, as an outsider would.
@@ -41,22 +41,28 @@ def flip_one_byte(source, target):
     target.write_bytes(content)
 
 
-def train(name, environment):
-    script = ROOT / "examples/gpt/train.py"
-    call(
-        SAKSI,
-        "run",
-        "--name",
-        name,
-        "--",
-        PYTHON,
-        script,
-        "--steps",
-        STEPS,
-        "--out",
-        OUT / name,
-        environment=environment,
+def training(name):
+    return (
+        *(SAKSI, "run", "--name", name, "--"),
+        *(PYTHON, ROOT / "examples/gpt/train.py", "--steps", STEPS, "--out", OUT / name),
     )
+
+
+def train_and_ask(name, environment, *, as_environment):
+    """Train, and ask what was found until something was; both go on side by side, as in two terminals."""
+    words = [str(each) for each in training(name)]
+    print(f"$ {' '.join(os.path.relpath(each, ROOT) if each.startswith(str(ROOT)) else each for each in words)} &")
+    question = [str(SAKSI), "findings", name]
+    with subprocess.Popen(words, env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        while True:
+            is_over = process.poll() is not None
+            asked = subprocess.run(question, env=as_environment, check=False, capture_output=True, text=True)
+            if asked.returncode == 1 or is_over:
+                break
+            time.sleep(0.2)
+    print(f"$ .venv/bin/saksi findings {name}   # {'after the run' if is_over else 'while it runs'}\n{asked.stdout}")
+    if asked.returncode != 1 or process.returncode:
+        sys.exit(f"demo: findings ended with {asked.returncode}, the training with {process.returncode}")
 
 
 def main():
@@ -70,7 +76,7 @@ def main():
     outsider = {**mine, "SAKSI_HOME": str(OUT / "nobody")}
 
     heading("1. Train a small GPT under witness. The script knows nothing of saksi; its environment has none.")
-    train("honest", mine)
+    call(*training("honest"), environment=mine)
 
     heading("2. What was seen.")
     call(SAKSI, "show", "honest", environment=mine)
@@ -88,10 +94,20 @@ def main():
 
     heading("5. The same command again, with a start-up file from somewhere else that changes one hyper-parameter.")
     call("cat", ROOT / "examples/foreign_startup/sitecustomize.py")
-    train("changed", {**mine, "PYTHONPATH": str(ROOT / "examples/foreign_startup")})
+    call(*training("changed"), environment={**mine, "PYTHONPATH": str(ROOT / "examples/foreign_startup")})
+    call(SAKSI, "findings", "changed", environment=mine, expect=1)
 
     heading("6. Why do these two runs differ?")
     call(SAKSI, "diff", "honest", "changed", environment=mine, expect=1)
+
+    heading(
+        "7. Another start-up file: hyper-parameters stay, but the optimizer computes something else, from a step on"
+    )
+    print("   that is drawn at random. It is named while the run goes on.")
+    call("cat", ROOT / "examples/foreign_optimizer/sitecustomize.py")
+    sabotaged = {**mine, "PYTHONPATH": str(ROOT / "examples/foreign_optimizer")}
+    train_and_ask("sabotaged", sabotaged, as_environment=mine)
+    call(SAKSI, "show", "sabotaged", environment=mine)
 
     print(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {os.path.relpath(OUT, ROOT)}/.")
 

@@ -148,11 +148,36 @@ def update_fields(step: int, *, optimizer: int = 0, rank: int = 0) -> dict[str, 
         "batches_omitted": 0,
         "rng": {"python": hex64("python"), "torch": hex64(f"torch{step}")},
         "fingerprints": [
-            {"name": "sum64-4096", "over": "parameters", "share": 0, "of": 1, "start": "a" * 32, "end": "b" * 32}
+            {
+                "name": "sum64-4096",
+                "over": "parameters",
+                "share": 0,
+                "of": 1,
+                "start": hex64(f"after {step - 1}")[:32],
+                "end": hex64(f"after {step}")[:32],
+            }
         ],
         "inventory": hex64("inventory"),
         "self_ns": 100,
     }
+
+
+NO_TENSORS: dict[str, Any] = {
+    "layout": "5a" * 16,
+    "optimizer": 0,
+    "rule": "torch.optim.adamw.AdamW",
+    "dtype": "torch.float32",
+    "part": 0,
+    "parts": 1,
+    "tensors": [],
+    "left_out": {},
+}
+"""Samples of an optimizer whose tensors had no gradient: nothing to be judged, and nothing that is missing."""
+
+
+def no_samples(step: int) -> dict[str, Any]:
+    before, after = {"parameter": "", "gradient": ""}, {"parameter": ""}
+    return {"layout": "5a" * 16, "optimizer": 0, "update": step, "idle": [], "before": before, "after": after}
 
 
 def hello_fields(*, pid: int, rank: int, world_size: int, **changes: Any) -> dict[str, Any]:
@@ -428,8 +453,10 @@ def train(simulated: SimulatedRun, *, ranks: int = 1, steps: int = 6, block: int
             tensors=4,
             defaults={},
         )
+        each.send("sampled", **NO_TENSORS)
     for step in range(steps):
         for each in connections:
+            each.send("sample", **no_samples(step))
             each.update()
             if step % block == block - 1:
                 each.flush()

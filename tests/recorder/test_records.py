@@ -148,6 +148,8 @@ def test_every_frame_decodes_and_nothing_is_lost(standard):
             "Module",
             "Seeded",
             "Update",
+            "Sampled",
+            "Sample",
             "Layout",
             "Root",
             "Ckpt",

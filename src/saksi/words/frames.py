@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES
+from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
 
 __all__ = [
     "FRAME_VERSION",
@@ -39,6 +39,9 @@ __all__ = [
     "OptimizerFrame",
     "Phases",
     "RootFrame",
+    "SampleFrame",
+    "SampledFrame",
+    "SampledTensor",
     "SeededFrame",
     "UncoveredFrame",
     "UpdateFrame",
@@ -174,6 +177,47 @@ class DeferredFrame(Frame, frozen=True, tag="deferred"):
     fingerprints: list[Fingerprint]
     lacking: list[Deferrable]
     reason: Text | None
+
+
+class SampledTensor(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
+    """One tensor that gives samples: its place in the optimizer, its name, its elements and how many are taken."""
+
+    group: Count
+    index: Count
+    alias: Word | None
+    size: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    count: Annotated[int, Meta(ge=1, le=MAX_SAMPLED)]
+
+
+class SampledFrame(Frame, frozen=True, tag="sampled"):
+    """A part of the list of tensors that samples are taken of, said before the first `sample` that uses it.
+
+    `rule` is the class whose `step` makes the update. `left_out` counts tensors that give none, by what they are.
+    """
+
+    layout: Hex32
+    optimizer: Count
+    rule: Word
+    dtype: Word
+    part: Count
+    parts: Count
+    tensors: Annotated[list[SampledTensor], Meta(max_length=MAX_SAMPLED)]
+    left_out: Annotated[dict[Word, Count], Meta(max_length=MAX_QUANTITIES)]
+
+
+class SampleFrame(Frame, frozen=True, tag="sample"):
+    """Scattered elements of what an Update read and wrote, in base64, tensor after tensor.
+
+    `before` has `parameter`, `gradient` and the state there was by name, `after` the parameter and the state as the
+    Update returned. `idle` are tensors, by their place in the layout, that had no gradient.
+    """
+
+    layout: Hex32
+    optimizer: Count
+    update: Count
+    idle: Annotated[list[Count], Meta(max_length=MAX_SAMPLED)]
+    before: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
+    after: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
 
 
 class LayoutFrame(Frame, frozen=True, tag="layout"):
@@ -335,6 +379,8 @@ AnyFrame: TypeAlias = (
     HelloFrame
     | UpdateFrame
     | DeferredFrame
+    | SampledFrame
+    | SampleFrame
     | LayoutFrame
     | RootFrame
     | ModuleFrame

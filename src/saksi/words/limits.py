@@ -14,6 +14,8 @@ __all__ = [
     "MAX_LIVE_PIECES",
     "MAX_LIVE_SUBJECTS",
     "MAX_OPTIMIZERS",
+    "MAX_QUANTITIES",
+    "MAX_SAMPLED",
 ]
 
 MAX_ENTRY_BYTES: Final = 65_535
@@ -30,3 +32,8 @@ MAX_LIVE_HOMES: Final = 6
 """Classes from which a method may be inherited."""
 MAX_LIVE_FILES: Final = 256
 """Source files that one part of an inventory names."""
+
+MAX_SAMPLED: Final = 1_024
+"""Tensors in one layout of samples, and elements of one tensor that are taken."""
+MAX_QUANTITIES: Final = 16
+"""Parameter, gradient and states that an optimizer keeps for a tensor; torch's own have five at most."""

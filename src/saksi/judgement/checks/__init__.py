@@ -6,13 +6,16 @@ from typing import Any, Final
 
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
+from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
@@ -27,4 +30,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     REHEARSALS,
     ENVIRONMENTS,
     MAPPED,
+    SHADOW_UPDATES,
+    CONTINUITY,
+    HYPER_PARAMETERS,
 )

@@ -153,6 +153,11 @@ def _lies_well(value: Any) -> bool:
     return where(value)[0] in reached and value.is_contiguous()
 
 
+def is_there(value: Any) -> bool:
+    """Whether a readable tensor has the bytes that its elements need; one that has not is named once."""
+    return _is_there(value, value.numel() * value.element_size())
+
+
 def present(tensors: Iterable[Any]) -> list[Any]:
     """Those of readable tensors that `hold` gives the bytes of; the others are named once for each kind."""
     return [one for one in tensors if _is_there(one, one.numel() * one.element_size())]

@@ -27,6 +27,7 @@ from . import (
     modules,
     optimizers,
     readings,
+    samples,
     session,
     state,
     unseen,
@@ -50,13 +51,14 @@ class Open:
         self.ordinal = ordinal
         self.inner = 0
         self.fingerprints: list[dict[str, Any]] = []
+        self.samples: Optional[samples.Taken] = None
         self.compute_ns = 0
         self.began_ns = 0
 
 
-def before(optimizer: Any, _args: Any, _kwargs: Any) -> None:
+def before(optimizer: Any, args: Any, kwargs: Any) -> None:
     """Torch's hook before any optimizer's step."""
-    _before(optimizer)
+    _before(optimizer, closure=len(args) > 1 or kwargs.get("closure") is not None)
 
 
 def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
@@ -96,7 +98,7 @@ def after_fork_in_child() -> None:
 
 
 @guarded("steps")
-def _before(optimizer: Any) -> None:
+def _before(optimizer: Any, *, closure: bool) -> None:
     began, own = time.monotonic_ns(), wall_ns()
     opened: Optional[Open] = getattr(_local, "open", None)
     if opened is not None:
@@ -107,6 +109,8 @@ def _before(optimizer: Any) -> None:
     session.wake()
     opened = _local.open = _begin(optimizer, began, own)
     if opened is not None:
+        update = session.updates.get(opened.ordinal, 0)
+        opened.samples = samples.before(optimizer, opened.ordinal, update, closure=closure)
         opened.began_ns = time.monotonic_ns()
 
 
@@ -179,6 +183,8 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
     _since_step[0] += 1
     if ordinal == 0:
         session.step, _since_step[0] = update, 0
+    if opened.samples is not None:
+        samples.after(optimizer, opened.samples, update)
     pending = deferred.Pending(ordinal, update)
     with memory.quiet():
         prints = ends.joined(opened.fingerprints, ends.of(optimizer, "end", update + 1))

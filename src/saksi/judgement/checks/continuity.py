@@ -1,0 +1,189 @@
+"""Is the state at the start of an Update that with which the one before it ended.
+
+Fingerprints of one share of the tensors stand at the end of Update k and at the start of Update k + 1 (Fingerprints in
+`spec/frames.md`): what differs was changed between the two, by something that is no optimizer's step. Many programs do
+that for good reasons, so that a program which does it from its first Update on, at every one, is told as `info`.
+
+Known weakness: fingerprints are sums, in the job's own memory; a change that is put back before the next Update begins
+is not seen, nor one inside of the optimizer's step, nor one between two Updates where a group of parameters was added.
+Moments are covered by one share of eight at a time.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final, NamedTuple
+
+import msgspec
+
+from saksi.judgement.checks.fold import Noted, joined, observation
+from saksi.judgement.deferral import Deferral
+from saksi.judgement.items import Item
+from saksi.words.findings import Finding
+from saksi.words.frames import AnyFrame, CkptFrame, Fingerprint, HelloFrame, UpdateFrame
+from saksi.words.records import AttachRecord, BlockRecord
+
+__all__ = ["CONTINUITY", "ContinuityCheck"]
+
+CHECK_NAME: Final = "continuity"
+CHANGED: Final = "state.changed_between_steps"
+MAX_PROCESSES: Final = 16_384
+MAX_OPTIMIZERS: Final = 64
+"""Of one process that are followed."""
+OWN: Final = (
+    "Weights that are clipped or pruned by hand, an average of the weights that is swapped in and a target network "
+    "look the same."
+)
+_Print = tuple[str, str, int, int]
+_finding = partial(observation, check=CHECK_NAME)
+
+
+class _Habit:
+    """How often one optimizer's state changed between two Updates, and how often it could have been seen to."""
+
+    __slots__ = ("announced", "changed", "finding", "loaded", "seen")
+
+    def __init__(self) -> None:
+        self.announced = False
+        self.seen = 0
+        self.changed = 0
+        self.loaded: Finding | None = None
+        self.finding: Finding | None = None
+
+
+class _Ends(NamedTuple):
+    """The fingerprints with which an Update ended; with other `groups` the next covers other tensors."""
+
+    update: int
+    groups: int
+    prints: dict[_Print, str]
+
+
+class _Process:
+    __slots__ = ("ends", "habits", "loads")
+
+    def __init__(self) -> None:
+        self.ends: dict[int, _Ends] = {}
+        self.habits: dict[tuple[int, str], _Habit] = {}
+        self.loads = 0  # model checkpoints that were loaded since the last Update
+
+
+class _State:
+    __slots__ = ("noted", "open", "processes", "streams")
+
+    def __init__(self) -> None:
+        self.processes: dict[tuple[int, int, str], _Process] = {}
+        self.open: dict[tuple[int, int], _Process] = {}
+        self.streams: dict[tuple[int, int], Deferral[int]] = {}
+        self.noted = Noted()
+
+
+class ContinuityCheck:
+    """Every pair of Updates of one optimizer that follow each other."""
+
+    name = CHECK_NAME
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        record = item.record
+        if isinstance(record, AttachRecord):
+            state.open.pop((record.attempt, record.connection), None)
+        elif isinstance(record, BlockRecord):
+            place = (record.attempt, record.connection)
+            deferral = state.streams.setdefault(place, Deferral())
+            for line in item.lines:
+                for frame, entry in deferral.take(line.frame, item.index):
+                    self._take(state, record, frame, entry)
+        return state, state.noted.news()
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        del ended
+        return tuple(
+            _weighed(habit, each)
+            for process in state.processes.values()
+            for habit in process.habits.values()
+            for each in (habit.finding, habit.loaded)
+            if each is not None
+        )
+
+    def _take(self, state: _State, record: BlockRecord, frame: AnyFrame, entry: int) -> None:
+        place = (record.attempt, record.connection)
+        if isinstance(frame, HelloFrame):
+            key = (record.attempt, frame.pid, frame.fingerprint_key)
+            if key in state.processes or len(state.processes) < MAX_PROCESSES:
+                state.open[place] = state.processes.setdefault(key, _Process())
+            return
+        process = state.open.get(place)
+        if process is None:
+            return
+        if isinstance(frame, CkptFrame) and frame.action == "loaded":
+            process.loads += 1
+        elif isinstance(frame, UpdateFrame) and frame.optimizer < MAX_OPTIMIZERS:
+            self._compare(state, process, frame, record.rank, entry)
+            process.loads = 0
+
+    def _compare(self, state: _State, process: _Process, frame: UpdateFrame, rank: int, entry: int) -> None:
+        before = process.ends.get(frame.optimizer)
+        ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
+        groups = len(frame.groups) + frame.groups_omitted
+        process.ends[frame.optimizer] = _Ends(frame.update, groups, ends)
+        if before is None or (frame.update, groups) != (before.update + 1, before.groups):
+            return
+        over: dict[str, bool] = {}
+        for each in frame.fingerprints:
+            end = before.prints.get(_key(each))
+            if each.start is not None and end is not None:
+                over[each.over] = over.get(each.over, False) or each.start != end
+        for what, differs in over.items():
+            self._note(state, process, frame, what, differs=differs, rank=rank, entry=entry)
+
+    def _note(
+        self, state: _State, process: _Process, frame: UpdateFrame, what: str, *, differs: bool, rank: int, entry: int
+    ) -> None:
+        habit = process.habits.setdefault((frame.optimizer, what), _Habit())
+        habit.seen += 1
+        if differs:
+            self._differs(process, habit, frame, what, rank=rank, entry=entry)
+        if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
+            habit.announced = True
+            state.noted.announce(habit.finding)
+
+    def _differs(
+        self, process: _Process, habit: _Habit, frame: UpdateFrame, what: str, *, rank: int, entry: int
+    ) -> None:
+        habit.changed += 1
+        step = frame.update if frame.optimizer == 0 else None
+        found = _finding(
+            code=CHANGED, subject=f"{what} of optimizer {frame.optimizer}",
+            severity="info" if process.loads else "warning", message=_message(what, loaded=bool(process.loads)),
+            steps=(step, step), ranks=(rank,), evidence=(entry,),
+        )  # fmt: skip
+        if process.loads:
+            habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
+        else:
+            habit.finding = found if habit.finding is None else joined(habit.finding, found)
+
+
+def _key(each: Fingerprint) -> _Print:
+    return each.name, each.over, each.share, each.of
+
+
+def _message(what: str, *, loaded: bool) -> str:
+    if loaded:
+        return f"The {what} changed between two updates, in which a model checkpoint was loaded."
+    return f"The {what} changed between two updates, by something that is no optimizer's step. {OWN}"
+
+
+def _weighed(habit: _Habit, finding: Finding) -> Finding:
+    """A program that does it from the first Update on, at each, does it for a purpose."""
+    if habit.changed == habit.seen and finding.severity == "warning":
+        return msgspec.structs.replace(finding, severity="info", alleges="drift")
+    return finding
+
+
+CONTINUITY: Final = ContinuityCheck()

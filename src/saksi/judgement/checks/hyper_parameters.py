@@ -1,0 +1,150 @@
+"""Did a hyper-parameter that had stood still change while the run went on.
+
+A learning rate follows a schedule, and only a plan or a rehearsal can say which; it is not judged here. All others
+(betas, eps, weight decay, momentum, flags of the kernel) stand still in most programs, or move from the first Updates
+on, as momentum in a cyclic schedule does. One that stood still and then changed is told, with both values.
+
+Known weakness: one that is changed before the first Update was always so; a slow drift that begins at once looks like a
+schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from saksi.judgement.checks.fold import Noted, observation
+from saksi.judgement.deferral import Deferral
+from saksi.judgement.items import Item
+from saksi.words.findings import Finding
+from saksi.words.frames import AnyFrame, HelloFrame, UpdateFrame
+from saksi.words.records import AttachRecord, BlockRecord
+
+__all__ = ["HYPER_PARAMETERS", "HyperParameterCheck"]
+
+CHECK_NAME: Final = "hyper_parameters"
+CHANGED: Final = "plan.hyper_parameter_changed"
+SCHEDULED: Final = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"})
+"""Learning rates, and what torch's schedulers keep in a group for themselves."""
+STILL: Final = 2
+"""Updates in a row with one value, after which it counts as standing still."""
+MAX_PROCESSES: Final = 16_384
+MAX_KEPT: Final = 4_096
+"""Hyper-parameters of one process that are followed."""
+CAUSES: Final = "A schedule of the program's own looks the same; a callback or a hook may have set it."
+_finding = partial(observation, check=CHECK_NAME)
+
+
+class _Value:
+    """One hyper-parameter of one group as it was last seen, and for how many Updates it has been so."""
+
+    __slots__ = ("moves", "still", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.still = 1
+        self.moves = False  # it has moved before it stood still: a schedule
+
+    def becomes(self, value: Any) -> bool:
+        """Whether it had stood still and is another now."""
+        if _same(self.value, value):
+            self.still += 1
+            return False
+        stood, self.value, self.still = self.still, value, 1
+        self.moves = self.moves or stood < STILL
+        return not self.moves
+
+
+class _Changed(NamedTuple):
+    subject: str
+    message: str
+
+
+class _Process:
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[int, int, str], _Value] = {}
+
+    def take(self, frame: UpdateFrame) -> Iterator[_Changed]:
+        """Each hyper-parameter of an Update that had stood still and is another now."""
+        for number, group in enumerate(frame.groups):
+            for name, value in group.items():
+                key = (frame.optimizer, number, name)
+                known = self.values.get(key)
+                if known is not None:
+                    before, stood = known.value, known.still
+                    if known.becomes(value):
+                        subject = f"{name} of optimizer {frame.optimizer}, group {number}"
+                        yield _Changed(subject, f"{_told(before, value)} after {stood} updates. {CAUSES}")
+                elif name not in SCHEDULED and len(self.values) < MAX_KEPT:
+                    self.values[key] = _Value(value)
+
+
+class _State:
+    __slots__ = ("noted", "open", "processes", "streams")
+
+    def __init__(self) -> None:
+        self.processes: dict[tuple[int, int, str], _Process] = {}
+        self.open: dict[tuple[int, int], _Process] = {}
+        self.streams: dict[tuple[int, int], Deferral[int]] = {}
+        self.noted = Noted()
+
+
+class HyperParameterCheck:
+    """Every group of every Update against the one before it."""
+
+    name = CHECK_NAME
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        record = item.record
+        if isinstance(record, AttachRecord):
+            state.open.pop((record.attempt, record.connection), None)
+        elif isinstance(record, BlockRecord):
+            deferral = state.streams.setdefault((record.attempt, record.connection), Deferral())
+            for line in item.lines:
+                for frame, entry in deferral.take(line.frame, item.index):
+                    self._take(state, record, frame, entry)
+        return state, state.noted.news()
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        del ended
+        return state.noted.kept()
+
+    def _take(self, state: _State, record: BlockRecord, frame: AnyFrame, entry: int) -> None:
+        place = (record.attempt, record.connection)
+        if isinstance(frame, HelloFrame):
+            key = (record.attempt, frame.pid, frame.fingerprint_key)
+            if key in state.processes or len(state.processes) < MAX_PROCESSES:
+                state.open[place] = state.processes.setdefault(key, _Process())
+            return
+        process = state.open.get(place)
+        if process is not None and isinstance(frame, UpdateFrame):
+            step = frame.update if frame.optimizer == 0 else None
+            of = partial(_finding, steps=(step, step), ranks=(record.rank,), evidence=(entry,))
+            for found in process.take(frame):
+                state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and type(one) is type(other)
+
+
+def _told(before: Any, now: Any) -> str:
+    return f"It stood still, and changed from {_shown(before)} to {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return msgspec.json.encode(value).decode()[:80]
+
+
+HYPER_PARAMETERS: Final = HyperParameterCheck()

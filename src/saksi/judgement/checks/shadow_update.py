@@ -1,0 +1,225 @@
+"""Is what an optimizer's step made of its parameters what its rule makes of them: the shadow update.
+
+Samples of parameter, gradient and state before and after (`sample` frames) are recomputed with the hyper-parameters of
+the same Update. Any element outside of what rounding explains is told, with the first Step, the tensors and what the
+difference looks like. Samples are claims, as everything that the job says; where there is no rule, that is said.
+
+Known weakness: who edits a gradient before the optimizer reads it, or a parameter after the samples were taken, is not
+seen here; nor is a difference below rounding, or in elements that were not drawn.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Final
+
+from saksi.judgement.checks.fold import Noted, joined, observation
+from saksi.judgement.deferral import Deferral
+from saksi.judgement.items import Item
+from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, shape_of
+from saksi.judgement.updates.precision import PRECISIONS
+from saksi.judgement.updates.rules import RULES, NoRule
+from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
+from saksi.words.errors import MalformedInput
+from saksi.words.findings import Finding
+from saksi.words.frames import AnyFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
+from saksi.words.records import AttachRecord, BlockRecord, DetachRecord
+
+__all__ = ["SHADOW_UPDATES", "ShadowUpdateCheck"]
+
+CHECK_NAME: Final = "shadow_update"
+UPDATE: Final = "optimizer.update_differs"
+STATE: Final = "optimizer.state_differs"
+NOT_RECOMPUTED: Final = "optimizer.not_recomputed"
+"""There is no rule, so this check does not apply: continuity and replay see what such an optimizer does."""
+NOT_CHECKABLE: Final = "optimizer.not_checkable"
+"""There is a rule, and what it needs is not there."""
+MAX_LAYOUTS: Final = 64
+"""Of one connection that are kept; the oldest go first."""
+MAX_HELD: Final = 64
+"""Samples that wait for their Update, which comes right behind them."""
+MAX_NAMED: Final = 4
+"""Tensors that a finding names; of more it tells how many."""
+MAX_CASES: Final = 1_024
+MAX_OPTIMIZERS: Final = 1_024
+"""Of one connection whose class is kept."""
+CAUSES: Final = (
+    "A hook that edits parameters after the step (weight clipping, an EMA that is swapped in), an optimizer that was "
+    "patched and an edited torch look the same; `saksi env verify` and the inventory of live code tell which code ran."
+)
+ELSEWHERE: Final = "State continuity is checked all the same."
+_finding = partial(observation, check=CHECK_NAME)
+
+
+class _Stream:
+    """One connection: the layouts it has said, and the samples whose Update is still to come."""
+
+    __slots__ = ("classes", "deferral", "held", "layouts", "rank")
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+        self.classes: dict[int, str] = {}
+        self.layouts: dict[str, Layout] = {}
+        self.held: list[SampleFrame] = []
+        self.deferral: Deferral[int] = Deferral()
+
+
+class _State:
+    __slots__ = ("cases", "noted", "streams")
+
+    def __init__(self) -> None:
+        self.streams: dict[tuple[int, int], _Stream] = {}
+        self.noted = Noted()
+        self.cases: dict[tuple[str, str, int, Shape], Finding] = {}
+
+
+class ShadowUpdateCheck:
+    """Every sampled Update, recomputed with the hyper-parameters that it said it had."""
+
+    name = CHECK_NAME
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        record = item.record
+        if isinstance(record, AttachRecord | DetachRecord):
+            state.streams.pop((record.attempt, record.connection), None)
+        elif isinstance(record, BlockRecord):
+            place = (record.attempt, record.connection)
+            for line in item.lines:
+                stream = state.streams.get(place)
+                if stream is None:
+                    stream = state.streams[place] = _Stream(record.rank)
+                for frame, entry in stream.deferral.take(line.frame, item.index):
+                    self._take(state, stream, frame, entry)
+        return state, state.noted.news()
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        del ended
+        return (*state.noted.kept(), *state.cases.values())
+
+    def _take(self, state: _State, stream: _Stream, frame: AnyFrame, entry: int) -> None:
+        if isinstance(frame, SampledFrame):
+            known = stream.layouts.get(frame.layout) if frame.part else None
+            stream.layouts[frame.layout] = layout_of(frame) if known is None else known.joined(frame)
+            if len(stream.layouts) > MAX_LAYOUTS:
+                del stream.layouts[next(iter(stream.layouts))]
+        elif isinstance(frame, SampleFrame):
+            stream.held = [*stream.held[1 - MAX_HELD :], frame]
+        elif isinstance(frame, OptimizerFrame):
+            if len(stream.classes) < MAX_OPTIMIZERS:
+                stream.classes[frame.ordinal] = frame.class_name
+        elif isinstance(frame, UpdateFrame):
+            held, stream.held = stream.held, []
+            judged = _Judged(state, stream, frame, entry)
+            samples = [each for each in held if (each.optimizer, each.update) == (frame.optimizer, frame.update)]
+            for each in samples:
+                judged.take(each)
+            if samples:
+                judged.tell()
+            elif not frame.skipped:
+                judged.unsampled()
+
+
+class _Judged:
+    """One Update: its samples, of several layouts perhaps, and what lies apart in them."""
+
+    def __init__(self, state: _State, stream: _Stream, update: UpdateFrame, entry: int) -> None:
+        self._state = state
+        self._layouts = stream.layouts
+        self._class = stream.classes.get(update.optimizer)
+        self._update = update
+        step = update.update if update.optimizer == 0 else None
+        self._of = partial(_finding, steps=(step, step), ranks=(stream.rank,), evidence=(entry,))
+        self._apart: dict[str, list[Apart]] = {}
+
+    def take(self, sample: SampleFrame) -> None:
+        """Recompute what one frame holds."""
+        layout = self._layouts.get(sample.layout)
+        if layout is None:
+            self._unjudged("samples", "Samples were not judged: their layout was not heard.")
+            return
+        for what, count in layout.left_out.items():
+            self._not_recomputed(layout.rule, f"{count} of its tensors ({what}) give no samples")
+        rule, precision = RULES.get(layout.rule), PRECISIONS.get(layout.dtype)
+        if rule is None or precision is None:
+            self._not_recomputed(layout.rule, f"there is no rule for it with {layout.dtype}")
+            return
+        apart = self._apart.setdefault(layout.rule, [])
+        try:
+            for sampled in around_each(layout, sample):
+                if self._update.skipped:
+                    apart += moved(sampled)
+                else:
+                    expected = rule(sampled.around, self._hyper_parameters(sampled), precision)
+                    apart += differences(sampled, expected, largest=precision.largest)
+        except NoRule as error:
+            self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: {error}.")
+        except (ArithmeticError, ValueError):  # whoever speaks as the job chooses the numbers
+            self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: numbers are beyond all bounds.")
+        except MalformedInput as error:
+            self._unjudged(layout.rule, f"Samples that do not fit their layout were not judged: {error.reason}.")
+
+    def unsampled(self) -> None:
+        """No samples came with it: of an optimizer that has no rule none are expected."""
+        if self._class in RULES:
+            self._unjudged(self._class, "Updates were not recomputed: they came without samples.")
+        elif self._class is not None:
+            self._not_recomputed(self._class, "there is no rule for its step")
+
+    def tell(self) -> None:
+        """Make a finding of what lies apart, one for each rule and kind of difference."""
+        for rule, apart in self._apart.items():
+            for code, of_parameters in ((UPDATE, True), (STATE, False)):
+                found = [each for each in apart if (each.quantity == PARAMETER) == of_parameters]
+                if found:
+                    self._case(code, rule, found)
+
+    def _case(self, code: str, rule: str, apart: list[Apart]) -> None:
+        shape, share = shape_of(apart)
+        message = _message(code, rule, apart, shape, share)
+        found = self._of(code=code, severity="warning", subject=f"{rule}.step", message=message)
+        cases, key = self._state.cases, (code, rule, self._update.optimizer, shape)
+        if key in cases:
+            cases[key] = joined(cases[key], found)
+        elif len(cases) < MAX_CASES:
+            cases[key] = found
+            self._state.noted.announce(found)
+
+    def _hyper_parameters(self, sampled: Sampled) -> dict[str, Any]:
+        place = sampled.tensor.group
+        if place >= len(self._update.groups):
+            raise NoRule("its hyper-parameters were not said")
+        return self._update.groups[place]
+
+    def _not_recomputed(self, subject: str, why: str) -> None:
+        message = f"What its updates make of the parameters is not recomputed: {why}. {ELSEWHERE}"
+        self._state.noted.note(self._of(code=NOT_RECOMPUTED, severity="info", subject=subject, message=message))
+
+    def _unjudged(self, subject: str, message: str) -> None:
+        self._state.noted.note(self._of(code=NOT_CHECKABLE, severity="info", subject=subject, message=message))
+
+
+def _message(code: str, rule: str, apart: list[Apart], shape: Shape, share: float | None) -> str:
+    names = list(dict.fromkeys(each.name for each in apart))
+    where = ", ".join(names[:MAX_NAMED]) + (f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else "")
+    if code == STATE:
+        states = ", ".join(dict.fromkeys(each.quantity for each in apart))
+        what = f"What it keeps ({states}) is not what {rule} makes of it"
+    else:
+        what = f"The parameters it left are not those that {rule} makes of them"
+    looks = {
+        "unchanged": "they did not change at all",
+        "reversed": "they moved the other way",
+        "scaled": f"the change is {share:.4g} times the expected one" if share is not None else "",
+        "other": "the differences follow no simple pattern",
+    }[shape]
+    bad, of = sum(each.bad for each in apart), sum(each.of for each in apart)
+    return f"{what}: {looks}, in {bad} of {of} sampled elements of {where}. {CAUSES}"
+
+
+SHADOW_UPDATES: Final = ShadowUpdateCheck()

@@ -1,0 +1,78 @@
+"""Hyper-parameters judged from records alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
+from saksi.judgement.items import item_of
+from saksi.words.codec import decode_record
+from simulated_run import SimulatedRun
+
+
+def run_of(*groups, optimizer=0):
+    """A run whose updates had these hyper-parameters."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for each in groups:
+        connection.update(groups=[{"lr": 0.1} | each], optimizer=optimizer)
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def judged(simulated):
+    judging, news = Judging([HYPER_PARAMETERS]), []
+    for index, entry in enumerate(simulated.entries):
+        news += judging.take(item_of(index, decode_record(entry), simulated.blob))
+    return judging.findings(ended=True), news
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("betas", [0.9, 0.95], [0.9, 0.998]),
+        ("weight_decay", 0.1, 0.0),
+        ("maximize", False, True),
+        ("fused", None, True),
+    ],
+)
+def test_one_that_stood_still_and_changed_is_told_with_both_values_as_it_does(name, before, after):
+    (found,), news = judged(run_of(*[{name: before}] * 3, *[{name: after}] * 3))
+    assert (found.code, found.severity, found.first_step, found.last_step) == (
+        "plan.hyper_parameter_changed", "warning", 3, 3,
+    )  # fmt: skip
+    assert found.subject == f"{name} of optimizer 0, group 0"
+    assert "after 3 updates" in found.message
+    assert [each.code for each in news] == [found.code]
+
+
+def test_one_that_is_set_back_is_told_twice():
+    values = [0.1] * 3 + [0.2] * 3 + [0.1] * 3
+    found, _ = judged(run_of(*({"weight_decay": each} for each in values)))
+    assert [each.first_step for each in found] == [3, 6]
+
+
+def test_a_schedule_that_moves_from_the_first_updates_on_is_nothing_to_speak_of():
+    momentum = [0.85, 0.86, 0.87, 0.88, 0.88, 0.88, 0.87, 0.86]  # torch's OneCycleLR moves it, and stands at its turn
+    assert judged(run_of(*({"momentum": each} for each in momentum))) == ((), [])
+
+
+def test_a_learning_rate_is_not_judged_here():
+    assert judged(run_of(*({"lr": each} for each in [0.1] * 5 + [0.01] * 5))) == ((), [])
+
+
+def test_a_group_that_comes_later_begins_anew():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for count in (1, 1, 1, 2, 2):
+        connection.update(groups=[{"eps": 1e-8}] + [{"eps": 1e-6}] * (count - 1))
+    connection.goodbye()
+    simulated.exit()
+    assert judged(simulated) == ((), [])
+
+
+def test_another_optimizers_updates_have_no_step():
+    (found,), _ = judged(run_of(*[{"eps": 1}] * 3, {"eps": 2}, optimizer=1))
+    assert (found.subject, found.first_step) == ("eps of optimizer 1, group 0", None)

@@ -1,0 +1,184 @@
+"""The shadow update judged from records alone: what samples must say, and what is made of those that do not."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import pytest
+
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
+from saksi.judgement.items import item_of
+from saksi.judgement.verdict import judge
+from saksi.words.codec import decode_record
+from simulated_run import SimulatedRun
+
+SGD = "torch.optim.sgd.SGD"
+LAYOUT = "ab" * 16
+LR = 0.5
+NAMES = ("a.weight", "a.bias")
+COUNTS = (3, 2)
+
+
+def packed(numbers):
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+def layout(**changes):
+    tensors = [[0, at, name, 100, count] for at, (name, count) in enumerate(zip(NAMES, COUNTS, strict=True))]
+    fields = {"layout": LAYOUT, "optimizer": 0, "rule": SGD, "dtype": "torch.float32", "part": 0, "parts": 1}
+    return fields | {"tensors": tensors, "left_out": {}} | changes
+
+
+def sample(update, *, change=lambda at, value: value, **changes):
+    """Samples of one honest step of SGD, each parameter then handed to `change` with its place."""
+    before = [1.0 + at for at in range(sum(COUNTS))]
+    gradient = [0.25 * (at + 1) for at in range(sum(COUNTS))]
+    after = [change(at, p - LR * g) for at, (p, g) in enumerate(zip(before, gradient, strict=True))]
+    fields = {"layout": LAYOUT, "optimizer": 0, "update": update, "idle": []}
+    fields["before"] = {"parameter": packed(before), "gradient": packed(gradient)}
+    fields["after"] = {"parameter": packed(after)}
+    return fields | changes
+
+
+def run_of(*samples, announced=True, rule=SGD, ranks=1, groups=None, skipped=False, **of_layout):
+    simulated = SimulatedRun()
+    for rank in range(ranks):
+        connection = simulated.attach(rank, world_size=ranks)
+        about = {"ordinal": 0, "class_name": rule, "file": None, "groups": 1, "tensors": 2, "defaults": {}}
+        if announced:
+            connection.send("optimizer", **about)
+        connection.send("sampled", **layout(**of_layout))
+        for each in samples:
+            if each is not None:
+                connection.send("sample", **each)
+            connection.update(groups=[{"lr": LR}] if groups is None else groups, skipped=skipped)
+        connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def found_in(simulated):
+    judging = Judging([SHADOW_UPDATES])
+    for index, entry in enumerate(simulated.entries):
+        judging.take(item_of(index, decode_record(entry), simulated.blob))
+    return judging.findings(ended=True)
+
+
+def said(simulated):
+    return [(each.code, each.severity, each.first_step, each.last_step) for each in found_in(simulated)]
+
+
+def test_an_honest_step_is_nothing_to_speak_of():
+    simulated = run_of(*(sample(step) for step in range(3)))
+    assert said(simulated) == []
+    assert judge(simulated.items(), run="x").report.coverage.complete
+
+
+@pytest.mark.parametrize(
+    ("change", "looks", "bad"),
+    [
+        (lambda at, value: value - 0.003 * LR * 0.25 * (at + 1), "the change is 1.003 times", "5 of 5"),
+        (lambda at, value: value + 2 * LR * 0.25 * (at + 1), "they moved the other way", "5 of 5"),
+        (lambda at, value: 1.0 + at, "they did not change at all", "5 of 5"),
+        (lambda at, value: value + (0.01 if at == 4 else 0.0), "the change is", "1 of 2 sampled elements of a.bias."),
+        (lambda at, value: value + 0.01 * (-1) ** at, "follow no simple pattern", "5 of 5"),
+    ],
+)
+def test_a_step_that_is_another_is_told_at_its_first_step_with_what_it_looks_like(change, looks, bad):
+    simulated = run_of(*(sample(step, change=change if step >= 2 else lambda _, value: value) for step in range(5)))
+    (found,) = found_in(simulated)
+    assert (found.code, found.severity, found.alleges) == ("optimizer.update_differs", "warning", "unknown")
+    assert (found.first_step, found.last_step, found.ranks, found.subject) == (2, 4, (0,), f"{SGD}.step")
+    assert looks in found.message
+    assert bad in found.message
+
+
+def test_a_live_view_hears_of_it_once():
+    judging = Judging([SHADOW_UPDATES])
+    news = []
+    simulated = run_of(*(sample(step, change=lambda _, value: value + 0.1) for step in range(3)))
+    for index, entry in enumerate(simulated.entries):
+        news += judging.take(item_of(index, decode_record(entry), simulated.blob))
+    assert [each.code for each in news] == ["optimizer.update_differs"]
+
+
+def test_ranks_that_make_the_same_of_it_are_one_finding():
+    (found,) = found_in(run_of(sample(0, change=lambda _, value: value + 0.1), ranks=2))
+    assert found.ranks == (0, 1)
+
+
+def test_a_skipped_update_must_change_nothing():
+    still = sample(0, change=lambda at, value: 1.0 + at)
+    assert said(run_of(still, skipped=True)) == []
+    moved = sample(0, change=lambda at, value: 1.0 + at + (at == 1))
+    assert said(run_of(moved, skipped=True)) == [("optimizer.update_differs", "warning", 0, 0)]
+
+
+def test_tensors_without_a_gradient_are_not_recomputed():
+    idle = sample(0, change=lambda at, value: value if at < COUNTS[0] else 77.0, idle=[1])
+    assert said(run_of(idle)) == []
+
+
+def test_an_update_without_samples_is_not_checkable_where_there_is_a_rule_and_never_clean():
+    simulated = run_of(sample(0), None, sample(2))
+    assert said(simulated) == [("optimizer.not_checkable", "info", 1, 1)]
+    assert not judge(simulated.items(), run="x").report.coverage.complete
+    assert said(run_of(None, announced=False)) == []  # of which optimizer nobody said
+
+
+def test_an_optimizer_without_a_rule_is_said_not_to_be_recomputed_and_is_covered_all_the_same():
+    simulated = run_of(None, None, rule="mine.Own")
+    assert said(simulated) == [("optimizer.not_recomputed", "info", 0, 1)]
+    assert judge(simulated.items(), run="x").report.coverage.complete
+
+
+def test_what_gives_no_samples_is_counted():
+    (found,) = found_in(run_of(sample(0), left_out={"tensors of torch.bfloat16": 2}))
+    assert found.code == "optimizer.not_recomputed"
+    assert "2 of its tensors (tensors of torch.bfloat16)" in found.message
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"layout": "cd" * 16}, "layout was not heard"),
+        ({"before": {"parameter": packed([1.0] * 5)}}, "without a parameter or a gradient"),
+        ({"after": {"parameter": packed([1.0] * 4)}}, "parameter has 16 bytes, not 20"),
+        ({"after": {"parameter": "%%%"}}, "parameter is not base64"),
+    ],
+)
+def test_samples_that_do_not_fit_are_not_judged(change, says):
+    (found,) = found_in(run_of(sample(0, **change)))
+    assert (found.code, found.severity) == ("optimizer.not_checkable", "info")
+    assert says in found.message
+
+
+@pytest.mark.parametrize(
+    ("groups", "says"), [([], "hyper-parameters were not said"), ([{"lr": "x"}], "lr is 'x'"), ([{}], "lr is None")]
+)
+def test_hyper_parameters_that_are_none_are_not_judged(groups, says):
+    (found,) = found_in(run_of(sample(0), groups=groups))
+    assert found.code == "optimizer.not_checkable"
+    assert says in found.message
+
+
+def test_numbers_that_are_none_are_no_difference():
+    nan = [float("nan")] * sum(COUNTS)
+    strange = sample(0) | {"before": {"parameter": packed(nan), "gradient": packed(nan)}}
+    assert said(run_of(strange | {"after": {"parameter": packed(nan)}})) == []
+
+
+def test_parts_of_a_layout_are_joined():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    lines = layout()["tensors"]
+    for part in range(2):
+        connection.send("sampled", **layout(part=part, parts=2, tensors=lines[part : part + 1]))
+    connection.send("sample", **sample(0, change=lambda at, value: value + (at == 4)))
+    connection.update(groups=[{"lr": LR}])
+    connection.goodbye()
+    simulated.exit()
+    (found,) = found_in(simulated)
+    assert "1 of 2 sampled elements of a.bias" in found.message

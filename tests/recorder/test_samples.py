@@ -1,0 +1,164 @@
+"""Samples say what was there: compared with what the script itself read, at positions worked out anew."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import struct
+
+import pytest
+
+from recorder.listener import Listener, environment, kinds, run
+from saksi.judgement.updates.samples import around_each, layout_of
+
+pytestmark = pytest.mark.training
+
+SCRIPT = r"""
+import json, sys
+import torch
+torch.manual_seed(0); torch.set_num_threads(1)
+case = sys.argv[1] if len(sys.argv) > 1 else CASE
+def numbers(t): return t.detach().double().reshape(-1).tolist()
+model = torch.nn.Sequential(torch.nn.Linear(7, 30), torch.nn.Tanh(), torch.nn.Linear(30, 2))
+if case == "half":
+    model[2].to(torch.bfloat16)
+if case == "channels":
+    model[0].weight.data = model[0].weight.data.t().contiguous().t()
+kind = torch.optim.SGD if case == "sgd" else torch.optim.AdamW
+options = {"momentum": 0.9} if case == "sgd" else {"fused": True} if case == "fused" else {}
+optimizer = kind(model.parameters(), lr=0.01, **options)
+if case == "hook":
+    def halve(*_):
+        for p in model.parameters(): p.grad.mul_(0.5)
+    optimizer.register_step_pre_hook(halve)
+if case == "frozen":
+    model[0].weight.requires_grad_(False)
+x = torch.randn(5, 7)
+def loss():
+    optimizer.zero_grad()
+    h = model[1](model[0](x))
+    out = model[2](h.to(model[2].weight.dtype)) if case != "idle" else h
+    value = out.float().square().mean()
+    value.backward()
+    return value
+for step in range(3):
+    if case != "closure":
+        loss()
+    before = {name: numbers(p) for name, p in model.named_parameters()}
+    kept = {name: {k: numbers(v) for k, v in optimizer.state.get(p, {}).items()} for name, p in model.named_parameters()}
+    optimizer.step(loss) if case == "closure" else optimizer.step()
+    print(json.dumps({
+        "before": before, "kept": kept,
+        "gradient": {name: None if p.grad is None else numbers(p.grad) for name, p in model.named_parameters()},
+        "after": {name: numbers(p) for name, p in model.named_parameters()},
+        "left": {name: {k: numbers(v) for k, v in optimizer.state.get(p, {}).items()} for name, p in model.named_parameters()},
+    }))
+"""  # noqa: E501 - quoted as it runs
+CASES = ("plain", "sgd", "fused", "hook", "closure", "idle", "frozen", "half", "channels")
+
+
+@pytest.fixture(params=CASES)
+def recorded(request, tmp_path):
+    with Listener(tmp_path / "s") as agent:
+        done = run(SCRIPT.replace("CASE", repr(request.param)), environment(tmp_path / "s"))
+        agent.drain()
+        return request.param, agent.frames(), [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def positions(key, layout, frame):
+    """Of each tensor in turn, as `spec/frames.md` says."""
+    total = sum(each.count for each in layout.tensors)
+    seed = bytes.fromhex(key) + b"saksi.sample/v1" + struct.pack("<QQ", layout.optimizer, frame.update)
+    stream = hashlib.shake_256(seed + bytes.fromhex(frame.layout)).digest(8 * total)
+    words = [word & (2**63 - 1) for word in struct.unpack(f"<{total}Q", stream)]
+    at, out = 0, []
+    for each in layout.tensors:
+        drawn = [word % each.size for word in words[at : at + each.count]]
+        out.append(list(range(each.size)) if each.count == each.size else drawn)
+        at += each.count
+    return out
+
+
+def test_samples_are_what_the_script_read_at_those_positions(recorded):
+    case, frames, said = recorded
+    assert not kinds(frames, "Fault")
+    key = kinds(frames, "Hello")[0].fingerprint_key
+    layouts = {each.layout: layout_of(each) for each in kinds(frames, "Sampled")}
+    seen: dict[int, set[str]] = {}
+    for frame in kinds(frames, "Sample"):
+        layout, script = layouts[frame.layout], said[frame.update]
+        where = dict(zip((each.alias for each in layout.tensors), positions(key, layout, frame), strict=True))
+        for sampled in around_each(layout, frame):
+            name, at, around = sampled.name, where[sampled.name], sampled.around
+            seen.setdefault(frame.update, set()).add(name)
+
+            def chosen(values, at=at):
+                return tuple(values[place] for place in at)
+
+            assert around.parameter == chosen(script["before"][name])
+            assert around.parameter_after == chosen(script["after"][name])
+            if script["gradient"][name] is not None:
+                assert around.gradient == chosen(script["gradient"][name])
+            for states, kept in ((around.before, script["kept"][name]), (around.after, script["left"][name])):
+                assert states.keys() == kept.keys()
+                for state, values in kept.items():
+                    assert states[state] == (tuple(values) if state == "step" else chosen(values))
+    everything = {"0.weight", "0.bias", "2.weight", "2.bias"}
+    left = {"idle": {"2.weight", "2.bias"}, "half": {"2.weight", "2.bias"}, "frozen": {"0.weight"}}.get(case, set())
+    assert seen == dict.fromkeys(range(3), everything - left)
+
+
+def test_a_small_tensor_gives_all_of_it_and_a_large_one_some(recorded):
+    _, frames, _ = recorded
+    for frame in kinds(frames, "Sampled"):
+        for each in frame.tensors:
+            assert each.count == min(each.size, 32)
+
+
+def test_what_gives_no_samples_is_counted_with_the_reason(recorded):
+    case, frames, _ = recorded
+    left = [frame.left_out for frame in kinds(frames, "Sampled") if frame.left_out]
+    assert left == ([{"tensors of torch.bfloat16": 2}] * len(left) if case == "half" else [])
+    assert bool(left) == (case == "half")
+
+
+def test_samples_come_right_before_their_update(recorded):
+    _, frames, _ = recorded
+    names = [type(each).__name__ for each in frames if type(each).__name__ in {"SampleFrame", "UpdateFrame"}]
+    assert names[-1] == "UpdateFrame"
+    assert names.count("UpdateFrame") == 3
+    assert all(names[at - 1] == "SampleFrame" for at, name in enumerate(names) if name == "UpdateFrame")
+
+
+def test_an_optimizer_without_a_rule_gives_none_and_training_goes_on(tmp_path):
+    script = "import torch\nm = torch.nn.Linear(2, 1)\no = torch.optim.Adamax(m.parameters())\n"
+    script += "for _ in range(3):\n    m(torch.ones(1, 2)).sum().backward(); o.step()\n"
+    with Listener(tmp_path / "s") as agent:
+        run(script, environment(tmp_path / "s"))
+        agent.drain()
+        frames = agent.frames()
+    assert len(kinds(frames, "Update")) == 3
+    assert kinds(frames, "Sample") == kinds(frames, "Sampled") == kinds(frames, "Fault") == []
+
+
+def test_many_tensors_are_said_in_several_frames_that_fit(tmp_path):
+    script = """
+import torch
+p = [torch.nn.Parameter(torch.randn(50)) for _ in range(1500)]
+o = torch.optim.AdamW(p, lr=0.1, amsgrad=True)
+for _ in range(2):
+    for one in p: one.grad = torch.ones(50)
+    o.step()
+"""
+    with Listener(tmp_path / "s") as agent:
+        run(script, environment(tmp_path / "s"))
+        agent.drain()
+        frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    layouts = {each.layout: each for each in kinds(frames, "Sampled")}
+    samples = kinds(frames, "Sample")
+    counted = [sum(len(layouts[each.layout].tensors) for each in samples if each.update == step) for step in (0, 1)]
+    assert counted == [1500, 1500]
+    assert all(len(base64.b64decode(each.before["parameter"])) <= 4000 for each in kinds(frames, "Sample"))
+    assert frames[-1].lost == 0
