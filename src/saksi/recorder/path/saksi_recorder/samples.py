@@ -41,6 +41,7 @@ RULES = frozenset(
 )
 ONE_EACH = ("step", "mu_product")  # states with one number for the whole tensor
 _MASK = 2**63 - 1
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _TYPES = frozenset({torch.float32, torch.float64})
 
 _layouts: OrderedDict[Any, Optional[list["_Layout"]]] = OrderedDict()
@@ -115,13 +116,17 @@ class _Layout:
         torch.remainder(words, self._sizes, out=self._positions)
         torch.where(self._is_whole, self._whole, self._positions, out=self._positions)
 
-    def gather(self, tensors: list[Any]) -> bytes:
-        """The elements at the positions, of each of these tensors in turn. Raises `ValueError` if one has no memory."""
+    def gather(self, tensors: list[Any], *, anew: bool = True) -> bytes:
+        """The elements at the positions, of each of these tensors in turn.
+
+        Raises `ValueError` if one has no memory; not `anew`, that has been asked as the Update began.
+        """
+        take = torch.take
         for given, positions, place in zip(tensors, self._views, self._places):  # noqa: B905
-            tensor = memory.shard(given)
-            if not memory.is_there(tensor):
+            tensor = given if type(given) in _PLAIN else memory.shard(given)
+            if anew and not memory.is_there(tensor):
                 raise ValueError("a tensor whose memory was let go")
-            torch.take(tensor, positions, out=place)
+            take(tensor, positions, out=place)
         return bytes(memory.hold(self._bytes).view)
 
 
@@ -158,24 +163,25 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
                 idle = [at for at, one in enumerate(parameters) if one.grad is None or _unsampled(one) is not None]
                 given = [one if at in idle else one.grad for at, one in enumerate(parameters)]
                 first["gradient"] = layout.gather(given)
-            last = {"parameter": layout.gather(parameters)}
+            last = {"parameter": layout.gather(parameters, anew=False)}
             last.update(_states(optimizer, layout, parameters))
             _say(layout, update, idle, first, last)
 
 
 def _states(optimizer: Any, layout: _Layout, parameters: list[Any]) -> dict[str, bytes]:
+    """Every state tensor that all of these parameters have, by name."""
     found: dict[str, bytes] = {}
-    kept = [optimizer.state.get(one) or {} for one in parameters]
-    for name in sorted({key for one in kept for key, value in one.items() if isinstance(value, torch.Tensor)}):
+    held = optimizer.state
+    kept = [held.get(one, {}) for one in parameters]
+    for name in sorted(kept[0]) if kept else ():
         values = [one.get(name) for one in kept]
-        if any(value is None for value in values):
+        if not all(isinstance(one, torch.Tensor) and memory.lies_here(memory.shard(one)) for one in values):
             continue
-        if not all(memory.lies_here(memory.shard(value)) for value in values):
-            continue
-        if name in ONE_EACH and all(value.numel() == 1 and value.dtype is torch.float32 for value in values):
-            joined = torch.stack([value.reshape(()) for value in values]).view(torch.uint8)
-            found[name] = bytes(memory.hold(joined).view)
-        elif all(value.dtype is layout.dtype for value in values):
+        if name in ONE_EACH:
+            if all(one.dim() == 0 and one.dtype is torch.float32 for one in values):
+                joined = torch.stack(values).view(torch.uint8)
+                found[name] = bytes(memory.hold(joined).view)
+        elif all(one.dtype is layout.dtype for one in values):
             found[name] = layout.gather(values)
     return found
 
