@@ -9,6 +9,7 @@ import pytest
 from msgspec import Meta
 
 from recorder.listener import PATH, environment, run
+from saksi.judgement.updates.rules import RULES
 from saksi.words import frames, limits
 
 SEGMENTS = f"""
@@ -45,6 +46,23 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
     assert (
         len(channel.encode({"updates": [2**63 - 1] * most, "exception": "x" * 4096})) < channel.MAX_FRAME_BYTES - 1024
     )
+
+
+@pytest.mark.training
+def test_samples_of_the_recorder_are_those_that_frames_hold(tmp_path):
+    numbers = f"""
+import sys; sys.path.insert(0, {str(PATH)!r})
+from saksi_recorder import samples
+print(samples.MAX_LINES, samples.MOST, samples.MAX_REASONS, samples.MAX_BYTES)
+print(*sorted(samples.RULES))
+"""
+    done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
+    first, second = done.stdout.splitlines()
+    lines, most, reasons, size = map(int, first.split())
+    assert max(lines, most) <= limits.MAX_SAMPLED
+    assert reasons <= limits.MAX_QUANTITIES
+    assert 9 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192  # parameter, gradient, three moments, and again behind
+    assert second.split() == sorted(RULES)
 
 
 @pytest.mark.training
