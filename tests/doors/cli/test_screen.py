@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from doors.cli.cli_home import HOSTILE
 from saksi.doors.cli.screen import MAX_WIDTH, MIN_WIDTH, PIPE_WIDTH, Screen, duration, plain, screen_of
-from saksi.doors.cli.sparkline import ASCII_RAMP, BLOCKS, sparkline
+from saksi.doors.cli.sparkline import ASCII_RAMP, BLOCKS, column_of, sparkline
 
 SCREEN = Screen(width=80, height=None, unicode=True, colour=False, zone=UTC)
 
@@ -91,6 +91,13 @@ def test_sparkline_never_exceeds_its_width(values, width):
     line = sparkline(values, width=width, unicode=True)
     assert len(line) <= max(width, 0)
     assert set(line) <= set(BLOCKS)
+
+
+@given(st.integers(1, 200), st.integers(1, 90), st.data())
+def test_a_value_is_drawn_in_the_column_that_is_told(count, width, data):
+    place = data.draw(st.integers(0, count - 1))
+    columns, column = min(width, count), column_of(place, count, width=width)
+    assert column * count // columns <= place < (column + 1) * count // columns
 
 
 def test_hostile_text_for_other_tests_is_hostile():

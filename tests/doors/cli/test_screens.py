@@ -49,6 +49,20 @@ def troubled() -> SealedRun:
     return simulated
 
 
+def changed() -> SealedRun:
+    """A hyper-parameter that had stood still is another from step 20 on, in one of two ranks."""
+    simulated = SealedRun()
+    connections = [simulated.attach(rank, world_size=2) for rank in range(2)]
+    for step in range(60):
+        for rank, connection in enumerate(connections):
+            beta = 0.998 if step >= 20 and rank == 1 else 0.95
+            connection.update(groups=[{"lr": 0.001, "betas": [0.9, beta]}])
+    for connection in connections:
+        connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
 def reported(simulated: SealedRun, **more):
     return show_report(
         judge(simulated.items(), run=simulated.run, live=more.pop("live", False)), simulated.sealed, **more
@@ -85,7 +99,7 @@ def group(simulated: SealedRun, *, ranks: int, steps: int, pid: int, load=None, 
 
 
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
-@pytest.mark.parametrize("make", [honest, troubled, attempts])
+@pytest.mark.parametrize("make", [honest, troubled, attempts, changed])
 def test_show(name, screen, make):
     shown = render(draw_show(reported(make()), screen), screen)
     assert shown == golden(f"show-{make.__name__}-{name}", shown)

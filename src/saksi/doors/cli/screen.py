@@ -33,7 +33,7 @@ MAX_WIDTH: Final = 400
 """No terminal is wider; COLUMNS is a number that anybody may set."""
 PIPE_WIDTH: Final = 120
 """When nobody's terminal is at the other end."""
-_PROBE: Final = "▁█…─→"  # the characters that we draw with
+_PROBE: Final = "▁█…─→▲"  # the characters that we draw with
 _NO_SIZE: Final = os.terminal_size((0, 0))
 _DIGITS: Final = 6
 _MILLI: Final = 1e-3
@@ -66,6 +66,11 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
     def more(self) -> str:
         """The sign that something was left out."""
         return "…" if self.unicode else "..."
+
+    @property
+    def caret(self) -> str:
+        """What points at a place in the line above."""
+        return "▲" if self.unicode else "^"
 
     @property
     def arrow(self) -> str:

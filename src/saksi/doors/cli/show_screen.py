@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator
 from typing import Final
@@ -13,8 +14,9 @@ from saksi.doors.cli.attempts_screen import attempt_rows
 from saksi.doors.cli.documents import EventLine, ShowReport
 from saksi.doors.cli.drawing import VERDICT_STYLES, finding_rows, grid
 from saksi.doors.cli.screen import Screen, duration
-from saksi.doors.cli.sparkline import sparkline
+from saksi.doors.cli.sparkline import column_of, sparkline
 from saksi.judgement.series import Series
+from saksi.words.findings import at_or_above, is_about_coverage
 
 __all__ = ["draw_show"]
 
@@ -98,14 +100,43 @@ def _series(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Text]]:
         drawn = [each for each in report.series if each.name == name]
         for at, each in enumerate(drawn[:_RANKS]):
             yield label if at == 0 else "", _one_series(each, screen, several=len(drawn) > 1)
+            mark = _mark(report, each, screen, several=len(drawn) > 1)
+            if mark is not None:
+                yield "", mark
         if len(drawn) > _RANKS:
             yield "", Text(f"{len(drawn) - _RANKS} more ranks", style="dim")
 
 
+def _mark(report: ShowReport, series: Series, screen: Screen, *, several: bool) -> Text | None:
+    """Below the picture of a rank: where the first finding about what it did begins."""
+    steps = [
+        each.first_step
+        for each in report.findings
+        if each.first_step is not None
+        and (series.rank in each.ranks or not each.ranks)
+        and at_or_above(each.severity, "warning")
+        and not is_about_coverage(each)
+    ]
+    drawn = [step for step, mean in series.points if math.isfinite(mean)]
+    if not steps or not drawn:
+        return None
+    place = max((at for at, step in enumerate(drawn) if step <= min(steps)), default=0)
+    prefix, width = _room(series, screen, several=several)
+    column = column_of(place, len(drawn), width=width)
+    return Text(" " * (len(prefix) + column) + f"{screen.caret} finding, step {min(steps):,}", style="yellow")
+
+
+def _room(series: Series, screen: Screen, *, several: bool) -> tuple[str, int]:
+    """What stands before a picture, and how many columns it may have."""
+    prefix = f"rank {series.rank} " if several else ""
+    spare = _SPARE if screen.width >= _NARROW else _SPARE_NARROW
+    return prefix, min(_SPARK, screen.width - spare - len(prefix))
+
+
 def _one_series(series: Series, screen: Screen, *, several: bool) -> Text:
     wide = screen.width >= _NARROW
-    line = Text(f"rank {series.rank} " if several else "")
-    width = min(_SPARK, screen.width - (_SPARE if wide else _SPARE_NARROW) - len(line))
+    prefix, width = _room(series, screen, several=several)
+    line = Text(prefix)
     line.append(sparkline([mean for _, mean in series.points], width=width, unicode=screen.unicode), style="cyan")
     seconds = series.name == "step_seconds"
     if series.first is not None and series.last is not None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["ASCII_RAMP", "BLOCKS", "sparkline"]
+__all__ = ["ASCII_RAMP", "BLOCKS", "column_of", "sparkline"]
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII_RAMP: Final = "_.-:=+*#"
@@ -28,6 +28,12 @@ def sparkline(values: Sequence[float], *, width: int, unicode: bool) -> str:
     spread = high / 2 - low / 2
     top = len(ramp) - 1
     return "".join(ramp[0 if spread <= 0 else round((each / 2 - low / 2) / spread * top)] for each in means)
+
+
+def column_of(place: int, count: int, *, width: int) -> int:
+    """The column in which the value at `place` of `count` finite ones is drawn."""
+    columns = max(1, min(width, count))
+    return min(columns - 1, ((place + 1) * columns - 1) // count)
 
 
 def _mean(values: Sequence[float]) -> float:
