@@ -30,6 +30,8 @@ Verdict = Literal["clean", "affected", "unknown"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 
 CODES: Final = (
+    "agreement.batches_equal",
+    "agreement.replicas_differ",
     "availability.failed",
     "availability.killed",
     "availability.silent",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.continuity import CONTINUITY
@@ -33,4 +34,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     SHADOW_UPDATES,
     CONTINUITY,
     HYPER_PARAMETERS,
+    AGREEMENT,
 )

@@ -17,11 +17,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.judgement.checks.fold import Noted, joined, observation
-from saksi.judgement.deferral import Deferral
+from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
-from saksi.words.frames import AnyFrame, CkptFrame, Fingerprint, HelloFrame, UpdateFrame
-from saksi.words.records import AttachRecord, BlockRecord
+from saksi.words.frames import CkptFrame, DetachFrame, Fingerprint, UpdateFrame
 
 __all__ = ["CONTINUITY", "ContinuityCheck"]
 
@@ -69,12 +68,11 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("noted", "open", "processes", "streams")
+    __slots__ = ("noted", "processes", "speakers")
 
     def __init__(self) -> None:
-        self.processes: dict[tuple[int, int, str], _Process] = {}
-        self.open: dict[tuple[int, int], _Process] = {}
-        self.streams: dict[tuple[int, int], Deferral[int]] = {}
+        self.speakers = Speakers()
+        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
 
 
@@ -89,15 +87,11 @@ class ContinuityCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        record = item.record
-        if isinstance(record, AttachRecord):
-            state.open.pop((record.attempt, record.connection), None)
-        elif isinstance(record, BlockRecord):
-            place = (record.attempt, record.connection)
-            deferral = state.streams.setdefault(place, Deferral())
-            for line in item.lines:
-                for frame, entry in deferral.take(line.frame, item.index):
-                    self._take(state, record, frame, entry)
+        for said in state.speakers.take(item):
+            if isinstance(said.frame, UpdateFrame | CkptFrame):
+                self._take(state, said, said.frame)
+            elif isinstance(said.frame, DetachFrame):
+                _let_go(state, said.process)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -111,23 +105,19 @@ class ContinuityCheck:
             if each is not None
         )
 
-    def _take(self, state: _State, record: BlockRecord, frame: AnyFrame, entry: int) -> None:
-        place = (record.attempt, record.connection)
-        if isinstance(frame, HelloFrame):
-            key = (record.attempt, frame.pid, frame.fingerprint_key)
-            if key in state.processes or len(state.processes) < MAX_PROCESSES:
-                state.open[place] = state.processes.setdefault(key, _Process())
-            return
-        process = state.open.get(place)
+    def _take(self, state: _State, said: Spoken, frame: UpdateFrame | CkptFrame) -> None:
+        process = state.processes.get(said.process)
         if process is None:
-            return
-        if isinstance(frame, CkptFrame) and frame.action == "loaded":
-            process.loads += 1
-        elif isinstance(frame, UpdateFrame) and frame.optimizer < MAX_OPTIMIZERS:
-            self._compare(state, process, frame, record.rank, entry)
+            if len(state.processes) >= MAX_PROCESSES:
+                return
+            process = state.processes[said.process] = _Process()
+        if isinstance(frame, CkptFrame):
+            process.loads += frame.action == "loaded"
+        elif frame.optimizer < MAX_OPTIMIZERS:
+            self._compare(state, process, frame, said)
             process.loads = 0
 
-    def _compare(self, state: _State, process: _Process, frame: UpdateFrame, rank: int, entry: int) -> None:
+    def _compare(self, state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
         before = process.ends.get(frame.optimizer)
         ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
         groups = len(frame.groups) + frame.groups_omitted
@@ -140,7 +130,7 @@ class ContinuityCheck:
             if each.start is not None and end is not None:
                 over[each.over] = over.get(each.over, False) or each.start != end
         for what, differs in over.items():
-            self._note(state, process, frame, what, differs=differs, rank=rank, entry=entry)
+            self._note(state, process, frame, what, differs=differs, rank=said.rank, entry=said.entry)
 
     def _note(
         self, state: _State, process: _Process, frame: UpdateFrame, what: str, *, differs: bool, rank: int, entry: int
@@ -167,6 +157,15 @@ class ContinuityCheck:
             habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
         else:
             habit.finding = found if habit.finding is None else joined(habit.finding, found)
+
+
+def _let_go(state: _State, key: ProcessKey) -> None:
+    """A process said goodbye: only what is to be told of it is kept."""
+    process = state.processes.get(key)
+    if process is not None:
+        process.ends = {}
+        if not any(each.finding or each.loaded for each in process.habits.values()):
+            del state.processes[key]
 
 
 def _key(each: Fingerprint) -> _Print:

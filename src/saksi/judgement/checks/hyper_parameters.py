@@ -17,11 +17,10 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.deferral import Deferral
+from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
-from saksi.words.frames import AnyFrame, HelloFrame, UpdateFrame
-from saksi.words.records import AttachRecord, BlockRecord
+from saksi.words.frames import DetachFrame, UpdateFrame
 
 __all__ = ["HYPER_PARAMETERS", "HyperParameterCheck"]
 
@@ -85,12 +84,11 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("noted", "open", "processes", "streams")
+    __slots__ = ("noted", "processes", "speakers")
 
     def __init__(self) -> None:
-        self.processes: dict[tuple[int, int, str], _Process] = {}
-        self.open: dict[tuple[int, int], _Process] = {}
-        self.streams: dict[tuple[int, int], Deferral[int]] = {}
+        self.speakers = Speakers()
+        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
 
 
@@ -105,14 +103,11 @@ class HyperParameterCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        record = item.record
-        if isinstance(record, AttachRecord):
-            state.open.pop((record.attempt, record.connection), None)
-        elif isinstance(record, BlockRecord):
-            deferral = state.streams.setdefault((record.attempt, record.connection), Deferral())
-            for line in item.lines:
-                for frame, entry in deferral.take(line.frame, item.index):
-                    self._take(state, record, frame, entry)
+        for said in state.speakers.take(item):
+            if isinstance(said.frame, UpdateFrame):
+                self._take(state, said, said.frame)
+            elif isinstance(said.frame, DetachFrame):
+                state.processes.pop(said.process, None)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -120,19 +115,16 @@ class HyperParameterCheck:
         del ended
         return state.noted.kept()
 
-    def _take(self, state: _State, record: BlockRecord, frame: AnyFrame, entry: int) -> None:
-        place = (record.attempt, record.connection)
-        if isinstance(frame, HelloFrame):
-            key = (record.attempt, frame.pid, frame.fingerprint_key)
-            if key in state.processes or len(state.processes) < MAX_PROCESSES:
-                state.open[place] = state.processes.setdefault(key, _Process())
-            return
-        process = state.open.get(place)
-        if process is not None and isinstance(frame, UpdateFrame):
-            step = frame.update if frame.optimizer == 0 else None
-            of = partial(_finding, steps=(step, step), ranks=(record.rank,), evidence=(entry,))
-            for found in process.take(frame):
-                state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
+    def _take(self, state: _State, said: Spoken, frame: UpdateFrame) -> None:
+        process = state.processes.get(said.process)
+        if process is None:
+            if len(state.processes) >= MAX_PROCESSES:
+                return
+            process = state.processes[said.process] = _Process()
+        step = frame.update if frame.optimizer == 0 else None
+        of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
+        for found in process.take(frame):
+            state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
 
 
 def _same(one: Any, other: Any) -> bool:

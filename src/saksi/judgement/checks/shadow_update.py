@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 from saksi.judgement.checks.fold import Noted, joined, observation
-from saksi.judgement.deferral import Deferral
+from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
 from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, shape_of
 from saksi.judgement.updates.precision import PRECISIONS
@@ -22,8 +22,7 @@ from saksi.judgement.updates.rules import RULES, NoRule
 from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
-from saksi.words.frames import AnyFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
-from saksi.words.records import AttachRecord, BlockRecord, DetachRecord
+from saksi.words.frames import DetachFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 
 __all__ = ["SHADOW_UPDATES", "ShadowUpdateCheck"]
 
@@ -36,6 +35,9 @@ NOT_CHECKABLE: Final = "optimizer.not_checkable"
 """There is a rule, and what it needs is not there."""
 MAX_LAYOUTS: Final = 64
 """Of one connection that are kept; the oldest go first."""
+MAX_LINES: Final = 1 << 20
+"""Of all layouts of all processes; what is said beyond is not kept, and its samples are not judged."""
+MAX_PROCESSES: Final = 16_384
 MAX_HELD: Final = 64
 """Samples that wait for their Update, which comes right behind them."""
 MAX_NAMED: Final = 4
@@ -51,24 +53,50 @@ ELSEWHERE: Final = "State continuity is checked all the same."
 _finding = partial(observation, check=CHECK_NAME)
 
 
-class _Stream:
-    """One connection: the layouts it has said, and the samples whose Update is still to come."""
+class _Process:
+    """One process: the layouts it has said, and the samples whose Update is still to come."""
 
-    __slots__ = ("classes", "deferral", "held", "layouts", "rank")
+    __slots__ = ("classes", "held", "layouts", "lines")
 
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
+    def __init__(self) -> None:
         self.classes: dict[int, str] = {}
         self.layouts: dict[str, Layout] = {}
         self.held: list[SampleFrame] = []
-        self.deferral: Deferral[int] = Deferral()
+        self.lines = 0
+
+    def announce(self, frame: OptimizerFrame) -> None:
+        """Remember of which class an optimizer is."""
+        if len(self.classes) < MAX_OPTIMIZERS:
+            self.classes[frame.ordinal] = frame.class_name
+
+    def arrange(self, frame: SampledFrame, room: int) -> int:
+        """Take a part of a layout in, if there is room for its lines; how many more lines are kept."""
+        before = self.lines
+        known = self.layouts.get(frame.layout) if frame.part else None
+        if len(frame.tensors) <= room:
+            self.lines += len(frame.tensors)
+            self.layouts[frame.layout] = layout_of(frame) if known is None else known.joined(frame)
+        while len(self.layouts) > MAX_LAYOUTS:
+            self.lines -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
+        return self.lines - before
+
+    def hold(self, frame: SampleFrame) -> None:
+        """Keep a sample until its Update comes."""
+        self.held = [*self.held[1 - MAX_HELD :], frame]
+
+    def of(self, update: UpdateFrame) -> list[SampleFrame]:
+        """The samples of an Update; those before it are let go."""
+        held, self.held = self.held, []
+        return [each for each in held if (each.optimizer, each.update) == (update.optimizer, update.update)]
 
 
 class _State:
-    __slots__ = ("cases", "noted", "streams")
+    __slots__ = ("cases", "lines", "noted", "processes", "speakers")
 
     def __init__(self) -> None:
-        self.streams: dict[tuple[int, int], _Stream] = {}
+        self.lines = 0  # of all layouts
+        self.speakers = Speakers()
+        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
         self.cases: dict[tuple[str, str, int, Shape], Finding] = {}
 
@@ -84,17 +112,12 @@ class ShadowUpdateCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        record = item.record
-        if isinstance(record, AttachRecord | DetachRecord):
-            state.streams.pop((record.attempt, record.connection), None)
-        elif isinstance(record, BlockRecord):
-            place = (record.attempt, record.connection)
-            for line in item.lines:
-                stream = state.streams.get(place)
-                if stream is None:
-                    stream = state.streams[place] = _Stream(record.rank)
-                for frame, entry in stream.deferral.take(line.frame, item.index):
-                    self._take(state, stream, frame, entry)
+        for said in state.speakers.take(item):
+            if isinstance(said.frame, DetachFrame):
+                gone = state.processes.pop(said.process, None)
+                state.lines -= 0 if gone is None else gone.lines
+            elif isinstance(said.frame, OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame):
+                self._take(state, said)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -102,43 +125,45 @@ class ShadowUpdateCheck:
         del ended
         return (*state.noted.kept(), *state.cases.values())
 
-    def _take(self, state: _State, stream: _Stream, frame: AnyFrame, entry: int) -> None:
-        if isinstance(frame, SampledFrame):
-            known = stream.layouts.get(frame.layout) if frame.part else None
-            stream.layouts[frame.layout] = layout_of(frame) if known is None else known.joined(frame)
-            if len(stream.layouts) > MAX_LAYOUTS:
-                del stream.layouts[next(iter(stream.layouts))]
+    def _take(self, state: _State, said: Spoken) -> None:
+        process = state.processes.get(said.process)
+        if process is None:
+            if len(state.processes) >= MAX_PROCESSES:
+                return
+            process = state.processes[said.process] = _Process()
+        frame = said.frame
+        if isinstance(frame, OptimizerFrame):
+            process.announce(frame)
+        elif isinstance(frame, SampledFrame):
+            state.lines += process.arrange(frame, MAX_LINES - state.lines)
         elif isinstance(frame, SampleFrame):
-            stream.held = [*stream.held[1 - MAX_HELD :], frame]
-        elif isinstance(frame, OptimizerFrame):
-            if len(stream.classes) < MAX_OPTIMIZERS:
-                stream.classes[frame.ordinal] = frame.class_name
+            process.hold(frame)
         elif isinstance(frame, UpdateFrame):
-            held, stream.held = stream.held, []
-            judged = _Judged(state, stream, frame, entry)
-            samples = [each for each in held if (each.optimizer, each.update) == (frame.optimizer, frame.update)]
-            for each in samples:
-                judged.take(each)
-            if samples:
-                judged.tell()
-            elif not frame.skipped:
-                judged.unsampled()
+            _Judged(state, process, frame, said).take(process.of(frame))
 
 
 class _Judged:
     """One Update: its samples, of several layouts perhaps, and what lies apart in them."""
 
-    def __init__(self, state: _State, stream: _Stream, update: UpdateFrame, entry: int) -> None:
+    def __init__(self, state: _State, process: _Process, update: UpdateFrame, said: Spoken) -> None:
         self._state = state
-        self._layouts = stream.layouts
-        self._class = stream.classes.get(update.optimizer)
+        self._layouts = process.layouts
+        self._class = process.classes.get(update.optimizer)
         self._update = update
         step = update.update if update.optimizer == 0 else None
-        self._of = partial(_finding, steps=(step, step), ranks=(stream.rank,), evidence=(entry,))
+        self._of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
         self._apart: dict[str, list[Apart]] = {}
 
-    def take(self, sample: SampleFrame) -> None:
-        """Recompute what one frame holds."""
+    def take(self, samples: list[SampleFrame]) -> None:
+        """Recompute what was sampled of it, and tell what lies apart."""
+        for each in samples:
+            self._recompute(each)
+        if samples:
+            self._tell()
+        elif not self._update.skipped:
+            self._unsampled()
+
+    def _recompute(self, sample: SampleFrame) -> None:
         layout = self._layouts.get(sample.layout)
         if layout is None:
             self._unjudged("samples", "Samples were not judged: their layout was not heard.")
@@ -164,14 +189,14 @@ class _Judged:
         except MalformedInput as error:
             self._unjudged(layout.rule, f"Samples that do not fit their layout were not judged: {error.reason}.")
 
-    def unsampled(self) -> None:
+    def _unsampled(self) -> None:
         """No samples came with it: of an optimizer that has no rule none are expected."""
         if self._class in RULES:
             self._unjudged(self._class, "Updates were not recomputed: they came without samples.")
         elif self._class is not None:
             self._not_recomputed(self._class, "there is no rule for its step")
 
-    def tell(self) -> None:
+    def _tell(self) -> None:
         """Make a finding of what lies apart, one for each rule and kind of difference."""
         for rule, apart in self._apart.items():
             for code, of_parameters in ((UPDATE, True), (STATE, False)):
