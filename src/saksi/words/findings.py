@@ -71,6 +71,7 @@ CODES: Final = (
     "optimizer.state_differs",
     "optimizer.update_differs",
     "plan.hyper_parameter_changed",
+    "randomness.state_repeated",
     "rehearsal.batch_differs",
     "rehearsal.hook_added",
     "rehearsal.loss_differs",

@@ -14,6 +14,7 @@ from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
@@ -35,4 +36,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     CONTINUITY,
     HYPER_PARAMETERS,
     AGREEMENT,
+    RANDOMNESS,
 )
