@@ -6,8 +6,10 @@ signers: frames are written as plain JSON, as the recorder does, and nothing is 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,7 +148,10 @@ def update_fields(step: int, *, optimizer: int = 0, rank: int = 0) -> dict[str, 
         "gradient_norm": {"value": 1.5, "max_norm": 1.0, "coefficient": 0.6666},
         "batches": [{"loader": 0, "ordinal": step, "digest": digest, "items": 2, "ids": [1, 2]}],
         "batches_omitted": 0,
-        "rng": {"python": hex64("python"), "torch": hex64(f"torch{step}")},
+        "rng": {
+            "python": hex64("python"),
+            "torch": hex64(f"torch{step}" if optimizer == 0 else f"torch{optimizer}/{step}"),
+        },
         "fingerprints": [
             {
                 "name": "sum64-4096",
@@ -162,22 +167,26 @@ def update_fields(step: int, *, optimizer: int = 0, rank: int = 0) -> dict[str, 
     }
 
 
-NO_TENSORS: dict[str, Any] = {
+ONE_TENSOR: dict[str, Any] = {
     "layout": "5a" * 16,
     "optimizer": 0,
-    "rule": "torch.optim.adamw.AdamW",
+    "rule": "torch.optim.sgd.SGD",
     "dtype": "torch.float32",
     "part": 0,
     "parts": 1,
-    "tensors": [],
+    "tensors": [[0, 0, "weight", 1, 1]],
     "left_out": {},
 }
-"""Samples of an optimizer whose tensors had no gradient: nothing to be judged, and nothing that is missing."""
+"""Samples of an optimizer that does what its rule makes of the hyper-parameters in `update_fields`."""
 
 
-def no_samples(step: int) -> dict[str, Any]:
-    before, after = {"parameter": "", "gradient": ""}, {"parameter": ""}
+def honest_sample(step: int) -> dict[str, Any]:
+    before, after = {"parameter": _packed(1.0), "gradient": _packed(1.0)}, {"parameter": _packed(1.0 - 0.001 * 1.01)}
     return {"layout": "5a" * 16, "optimizer": 0, "update": step, "idle": [], "before": before, "after": after}
+
+
+def _packed(value: float) -> str:
+    return base64.b64encode(struct.pack("<f", value)).decode()
 
 
 def hello_fields(*, pid: int, rank: int, world_size: int, **changes: Any) -> dict[str, Any]:
@@ -453,10 +462,10 @@ def train(simulated: SimulatedRun, *, ranks: int = 1, steps: int = 6, block: int
             tensors=4,
             defaults={},
         )
-        each.send("sampled", **NO_TENSORS)
+        each.send("sampled", **ONE_TENSOR)
     for step in range(steps):
         for each in connections:
-            each.send("sample", **no_samples(step))
+            each.send("sample", **honest_sample(step))
             each.update()
             if step % block == block - 1:
                 each.flush()

@@ -52,8 +52,8 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
 def test_samples_of_the_recorder_are_those_that_frames_hold(tmp_path):
     numbers = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
-from saksi_recorder import samples
-print(samples.MAX_LINES, samples.MOST, samples.MAX_REASONS, samples.MAX_BYTES)
+from saksi_recorder import sample_layouts, samples
+print(samples.MAX_LINES, sample_layouts.MOST, sample_layouts.MAX_REASONS, sample_layouts.MAX_BYTES)
 print(*sorted(samples.RULES))
 """
     done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)

@@ -19,10 +19,12 @@ import json, sys
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
 case = sys.argv[1] if len(sys.argv) > 1 else CASE
-def numbers(t): return t.detach().double().reshape(-1).tolist()
+def numbers(t): return (t.detach().abs() if t.is_complex() else t.detach()).double().reshape(-1).tolist()
 model = torch.nn.Sequential(torch.nn.Linear(7, 30), torch.nn.Tanh(), torch.nn.Linear(30, 2))
 if case == "half":
     model[2].to(torch.bfloat16)
+if case == "complex":
+    model[2] = torch.nn.Linear(30, 2, dtype=torch.complex64)
 if case == "channels":
     model[0].weight.data = model[0].weight.data.t().contiguous().t()
 kind = torch.optim.SGD if case == "sgd" else torch.optim.AdamW
@@ -39,7 +41,7 @@ def loss():
     optimizer.zero_grad()
     h = model[1](model[0](x))
     out = model[2](h.to(model[2].weight.dtype)) if case != "idle" else h
-    value = out.float().square().mean()
+    value = (out.abs() if out.is_complex() else out.float()).square().mean()
     value.backward()
     return value
 for step in range(3):
@@ -55,7 +57,7 @@ for step in range(3):
         "left": {name: {k: numbers(v) for k, v in optimizer.state.get(p, {}).items()} for name, p in model.named_parameters()},
     }))
 """  # noqa: E501 - quoted as it runs
-CASES = ("plain", "sgd", "fused", "hook", "closure", "idle", "frozen", "half", "channels")
+CASES = ("plain", "sgd", "fused", "hook", "closure", "idle", "frozen", "half", "complex", "channels")
 
 
 @pytest.fixture(params=CASES)
@@ -105,7 +107,7 @@ def test_samples_are_what_the_script_read_at_those_positions(recorded):
                 for state, values in kept.items():
                     assert states[state] == (tuple(values) if state == "step" else chosen(values))
     everything = {"0.weight", "0.bias", "2.weight", "2.bias"}
-    left = {"idle": {"2.weight", "2.bias"}, "half": {"2.weight", "2.bias"}, "frozen": {"0.weight"}}.get(case, set())
+    left = {"idle": {"2.weight", "2.bias"}, "complex": {"2.weight", "2.bias"}, "frozen": {"0.weight"}}.get(case, set())
     assert seen == dict.fromkeys(range(3), everything - left)
 
 
@@ -119,8 +121,8 @@ def test_a_small_tensor_gives_all_of_it_and_a_large_one_some(recorded):
 def test_what_gives_no_samples_is_counted_with_the_reason(recorded):
     case, frames, _ = recorded
     left = [frame.left_out for frame in kinds(frames, "Sampled") if frame.left_out]
-    assert left == ([{"tensors of torch.bfloat16": 2}] * len(left) if case == "half" else [])
-    assert bool(left) == (case == "half")
+    assert left == ([{"tensors of torch.complex64": 2}] * len(left) if case == "complex" else [])
+    assert bool(left) == (case == "complex")
 
 
 def test_samples_come_right_before_their_update(recorded):

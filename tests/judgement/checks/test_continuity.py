@@ -121,3 +121,41 @@ def test_each_optimizer_has_its_own_updates():
     simulated.exit()
     (found,) = judged(simulated)[0]
     assert (found.subject, found.first_step) == ("parameters of optimizer 1", None)
+
+
+def test_state_that_is_gone_as_the_next_update_begins_has_changed():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for start, end in ("ab", "bc", (None, "d"), "de"):
+        fingerprint = prints(start or "a", end, over="moments") | ({"start": None} if start is None else {})
+        connection.update(fingerprints=[fingerprint])
+    connection.goodbye()
+    simulated.exit()
+    (found,) = judged(simulated)[0]
+    assert (found.severity, found.subject, found.first_step) == ("warning", "moments of optimizer 0", 2)
+
+
+def test_a_goodbye_in_the_middle_of_a_connection_changes_nothing():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    connection.update(fingerprints=[prints("a", "b")])
+    connection.update(fingerprints=[prints("b", "c")])
+    connection.send("detach", updates=[2], frames=3, self_ns=1, exception=None)
+    connection.update(fingerprints=[prints("d", "e")])
+    connection.flush()
+    simulated.exit()
+    assert said(simulated) == [("warning", "unknown", 2, 2)]
+
+
+def test_each_optimizer_is_excused_by_a_model_checkpoint_that_was_loaded():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    nothing = {"path": None, "digest": None, "size": None, "device": None, "inode": None, "mtime_ns": None}
+    for step, (start, end) in enumerate(("ab", "bc", "de", "ef")):
+        if step == 2:
+            connection.send("ckpt", action="loaded", step=1, **nothing)
+        for optimizer in range(2):
+            connection.update(optimizer=optimizer, fingerprints=[prints(start, end)])
+    connection.goodbye()
+    simulated.exit()
+    assert [each.severity for each in judged(simulated)[0]] == ["info", "info"]

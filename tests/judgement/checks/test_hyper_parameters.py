@@ -48,10 +48,27 @@ def test_one_that_stood_still_and_changed_is_told_with_both_values_as_it_does(na
     assert [each.code for each in news] == [found.code]
 
 
-def test_one_that_is_set_back_is_told_twice():
+def test_one_that_changes_again_stretches_the_first_finding():
     values = [0.1] * 3 + [0.2] * 3 + [0.1] * 3
-    found, _ = judged(run_of(*({"weight_decay": each} for each in values)))
-    assert [each.first_step for each in found] == [3, 6]
+    (found,), _ = judged(run_of(*({"weight_decay": each} for each in values)))
+    assert (found.first_step, found.last_step) == (3, 6)
+
+
+def test_updates_that_a_scaler_left_out_are_none_for_a_schedule():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for beta, skipped in ((0.85, True), (0.85, True), (0.85, True), (0.85, False), (0.86, False), (0.87, False)):
+        connection.update(groups=[{"betas": [beta, 0.9]}], skipped=skipped)
+    connection.goodbye()
+    simulated.exit()
+    assert judged(simulated) == ((), [])
+
+
+def test_a_number_of_another_type_is_the_same_number_and_a_long_value_is_compared():
+    assert judged(run_of(*[{"weight_decay": 0}] * 3, *[{"weight_decay": 0.0}] * 3)) == ((), [])
+    long, other = list(range(60)), list(range(1, 61))
+    (found,), _ = judged(run_of(*[{"extra": long}] * 3, *[{"extra": other}] * 3))
+    assert found.first_step == 3
 
 
 def test_a_schedule_that_moves_from_the_first_updates_on_is_nothing_to_speak_of():

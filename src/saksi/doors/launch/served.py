@@ -37,7 +37,7 @@ from saksi.edges.keys import open_keyring
 from saksi.judgement.seal import Seal, make_statement
 from saksi.processes.agent.closing import LAST_WORD_S
 from saksi.processes.agent.connection import peer_of
-from saksi.processes.agent.control import MAX_UNHEARD, Closed, FromLauncher, receive_from_agent, send
+from saksi.processes.agent.control import MAX_UNHEARD, Closed, FromLauncher, JobStarted, receive_from_agent, send
 from saksi.processes.agent.node_messages import (
     PROTOCOL,
     Begin,
@@ -80,11 +80,15 @@ class ServedAgent:
         self._control = control
         self._scratch = scratch
         self._why = "the agent has not closed the record yet"
+        self._started: JobStarted | None = None
         self._unheard: deque[FromLauncher] = deque(maxlen=MAX_UNHEARD)
 
     def tell(self, message: FromLauncher) -> None:
         """Say something to the agent; if it has no room for it, later. If it is gone, the log will show that."""
-        self._unheard.append(message)
+        if isinstance(message, JobStarted):
+            self._started = message  # however much is said before there is room: that the job runs comes first
+        else:
+            self._unheard.append(message)
         self._flush()
 
     def reaped(self, pid: int, status: int) -> bool:
@@ -115,6 +119,10 @@ class ServedAgent:
         return self._why
 
     def _flush(self) -> None:
+        if self._started is not None:
+            if not send(self._control, self._started):
+                return
+            self._started = None
         while self._unheard and send(self._control, self._unheard[0]):
             self._unheard.popleft()
 

@@ -27,8 +27,9 @@ __all__ = ["CONTINUITY", "ContinuityCheck"]
 CHECK_NAME: Final = "continuity"
 CHANGED: Final = "state.changed_between_steps"
 MAX_PROCESSES: Final = 16_384
-MAX_OPTIMIZERS: Final = 64
-"""Of one process that are followed."""
+MAX_OPTIMIZERS: Final = 1_024
+"""Of one process that are followed, as many as a goodbye counts."""
+MOMENTS: Final = "moments"
 OWN: Final = (
     "Weights that are clipped or pruned by hand, an average of the weights that is swapped in and a target network "
     "look the same."
@@ -55,6 +56,7 @@ class _Ends(NamedTuple):
 
     update: int
     groups: int
+    loads: int
     prints: dict[_Print, str]
 
 
@@ -64,7 +66,7 @@ class _Process:
     def __init__(self) -> None:
         self.ends: dict[int, _Ends] = {}
         self.habits: dict[tuple[int, str], _Habit] = {}
-        self.loads = 0  # model checkpoints that were loaded since the last Update
+        self.loads = 0  # model checkpoints that were loaded
 
 
 class _State:
@@ -115,48 +117,56 @@ class ContinuityCheck:
             process.loads += frame.action == "loaded"
         elif frame.optimizer < MAX_OPTIMIZERS:
             self._compare(state, process, frame, said)
-            process.loads = 0
 
     def _compare(self, state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
         before = process.ends.get(frame.optimizer)
         ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
         groups = len(frame.groups) + frame.groups_omitted
-        process.ends[frame.optimizer] = _Ends(frame.update, groups, ends)
+        process.ends[frame.optimizer] = _Ends(frame.update, groups, process.loads, ends)
         if before is None or (frame.update, groups) != (before.update + 1, before.groups):
             return
-        over: dict[str, bool] = {}
-        for each in frame.fingerprints:
-            end = before.prints.get(_key(each))
-            if each.start is not None and end is not None:
-                over[each.over] = over.get(each.over, False) or each.start != end
-        for what, differs in over.items():
-            self._note(state, process, frame, what, differs=differs, rank=said.rank, entry=said.entry)
+        loaded = process.loads > before.loads
+        for what, differs in _between(before, frame).items():
+            habit = process.habits.setdefault((frame.optimizer, what), _Habit())
+            habit.seen += 1
+            if differs:
+                _differs(habit, frame, what, said, loaded=loaded)
+            if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
+                habit.announced = True
+                state.noted.announce(habit.finding)
 
-    def _note(
-        self, state: _State, process: _Process, frame: UpdateFrame, what: str, *, differs: bool, rank: int, entry: int
-    ) -> None:
-        habit = process.habits.setdefault((frame.optimizer, what), _Habit())
-        habit.seen += 1
-        if differs:
-            self._differs(process, habit, frame, what, rank=rank, entry=entry)
-        if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
-            habit.announced = True
-            state.noted.announce(habit.finding)
 
-    def _differs(
-        self, process: _Process, habit: _Habit, frame: UpdateFrame, what: str, *, rank: int, entry: int
-    ) -> None:
-        habit.changed += 1
-        step = frame.update if frame.optimizer == 0 else None
-        found = _finding(
-            code=CHANGED, subject=f"{what} of optimizer {frame.optimizer}",
-            severity="info" if process.loads else "warning", message=_message(what, loaded=bool(process.loads)),
-            steps=(step, step), ranks=(rank,), evidence=(entry,),
-        )  # fmt: skip
-        if process.loads:
-            habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
-        else:
-            habit.finding = found if habit.finding is None else joined(habit.finding, found)
+def _between(before: _Ends, frame: UpdateFrame) -> dict[str, bool]:
+    """Of parameters and moments whether they changed between two Updates, where that can be said."""
+    starts = {_key(each): each.start for each in frame.fingerprints if each.start is not None}
+    shares = {(name, over, of) for name, over, _, of in starts}
+    found: dict[str, bool] = {}
+    for key, end in before.prints.items():
+        name, over, _, of = key
+        start = starts.get(key)
+        if start is not None:
+            found[over] = found.get(over, False) or start != end
+        elif over == MOMENTS and "fingerprints" not in frame.deferred and not _turned(name, over, of, shares):
+            found[over] = True  # there were some as the last one ended
+    return found
+
+
+def _turned(name: str, over: str, of: int, shares: set[tuple[str, str, int]]) -> bool:
+    """Whether the next Update has other shares of the same."""
+    return any((each[0], each[1]) == (name, over) and each[2] != of for each in shares)
+
+
+def _differs(habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, loaded: bool) -> None:
+    habit.changed += 1
+    step = frame.update if frame.optimizer == 0 else None
+    found = _finding(
+        code=CHANGED, subject=f"{what} of optimizer {frame.optimizer}", severity="info" if loaded else "warning",
+        message=_message(what, loaded=loaded), steps=(step, step), ranks=(said.rank,), evidence=(said.entry,),
+    )  # fmt: skip
+    if loaded:
+        habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
+    else:
+        habit.finding = found if habit.finding is None else joined(habit.finding, found)
 
 
 def _let_go(state: _State, key: ProcessKey) -> None:

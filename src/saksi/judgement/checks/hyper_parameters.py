@@ -19,6 +19,7 @@ import msgspec
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
+from saksi.words.digest import sha256
 from saksi.words.findings import Finding
 from saksi.words.frames import DetachFrame, UpdateFrame
 
@@ -28,8 +29,10 @@ CHECK_NAME: Final = "hyper_parameters"
 CHANGED: Final = "plan.hyper_parameter_changed"
 SCHEDULED: Final = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"})
 """Learning rates, and what torch's schedulers keep in a group for themselves."""
-STILL: Final = 2
+STILL: Final = 3
 """Updates in a row with one value, after which it counts as standing still."""
+MAX_SHOWN: Final = 80
+"""Characters of a value that are kept and shown."""
 MAX_PROCESSES: Final = 16_384
 MAX_KEPT: Final = 4_096
 """Hyper-parameters of one process that are followed."""
@@ -40,16 +43,17 @@ _finding = partial(observation, check=CHECK_NAME)
 class _Value:
     """One hyper-parameter of one group as it was last seen, and for how many Updates it has been so."""
 
-    __slots__ = ("moves", "still", "value")
+    __slots__ = ("moves", "still", "told", "value")
 
     def __init__(self, value: Any) -> None:
         self.value = value
         self.still = 1
+        self.told = ""
         self.moves = False  # it has moved before it stood still: a schedule
 
     def becomes(self, value: Any) -> bool:
         """Whether it had stood still and is another now."""
-        if _same(self.value, value):
+        if self.value == value:
             self.still += 1
             return False
         stood, self.value, self.still = self.still, value, 1
@@ -70,17 +74,19 @@ class _Process:
 
     def take(self, frame: UpdateFrame) -> Iterator[_Changed]:
         """Each hyper-parameter of an Update that had stood still and is another now."""
-        for number, group in enumerate(frame.groups):
+        for number, group in enumerate(frame.groups if not frame.skipped else ()):
             for name, value in group.items():
                 key = (frame.optimizer, number, name)
                 known = self.values.get(key)
                 if known is not None:
                     before, stood = known.value, known.still
-                    if known.becomes(value):
+                    if known.becomes(_kept(value)):
                         subject = f"{name} of optimizer {frame.optimizer}, group {number}"
-                        yield _Changed(subject, f"{_told(before, value)} after {stood} updates. {CAUSES}")
+                        first = f"{_told(before, value)} after {stood} updates. {CAUSES}"
+                        known.told = known.told or first  # what comes later stretches the first
+                        yield _Changed(subject, known.told)
                 elif name not in SCHEDULED and len(self.values) < MAX_KEPT:
-                    self.values[key] = _Value(value)
+                    self.values[key] = _Value(_kept(value))
 
 
 class _State:
@@ -127,8 +133,10 @@ class HyperParameterCheck:
             state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
 
 
-def _same(one: Any, other: Any) -> bool:
-    return bool(one == other) and type(one) is type(other)
+def _kept(value: Any) -> Any:
+    """A value as it is compared: one that is long by its digest."""
+    said = msgspec.json.encode(value)
+    return value if len(said) <= MAX_SHOWN else str(sha256(said))
 
 
 def _told(before: Any, now: Any) -> str:
@@ -136,7 +144,7 @@ def _told(before: Any, now: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:80]
+    return msgspec.json.encode(value).decode()[:MAX_SHOWN]
 
 
 HYPER_PARAMETERS: Final = HyperParameterCheck()

@@ -10,15 +10,18 @@ seen here; nor is a difference below rounding, or in elements that were not draw
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
-from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, shape_of
+from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, needed, shape_of
 from saksi.judgement.updates.precision import PRECISIONS
-from saksi.judgement.updates.rules import RULES, NoRule
+from saksi.judgement.updates.rules import RULES, NoRule, Recompute, rule_of
 from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
@@ -33,8 +36,10 @@ NOT_RECOMPUTED: Final = "optimizer.not_recomputed"
 """There is no rule, so this check does not apply: continuity and replay see what such an optimizer does."""
 NOT_CHECKABLE: Final = "optimizer.not_checkable"
 """There is a rule, and what it needs is not there."""
-MAX_LAYOUTS: Final = 64
-"""Of one connection that are kept; the oldest go first."""
+MAX_LAYOUTS: Final = 4_096
+"""Of one process that are kept, twice what a recorder takes for heard; the oldest go first."""
+MAX_LINES_OF_ONE: Final = 1 << 16
+"""Of all layouts of one process."""
 MAX_LINES: Final = 1 << 20
 """Of all layouts of all processes; what is said beyond is not kept, and its samples are not judged."""
 MAX_PROCESSES: Final = 16_384
@@ -49,6 +54,8 @@ CAUSES: Final = (
     "A hook that edits parameters after the step (weight clipping, an EMA that is swapped in), an optimizer that was "
     "patched and an edited torch look the same; `saksi env verify` and the inventory of live code tell which code ran."
 )
+LARGEST: Final = {dtype: each.largest for dtype, each in PRECISIONS.items()}
+"""What overflows in one precision need not in another; in half precision the overflow itself is worked out."""
 ELSEWHERE: Final = "State continuity is checked all the same."
 _finding = partial(observation, check=CHECK_NAME)
 
@@ -72,10 +79,15 @@ class _Process:
     def arrange(self, frame: SampledFrame, room: int) -> int:
         """Take a part of a layout in, if there is room for its lines; how many more lines are kept."""
         before = self.lines
-        known = self.layouts.get(frame.layout) if frame.part else None
-        if len(frame.tensors) <= room:
+        known = self.layouts.pop(frame.layout, None)
+        joins = known is not None and frame.part > 0
+        if known is not None and not joins:
+            self.lines -= len(known.tensors)
+        if len(frame.tensors) <= min(room, MAX_LINES_OF_ONE - self.lines):
             self.lines += len(frame.tensors)
-            self.layouts[frame.layout] = layout_of(frame) if known is None else known.joined(frame)
+            self.layouts[frame.layout] = known.joined(frame) if known is not None and joins else layout_of(frame)
+        elif known is not None and joins:  # a part of it is of no use
+            self.lines -= len(known.tensors)
         while len(self.layouts) > MAX_LAYOUTS:
             self.lines -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
         return self.lines - before
@@ -85,19 +97,21 @@ class _Process:
         self.held = [*self.held[1 - MAX_HELD :], frame]
 
     def of(self, update: UpdateFrame) -> list[SampleFrame]:
-        """The samples of an Update; those before it are let go."""
-        held, self.held = self.held, []
-        return [each for each in held if (each.optimizer, each.update) == (update.optimizer, update.update)]
+        """The samples of an Update; those of the same optimizer before it are let go."""
+        found = [each for each in self.held if (each.optimizer, each.update) == (update.optimizer, update.update)]
+        self.held = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
+        return found
 
 
 class _State:
-    __slots__ = ("cases", "lines", "noted", "processes", "speakers")
+    __slots__ = ("cases", "lines", "noted", "processes", "speakers", "unjudged")
 
     def __init__(self) -> None:
         self.lines = 0  # of all layouts
         self.speakers = Speakers()
         self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
+        self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
         self.cases: dict[tuple[str, str, int, Shape], Finding] = {}
 
 
@@ -118,12 +132,12 @@ class ShadowUpdateCheck:
                 state.lines -= 0 if gone is None else gone.lines
             elif isinstance(said.frame, OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame):
                 self._take(state, said)
-        return state, state.noted.news()
+        return state, (*state.noted.news(), *state.unjudged.news())
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
         """See `Check.finish`."""
         del ended
-        return (*state.noted.kept(), *state.cases.values())
+        return (*state.noted.kept(), *state.unjudged.kept(), *state.cases.values())
 
     def _take(self, state: _State, said: Spoken) -> None:
         process = state.processes.get(said.process)
@@ -153,41 +167,52 @@ class _Judged:
         step = update.update if update.optimizer == 0 else None
         self._of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
         self._apart: dict[str, list[Apart]] = {}
+        self._sampled: Counter[str] = Counter()
 
     def take(self, samples: list[SampleFrame]) -> None:
         """Recompute what was sampled of it, and tell what lies apart."""
-        for each in samples:
-            self._recompute(each)
-        if samples:
+        if not samples:
+            if not self._update.skipped:
+                self._unsampled()
+            return
+        try:
+            for each in samples:
+                self._recompute(each)
             self._tell()
-        elif not self._update.skipped:
-            self._unsampled()
+        except (ArithmeticError, TypeError, ValueError):  # whoever speaks as the job chooses the numbers
+            name = "samples" if self._class is None else self._class
+            self._unjudged(name, "Updates were not recomputed: numbers are beyond all bounds.")
 
     def _recompute(self, sample: SampleFrame) -> None:
         layout = self._layouts.get(sample.layout)
         if layout is None:
             self._unjudged("samples", "Samples were not judged: their layout was not heard.")
             return
-        for what, count in layout.left_out.items():
-            self._not_recomputed(layout.rule, f"{count} of its tensors ({what}) give no samples")
-        rule, precision = RULES.get(layout.rule), PRECISIONS.get(layout.dtype)
-        if rule is None or precision is None:
-            self._not_recomputed(layout.rule, f"there is no rule for it with {layout.dtype}")
+        for what in layout.left_out:
+            self._not_recomputed(layout.rule, f"{what} give no samples")
+        rule = rule_of(layout.rule, layout.dtype)
+        if rule is None or not layout.tensors:
+            why = "no tensor of it has a gradient that is read" if rule else f"there is no rule with {layout.dtype}"
+            self._not_recomputed(layout.rule, why)
             return
         apart = self._apart.setdefault(layout.rule, [])
         try:
             for sampled in around_each(layout, sample):
-                if self._update.skipped:
-                    apart += moved(sampled)
-                else:
-                    expected = rule(sampled.around, self._hyper_parameters(sampled), precision)
-                    apart += differences(sampled, expected, largest=precision.largest)
-        except NoRule as error:
-            self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: {error}.")
-        except (ArithmeticError, ValueError):  # whoever speaks as the job chooses the numbers
-            self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: numbers are beyond all bounds.")
+                apart += self._differences(rule, layout, sampled)
         except MalformedInput as error:
             self._unjudged(layout.rule, f"Samples that do not fit their layout were not judged: {error.reason}.")
+
+    def _differences(self, rule: Recompute, layout: Layout, sampled: Sampled) -> Iterator[Apart]:
+        if self._update.skipped or sampled.idle:
+            yield from moved(sampled)
+            return
+        try:
+            expected = rule(sampled.around, self._hyper_parameters(sampled))
+        except NoRule as error:
+            self._unjudged(layout.rule, f"Updates of {layout.rule} were not judged: {error}.")
+            return
+        yield from differences(sampled, expected, largest=LARGEST.get(layout.dtype, math.inf))
+        self._sampled[layout.rule] += len(sampled.around.parameter)
 
     def _unsampled(self) -> None:
         """No samples came with it: of an optimizer that has no rule none are expected."""
@@ -199,10 +224,16 @@ class _Judged:
     def _tell(self) -> None:
         """Make a finding of what lies apart, one for each rule and kind of difference."""
         for rule, apart in self._apart.items():
+            counted = [each for each in apart if not self._is_rounding(each.quantity, rule, apart)]
             for code, of_parameters in ((UPDATE, True), (STATE, False)):
-                found = [each for each in apart if (each.quantity == PARAMETER) == of_parameters]
+                found = [each for each in counted if (each.quantity == PARAMETER) == of_parameters]
                 if found:
                     self._case(code, rule, found)
+
+    def _is_rounding(self, quantity: str, rule: str, apart: list[Apart]) -> bool:
+        """Whether of a quantity in half precision only the bits of a few elements are others."""
+        same = [each for each in apart if each.quantity == quantity]
+        return all(each.by_bits for each in same) and sum(each.bad for each in same) < needed(self._sampled[rule])
 
     def _case(self, code: str, rule: str, apart: list[Apart]) -> None:
         shape, share = shape_of(apart)
@@ -226,7 +257,7 @@ class _Judged:
         self._state.noted.note(self._of(code=NOT_RECOMPUTED, severity="info", subject=subject, message=message))
 
     def _unjudged(self, subject: str, message: str) -> None:
-        self._state.noted.note(self._of(code=NOT_CHECKABLE, severity="info", subject=subject, message=message))
+        self._state.unjudged.note(self._of(code=NOT_CHECKABLE, severity="info", subject=subject, message=message))
 
 
 def _message(code: str, rule: str, apart: list[Apart], shape: Shape, share: float | None) -> str:

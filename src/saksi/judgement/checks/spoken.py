@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
-from saksi.words.frames import AnyFrame, HelloFrame
+from saksi.words.frames import AnyFrame, DetachFrame, HelloFrame
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord
 
 __all__ = ["ProcessKey", "Speakers", "Spoken"]
@@ -40,9 +40,10 @@ class Spoken(NamedTuple):
 
 
 class _Speaker:
-    __slots__ = ("deferral", "hello", "rank")
+    __slots__ = ("deferral", "goodbye", "hello", "rank")
 
     def __init__(self, rank: int) -> None:
+        self.goodbye: tuple[DetachFrame, int] | None = None
         self.rank = rank
         self.hello: HelloFrame | None = None
         self.deferral: Deferral[int] = Deferral()
@@ -57,7 +58,7 @@ class Speakers:
         self._open: dict[tuple[int, int], _Speaker] = {}
 
     def take(self, item: Item) -> Iterator[Spoken]:
-        """The frames that can be read now, `hello` frames left out."""
+        """The frames that can be read now, `hello` left out; a `detach` as the connection has ended."""
         record = item.record
         if isinstance(record, AttachRecord):
             self._open.pop((record.attempt, record.connection), None)
@@ -65,6 +66,9 @@ class Speakers:
             speaker = self._open.pop((record.attempt, record.connection), None)
             if speaker is not None:
                 yield from _spoken(record.attempt, speaker, speaker.deferral.rest())
+                if speaker.hello is not None and speaker.goodbye is not None:
+                    process = ProcessKey(record.attempt, speaker.hello.pid, speaker.hello.fingerprint_key)
+                    yield Spoken(process, speaker.hello, speaker.rank, *speaker.goodbye)
         elif isinstance(record, BlockRecord):
             place = (record.attempt, record.connection)
             speaker = self._open.get(place)
@@ -80,6 +84,8 @@ def _spoken(attempt: int, speaker: _Speaker, frames: Iterator[tuple[AnyFrame, in
     for frame, entry in frames:
         if isinstance(frame, HelloFrame):
             speaker.hello = frame
+        elif isinstance(frame, DetachFrame):
+            speaker.goodbye = frame, entry  # whoever goes on speaking has not gone
         elif speaker.hello is not None:
             hello = speaker.hello
             process = ProcessKey(attempt, hello.pid, hello.fingerprint_key)

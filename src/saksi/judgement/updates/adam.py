@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from saksi.judgement.updates.arithmetic import NoRule, Sums, counted, number, pair, refuse, state_of, whole
+from saksi.judgement.updates.arithmetic import NoRule, Sums, counted, next_step, number, pair, refuse, state_of
 from saksi.judgement.updates.precision import Precision
 from saksi.judgement.updates.values import Around, Expected
 
@@ -22,7 +22,7 @@ def _adam(around: Around, hyper: Mapping[str, Any], precision: Precision, *, dec
     lr, eps, decay = number(hyper, "lr"), number(hyper, "eps"), number(hyper, "weight_decay", 0.0)
     beta1, beta2 = pair(hyper, "betas")
     sign = -1.0 if hyper.get("maximize") else 1.0
-    step = whole(around, "step") + 1.0
+    step = next_step(around)
     correction1, correction2 = 1.0 - beta1**step, math.sqrt(1.0 - beta2**step)
     if not correction1 or not correction2:
         raise NoRule("the bias correction is 0")
@@ -42,7 +42,7 @@ def _adam(around: Around, hyper: Mapping[str, Any], precision: Precision, *, dec
         first.add(firsts[at], m, m - firsts[at], of_m)
         second.add(seconds[at], v, (1.0 - beta2) * g * g, of_v)
         if largest is not None:
-            bound = max(largest[at], v)
+            bound = max(largest[at], v) if largest[at] == largest[at] and v == v else math.nan  # noqa: PLR0124
             most.add(largest[at], bound, (1.0 - beta2) * g * g, of_v)
             v = bound
         below = math.sqrt(v) / correction2 + eps if v >= 0.0 else math.nan

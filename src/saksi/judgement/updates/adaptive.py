@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from saksi.judgement.updates.arithmetic import NoRule, Sums, counted, number, pair, refuse, state_of, whole
+from saksi.judgement.updates.arithmetic import NoRule, Sums, counted, next_step, number, pair, refuse, state_of, whole
 from saksi.judgement.updates.precision import Precision
 from saksi.judgement.updates.values import Around, Expected, Quantity
 
@@ -24,7 +24,7 @@ def adagrad(around: Around, hyper: Mapping[str, Any], precision: Precision) -> E
     """`torch.optim.Adagrad`: weight decay, decay of the learning rate, maximize. Raises `NoRule`."""
     refuse(hyper, "differentiable")
     lr, eps, decay = number(hyper, "lr"), number(hyper, "eps"), number(hyper, "weight_decay", 0.0)
-    step = whole(around, "step") + 1.0
+    step = next_step(around)
     rate = lr / (1.0 + (step - 1.0) * number(hyper, "lr_decay", 0.0))
     sign, sums = _sign(hyper), state_of(around, "sum")
     parameter, total = Sums(precision), Sums(precision)
@@ -55,7 +55,7 @@ def rmsprop(around: Around, hyper: Mapping[str, Any], precision: Precision) -> E
             size += abs(momentum * buffers[at])
             buffer.add(buffers[at], moved, moved - buffers[at], size)
         parameter.add(p, p - lr * moved, -lr * moved, abs(lr) * size)
-    state = {"square_avg": square.done(), "step": counted(whole(around, "step") + 1.0)}
+    state = {"square_avg": square.done(), "step": counted(next_step(around))}
     if momentum:
         state["momentum_buffer"] = buffer.done()
     return Expected(parameter=parameter.done(), state=state)
@@ -68,7 +68,7 @@ class _Moments:
         refuse(hyper, "capturable", "differentiable")
         self.lr, self.eps = number(hyper, "lr"), number(hyper, "eps")
         self.beta1, self.beta2 = pair(hyper, "betas")
-        self.step = whole(around, "step") + 1.0
+        self.step = next_step(around)
         decay, decoupled, sign = (
             number(hyper, "weight_decay", 0.0),
             bool(hyper.get("decoupled_weight_decay")),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from saksi.judgement.updates.precision import Precision
 from saksi.judgement.updates.values import Around, Numbers, Quantity
 
-__all__ = ["NoRule", "Sums", "counted", "number", "pair", "refuse", "state_of", "whole"]
+__all__ = ["NoRule", "Sums", "counted", "next_step", "number", "pair", "refuse", "state_of", "whole"]
 
 ROUNDINGS: Final = 16.0
 """Roundings of terms that one result may have in it."""
@@ -33,12 +33,22 @@ def number(hyper: Mapping[str, Any], name: str, default: float | None = None) ->
 
 
 def pair(hyper: Mapping[str, Any], name: str) -> tuple[float, float]:
-    """A hyper-parameter of two finite numbers. Raises `NoRule`."""
+    """A hyper-parameter of two numbers from 0 up to 1. Raises `NoRule`."""
     values = hyper.get(name)
     if not isinstance(values, list) or len(values) != 2:  # noqa: PLR2004 - first and second moment
         raise NoRule(f"{name} are not two numbers")
     first, second = (number({name: each}, name) for each in values)
+    if not (0.0 <= first < 1.0 and 0.0 <= second < 1.0):
+        raise NoRule(f"{name} are not between 0 and 1")
     return first, second
+
+
+def next_step(around: Around) -> float:
+    """The number of this step, counted from 1. Raises `NoRule` where the counter is no count."""
+    done = whole(around, "step")
+    if not (done >= 0.0 and done.is_integer()):
+        raise NoRule(f"the step counter is {done!r}")
+    return done + 1.0
 
 
 def refuse(hyper: Mapping[str, Any], *names: str) -> None:

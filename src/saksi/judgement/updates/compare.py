@@ -11,10 +11,12 @@ import msgspec
 from saksi.judgement.updates.samples import Sampled
 from saksi.judgement.updates.values import Expected, Numbers, Quantity
 
-__all__ = ["PARAMETER", "Apart", "Shape", "differences", "moved", "shape_of"]
+__all__ = ["PARAMETER", "Apart", "Shape", "differences", "moved", "needed", "shape_of"]
 
 Shape = Literal["unchanged", "reversed", "scaled", "other"]
 PARAMETER: Final = "parameter"
+FEWEST_BITS: Final = 4
+MANY_BITS: Final = 0.02
 NEAR: Final = 1e-3
 """How near to -1 the share of a reversed update lies."""
 
@@ -23,7 +25,7 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
     """One quantity of one tensor of which elements lie outside of what rounding explains.
 
     `expected` and `seen` are what the step should have added to those elements, and what it added; `room` is what
-    rounding explains.
+    rounding explains. `by_bits`: they lie within it, and are not the same bits.
     """
 
     name: str
@@ -33,10 +35,16 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
     expected: tuple[float, ...]
     seen: tuple[float, ...]
     room: tuple[float, ...]
+    by_bits: bool = False
+
+
+def needed(elements: int) -> int:
+    """How many of so many elements must not be the same bits: an honest kernel has one in some thousand."""
+    return max(min(elements, FEWEST_BITS), math.ceil(elements * MANY_BITS))
 
 
 def differences(sampled: Sampled, expected: Expected, *, largest: float) -> Iterator[Apart]:
-    """Every quantity with an element outside its tolerance; numbers beyond `largest` are not compared."""
+    """Every quantity with an element outside its tolerance; `largest` is that of the kernel's precision."""
     around = sampled.around
     pairs: list[tuple[str, Quantity, Numbers, Numbers]] = [
         (PARAMETER, expected.parameter, around.parameter, around.parameter_after)
@@ -45,8 +53,13 @@ def differences(sampled: Sampled, expected: Expected, *, largest: float) -> Iter
         if name in around.after:
             before = around.before.get(name) or [0.0] * len(quantity.values)
             pairs.append((name, quantity, before, around.after[name]))
+    beyond = _beyond(expected, len(around.parameter), largest)
     for name, quantity, before, after in pairs:
-        bad = [at for at in range(len(after)) if _is_outside(quantity, at, after[at], largest)]
+        compared = [at for at in range(len(after)) if len(after) != len(beyond) or not beyond[at]]
+        bad = [at for at in compared if _is_outside(quantity, at, after[at])]
+        by_bits = quantity.to_the_bit and not bad
+        if quantity.to_the_bit:
+            bad = [at for at in compared if _are_other_bits(quantity.values[at], after[at])]
         if bad:
             yield Apart(
                 name=sampled.name,
@@ -56,7 +69,18 @@ def differences(sampled: Sampled, expected: Expected, *, largest: float) -> Iter
                 expected=tuple(quantity.change[at] for at in bad),
                 seen=tuple(after[at] - before[at] for at in bad),
                 room=tuple(quantity.tolerance[at] for at in bad),
+                by_bits=by_bits,
             )
+
+
+def _beyond(expected: Expected, elements: int, largest: float) -> list[bool]:
+    """Of which elements something overflows in the kernel's precision that is finite here: those are not compared."""
+    found = [False] * elements
+    for quantity in (expected.parameter, *expected.state.values()):
+        if len(quantity.values) == elements:
+            for at, value in enumerate(quantity.values):
+                found[at] = found[at] or largest < abs(value) < math.inf
+    return found
 
 
 def moved(sampled: Sampled) -> Iterator[Apart]:
@@ -75,17 +99,21 @@ def moved(sampled: Sampled) -> Iterator[Apart]:
         )  # fmt: skip
 
 
-def _is_outside(quantity: Quantity, at: int, value: float, largest: float) -> bool:
+def _is_outside(quantity: Quantity, at: int, value: float) -> bool:
     wanted = quantity.values[at]
-    if not math.isfinite(wanted) or abs(wanted) > largest:
-        return False  # what overflows in one precision need not in another
+    if not math.isfinite(wanted):
+        return math.isfinite(value)  # what is not finite goes in, and comes out
     return not abs(value - wanted) <= quantity.tolerance[at]
+
+
+def _are_other_bits(wanted: float, value: float) -> bool:
+    return value != wanted and not (math.isnan(value) and math.isnan(wanted))
 
 
 def shape_of(apart: Iterable[Apart]) -> tuple[Shape, float | None]:
     """What the difference looks like over all of these; of a scaled update, by how much."""
     rows = [row for each in apart for row in zip(each.expected, each.seen, each.room, strict=True)]
-    if not rows or any(not math.isfinite(seen) for _, seen, _ in rows):
+    if not rows or not all(math.isfinite(each) for row in rows for each in row):
         return "other", None
     if all(seen == 0.0 for _, seen, _ in rows):
         return "unchanged", 0.0

@@ -19,9 +19,10 @@ from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
 __all__ = ["Layout", "Sampled", "around_each", "layout_of"]
 
-_FORMS: Final = {"torch.float32": "f", "torch.float64": "d"}
+_BFLOAT16: Final = "torch.bfloat16"
+_FORMS: Final = {"torch.float32": "f", "torch.float64": "d", "torch.float16": "e", _BFLOAT16: "H"}
 _ONE_EACH: Final = frozenset({"step", "mu_product"})
-"""Kept once for each tensor, in float32."""
+"""Kept once for each tensor; said in float64."""
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,18 +32,22 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
     dtype: str
     tensors: tuple[SampledTensor, ...]
+    elements: int
     left_out: dict[str, int]
 
     def joined(self, frame: SampledFrame) -> Layout:
         """With the next part of it."""
-        return msgspec.structs.replace(self, tensors=(*self.tensors, *frame.tensors))
+        tensors = (*self.tensors, *frame.tensors)
+        elements = self.elements + sum(each.count for each in frame.tensors)
+        return msgspec.structs.replace(self, tensors=tensors, elements=elements)
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True):
-    """One tensor's samples."""
+    """One tensor's samples; `idle`: it had no gradient."""
 
     tensor: SampledTensor
     around: Around
+    idle: bool = False
 
     @property
     def name(self) -> str:
@@ -51,9 +56,9 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
-    """The samples of each tensor that had a gradient. Raises `MalformedInput`."""
-    if layout.dtype not in _FORMS:
-        raise MalformedInput("samples", f"of {layout.dtype[:80]}")
+    """The samples of each tensor. Raises `MalformedInput`."""
+    if layout.dtype not in _FORMS or layout.optimizer != frame.optimizer:
+        raise MalformedInput("samples", f"of {layout.dtype[:80]} and optimizer {layout.optimizer}")
     before = {name: _numbers(layout, name, text) for name, text in frame.before.items()}
     after = {name: _numbers(layout, name, text) for name, text in frame.after.items()}
     if not {"parameter", "gradient"} <= before.keys() or "parameter" not in after:
@@ -64,12 +69,11 @@ def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
         one = slice(place, place + 1)
         several = slice(at, at + tensor.count)
         at += tensor.count
-        if place in idle:
-            continue
         states = {name: _cut(name, numbers, one, several) for name, numbers in before.items() if _is_state(name)}
         later = {name: _cut(name, numbers, one, several) for name, numbers in after.items() if _is_state(name)}
         yield Sampled(
             tensor=tensor,
+            idle=place in idle,
             around=Around(
                 parameter=before["parameter"][several],
                 gradient=before["gradient"][several],
@@ -89,16 +93,19 @@ def _cut(name: str, numbers: tuple[float, ...], one: slice, several: slice) -> t
 
 
 def _numbers(layout: Layout, name: str, text: str) -> tuple[float, ...]:
-    counted = name in _ONE_EACH
-    count = len(layout.tensors) if counted else sum(each.count for each in layout.tensors)
-    form = f"<{count}{'f' if counted else _FORMS[layout.dtype]}"
+    one_each = name in _ONE_EACH
+    count = len(layout.tensors) if one_each else layout.elements
+    form = f"<{count}{'d' if one_each else _FORMS[layout.dtype]}"
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedInput("samples", f"{name[:80]} is not base64") from None
     if len(raw) != struct.calcsize(form):
         raise MalformedInput("samples", f"{name[:80]} has {len(raw)} bytes, not {struct.calcsize(form)}")
-    return struct.unpack(form, raw)
+    found: tuple[float, ...] = struct.unpack(form, raw)
+    if one_each or layout.dtype != _BFLOAT16:
+        return found
+    return struct.unpack(f"<{count}f", b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2)))
 
 
 def layout_of(frame: SampledFrame) -> Layout:
@@ -108,5 +115,6 @@ def layout_of(frame: SampledFrame) -> Layout:
         rule=frame.rule,
         dtype=frame.dtype,
         tensors=tuple(frame.tensors),
+        elements=sum(each.count for each in frame.tensors),
         left_out=frame.left_out,
     )

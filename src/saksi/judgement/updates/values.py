@@ -28,12 +28,14 @@ class Around(msgspec.Struct, frozen=True, kw_only=True):
 class Quantity(msgspec.Struct, frozen=True, kw_only=True):
     """What one quantity should be, element by element, and by how much it may honestly differ.
 
-    `change` is what the step adds to it.
+    `change` is what the step adds to it. `to_the_bit`: nearly all elements are exactly so, and many that are not are a
+    difference too.
     """
 
     values: Numbers
     change: Numbers
     tolerance: Numbers
+    to_the_bit: bool = False
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):

@@ -91,11 +91,16 @@ class Launcher:
     def close(self) -> None:
         """Take what it has said and nobody heard, and write down how much of all that was not written."""
         for _ in range(MAX_LAST_WORDS):
-            if not self.is_here or not select.select([self._control], [], [], 0)[0]:
+            if not self.is_here or not self._has_said():
                 break
             self.hear()
         if self._left_out:
             self._write_gap(f"{self._left_out} more signals reached the launcher than are written down one by one")
+
+    def _has_said(self) -> bool:
+        waiting = select.poll()  # `select` knows no number of a file above 1,023
+        waiting.register(self._control, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _leave(self) -> None:
         self._selector.unregister(self._control)

@@ -7,7 +7,8 @@ ends.
 
 Known weakness: a process that lives and dies between two looks is not seen. A fork without exec of an attached
 process counts as its worker: it inherits the recorder, which attaches anew as soon as that child does anything that
-is recorded; a child that removes the recorder first is not seen here.
+is recorded; a child that removes the recorder first is not seen here. A process that attached and then execs another
+program counts as attached: its command alone does not tell that from a title that it gave itself.
 
 Where the kernel does not let us look into a process (another account's, without CAP_SYS_PTRACE), whether it has torch
 is not known: one that never attached is written down with `torch` null, so that nothing unseen passes in silence.

@@ -52,6 +52,7 @@ class Open:
         self.inner = 0
         self.fingerprints: list[dict[str, Any]] = []
         self.samples: Optional[samples.Taken] = None
+        self.groups: Optional[list[dict[str, Any]]] = None  # None: hooks may still set them
         self.compute_ns = 0
         self.began_ns = 0
 
@@ -109,8 +110,12 @@ def _before(optimizer: Any, *, closure: bool) -> None:
     session.wake()
     opened = _local.open = _begin(optimizer, began, own)
     if opened is not None:
+        between = _is_followed(optimizer)
+        if not between:
+            with memory.quiet():
+                opened.groups = optimizers.groups(optimizer)
         update = session.updates.get(opened.ordinal, 0)
-        opened.samples = samples.before(optimizer, opened.ordinal, update, closure=closure)
+        opened.samples = samples.before(optimizer, opened.ordinal, update, late=closure or between)
         opened.began_ns = time.monotonic_ns()
 
 
@@ -131,6 +136,14 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
     opened.fingerprints = ends.of(optimizer, "start", session.updates.get(ordinal, 0))
     return opened
+
+
+def _is_followed(optimizer: Any) -> bool:
+    """Whether hooks of the program come between ours and the step."""
+    table = _optimizer._global_optimizer_pre_hooks
+    last = next(reversed(table), None)
+    own = getattr(optimizer, "_optimizer_step_pre_hooks", None)
+    return bool(own) or last is None or table[last] is not before
 
 
 def are_seen() -> bool:
@@ -200,7 +213,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
             },
             "loss": pending.number("loss", gathered.loss),
             "losses": gathered.losses,
-            "groups": optimizers.groups(optimizer),
+            "groups": optimizers.groups(optimizer) if opened.groups is None else opened.groups,
             "groups_omitted": 0,
             "gradient_norm": pending.gradient_norm(gathered.gradient_norm),
             "batches": batches.of_this_training(gathered.batches),
