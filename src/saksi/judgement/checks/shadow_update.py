@@ -237,6 +237,8 @@ class _Judged:
 
     def _case(self, code: str, rule: str, apart: list[Apart]) -> None:
         shape, share = shape_of(apart)
+        if shape == "scaled" and any(each.by_bits for each in apart):
+            shape, share = "other", None  # by how much rounding hides
         message = _message(code, rule, apart, shape, share)
         found = self._of(code=code, severity="warning", subject=f"{rule}.step", message=message)
         cases, key = self._state.cases, (code, rule, self._update.optimizer, shape)

@@ -140,10 +140,8 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
 
 def _is_followed(optimizer: Any) -> bool:
     """Whether hooks of the program come between ours and the step."""
-    table = _optimizer._global_optimizer_pre_hooks
-    last = next(reversed(table), None)
-    own = getattr(optimizer, "_optimizer_step_pre_hooks", None)
-    return bool(own) or last is None or table[last] is not before
+    last = next(reversed(_optimizer._global_optimizer_pre_hooks), None)
+    return bool(getattr(optimizer, "_optimizer_step_pre_hooks", None)) or not _handles or last != _handles[0].id
 
 
 def are_seen() -> bool:
