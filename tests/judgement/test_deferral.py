@@ -192,3 +192,15 @@ def test_what_waits_is_bounded():
         out += deferral.take(UPDATES[1], at + 1)
     assert [at for _, at in out] == list(range(3 * MAX_WAITING + 1))
     assert out[0][0].deferred == NAMES
+
+
+def test_what_waits_is_bounded_in_bytes_too():
+    deferral = Deferral()
+    out = list(deferral.take(ANNOUNCED[0], 0, 65_536))
+    for at in range(64):
+        out += deferral.take(UPDATES[1], at + 1, 65_536)
+    assert [at for _, at in out] == list(range(65))
+    assert out[0][0].deferred == NAMES
+    out += deferral.take(ANNOUNCED[1], 65, 65_536)
+    out += deferral.take(LATE[1], 66)
+    assert out[-1][0].deferred == []

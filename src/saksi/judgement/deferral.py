@@ -19,6 +19,8 @@ __all__ = ["MAX_WAITING", "Deferral", "joined"]
 
 MAX_WAITING: Final = 1024
 """Frames that wait behind an Update. A recorder waits for 16 Updates and says a few frames with each."""
+MAX_WAITING_BYTES: Final = 2 * 1024 * 1024
+"""Bytes of them as they came. Decoded, a frame of many small values takes some twenty times as much."""
 
 T = TypeVar("T")
 
@@ -52,22 +54,29 @@ class Deferral(Generic[T]):
 
     def __init__(self) -> None:
         self._held: deque[_Held[T]] = deque()
+        self._bytes = 0
 
-    def take(self, frame: AnyFrame, beside: T) -> Iterator[tuple[AnyFrame, T]]:
-        """The frames that can be read now, in order."""
+    def take(self, frame: AnyFrame, beside: T, size: int = 0) -> Iterator[tuple[AnyFrame, T]]:
+        """The frames that can be read now, in order. `size` is that of the frame as it came, in bytes."""
         if isinstance(frame, DeferredFrame):
             self._join(frame)
         elif not self._held and not _waits(frame):  # whoever trains without devices comes through here
             yield frame, beside
             return
         else:
-            self._held.append(_Held(frame, beside))
-        while self._held and (len(self._held) > MAX_WAITING or not self._held[0].waits):
+            self._held.append(_Held(frame, beside, size))
+            self._bytes += size
+        while self._held and (self._is_full() or not self._held[0].waits):
             first = self._held.popleft()
+            self._bytes -= first.size
             yield first.settled(), first.beside
+
+    def _is_full(self) -> bool:
+        return len(self._held) > MAX_WAITING or self._bytes > MAX_WAITING_BYTES
 
     def rest(self) -> Iterator[tuple[AnyFrame, T]]:
         """What still waits, as it is: nothing more will come."""
+        self._bytes = 0
         while self._held:
             first = self._held.popleft()
             yield first.settled(), first.beside
@@ -83,9 +92,10 @@ class Deferral(Generic[T]):
 class _Held(Generic[T]):
     """A frame that is kept back, or behind one that is."""
 
-    __slots__ = ("beside", "frame", "waits")
+    __slots__ = ("beside", "frame", "size", "waits")
 
-    def __init__(self, frame: AnyFrame, beside: T) -> None:
+    def __init__(self, frame: AnyFrame, beside: T, size: int) -> None:
+        self.size = size
         self.frame = frame
         self.beside = beside
         self.waits = _waits(frame)

@@ -143,7 +143,7 @@ def update_views(items: Iterable[Item]) -> Iterator[UpdateView]:
             if stream.generation < 0 and isinstance(line.frame, UpdateFrame | RootFrame):
                 rank = (record.attempt, record.rank)
                 stream.generation = generations[rank] = generations.get(rank, -1) + 1
-            for frame, entry in stream.deferral.take(line.frame, item.index):
+            for frame, entry in stream.deferral.take(line.frame, item.index, len(line.raw)):
                 yield from _views(stream, entry, frame)
     for stream in streams.values():
         yield from _rest(stream)

@@ -77,7 +77,9 @@ class Speakers:
                     return
                 speaker = self._open[place] = _Speaker(record.rank)
             for line in item.lines:
-                yield from _spoken(record.attempt, speaker, speaker.deferral.take(line.frame, item.index))
+                yield from _spoken(
+                    record.attempt, speaker, speaker.deferral.take(line.frame, item.index, len(line.raw))
+                )
 
 
 def _spoken(attempt: int, speaker: _Speaker, frames: Iterator[tuple[AnyFrame, int]]) -> Iterator[Spoken]:

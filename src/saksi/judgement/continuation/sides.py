@@ -48,7 +48,7 @@ def _frames(items: Iterable[Item], group: GroupStory) -> Iterator[tuple[int, Any
             if rank is not None:
                 deferral = deferrals.setdefault(record.connection, Deferral())
                 for line in item.lines:
-                    for frame, beside in deferral.take(line.frame, rank):
+                    for frame, beside in deferral.take(line.frame, rank, len(line.raw)):
                         yield beside, frame
     for deferral in deferrals.values():
         for frame, beside in deferral.rest():

@@ -213,7 +213,7 @@ class FirstSteps:
             return set()
         news = False
         for line in item.lines:
-            for frame, entry in process.deferral.take(line.frame, item.index):
+            for frame, entry in process.deferral.take(line.frame, item.index, len(line.raw)):
                 news = process.take(frame, entry) or news
         if not news or not process.heard or process.forked:
             return set()
