@@ -164,3 +164,21 @@ for _ in range(2):
     assert counted == [1500, 1500]
     assert all(len(base64.b64decode(each.before["parameter"])) <= 4000 for each in kinds(frames, "Sample"))
     assert frames[-1].lost == 0
+
+
+def test_hyper_parameters_are_those_of_the_step_where_a_hook_behind_it_sets_the_next(tmp_path):
+    script = """
+import torch
+model = torch.nn.Linear(3, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+optimizer.register_step_post_hook(lambda *_: schedule.step())
+for _ in range(3):
+    optimizer.zero_grad(); model(torch.ones(1, 3)).sum().backward(); optimizer.step()
+"""
+    with Listener(tmp_path / "s") as agent:
+        run(script, environment(tmp_path / "s"))
+        agent.drain()
+        frames = agent.frames()
+    assert [update.groups[0]["lr"] for update in kinds(frames, "Update")] == [0.5, 0.25, 0.125]
+    assert len(kinds(frames, "Sample")) == 3

@@ -52,7 +52,7 @@ class Open:
         self.inner = 0
         self.fingerprints: list[dict[str, Any]] = []
         self.samples: Optional[samples.Taken] = None
-        self.groups: Optional[list[dict[str, Any]]] = None  # None: hooks may still set them
+        self.groups: Optional[list[dict[str, Any]]] = None  # as it began, where they may be others as it has returned
         self.compute_ns = 0
         self.began_ns = 0
 
@@ -111,7 +111,7 @@ def _before(optimizer: Any, *, closure: bool) -> None:
     opened = _local.open = _begin(optimizer, began, own)
     if opened is not None:
         between = _is_followed(optimizer)
-        if not between:
+        if _are_hooks_behind(optimizer):  # a schedule, say, that has moved on before we are asked
             with memory.quiet():
                 opened.groups = optimizers.groups(optimizer)
         update = session.updates.get(opened.ordinal, 0)
@@ -142,6 +142,12 @@ def _is_followed(optimizer: Any) -> bool:
     """Whether hooks of the program come between ours and the step."""
     last = next(reversed(_optimizer._global_optimizer_pre_hooks), None)
     return bool(getattr(optimizer, "_optimizer_step_pre_hooks", None)) or not _handles or last != _handles[0].id
+
+
+def _are_hooks_behind(optimizer: Any) -> bool:
+    """Whether hooks of the program come between the step and ours."""
+    first = next(iter(_optimizer._global_optimizer_post_hooks), None)
+    return bool(getattr(optimizer, "_optimizer_step_post_hooks", None)) or not _handles or first != _handles[-1].id
 
 
 def are_seen() -> bool:
