@@ -29,7 +29,7 @@ RANK = r"""
 import os, sys, time
 from saksi_recorder.channel import Channel
 rank, size, rate, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
-print_of = lambda name: {"name": name, "over": "parameters", "share": 0, "of": 1, "start": "ab" * 16, "end": "cd" * 16}
+print_of = lambda name: {"name": name, "over": "parameters", "share": 0, "of": 1, "start": "ab" * 16, "end": "ab" * 16}
 HELLO = {"version": 1, "pid": os.getpid(), "ppid": os.getppid(), "rank": rank, "local_rank": rank, "world_size": size,
     "forked": False, "level": "standard", "python": "3.11.0", "implementation": "cpython", "executable": sys.executable,
     "torch": "none", "threads": 1, "deterministic": False, "flags": {}, "fingerprint_key": os.urandom(32).hex(),
