@@ -239,3 +239,24 @@ def test_parts_of_a_layout_are_joined():
     simulated.exit()
     (found,) = found_in(simulated)
     assert "1 of 2 sampled elements of a.bias" in found.message
+
+
+@pytest.mark.parametrize("old_ends_last", [False, True])
+def test_a_process_that_connects_anew_says_its_layouts_again_whichever_connection_ends_first(old_ends_last):
+    simulated = SimulatedRun()
+    old = simulated.attach()
+    old.send("sampled", **layout())
+    old.send("sample", **sample(0))
+    old.update(groups=[{"lr": LR}])
+    if not old_ends_last:
+        old.vanish()
+    new = simulated.reattach(old)
+    new.send("sampled", **layout())
+    new.flush()
+    if old_ends_last:
+        old.vanish()
+    new.send("sample", **sample(1))
+    new.update(groups=[{"lr": LR}])
+    new.goodbye()
+    simulated.exit()
+    assert found_in(simulated) == ()

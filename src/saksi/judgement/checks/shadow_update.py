@@ -25,7 +25,7 @@ from saksi.judgement.updates.rules import RULES, NoRule, Recompute, rule_of
 from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
-from saksi.words.frames import DetachFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
+from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 
 __all__ = ["SHADOW_UPDATES", "ShadowUpdateCheck"]
 
@@ -127,11 +127,11 @@ class ShadowUpdateCheck:
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
         for said in state.speakers.take(item):
-            if isinstance(said.frame, DetachFrame):
-                gone = state.processes.pop(said.process, None)
-                state.lines -= 0 if gone is None else gone.lines
-            elif isinstance(said.frame, OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame):
+            if isinstance(said.frame, OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame):
                 self._take(state, said)
+        if state.speakers.closed is not None:  # on another connection it says all of this again
+            gone = state.processes.pop(state.speakers.closed, None)
+            state.lines -= 0 if gone is None else gone.lines
         return state, (*state.noted.news(), *state.unjudged.news())
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:

@@ -40,55 +40,66 @@ class Spoken(NamedTuple):
 
 
 class _Speaker:
-    __slots__ = ("deferral", "goodbye", "hello", "rank")
+    __slots__ = ("deferral", "goodbye", "hello", "number", "process", "rank")
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, number: int, rank: int) -> None:
+        self.number = number
         self.goodbye: tuple[DetachFrame, int] | None = None
         self.rank = rank
         self.hello: HelloFrame | None = None
+        self.process: ProcessKey | None = None
         self.deferral: Deferral[int] = Deferral()
 
 
 class Speakers:
-    """The open connections of a log, as it is read."""
+    """The open connections of a log, as it is read. `closed`: whose last open connection ended with the last item."""
 
-    __slots__ = ("_open",)
+    __slots__ = ("_latest", "_open", "closed")
 
     def __init__(self) -> None:
+        self.closed: ProcessKey | None = None
         self._open: dict[tuple[int, int], _Speaker] = {}
+        self._latest: dict[ProcessKey, _Speaker] = {}  # of each process: an old connection may end after it
 
     def take(self, item: Item) -> Iterator[Spoken]:
         """The frames that can be read now, `hello` left out; a `detach` as the connection has ended."""
         record = item.record
+        self.closed = None
         if isinstance(record, AttachRecord):
             self._open.pop((record.attempt, record.connection), None)
         elif isinstance(record, DetachRecord):
             speaker = self._open.pop((record.attempt, record.connection), None)
             if speaker is not None:
-                yield from _spoken(record.attempt, speaker, speaker.deferral.rest())
-                if speaker.hello is not None and speaker.goodbye is not None:
-                    process = ProcessKey(record.attempt, speaker.hello.pid, speaker.hello.fingerprint_key)
-                    yield Spoken(process, speaker.hello, speaker.rank, *speaker.goodbye)
+                yield from self._spoken(record.attempt, speaker, speaker.deferral.rest())
+                yield from self._close(speaker)
         elif isinstance(record, BlockRecord):
             place = (record.attempt, record.connection)
             speaker = self._open.get(place)
             if speaker is None:
                 if len(self._open) >= MAX_OPEN:
                     return
-                speaker = self._open[place] = _Speaker(record.rank)
+                speaker = self._open[place] = _Speaker(record.connection, record.rank)
             for line in item.lines:
-                yield from _spoken(
-                    record.attempt, speaker, speaker.deferral.take(line.frame, item.index, len(line.raw))
-                )
+                settled = speaker.deferral.take(line.frame, item.index, len(line.raw))
+                yield from self._spoken(record.attempt, speaker, settled)
 
+    def _spoken(self, attempt: int, speaker: _Speaker, frames: Iterator[tuple[AnyFrame, int]]) -> Iterator[Spoken]:
+        for frame, entry in frames:
+            if isinstance(frame, HelloFrame):
+                speaker.hello = frame
+                speaker.process = ProcessKey(attempt, frame.pid, frame.fingerprint_key)
+                latest = self._latest.get(speaker.process)
+                if latest is None or latest.number < speaker.number:
+                    self._latest[speaker.process] = speaker
+            elif isinstance(frame, DetachFrame):
+                speaker.goodbye = frame, entry  # whoever goes on speaking has not gone
+            elif speaker.hello is not None and speaker.process is not None:
+                yield Spoken(speaker.process, speaker.hello, speaker.rank, frame, entry)
 
-def _spoken(attempt: int, speaker: _Speaker, frames: Iterator[tuple[AnyFrame, int]]) -> Iterator[Spoken]:
-    for frame, entry in frames:
-        if isinstance(frame, HelloFrame):
-            speaker.hello = frame
-        elif isinstance(frame, DetachFrame):
-            speaker.goodbye = frame, entry  # whoever goes on speaking has not gone
-        elif speaker.hello is not None:
-            hello = speaker.hello
-            process = ProcessKey(attempt, hello.pid, hello.fingerprint_key)
-            yield Spoken(process, hello, speaker.rank, frame, entry)
+    def _close(self, speaker: _Speaker) -> Iterator[Spoken]:
+        if speaker.process is None or self._latest.get(speaker.process) is not speaker:
+            return
+        del self._latest[speaker.process]
+        self.closed = speaker.process
+        if speaker.hello is not None and speaker.goodbye is not None:
+            yield Spoken(speaker.process, speaker.hello, speaker.rank, *speaker.goodbye)
