@@ -1,6 +1,7 @@
 """How long `saksi env verify` takes: first pass, repeated pass, all bytecode; beside AIDE on the same tree.
 
-    .venv/bin/python bench/env_verify.py --python .venv-train/bin/python [--repeats 5] [--bytecode] [--only purelib]
+    .venv/bin/python bench/env_verify.py --python .venv-train/bin/python [--repeats 5] [--bytecode] [--only purelib] \
+        [--rehearsed "examples/gpt/train.py --steps 3"]
 
 Passes are timed in this process, after the imports, and as a whole program. AIDE is measured where it is installed
 (`apt-get install aide`): it makes a database of SHA-256 of the same folders, and checks against it. Files are in the
@@ -12,6 +13,7 @@ import gc
 import json
 import os
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -22,6 +24,16 @@ from pathlib import Path
 
 from saksi.doors.cli.env_verify import report_on
 from saksi.edges.environment.listing import Question
+
+IMPORTED = """\
+import contextlib, os, runpy, sys
+sys.argv = sys.argv[1:]
+with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+for module in list(sys.modules.values()):
+    if isinstance(file := getattr(module, "__file__", None), str) and file.endswith(".py"):
+        print(os.path.abspath(file))
+"""
 
 AIDE = """\
 database_in=file:{folder}/aide.db
@@ -41,10 +53,33 @@ def timed(call):
     return round(time.perf_counter() - before, 3), round(used, 3), value
 
 
-def judged(python, cache, *, bytecode, jobs, only):
+def imported_by(command, python, roots, folder):
+    """What `command` imports, as `Question.sources` names it: by the label of the deepest root, and the path in it."""
+    script, *arguments = shlex.split(command)
+    words = [str(python), "-c", IMPORTED, str(Path(script).resolve()), *arguments]
+    said = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True).stdout
+    deepest = sorted(roots, key=lambda each: len(each.folder), reverse=True)
+    places = [(each.label, each.folder.rstrip("/") + "/") for each in deepest]
+    found = set()
+    for file in said.splitlines():
+        for label, start in places:
+            if file.startswith(start):
+                found.add((label, file.removeprefix(start)))
+                break
+    return frozenset(found)
+
+
+def judged(python, cache, *, bytecode, jobs, only, sources=None):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     question = Question(
-        python=python, environment=environment, folder=Path("/"), cache=cache, bytecode=bytecode, jobs=jobs, only=only
+        python=python,
+        environment=environment,
+        folder=Path("/"),
+        cache=cache,
+        bytecode=bytecode,
+        jobs=jobs,
+        only=only,
+        sources=sources,
     )
     return report_on(question, None, now_ns=time.time_ns())
 
@@ -82,6 +117,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--bytecode", action="store_true", help="compare all bytecode too: a minute")
+    parser.add_argument("--rehearsed", metavar="COMMAND", help="compare the bytecode of what this script imports")
     parser.add_argument("--only", action="append", help="these roots alone, by label")
     options = parser.parse_args()
     python = options.python.absolute()
@@ -116,6 +152,13 @@ def main():
             proof = timed(lambda: judged(python, folder / "cache", bytecode=True, **arguments))
             after = timed(lambda: judged(python, folder / "cache", bytecode=True, **arguments))
             result |= {"bytecode_s": proof[0], "bytecode_again_s": after[0], "bytecode_equal": proof[2].bytecode.equal}
+        if options.rehearsed:
+            sources = imported_by(options.rehearsed, python, report.roots, folder)
+            cache = folder / "rehearsed"
+            judged(python, cache, bytecode=False, **arguments)  # every file's digest is known, no proof is
+            proof = timed(lambda: judged(python, cache, bytecode=True, sources=sources, **arguments))
+            compared = proof[2].bytecode.equal
+            result |= {"rehearsed_sources": len(sources), "rehearsed_s": proof[0], "rehearsed_equal": compared}
         if shutil.which("aide"):
             folders = [each.folder for each in report.roots if each.label in {"purelib", "platlib", "stdlib"}]
             result["aide"] = aide(folders, folder)

@@ -11,24 +11,29 @@ Moments are covered by one share of eight at a time.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
 
 from saksi.judgement.checks.fold import Noted, joined, observation
-from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
+from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
-from saksi.words.frames import CkptFrame, DetachFrame, Fingerprint, UpdateFrame
+from saksi.words.frames import CkptFrame, Fingerprint, UpdateFrame
 
 __all__ = ["CONTINUITY", "ContinuityCheck"]
 
 CHECK_NAME: Final = "continuity"
 CHANGED: Final = "state.changed_between_steps"
-MAX_PROCESSES: Final = 16_384
 MAX_OPTIMIZERS: Final = 1_024
 """Of one process that are followed, as many as a goodbye counts."""
+MAX_PRINTS: Final = 1 << 17
+"""Fingerprints of all processes that are kept; a recorder says some six with each Update."""
+OF_A_HABIT: Final = 4
+"""What a habit with its findings takes, in fingerprints."""
 MOMENTS: Final = "moments"
 OWN: Final = (
     "Weights that are clipped or pruned by hand, an average of the weights that is swapped in and a target network "
@@ -61,21 +66,52 @@ class _Ends(NamedTuple):
 
 
 class _Process:
-    __slots__ = ("ends", "habits", "loads")
+    __slots__ = ("ends", "habits", "loads", "size")
 
     def __init__(self) -> None:
         self.ends: dict[int, _Ends] = {}
         self.habits: dict[tuple[int, str], _Habit] = {}
         self.loads = 0  # model checkpoints that were loaded
+        self.size = 0
+
+    def end(self, optimizer: int, ends: _Ends, room: int) -> _Ends | None:
+        """How an Update ended, kept if there is room; returns how the one before it did."""
+        before = self.ends.pop(optimizer, None)
+        self.size -= 0 if before is None else 1 + len(before.prints)
+        if 1 + len(ends.prints) <= room or before is not None:
+            self.ends[optimizer] = ends
+            self.size += 1 + len(ends.prints)
+        return before
+
+    def habit(self, optimizer: int, what: str) -> _Habit:
+        """Of one optimizer's parameters or moments."""
+        habit = self.habits.get((optimizer, what))
+        if habit is None:
+            habit = self.habits[optimizer, what] = _Habit()
+            self.size += OF_A_HABIT
+        return habit
+
+    def findings(self) -> Iterator[Finding]:
+        """What is to be told of it, weighed by what it did until now."""
+        for habit in self.habits.values():
+            for each in (habit.finding, habit.loaded):
+                if each is not None:
+                    yield _weighed(habit, each)
 
 
 class _State:
-    __slots__ = ("noted", "processes", "speakers")
+    __slots__ = ("followed", "noted")
 
     def __init__(self) -> None:
-        self.speakers = Speakers()
-        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
+        self.followed = Followed(
+            _Process, size=MAX_PRINTS, noted=self.noted, gone=self._gone,
+            what="state between the updates is not compared",
+        )  # fmt: skip
+
+    def _gone(self, process: _Process) -> None:
+        for each in process.findings():
+            self.noted.keep(each)
 
 
 class ContinuityCheck:
@@ -89,51 +125,34 @@ class ContinuityCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        for said in state.speakers.take(item):
-            if isinstance(said.frame, UpdateFrame | CkptFrame):
-                self._take(state, said, said.frame)
-            elif isinstance(said.frame, DetachFrame):
-                _let_go(state, said.process)
+        for said, process in state.followed.take(item, UpdateFrame | CkptFrame):
+            if isinstance(said.frame, CkptFrame):
+                process.loads += said.frame.action == "loaded"
+            elif isinstance(said.frame, UpdateFrame) and said.frame.optimizer < MAX_OPTIMIZERS:
+                _compare(state, process, said.frame, said)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
         """See `Check.finish`."""
         del ended
-        return tuple(
-            _weighed(habit, each)
-            for process in state.processes.values()
-            for habit in process.habits.values()
-            for each in (habit.finding, habit.loaded)
-            if each is not None
-        )
+        return (*state.noted.kept(), *(each for process in state.followed.kept() for each in process.findings()))
 
-    def _take(self, state: _State, said: Spoken, frame: UpdateFrame | CkptFrame) -> None:
-        process = state.processes.get(said.process)
-        if process is None:
-            if len(state.processes) >= MAX_PROCESSES:
-                return
-            process = state.processes[said.process] = _Process()
-        if isinstance(frame, CkptFrame):
-            process.loads += frame.action == "loaded"
-        elif frame.optimizer < MAX_OPTIMIZERS:
-            self._compare(state, process, frame, said)
 
-    def _compare(self, state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
-        before = process.ends.get(frame.optimizer)
-        ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
-        groups = len(frame.groups) + frame.groups_omitted
-        process.ends[frame.optimizer] = _Ends(frame.update, groups, process.loads, ends)
-        if before is None or (frame.update, groups) != (before.update + 1, before.groups):
-            return
-        loaded = process.loads > before.loads
-        for what, differs in _between(before, frame).items():
-            habit = process.habits.setdefault((frame.optimizer, what), _Habit())
-            habit.seen += 1
-            if differs:
-                _differs(habit, frame, what, said, loaded=loaded)
-            if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
-                habit.announced = True
-                state.noted.announce(habit.finding)
+def _compare(state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
+    groups = len(frame.groups) + frame.groups_omitted
+    ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
+    before = process.end(frame.optimizer, _Ends(frame.update, groups, process.loads, ends), state.followed.room)
+    if before is None or (frame.update, groups) != (before.update + 1, before.groups):
+        return
+    loaded = process.loads > before.loads
+    for what, differs in _between(before, frame).items():
+        habit = process.habit(frame.optimizer, what)
+        habit.seen += 1
+        if differs:
+            _differs(habit, frame, what, said, loaded=loaded)
+        if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
+            habit.announced = True
+            state.noted.announce(habit.finding)
 
 
 def _between(before: _Ends, frame: UpdateFrame) -> dict[str, bool]:
@@ -167,15 +186,6 @@ def _differs(habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, load
         habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
     else:
         habit.finding = found if habit.finding is None else joined(habit.finding, found)
-
-
-def _let_go(state: _State, key: ProcessKey) -> None:
-    """A process said goodbye: only what is to be told of it is kept."""
-    process = state.processes.get(key)
-    if process is not None:
-        process.ends = {}
-        if not any(each.finding or each.loaded for each in process.habits.values()):
-            del state.processes[key]
 
 
 def _key(each: Fingerprint) -> _Print:

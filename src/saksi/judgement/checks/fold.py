@@ -164,14 +164,21 @@ class Noted:
 
     def note(self, finding: Finding) -> None:
         """Takes a finding in: stretched over an older one of the same cause, or as news."""
+        if self.keep(finding):
+            self._news.append(finding)
+
+    def keep(self, finding: Finding) -> bool:
+        """Takes a finding in that was announced before; whether it is the first one of its cause that has room."""
         cause = (finding.code, finding.subject, finding.message)
         old = self._kept.get(cause)
         if old is not None:
             self._kept[cause] = joined(old, finding)
-        elif self._causes[finding.severity] < MAX_CAUSES:
-            self._causes[finding.severity] += 1
-            self._kept[cause] = finding
-            self._news.append(finding)
+            return False
+        if self._causes[finding.severity] >= MAX_CAUSES:
+            return False
+        self._causes[finding.severity] += 1
+        self._kept[cause] = finding
+        return True
 
     def announce(self, finding: Finding) -> None:
         """Makes a finding news without keeping it: its state will yield it at the end."""

@@ -17,11 +17,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
+from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.words.digest import sha256
 from saksi.words.findings import Finding
-from saksi.words.frames import DetachFrame, UpdateFrame
+from saksi.words.frames import UpdateFrame
 
 __all__ = ["HYPER_PARAMETERS", "HyperParameterCheck"]
 
@@ -33,9 +34,10 @@ STILL: Final = 3
 """Updates in a row with one value, after which it counts as standing still."""
 MAX_SHOWN: Final = 80
 """Characters of a value that are kept and shown."""
-MAX_PROCESSES: Final = 16_384
 MAX_KEPT: Final = 4_096
 """Hyper-parameters of one process that are followed."""
+MAX_ALL: Final = 1 << 18
+"""Of all processes."""
 CAUSES: Final = "A schedule of the program's own looks the same; a callback or a hook may have set it."
 _finding = partial(observation, check=CHECK_NAME)
 
@@ -67,13 +69,15 @@ class _Changed(NamedTuple):
 
 
 class _Process:
-    __slots__ = ("values",)
+    __slots__ = ("size", "values")
 
     def __init__(self) -> None:
+        self.size = 0
         self.values: dict[tuple[int, int, str], _Value] = {}
 
-    def take(self, frame: UpdateFrame) -> Iterator[_Changed]:
-        """Each hyper-parameter of an Update that had stood still and is another now."""
+    def take(self, frame: UpdateFrame, room: int) -> Iterator[_Changed]:
+        """Each hyper-parameter of an Update that had stood still and is another now. `room`: so many more are kept."""
+        most = min(MAX_KEPT, self.size + room)
         for number, group in enumerate(frame.groups if not frame.skipped else ()):
             for name, value in group.items():
                 key = (frame.optimizer, number, name)
@@ -85,17 +89,18 @@ class _Process:
                         first = f"{_told(before, value)} after {stood} updates. {CAUSES}"
                         known.told = known.told or first  # what comes later stretches the first
                         yield _Changed(subject, known.told)
-                elif name not in SCHEDULED and len(self.values) < MAX_KEPT:
+                elif name not in SCHEDULED and self.size < most:
                     self.values[key] = _Value(_kept(value))
+                    self.size += 1
 
 
 class _State:
-    __slots__ = ("noted", "processes", "speakers")
+    __slots__ = ("followed", "noted")
 
     def __init__(self) -> None:
-        self.speakers = Speakers()
-        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
+        what = "hyper-parameters are not compared"
+        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what)
 
 
 class HyperParameterCheck:
@@ -109,11 +114,9 @@ class HyperParameterCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        for said in state.speakers.take(item):
+        for said, process in state.followed.take(item, UpdateFrame):
             if isinstance(said.frame, UpdateFrame):
-                self._take(state, said, said.frame)
-            elif isinstance(said.frame, DetachFrame):
-                state.processes.pop(said.process, None)
+                _take(state, process, said, said.frame)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -121,16 +124,12 @@ class HyperParameterCheck:
         del ended
         return state.noted.kept()
 
-    def _take(self, state: _State, said: Spoken, frame: UpdateFrame) -> None:
-        process = state.processes.get(said.process)
-        if process is None:
-            if len(state.processes) >= MAX_PROCESSES:
-                return
-            process = state.processes[said.process] = _Process()
-        step = frame.update if frame.optimizer == 0 else None
-        of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
-        for found in process.take(frame):
-            state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
+
+def _take(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) -> None:
+    step = frame.update if frame.optimizer == 0 else None
+    of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
+    for found in process.take(frame, state.followed.room):
+        state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
 
 
 def _kept(value: Any) -> Any:

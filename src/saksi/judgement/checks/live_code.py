@@ -15,6 +15,7 @@ import msgspec
 
 from saksi.judgement.checks.challenges import FAULTS
 from saksi.judgement.checks.fold import Noted, observation
+from saksi.judgement.checks.followed import MAX_RESTING
 from saksi.judgement.checks.live_judging import CODE_OF, judge
 from saksi.judgement.checks.live_places import Compiler, Place, Sources, View, places_of
 from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
@@ -22,6 +23,7 @@ from saksi.judgement.checks.live_rehearsed import Rehearsed, as_rehearsed, code_
 from saksi.judgement.checks.live_said import Said, Since
 from saksi.judgement.checks.live_tracers import judge_tracer
 from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
+from saksi.judgement.checks.spoken import ProcessKey
 from saksi.judgement.items import Item, Line
 from saksi.judgement.rehearsal.values import MAX_CODE, RehearsedCode
 from saksi.words.findings import Finding
@@ -33,6 +35,8 @@ __all__ = ["LIVE_CODE", "LiveCodeCheck", "told_in"]
 MAX_PROCESSES: Final = 16_384
 MAX_CASES: Final = 65_536
 """Places that changed, of all processes together; a job may change one at every challenge."""
+MAX_CONTEXTS: Final = 4_096
+"""Processes that began alike and of which a finding will tell, while sources are waited for."""
 MAX_BASELINES: Final = 256
 """Different beginnings: ranks of one job begin alike."""
 NOT_CHECKABLE: Final = "live.not_checkable"
@@ -49,7 +53,18 @@ class _Case(msgspec.Struct, frozen=True):
 
 
 class _Live:
-    __slots__ = ("baselines", "cases", "dropped", "noted", "open", "processes", "rehearsed", "sources", "told")
+    __slots__ = (
+        "baselines",
+        "cases",
+        "dropped",
+        "noted",
+        "open",
+        "processes",
+        "rehearsed",
+        "resting",
+        "sources",
+        "told",
+    )
 
     def __init__(self) -> None:
         self.rehearsed = Rehearsed()
@@ -57,7 +72,8 @@ class _Live:
         self.sources = Sources()
         self.noted = Noted()
         self.open: dict[tuple[int, int], LiveProcess] = {}
-        self.processes: dict[tuple[int, int, str], LiveProcess] = {}
+        self.processes: dict[ProcessKey, LiveProcess] = {}
+        self.resting: dict[ProcessKey, None] = {}  # without a connection; the last come last
         self.baselines: dict[tuple[Compiler, int], Baseline] = {}
         self.cases: list[_Case] = []
         self.dropped = 0
@@ -82,7 +98,7 @@ class LiveCodeCheck:
             for line in item.lines:
                 self._line(state, item.index, record, line)
         elif isinstance(record, AttachRecord | DetachRecord):
-            state.open.pop((record.attempt, record.connection), None)
+            self._close(state, record)
         elif isinstance(record, ApprovalRecord):
             state.rehearsed.take(item)
         return state, state.noted.news()
@@ -91,9 +107,7 @@ class LiveCodeCheck:
         """See `Check.finish`."""
         found = list(state.noted.kept())
         for process in state.processes.values():
-            silence = process.silence(ended=ended)
-            if silence is not None:
-                found.append(_of(Said(NOT_CHECKABLE, "info", "live code", silence), process.context))
+            found += _silence(process, ended=ended)
         if ended:
             found += self._left(state)
         if state.dropped:
@@ -103,18 +117,28 @@ class LiveCodeCheck:
 
     # -- frames
 
+    def _close(self, state: _Live, record: AttachRecord | DetachRecord) -> None:
+        """A connection ended. The last processes that have none are kept: who comes back is held to what it was."""
+        process = state.open.pop((record.attempt, record.connection), None)
+        if process is None or any(other is process for other in state.open.values()):
+            return
+        state.resting[process.key] = None
+        if len(state.resting) > MAX_RESTING:
+            _let_go(state, next(iter(state.resting)))
+
     def _line(self, state: _Live, entry: int, record: BlockRecord, line: Line) -> None:
         frame = line.frame
         connection = (record.attempt, record.connection)
         if isinstance(frame, HelloFrame):
-            key = (record.attempt, frame.pid, frame.fingerprint_key)
+            key = ProcessKey(record.attempt, frame.pid, frame.fingerprint_key)
             process = state.processes.get(key)
             if process is None:
-                process = LiveProcess(Compiler(record.attempt, frame.python, _optimize(frame)), frame)
+                process = LiveProcess(key, Compiler(record.attempt, frame.python, _optimize(frame)), frame)
                 if len(state.processes) < MAX_PROCESSES:
                     state.processes[key] = process
                 else:
                     state.dropped += 1
+            state.resting.pop(key, None)
             state.open[connection] = process
             return
         process = state.open.get(connection)
@@ -169,7 +193,8 @@ class LiveCodeCheck:
             known = state.baselines[key] = baseline
             known.waiting = list(baseline.places.values())
         process.baseline = known
-        known.contexts.append(context)
+        if known.waiting and len(known.contexts) < MAX_CONTEXTS:
+            known.contexts.append(context)
         for said in known.said:
             state.noted.note(_of(said, context))
         self._settle_one(state, process.compiler, known, last=False)
@@ -200,6 +225,8 @@ class LiveCodeCheck:
                 for context in baseline.contexts:
                     state.noted.note(_of(said, context))
         baseline.waiting = left
+        if not left:
+            baseline.contexts = []
 
     def _judged(self, state: _Live, case: _Case, *, last: bool) -> bool:
         if not last and not state.sources.under(case.compiler).knows(case.place):
@@ -252,6 +279,19 @@ def _judged_by_kind(place: Place, since: Since, view: View) -> Iterator[Said]:
     yield from found
     if not any(each.code == CODE_OF[place.place] for each in found):
         yield from judge_kind(place, since, view)
+
+
+def _let_go(state: _Live, key: ProcessKey) -> None:
+    state.resting.pop(key, None)
+    process = state.processes.pop(key, None)
+    if process is not None:
+        for finding in _silence(process, ended=True):
+            state.noted.keep(finding)
+
+
+def _silence(process: LiveProcess, *, ended: bool) -> list[Finding]:
+    silence = process.silence(ended=ended)
+    return [] if silence is None else [_of(Said(NOT_CHECKABLE, "info", "live code", silence), process.context)]
 
 
 def _optimize(hello: HelloFrame) -> int:

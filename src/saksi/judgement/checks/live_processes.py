@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from saksi.judgement.checks.live_places import Compiler, Place
 from saksi.judgement.checks.live_said import Said, Since
+from saksi.judgement.checks.spoken import ProcessKey
 from saksi.words.frames import HelloFrame, LiveFrame
 from saksi.words.limits import MAX_LIVE_SUBJECTS
 
@@ -56,12 +57,14 @@ class LiveProcess:
         "context",
         "fault",
         "first",
+        "key",
         "late",
         "updates",
         "whole",
     )
 
-    def __init__(self, compiler: Compiler, hello: HelloFrame) -> None:
+    def __init__(self, key: ProcessKey, compiler: Compiler, hello: HelloFrame) -> None:
+        self.key = key
         self.compiler = compiler
         self.answers = hello.answers
         self.fault: str | None = None

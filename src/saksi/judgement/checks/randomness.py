@@ -13,20 +13,22 @@ from functools import partial
 from typing import Final
 
 from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
+from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding, Severity
-from saksi.words.frames import CkptFrame, DetachFrame, UpdateFrame
+from saksi.words.frames import CkptFrame, UpdateFrame
 
 __all__ = ["RANDOMNESS", "RandomnessCheck"]
 
 CHECK_NAME: Final = "randomness"
 REPEATED: Final = "randomness.state_repeated"
-MAX_PROCESSES: Final = 4_096
 MAX_GENERATORS: Final = 64
 """Of one process that are followed."""
 MAX_STATES: Final = 4_096
 """States of one generator that are remembered, as the first eight bytes of their digests."""
+MAX_ALL: Final = 1 << 19
+"""States of all generators of all processes; beyond, each forgets its oldest for every new one."""
 _finding = partial(observation, check=CHECK_NAME)
 
 
@@ -37,33 +39,42 @@ class _Generator:
         self.last = b""
         self.seen: dict[bytes, int] = {}
 
-    def becomes(self, state: bytes, entry: int) -> int | None:
+    def becomes(self, state: bytes, entry: int, room: int) -> int | None:
         """The entry in which it had this state, if it has moved since; `None` if it is new, or the same still."""
         if state == self.last:
             return None
         self.last = state
+        most = min(MAX_STATES, len(self.seen) + room)
         before = self.seen.get(state)
         self.seen[state] = entry
-        if len(self.seen) > MAX_STATES:
+        if len(self.seen) > max(1, most):
             del self.seen[next(iter(self.seen))]
         return before
 
 
 class _Process:
-    __slots__ = ("generators", "loads")
+    __slots__ = ("generators", "loads", "size")
 
     def __init__(self) -> None:
         self.generators: dict[str, _Generator] = {}
         self.loads = 0  # model checkpoints that were loaded since the last Update
+        self.size = 0
+
+    def of(self, name: str) -> _Generator | None:
+        """The generator of this name; `None` beyond what is followed."""
+        generator = self.generators.get(name)
+        if generator is None and len(self.generators) < MAX_GENERATORS:
+            generator = self.generators[name] = _Generator()
+        return generator
 
 
 class _State:
-    __slots__ = ("noted", "processes", "speakers")
+    __slots__ = ("followed", "noted")
 
     def __init__(self) -> None:
-        self.speakers = Speakers()
-        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
+        what = "states of generators are not compared"
+        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what)
 
 
 class RandomnessCheck:
@@ -77,11 +88,11 @@ class RandomnessCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        for said in state.speakers.take(item):
-            if isinstance(said.frame, DetachFrame):
-                state.processes.pop(said.process, None)
-            elif isinstance(said.frame, UpdateFrame | CkptFrame):
-                self._take(state, said, said.frame)
+        for said, process in state.followed.take(item, UpdateFrame | CkptFrame):
+            if isinstance(said.frame, CkptFrame):
+                process.loads += said.frame.action == "loaded"
+            elif isinstance(said.frame, UpdateFrame):
+                _take(state, process, said, said.frame)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -89,25 +100,20 @@ class RandomnessCheck:
         del ended
         return state.noted.kept()
 
-    def _take(self, state: _State, said: Spoken, frame: UpdateFrame | CkptFrame) -> None:
-        process = state.processes.get(said.process)
-        if process is None:
-            if len(state.processes) >= MAX_PROCESSES:
-                return
-            process = state.processes[said.process] = _Process()
-        if isinstance(frame, CkptFrame):
-            process.loads += frame.action == "loaded"
-            return
-        for name, digest in frame.rng.items():
-            generator = process.generators.get(name)
-            if generator is None:
-                if len(process.generators) >= MAX_GENERATORS:
-                    continue
-                generator = process.generators[name] = _Generator()
-            before = generator.becomes(bytes.fromhex(digest[:16]), said.entry)
-            if before is not None:
-                state.noted.note(_of(name, frame, said, before, loaded=bool(process.loads)))
-        process.loads = 0
+
+def _take(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) -> None:
+    room = state.followed.room
+    for name, digest in frame.rng.items():
+        generator = process.of(name)
+        if generator is None:
+            continue
+        held = len(generator.seen)
+        before = generator.becomes(bytes.fromhex(digest[:16]), said.entry, room)
+        room -= len(generator.seen) - held
+        process.size += len(generator.seen) - held
+        if before is not None:
+            state.noted.note(_of(name, frame, said, before, loaded=bool(process.loads)))
+    process.loads = 0
 
 
 def _of(name: str, frame: UpdateFrame, said: Spoken, before: int, *, loaded: bool) -> Finding:

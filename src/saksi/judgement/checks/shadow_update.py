@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any, Final
 
 from saksi.judgement.checks.fold import Noted, joined, observation
-from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
+from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, needed, shape_of
 from saksi.judgement.updates.precision import PRECISIONS
@@ -42,7 +43,6 @@ MAX_LINES_OF_ONE: Final = 1 << 16
 """Of all layouts of one process."""
 MAX_LINES: Final = 1 << 20
 """Of all layouts of all processes; what is said beyond is not kept, and its samples are not judged."""
-MAX_PROCESSES: Final = 16_384
 MAX_HELD: Final = 64
 """Samples that wait for their Update, which comes right behind them."""
 MAX_NAMED: Final = 4
@@ -57,40 +57,39 @@ CAUSES: Final = (
 LARGEST: Final = {dtype: each.largest for dtype, each in PRECISIONS.items()}
 """What overflows in one precision need not in another; in half precision the overflow itself is worked out."""
 ELSEWHERE: Final = "State continuity is checked all the same."
+_HEARD: Final = OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame
 _finding = partial(observation, check=CHECK_NAME)
 
 
 class _Process:
     """One process: the layouts it has said, and the samples whose Update is still to come."""
 
-    __slots__ = ("classes", "held", "layouts", "lines")
+    __slots__ = ("classes", "held", "layouts", "size")
 
     def __init__(self) -> None:
         self.classes: dict[int, str] = {}
         self.layouts: dict[str, Layout] = {}
         self.held: list[SampleFrame] = []
-        self.lines = 0
+        self.size = 0  # in lines of layouts
 
     def announce(self, frame: OptimizerFrame) -> None:
         """Remember of which class an optimizer is."""
         if len(self.classes) < MAX_OPTIMIZERS:
             self.classes[frame.ordinal] = frame.class_name
 
-    def arrange(self, frame: SampledFrame, room: int) -> int:
-        """Take a part of a layout in, if there is room for its lines; how many more lines are kept."""
-        before = self.lines
+    def arrange(self, frame: SampledFrame, room: int) -> None:
+        """Take a part of a layout in, if there is room for its lines."""
         known = self.layouts.pop(frame.layout, None)
         joins = known is not None and frame.part > 0
         if known is not None and not joins:
-            self.lines -= len(known.tensors)
-        if len(frame.tensors) <= min(room, MAX_LINES_OF_ONE - self.lines):
-            self.lines += len(frame.tensors)
+            self.size -= len(known.tensors)
+        if len(frame.tensors) <= min(room, MAX_LINES_OF_ONE - self.size):
+            self.size += len(frame.tensors)
             self.layouts[frame.layout] = known.joined(frame) if known is not None and joins else layout_of(frame)
         elif known is not None and joins:  # a part of it is of no use
-            self.lines -= len(known.tensors)
+            self.size -= len(known.tensors)
         while len(self.layouts) > MAX_LAYOUTS:
-            self.lines -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
-        return self.lines - before
+            self.size -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
 
     def hold(self, frame: SampleFrame) -> None:
         """Keep a sample until its Update comes."""
@@ -104,14 +103,15 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("cases", "lines", "noted", "processes", "speakers", "unjudged")
+    __slots__ = ("cases", "followed", "noted", "unjudged")
 
     def __init__(self) -> None:
-        self.lines = 0  # of all layouts
-        self.speakers = Speakers()
-        self.processes: dict[ProcessKey, _Process] = {}
         self.noted = Noted()
         self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
+        self.followed = Followed(
+            _Process, size=MAX_LINES, noted=self.unjudged, what="updates are not recomputed",
+            max_resting=0,  # on another connection it says all of this again
+        )  # fmt: skip
         self.cases: dict[tuple[str, str, int, Shape], Finding] = {}
 
 
@@ -126,12 +126,8 @@ class ShadowUpdateCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        for said in state.speakers.take(item):
-            if isinstance(said.frame, OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame):
-                self._take(state, said)
-        if state.speakers.closed is not None:  # on another connection it says all of this again
-            gone = state.processes.pop(state.speakers.closed, None)
-            state.lines -= 0 if gone is None else gone.lines
+        for said, process in state.followed.take(item, _HEARD):
+            _take(state, process, said)
         return state, (*state.noted.news(), *state.unjudged.news())
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -139,21 +135,17 @@ class ShadowUpdateCheck:
         del ended
         return (*state.noted.kept(), *state.unjudged.kept(), *state.cases.values())
 
-    def _take(self, state: _State, said: Spoken) -> None:
-        process = state.processes.get(said.process)
-        if process is None:
-            if len(state.processes) >= MAX_PROCESSES:
-                return
-            process = state.processes[said.process] = _Process()
-        frame = said.frame
-        if isinstance(frame, OptimizerFrame):
-            process.announce(frame)
-        elif isinstance(frame, SampledFrame):
-            state.lines += process.arrange(frame, MAX_LINES - state.lines)
-        elif isinstance(frame, SampleFrame):
-            process.hold(frame)
-        elif isinstance(frame, UpdateFrame):
-            _Judged(state, process, frame, said).take(process.of(frame))
+
+def _take(state: _State, process: _Process, said: Spoken) -> None:
+    frame = said.frame
+    if isinstance(frame, OptimizerFrame):
+        process.announce(frame)
+    elif isinstance(frame, SampledFrame):
+        process.arrange(frame, state.followed.room)
+    elif isinstance(frame, SampleFrame):
+        process.hold(frame)
+    elif isinstance(frame, UpdateFrame):
+        _Judged(state, process, frame, said).take(process.of(frame))
 
 
 class _Judged:
