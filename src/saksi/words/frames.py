@@ -141,7 +141,8 @@ Deferrable: TypeAlias = Literal["loss", "gradient_norm", "skipped", "groups", "f
 class UpdateFrame(Frame, frozen=True, tag="update"):
     """One Update. `update` counts this optimizer's from 0.
 
-    `deferred` are the fields whose values, or some of them, follow in a `deferred` frame.
+    `deferred` are the fields whose values, or some of them, follow in a `deferred` frame. `thinned` is of how many
+    Updates one gives samples, where this one was drawn to give none; 0 elsewhere.
     """
 
     optimizer: Count
@@ -160,6 +161,7 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     inventory: Hex64
     self_ns: Count
     deferred: list[Deferrable] = []
+    thinned: Count = 0
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):

@@ -19,6 +19,7 @@ def test_the_first_word_that_is_no_option_begins_the_command():
 
 def test_values_may_be_joined_with_an_equals_sign():
     parsed = parse_arguments(["--level=full", "--segment=5", "--anchor=/a/", "--anchor", "/b/", "--", "x"])
+    assert parsed.overhead_budget is None
     assert (parsed.level, parsed.segment, parsed.anchors) == ("full", 5, ("/a/", "/b/"))
 
 
@@ -40,6 +41,11 @@ def test_a_seal_file_is_named_once_more_than_nothing():
         ["--name", "-x", "--", "x"],
         ["--name", "a\nb", "--", "x"],
         ["--level", "loud", "--", "x"],
+        ["--overhead-budget", "0", "--", "x"],
+        ["--overhead-budget", "101", "--", "x"],
+        ["--overhead-budget", "nan", "--", "x"],
+        ["--overhead-budget", "1e1", "--", "x"],
+        ["--overhead-budget", "-3", "--", "x"],
         ["--segment", "0", "--", "x"],
         ["--segment", "1e3", "--", "x"],
         ["--segment", "٣", "--", "x"],
@@ -57,3 +63,8 @@ def test_what_cannot_be_meant_is_refused_in_one_line(words):
 def test_help_needs_no_command_and_shows_an_example():
     assert parse_arguments(["--help"]).help
     assert "Example:" in HELP
+
+
+@pytest.mark.parametrize(("text", "percent"), [("3", 3.0), ("0.5", 0.5), ("100", 100.0), ("2%", 2.0)])
+def test_an_overhead_budget_is_a_percentage(text, percent):
+    assert parse_arguments(["--overhead-budget", text, "--", "x"]).overhead_budget == percent

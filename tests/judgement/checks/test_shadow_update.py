@@ -10,9 +10,10 @@ import pytest
 from saksi.judgement.checks.fold import Judging
 from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
 from saksi.judgement.items import item_of
+from saksi.judgement.updates.thinning import is_left_out
 from saksi.judgement.verdict import judge
 from saksi.words.codec import decode_record
-from simulated_run import SimulatedRun
+from simulated_run import SimulatedRun, hex64
 
 SGD = "torch.optim.sgd.SGD"
 LAYOUT = "ab" * 16
@@ -260,3 +261,54 @@ def test_a_process_that_connects_anew_says_its_layouts_again_whichever_connectio
     new.goodbye()
     simulated.exit()
     assert found_in(simulated) == ()
+
+
+def thinned_run(updates=140, *, every=4, wrong=(), class_name=SGD, first=100):
+    """A run that gives no samples of those updates after the first hundred that its key leaves out."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    connection.send("optimizer", ordinal=0, class_name=class_name, file=None, groups=1, tensors=2, defaults={})
+    connection.send("sampled", **layout())
+    key, left_out = bytes.fromhex(hex64(f"key {connection.pid}")), []
+    for step in range(updates):
+        out = step >= first and (is_left_out(key, 0, step, every) or step in wrong)
+        if out:
+            left_out.append(step)
+        else:
+            connection.send("sample", **sample(step))
+        connection.update(groups=[{"lr": LR}], thinned=every if out else 0)
+    connection.goodbye()
+    simulated.exit()
+    return simulated, left_out, key
+
+
+def test_updates_that_the_key_left_out_are_counted_and_alleged_nothing():
+    simulated, left_out, _ = thinned_run()
+    (found,) = found_in(simulated)
+    assert (found.code, found.severity, found.subject) == ("coverage.samples_thinned", "info", SGD)
+    assert (found.first_step, found.last_step) == (left_out[0], left_out[-1])
+    assert found.message.startswith(f"{len(left_out)} updates gave no samples")
+    assert "--overhead-budget" in found.message
+    report = judge(simulated.items(), run="x").report
+    assert not report.coverage.complete
+    assert report.verdict == "unknown"
+
+
+def test_an_update_that_says_it_was_left_out_and_was_not_drawn_is_one_without_samples():
+    _, _, key = thinned_run(1)
+    kept = next(step for step in range(100, 140) if not is_left_out(key, 0, step, 4))
+    simulated, _, _ = thinned_run(wrong=(kept,))
+    assert ("optimizer.not_checkable", "info", kept, kept) in said(simulated)
+
+
+@pytest.mark.parametrize(("every", "first"), [(64, 100), (2**63 - 1, 100), (1, 100), (4, 60)])
+def test_nobody_leaves_out_more_than_may_be(every, first):
+    simulated, left_out, key = thinned_run(every=every, wrong=range(first, 140), first=first)
+    wrong = [step for step in left_out if not is_left_out(key, 0, step, every)]
+    assert wrong
+    assert ("optimizer.not_checkable", "info", wrong[0], wrong[-1]) in said(simulated)
+
+
+def test_an_optimizer_without_a_rule_is_not_thinned_it_is_not_recomputed():
+    simulated, _, _ = thinned_run(class_name="mine.Own")
+    assert {code for code, *_ in said(simulated)} == {"optimizer.not_recomputed"}

@@ -65,7 +65,13 @@ def start_agent(
         listener = _listen(scratch / "agent.sock")
         prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
         added = {
-            **recorder_environment(attempt, environment, socket=scratch / "agent.sock", token=token),
+            **recorder_environment(
+                attempt,
+                environment,
+                socket=scratch / "agent.sock",
+                token=token,
+                overhead_budget=arguments.overhead_budget,
+            ),
             **prefix.added,
         }
         launch = launch_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,6 +28,9 @@ Options:
   --resume RUN      another attempt of RUN (id, unique prefix, name, or `last`) instead of a new run
   --level LEVEL     standard (default), or full: a binding state root after every step
   --segment N       a binding state root every N steps, instead of 10 and later 100
+  --overhead-budget PERCENT
+                    how much of the time the recorder may take at level standard (3): beyond it, fewer updates give
+                    samples after the first hundred; records are never thinned
   --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
   --require         do not start the command without a witness (125), nor, with --seal, if it differs from the
                     file or nobody approved that (5)
@@ -38,7 +42,10 @@ Example:
   saksi show baseline
 """
 
-_WITH_VALUE: Final = ("--name", "--project", "--seal", "--resume", "--level", "--segment", "--anchor")
+_WITH_VALUE: Final = (
+    "--name", "--project", "--seal", "--resume", "--level", "--segment", "--overhead-budget", "--anchor",
+)  # fmt: skip
+_PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?%?")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
 
 
@@ -52,6 +59,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     resume: str | None = None
     level: Level | None = None
     segment: int | None = None
+    overhead_budget: float | None = None
     anchors: tuple[str, ...] = ()
     require: bool = False
     quiet: bool = False
@@ -94,6 +102,7 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         resume=options.get("--resume"),
         level=_level(options.get("--level")),
         segment=_segment(options.get("--segment")),
+        overhead_budget=_percent(options.get("--overhead-budget")),
         anchors=tuple(anchors),
         require="--require" in flags,
         quiet=bool(flags & {"-q", "--quiet"}),
@@ -120,3 +129,11 @@ def _segment(text: str | None) -> int | None:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:  # noqa: PLR2004 - named in the remedy
         raise UsageError(f"--segment {text!r} is not a number of steps", remedy="1 to 1000000")
     return int(text)
+
+
+def _percent(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if _PERCENT.fullmatch(text) is None or not 0 < float(text.rstrip("%")) <= 100:  # noqa: PLR2004 - named in the remedy
+        raise UsageError(f"--overhead-budget {text!r} is not a share", remedy="a percentage above 0, up to 100: 3, 0.5")
+    return float(text.rstrip("%"))

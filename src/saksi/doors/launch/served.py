@@ -179,7 +179,13 @@ def start_served(
         attempt = _attempted(prepared, arguments, folder)
         scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=runtime_folder(environment)))
         prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
-        recorder = recorder_environment(attempt, environment, socket=Path(prepared.socket), token=prepared.token)
+        recorder = recorder_environment(
+            attempt,
+            environment,
+            socket=Path(prepared.socket),
+            token=prepared.token,
+            overhead_budget=arguments.overhead_budget,
+        )
         added = {**recorder, **prefix.added}
         launch = launch_of(
             attempt,

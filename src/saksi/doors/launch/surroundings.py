@@ -62,7 +62,12 @@ def launch_of(
 
 
 def recorder_environment(
-    attempt: Attempted, environment: Mapping[str, str], *, socket: Path, token: str
+    attempt: Attempted,
+    environment: Mapping[str, str],
+    *,
+    socket: Path,
+    token: str,
+    overhead_budget: float | None,
 ) -> dict[str, str]:
     """What leads the recorder into the command, and to the agent's socket."""
     inherited = environment.get("PYTHONPATH")
@@ -74,6 +79,8 @@ def recorder_environment(
     }
     if attempt.segment is not None:
         added["SAKSI_SEGMENT"] = str(attempt.segment)
+    if overhead_budget is not None:
+        added["SAKSI_OVERHEAD_BUDGET"] = str(overhead_budget)
     return added
 
 

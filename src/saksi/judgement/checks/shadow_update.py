@@ -18,12 +18,15 @@ from typing import Any, Final
 
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.sampled_process import SampledProcess
 from saksi.judgement.checks.spoken import Spoken
+from saksi.judgement.checks.thinned import THINNED, Thinned
 from saksi.judgement.items import Item
 from saksi.judgement.updates.compare import PARAMETER, Apart, Shape, differences, moved, needed, shape_of
 from saksi.judgement.updates.precision import PRECISIONS
 from saksi.judgement.updates.rules import RULES, NoRule, Recompute, rule_of
-from saksi.judgement.updates.samples import Layout, Sampled, around_each, layout_of
+from saksi.judgement.updates.samples import Layout, Sampled, around_each
+from saksi.judgement.updates.thinning import is_left_out
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
 from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
@@ -37,19 +40,11 @@ NOT_RECOMPUTED: Final = "optimizer.not_recomputed"
 """There is no rule, so this check does not apply: continuity and replay see what such an optimizer does."""
 NOT_CHECKABLE: Final = "optimizer.not_checkable"
 """There is a rule, and what it needs is not there."""
-MAX_LAYOUTS: Final = 4_096
-"""Of one process that are kept, twice what a recorder takes for heard; the oldest go first."""
-MAX_LINES_OF_ONE: Final = 1 << 16
-"""Of all layouts of one process."""
 MAX_LINES: Final = 1 << 20
 """Of all layouts of all processes; what is said beyond is not kept, and its samples are not judged."""
-MAX_HELD: Final = 64
-"""Samples that wait for their Update, which comes right behind them."""
 MAX_NAMED: Final = 4
 """Tensors that a finding names; of more it tells how many."""
 MAX_CASES: Final = 1_024
-MAX_OPTIMIZERS: Final = 1_024
-"""Of one connection whose class is kept."""
 CAUSES: Final = (
     "A hook that edits parameters after the step (weight clipping, an EMA that is swapped in), an optimizer that was "
     "patched and an edited torch look the same; `saksi env verify` and the inventory of live code tell which code ran."
@@ -61,58 +56,18 @@ _HEARD: Final = OptimizerFrame | SampledFrame | SampleFrame | UpdateFrame
 _finding = partial(observation, check=CHECK_NAME)
 
 
-class _Process:
-    """One process: the layouts it has said, and the samples whose Update is still to come."""
-
-    __slots__ = ("classes", "held", "layouts", "size")
-
-    def __init__(self) -> None:
-        self.classes: dict[int, str] = {}
-        self.layouts: dict[str, Layout] = {}
-        self.held: list[SampleFrame] = []
-        self.size = 0  # in lines of layouts
-
-    def announce(self, frame: OptimizerFrame) -> None:
-        """Remember of which class an optimizer is."""
-        if len(self.classes) < MAX_OPTIMIZERS:
-            self.classes[frame.ordinal] = frame.class_name
-
-    def arrange(self, frame: SampledFrame, room: int) -> None:
-        """Take a part of a layout in, if there is room for its lines."""
-        known = self.layouts.pop(frame.layout, None)
-        joins = known is not None and frame.part > 0
-        if known is not None and not joins:
-            self.size -= len(known.tensors)
-        if len(frame.tensors) <= min(room, MAX_LINES_OF_ONE - self.size):
-            self.size += len(frame.tensors)
-            self.layouts[frame.layout] = known.joined(frame) if known is not None and joins else layout_of(frame)
-        elif known is not None and joins:  # a part of it is of no use
-            self.size -= len(known.tensors)
-        while len(self.layouts) > MAX_LAYOUTS:
-            self.size -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
-
-    def hold(self, frame: SampleFrame) -> None:
-        """Keep a sample until its Update comes."""
-        self.held = [*self.held[1 - MAX_HELD :], frame]
-
-    def of(self, update: UpdateFrame) -> list[SampleFrame]:
-        """The samples of an Update; those of the same optimizer before it are let go."""
-        found = [each for each in self.held if (each.optimizer, each.update) == (update.optimizer, update.update)]
-        self.held = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
-        return found
-
-
 class _State:
-    __slots__ = ("cases", "followed", "noted", "unjudged")
+    __slots__ = ("cases", "followed", "noted", "thinned", "unjudged")
 
     def __init__(self) -> None:
         self.noted = Noted()
         self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
         self.followed = Followed(
-            _Process, size=MAX_LINES, noted=self.unjudged, what="updates are not recomputed",
+            SampledProcess, size=MAX_LINES, noted=self.unjudged, what="updates are not recomputed",
             max_resting=0,  # on another connection it says all of this again
         )  # fmt: skip
         self.cases: dict[tuple[str, str, int, Shape], Finding] = {}
+        self.thinned = Thinned()
 
 
 class ShadowUpdateCheck:
@@ -133,10 +88,10 @@ class ShadowUpdateCheck:
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
         """See `Check.finish`."""
         del ended
-        return (*state.noted.kept(), *state.unjudged.kept(), *state.cases.values())
+        return (*state.noted.kept(), *state.unjudged.kept(), *state.cases.values(), *state.thinned.findings())
 
 
-def _take(state: _State, process: _Process, said: Spoken) -> None:
+def _take(state: _State, process: SampledProcess, said: Spoken) -> None:
     frame = said.frame
     if isinstance(frame, OptimizerFrame):
         process.announce(frame)
@@ -151,11 +106,12 @@ def _take(state: _State, process: _Process, said: Spoken) -> None:
 class _Judged:
     """One Update: its samples, of several layouts perhaps, and what lies apart in them."""
 
-    def __init__(self, state: _State, process: _Process, update: UpdateFrame, said: Spoken) -> None:
+    def __init__(self, state: _State, process: SampledProcess, update: UpdateFrame, said: Spoken) -> None:
         self._state = state
         self._layouts = process.layouts
         self._class = process.classes.get(update.optimizer)
         self._update = update
+        self._key = bytes.fromhex(said.hello.fingerprint_key)
         step = update.update if update.optimizer == 0 else None
         self._of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
         self._apart: dict[str, list[Apart]] = {}
@@ -208,7 +164,12 @@ class _Judged:
 
     def _unsampled(self) -> None:
         """No samples came with it: of an optimizer that has no rule none are expected."""
-        if self._class in RULES:
+        if self._class in RULES and is_left_out(
+            self._key, self._update.optimizer, self._update.update, self._update.thinned
+        ):
+            found = self._of(code=THINNED, severity="info", subject=self._class, message=Thinned.first)
+            self._state.thinned.take(self._state.noted, found)
+        elif self._class in RULES:
             self._unjudged(self._class, "Updates were not recomputed: they came without samples.")
         elif self._class is not None:
             self._not_recomputed(self._class, "there is no rule for its step")

@@ -10,11 +10,12 @@ Known weakness: whoever reads this process's memory knows the positions. Then on
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any, NamedTuple, Optional
 
 import torch
 
-from . import memory, sample_layouts, session
+from . import memory, sample_layouts, session, thinning
 from .guard import guarded, is_of_a_signal_handler
 from .plain import text
 from .sample_layouts import ONE_EACH, CannotBeReadError, Layout
@@ -42,6 +43,7 @@ class Taken(NamedTuple):
     layouts: list[Layout]
     before: list[dict[str, bytes]]
     late: bool  # the gradients are read as the step returns, since something of the program comes between
+    took_ns: int
 
 
 @guarded("samples")
@@ -50,6 +52,7 @@ def before(optimizer: Any, ordinal: int, update: int, *, late: bool) -> Optional
     rule = _rule_of(optimizer)
     if rule is None:
         return None
+    began = time.monotonic_ns()
     # A fused kernel divides by the scale, and leaves the quotient.
     late = late or getattr(optimizer, "grad_scale", None) is not None
     if late and optimizer._optimizer_step_post_hooks:  # noqa: SLF001  (torch gives no public name to it)
@@ -58,7 +61,8 @@ def before(optimizer: Any, ordinal: int, update: int, *, late: bool) -> Optional
     try:
         with memory.quiet(), torch.no_grad():
             layouts = sample_layouts.layouts_of(optimizer, ordinal, rule, late=late)
-            return Taken(layouts, [_first(optimizer, one, update, late=late) for one in layouts], late)
+            found = [_first(optimizer, one, update, late=late) for one in layouts]
+        return Taken(layouts, found, late, time.monotonic_ns() - began)
     except _ODD as error:
         if is_of_a_signal_handler(error):
             raise
@@ -69,6 +73,7 @@ def before(optimizer: Any, ordinal: int, update: int, *, late: bool) -> Optional
 @guarded("samples")
 def after(optimizer: Any, taken: Taken, update: int) -> None:
     """Say the samples, with the same elements as the Update returns."""
+    began = time.monotonic_ns()
     try:
         with memory.quiet(), torch.no_grad():
             for layout, first in zip(taken.layouts, taken.before):  # noqa: B905
@@ -85,6 +90,7 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
                 last = {"parameter": layout.gather(parameters)}
                 last.update(_states(optimizer, layout, parameters, None))
                 _say(layout, update, idle, first, last)
+        thinning.sampled(taken.took_ns + time.monotonic_ns() - began)
     except _ODD as error:
         if is_of_a_signal_handler(error):
             raise

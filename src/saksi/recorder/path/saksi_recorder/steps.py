@@ -30,6 +30,7 @@ from . import (
     samples,
     session,
     state,
+    thinning,
     unseen,
 )
 from .guard import guarded, is_off, wall_ns
@@ -52,6 +53,7 @@ class Open:
         self.inner = 0
         self.fingerprints: list[dict[str, Any]] = []
         self.samples: Optional[samples.Taken] = None
+        self.thinned = 0  # of how many updates one gives samples, where this one gives none
         self.groups: Optional[list[dict[str, Any]]] = None  # as it began, where they may be others as it has returned
         self.compute_ns = 0
         self.began_ns = 0
@@ -70,6 +72,7 @@ def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
 
 def install() -> None:
     """Register the hooks."""
+    thinning.configure()
     _handles.append(_optimizer.register_optimizer_step_pre_hook(before))
     _handles.append(_optimizer.register_optimizer_step_post_hook(after))
 
@@ -96,6 +99,7 @@ def after_fork_in_child() -> None:
     _local.open = None
     _first.clear()
     _since_step[0] = 0
+    thinning.restart()
 
 
 @guarded("steps")
@@ -115,7 +119,9 @@ def _before(optimizer: Any, *, closure: bool) -> None:
             with memory.quiet():
                 opened.groups = optimizers.groups(optimizer)
         update = session.updates.get(opened.ordinal, 0)
-        opened.samples = samples.before(optimizer, opened.ordinal, update, late=closure or between)
+        opened.thinned = thinning.left_out(opened.ordinal, update)
+        if not opened.thinned:
+            opened.samples = samples.before(optimizer, opened.ordinal, update, late=closure or between)
         opened.began_ns = time.monotonic_ns()
 
 
@@ -202,6 +208,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
         session.step, _since_step[0] = update, 0
     if opened.samples is not None:
         samples.after(optimizer, opened.samples, update)
+    thinning.updated()
     pending = deferred.Pending(ordinal, update)
     with memory.quiet():
         prints = ends.joined(opened.fingerprints, ends.of(optimizer, "end", update + 1))
@@ -228,6 +235,8 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
         }
     if pending.names:
         frame["deferred"] = pending.names
+    if opened.thinned:
+        frame["thinned"] = opened.thinned
     frame["self_ns"] = session.cpu_since_last()
     session.say("update", frame)
     deferred.wait_for(pending)

@@ -1,0 +1,60 @@
+"""What one process said of its samples: the layouts, and the samples whose Update is still to come."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saksi.judgement.updates.samples import Layout, layout_of
+from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
+
+__all__ = ["SampledProcess"]
+
+MAX_LAYOUTS: Final = 4_096
+"""Of one process that are kept, twice what a recorder takes for heard; the oldest go first."""
+MAX_LINES_OF_ONE: Final = 1 << 16
+"""Of all layouts of one process."""
+MAX_HELD: Final = 64
+"""Samples that wait for their Update, which comes right behind them."""
+MAX_OPTIMIZERS: Final = 1_024
+"""Of one connection whose class is kept."""
+
+
+class SampledProcess:
+    """One process: the layouts it has said, and the samples whose Update is still to come."""
+
+    __slots__ = ("classes", "held", "layouts", "size")
+
+    def __init__(self) -> None:
+        self.classes: dict[int, str] = {}
+        self.layouts: dict[str, Layout] = {}
+        self.held: list[SampleFrame] = []
+        self.size = 0  # in lines of layouts
+
+    def announce(self, frame: OptimizerFrame) -> None:
+        """Remember of which class an optimizer is."""
+        if len(self.classes) < MAX_OPTIMIZERS:
+            self.classes[frame.ordinal] = frame.class_name
+
+    def arrange(self, frame: SampledFrame, room: int) -> None:
+        """Take a part of a layout in, if there is room for its lines."""
+        known = self.layouts.pop(frame.layout, None)
+        joins = known is not None and frame.part > 0
+        if known is not None and not joins:
+            self.size -= len(known.tensors)
+        if len(frame.tensors) <= min(room, MAX_LINES_OF_ONE - self.size):
+            self.size += len(frame.tensors)
+            self.layouts[frame.layout] = known.joined(frame) if known is not None and joins else layout_of(frame)
+        elif known is not None and joins:  # a part of it is of no use
+            self.size -= len(known.tensors)
+        while len(self.layouts) > MAX_LAYOUTS:
+            self.size -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
+
+    def hold(self, frame: SampleFrame) -> None:
+        """Keep a sample until its Update comes."""
+        self.held = [*self.held[1 - MAX_HELD :], frame]
+
+    def of(self, update: UpdateFrame) -> list[SampleFrame]:
+        """The samples of an Update; those of the same optimizer before it are let go."""
+        found = [each for each in self.held if (each.optimizer, each.update) == (update.optimizer, update.update)]
+        self.held = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
+        return found
