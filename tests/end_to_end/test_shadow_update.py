@@ -35,11 +35,15 @@ for step in range(15):
     now[0] = step
     optimizer.zero_grad()
     model(torch.randn(16, 20, dtype=model[0].weight.dtype)).float().square().mean().backward()
+    if step == at and case == "gradient":
+        model[0].weight.grad.neg_()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 0.05)
     optimizer.step()
     if step == at and case == "edit":
         with torch.no_grad():
             model[0].weight[3, 4] += 1e-6
 """
+GRADIENT = "gradient.changed_after_backward"
 UPDATE, STATE = "optimizer.update_differs", "optimizer.state_differs"
 CASES = {
     "honest": {},
@@ -49,6 +53,7 @@ CASES = {
     "sign": {UPDATE: (7, "0.weight"), STATE: (7, "exp_avg")},
     "skipped": {UPDATE: (7, "did not change at all"), STATE: (7, "step")},
     "edit": {"state.changed_between_steps": (8, "between two updates")},
+    "gradient": {GRADIENT: (7, "of 0.weight. Gradients that")},
     "half_rate": {UPDATE: (7, "sampled elements")},
     "half_sign": {UPDATE: (7, "0.weight"), STATE: (7, "exp_avg")},
 }

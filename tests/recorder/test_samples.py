@@ -182,3 +182,85 @@ for _ in range(3):
         frames = agent.frames()
     assert [update.groups[0]["lr"] for update in kinds(frames, "Update")] == [0.5, 0.25, 0.125]
     assert len(kinds(frames, "Sample")) == 3
+
+
+FINISHED = r"""
+import hashlib, json, sys
+import torch
+torch.manual_seed(0); torch.set_num_threads(1)
+model = torch.nn.Sequential(torch.nn.Linear(5, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2))
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+other = torch.optim.SGD([torch.nn.Parameter(torch.ones(3))], lr=0.1)
+x = torch.randn(4, 5)
+if CASE == "pre-hook":
+    def halve(*_):
+        for p in model.parameters(): p.grad.mul_(0.5)
+    optimizer.register_step_pre_hook(halve)
+if CASE == "in backward":
+    each = {p: torch.optim.SGD([p], lr=0.1) for p in model.parameters()}
+    def act(p):
+        each[p].step(); each[p].zero_grad()
+    for p in model.parameters():
+        p.register_post_accumulate_grad_hook(act)
+def loss(again=True):
+    if again:
+        optimizer.zero_grad()
+    value = model(x).square().mean()
+    value.backward()
+    return value
+for step in range(4):
+    if CASE == "closure":
+        optimizer.step(loss)
+        continue
+    loss()
+    if CASE == "accumulated":
+        loss(again=False)
+    if CASE == "clipped":
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    if CASE == "edited" and step == 2:
+        model[0].weight.grad.neg_()
+    if CASE == "by hand":
+        for p in model.parameters(): p.grad = torch.ones_like(p)
+    if CASE != "in backward":
+        optimizer.step()
+print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest())
+"""
+SAME = [""] * 4
+
+
+@pytest.mark.parametrize(
+    ("case", "finished"),
+    [
+        ("plain", SAME),
+        ("accumulated", SAME),
+        ("closure", SAME),
+        ("clipped", ["other"] * 4),
+        ("by hand", ["other"] * 4),
+        ("edited", ["", "", "other", ""]),
+        ("pre-hook", ["other"] * 4),
+        ("in backward", [None] * 16),
+    ],
+)
+def test_gradients_as_the_backward_left_them_stand_beside_those_that_were_read(agent, tmp_path, case, finished):
+    script = f"CASE = {case!r}\n{FINISHED}"
+    done = run(script, environment(tmp_path / "s"))
+    agent.drain(1)
+    samples = kinds(agent.frames(0), "Sample")
+    assert ["other" if each.finished else each.finished for each in samples] == finished
+    for each in samples:
+        if case == "clipped":
+            assert len({round(r, 4) for r in ratios(each)}) == 1
+        if case == "pre-hook":
+            assert set(ratios(each)) == {0.5}
+        if case == "edited" and each.update == 2:
+            assert set(ratios(each)) == {1.0, -1.0}
+    assert kinds(agent.frames(0), "Fault") == []
+    assert done.stdout == run(script, environment(tmp_path / "s", SAKSI_DISABLE="1")).stdout
+
+
+def ratios(sample):
+    read, finished = (
+        struct.unpack(f"<{len(raw) // 4}f", raw)
+        for raw in (base64.b64decode(sample.before["gradient"]), base64.b64decode(sample.finished))
+    )
+    return [a / b for a, b in zip(read, finished, strict=True) if b]

@@ -211,7 +211,8 @@ class SampleFrame(Frame, frozen=True, tag="sample"):
     """Scattered elements of what an Update read and wrote, in base64, tensor after tensor.
 
     `before` has `parameter`, `gradient` and the state there was by name, `after` the parameter and the state as the
-    Update returned. `idle` are tensors, by their place in the layout, that had no gradient.
+    Update returned. `idle` are tensors, by their place in the layout, that had no gradient. `finished` are gradients as
+    the last backward left them: empty if they are those in `before`, null if that is not known.
     """
 
     layout: Hex32
@@ -220,6 +221,7 @@ class SampleFrame(Frame, frozen=True, tag="sample"):
     idle: Annotated[list[Count], Meta(max_length=MAX_SAMPLED)]
     before: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
     after: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
+    finished: str | None = None
 
 
 class LayoutFrame(Frame, frozen=True, tag="layout"):

@@ -11,6 +11,7 @@ from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
@@ -33,6 +34,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     ENVIRONMENTS,
     MAPPED,
     SHADOW_UPDATES,
+    GRADIENTS,
     CONTINUITY,
     HYPER_PARAMETERS,
     AGREEMENT,

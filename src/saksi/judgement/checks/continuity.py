@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-import msgspec
-
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.habits import Habit
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
@@ -43,17 +42,14 @@ _Print = tuple[str, str, int, int]
 _finding = partial(observation, check=CHECK_NAME)
 
 
-class _Habit:
-    """How often one optimizer's state changed between two Updates, and how often it could have been seen to."""
+class _Habit(Habit):
+    """How often one optimizer's state changed between two Updates; `loaded`: of those in which something was loaded."""
 
-    __slots__ = ("announced", "changed", "finding", "loaded", "seen")
+    __slots__ = ("loaded",)
 
     def __init__(self) -> None:
-        self.announced = False
-        self.seen = 0
-        self.changed = 0
+        super().__init__()
         self.loaded: Finding | None = None
-        self.finding: Finding | None = None
 
 
 class _Ends(NamedTuple):
@@ -94,9 +90,9 @@ class _Process:
     def findings(self) -> Iterator[Finding]:
         """What is to be told of it, weighed by what it did until now."""
         for habit in self.habits.values():
-            for each in (habit.finding, habit.loaded):
+            for each in (habit.weighed(), habit.loaded):
                 if each is not None:
-                    yield _weighed(habit, each)
+                    yield each
 
 
 class _State:
@@ -147,12 +143,10 @@ def _compare(state: _State, process: _Process, frame: UpdateFrame, said: Spoken)
     loaded = process.loads > before.loads
     for what, differs in _between(before, frame).items():
         habit = process.habit(frame.optimizer, what)
-        habit.seen += 1
+        habit.asked += 1
         if differs:
             _differs(habit, frame, what, said, loaded=loaded)
-        if habit.finding is not None and habit.changed < habit.seen and not habit.announced:
-            habit.announced = True
-            state.noted.announce(habit.finding)
+        habit.tell(state.noted)
 
 
 def _between(before: _Ends, frame: UpdateFrame) -> dict[str, bool]:
@@ -176,16 +170,16 @@ def _turned(name: str, over: str, of: int, shares: set[tuple[str, str, int]]) ->
 
 
 def _differs(habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, loaded: bool) -> None:
-    habit.changed += 1
     step = frame.update if frame.optimizer == 0 else None
     found = _finding(
         code=CHANGED, subject=f"{what} of optimizer {frame.optimizer}", severity="info" if loaded else "warning",
         message=_message(what, loaded=loaded), steps=(step, step), ranks=(said.rank,), evidence=(said.entry,),
     )  # fmt: skip
     if loaded:
+        habit.times += 1
         habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
     else:
-        habit.finding = found if habit.finding is None else joined(habit.finding, found)
+        habit.was_so(found)
 
 
 def _key(each: Fingerprint) -> _Print:
@@ -196,13 +190,6 @@ def _message(what: str, *, loaded: bool) -> str:
     if loaded:
         return f"The {what} changed between two updates, in which a model checkpoint was loaded."
     return f"The {what} changed between two updates, by something that is no optimizer's step. {OWN}"
-
-
-def _weighed(habit: _Habit, finding: Finding) -> Finding:
-    """A program that does it from the first Update on, at each, does it for a purpose."""
-    if habit.changed == habit.seen and finding.severity == "warning":
-        return msgspec.structs.replace(finding, severity="info", alleges="drift")
-    return finding
 
 
 CONTINUITY: Final = ContinuityCheck()

@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.updates.gradients import Pair
 from saksi.judgement.updates.values import Around
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
-__all__ = ["Layout", "Sampled", "around_each", "layout_of"]
+__all__ = ["Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of"]
 
 _BFLOAT16: Final = "torch.bfloat16"
 _FORMS: Final = {"torch.float32": "f", "torch.float64": "d", "torch.float16": "e", _BFLOAT16: "H"}
@@ -51,8 +52,8 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The parameter's name in the model, else its place in the optimizer."""
-        return self.tensor.alias or f"{self.tensor.group}/{self.tensor.index}"
+        """See `name_of`."""
+        return name_of(self.tensor)
 
 
 def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
@@ -82,6 +83,27 @@ def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
                 after=later,
             ),
         )
+
+
+def gradients_in(layout: Layout, frame: SampleFrame) -> Iterator[Pair]:
+    """Each tensor's gradient as the backward left it and as it was read, where that is said and it has one.
+
+    Raises `MalformedInput`.
+    """
+    read = _numbers(layout, "gradient", frame.before.get("gradient", ""))
+    finished = _numbers(layout, "finished", frame.finished) if frame.finished else read
+    idle = set(frame.idle)
+    at = 0
+    for place, tensor in enumerate(layout.tensors):
+        several = slice(at, at + tensor.count)
+        at += tensor.count
+        if place not in idle:
+            yield Pair(name_of(tensor), finished[several], read[several])
+
+
+def name_of(tensor: SampledTensor) -> str:
+    """The parameter's name in the model, else its place in the optimizer."""
+    return tensor.alias or f"{tensor.group}/{tensor.index}"
 
 
 def _is_state(name: str) -> bool:

@@ -123,10 +123,8 @@ def _flags(torch: Any) -> dict[str, Any]:
 def _after_fork_in_child() -> None:
     try:
         session.after_fork_in_child()
-        for name in ("steps", "gradients"):
-            if name in _installed:
-                _module(name).after_fork_in_child()
         if "steps" in _installed:
+            _module("steps").after_fork_in_child()
             _module("deferred").after_fork_in_child()
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:

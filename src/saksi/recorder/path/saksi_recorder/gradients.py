@@ -16,27 +16,29 @@ from typing import Any
 import torch
 import torch.nn.utils.clip_grad as _clip_grad
 
-from . import deferred, memory, readings, session, steps, unseen
+from . import deferred, finished, memory, readings, session, steps, unseen
 from .guard import guarded
 
 _original_backward = torch.autograd.backward
 _original_clip = torch.nn.utils.clip_grad_norm_
 _signature = inspect.signature(_original_clip)
-_depth = [0]  # reentrant checkpointing calls backward inside of backward: one loss, not several
 
 
 @functools.wraps(_original_backward)
 def backward(*args: Any, **kwargs: Any) -> Any:
-    """Torch's own; the loss is read first."""
+    """Torch's own; the loss is read first, and of the gradients some elements behind it."""
     if torch.compiler.is_compiling():
         return _original_backward(*args, **kwargs)
-    if _depth[0] == 0:
+    if finished.depth[0] == 0:  # one inside of another has no loss of its own
         called_on(args, kwargs)
-    _depth[0] += 1
+    finished.depth[0] += 1
     try:
-        return _original_backward(*args, **kwargs)
+        result = _original_backward(*args, **kwargs)
     finally:
-        _depth[0] -= 1
+        finished.depth[0] -= 1
+    if finished.depth[0] == 0:
+        finished.note(_is_late)
+    return result
 
 
 @functools.wraps(_original_clip)
@@ -61,11 +63,6 @@ def restore() -> None:
     torch.autograd.backward = _original_backward
     torch.nn.utils.clip_grad_norm_ = _original_clip
     _clip_grad.clip_grad_norm_ = _original_clip
-
-
-def after_fork_in_child() -> None:
-    """A child forked inside a backward is not inside it."""
-    _depth[0] = 0
 
 
 @guarded("loss")
@@ -96,6 +93,10 @@ def clipped(norm: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         known = not isinstance(value, readings.Awaited) and not isinstance(limit, readings.Awaited)
         measured = deferred.clipping(value, limit) if known else {"value": value, "max_norm": limit}
         session.gathered.gradient_norm = measured
+
+
+def _is_late(optimizer: Any) -> bool:
+    return steps.is_open() or steps.is_followed(optimizer)
 
 
 def _number(value: Any) -> Any:

@@ -22,6 +22,17 @@ MAX_KNOWN = 512  # kept; a model whose experts take turns has several, and each 
 MAX_REASONS = 16
 MAX_BYTES = 4_000  # of one quantity in one frame; there are nine of them at most, and base64 makes a third more
 ONE_EACH = ("step", "mu_product")  # states with one number for the whole tensor
+RULES = frozenset(
+    {
+        "torch.optim.adagrad.Adagrad",
+        "torch.optim.adam.Adam",
+        "torch.optim.adamw.AdamW",
+        "torch.optim.nadam.NAdam",
+        "torch.optim.radam.RAdam",
+        "torch.optim.rmsprop.RMSprop",
+        "torch.optim.sgd.SGD",
+    }
+)
 _MASK = 2**63 - 1
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _TYPES = frozenset({torch.float32, torch.float64, torch.bfloat16, torch.float16})
@@ -100,6 +111,15 @@ class Layout:
         return bytes(memory.hold(self._bytes).view)
 
 
+def rule_of(optimizer: Any) -> Optional[str]:
+    """The class whose own `step` it is, if that is one of torch's that has a rule."""
+    for kind in type(optimizer).__mro__:
+        if "step" in vars(kind):
+            name = kind.__module__ + "." + kind.__qualname__
+            return name if name in RULES else None
+    return None
+
+
 def layouts_of(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[Layout]:
     """The layouts of an optimizer as it is now; `late`: the gradients come inside of the step."""
     key: list[Any] = [ordinal, late]
@@ -119,6 +139,13 @@ def layouts_of(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[L
         while len(_known) > MAX_KNOWN:
             _known.popitem(last=False)
     return found
+
+
+def gradients(layout: Layout, parameters: list[Any]) -> tuple[list[int], bytes]:
+    """The tensors that have no gradient that is read, and the elements of the gradients: theirs are no gradient's."""
+    idle = [at for at, one in enumerate(parameters) if one.grad is None or without(one) is not None]
+    given = [one if at in idle else one.grad for at, one in enumerate(parameters)]
+    return idle, layout.gather(given)
 
 
 def _arranged(optimizer: Any, ordinal: int, rule: str, *, late: bool) -> list[Layout]:

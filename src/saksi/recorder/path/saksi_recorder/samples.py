@@ -15,24 +15,13 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 
-from . import memory, sample_layouts, session, thinning
+from . import finished, memory, sample_layouts, session, thinning
 from .guard import guarded, is_of_a_signal_handler
 from .plain import text
 from .sample_layouts import ONE_EACH, CannotBeReadError, Layout
 
 MAX_LINES = 512  # of a frame
 MAX_SAID = 2048  # layouts that this connection has heard; beyond, all are said again
-RULES = frozenset(
-    {
-        "torch.optim.adagrad.Adagrad",
-        "torch.optim.adam.Adam",
-        "torch.optim.adamw.AdamW",
-        "torch.optim.nadam.NAdam",
-        "torch.optim.radam.RAdam",
-        "torch.optim.rmsprop.RMSprop",
-        "torch.optim.sgd.SGD",
-    }
-)
 _ODD = (CannotBeReadError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 _said: dict[str, None] = {}
 
@@ -49,7 +38,7 @@ class Taken(NamedTuple):
 @guarded("samples")
 def before(optimizer: Any, ordinal: int, update: int, *, late: bool) -> Optional[Taken]:
     """Samples as an Update begins; None where there are none. `late`: gradients may change before they are used."""
-    rule = _rule_of(optimizer)
+    rule = sample_layouts.rule_of(optimizer)
     if rule is None:
         return None
     began = time.monotonic_ns()
@@ -76,21 +65,23 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
     began = time.monotonic_ns()
     try:
         with memory.quiet(), torch.no_grad():
-            for layout, first in zip(taken.layouts, taken.before):  # noqa: B905
+            done = finished.of(optimizer, update, taken.layouts)
+            for place, (layout, first) in enumerate(zip(taken.layouts, taken.before)):  # noqa: B905
                 parameters = [one.of(optimizer) for one in layout.tensors]
                 idle = []
                 if taken.late:
-                    idle = [
-                        at
-                        for at, one in enumerate(parameters)
-                        if one.grad is None or sample_layouts.without(one) is not None
-                    ]
-                    given = [one if at in idle else one.grad for at, one in enumerate(parameters)]
-                    first["gradient"] = layout.gather(given)
+                    idle, first["gradient"] = sample_layouts.gradients(layout, parameters)
                 last = {"parameter": layout.gather(parameters)}
                 last.update(_states(optimizer, layout, parameters, None))
-                _say(layout, update, idle, first, last)
-        thinning.sampled(taken.took_ns + time.monotonic_ns() - began)
+                fields = {"update": update, "idle": idle, "finished": None}
+                fields["before"] = {name: _spelled(raw) for name, raw in first.items()}
+                fields["after"] = {name: _spelled(raw) for name, raw in last.items()}
+                if done is not None:
+                    is_same = done.gradients[place] == first["gradient"]
+                    fields["finished"] = "" if is_same else _spelled(done.gradients[place])
+                _say(layout, fields)
+        before_ns = taken.took_ns + (0 if done is None else done.took_ns)
+        thinning.sampled(before_ns + time.monotonic_ns() - began)
     except _ODD as error:
         if is_of_a_signal_handler(error):
             raise
@@ -138,29 +129,17 @@ def _is_plain(value: Any, layout: Layout) -> bool:
     return local.dtype is layout.dtype and memory.unreadable(local) is None
 
 
-def _rule_of(optimizer: Any) -> Optional[str]:
-    """The class whose own `step` it is, if that is one of torch's that has a rule."""
-    for kind in type(optimizer).__mro__:
-        if "step" in vars(kind):
-            name = kind.__module__ + "." + kind.__qualname__
-            return name if name in RULES else None
-    return None
-
-
-def _say(layout: Layout, update: int, idle: list[int], first: dict[str, bytes], last: dict[str, bytes]) -> None:
+def _say(layout: Layout, fields: dict[str, Any]) -> None:
     if len(_said) > MAX_SAID:
         _said.clear()
     if layout.name not in _said:
         _said[layout.name] = None
         _say_layout(layout)
-    session.say(
-        "sample",
-        {
-            "layout": layout.name, "optimizer": layout.ordinal, "update": update, "idle": idle,
-            "before": {name: base64.b64encode(raw).decode("ascii") for name, raw in first.items()},
-            "after": {name: base64.b64encode(raw).decode("ascii") for name, raw in last.items()},
-        },
-    )  # fmt: skip
+    session.say("sample", {"layout": layout.name, "optimizer": layout.ordinal, **fields})
+
+
+def _spelled(raw: bytes) -> str:
+    return base64.b64encode(raw).decode("ascii")
 
 
 def _say_layout(layout: Layout) -> None:

@@ -21,6 +21,7 @@ from . import (
     batches,
     deferred,
     ends,
+    finished,
     generators,
     inventory,
     memory,
@@ -100,6 +101,7 @@ def after_fork_in_child() -> None:
     _first.clear()
     _since_step[0] = 0
     thinning.restart()
+    finished.after_fork_in_child()
 
 
 @guarded("steps")
@@ -114,7 +116,8 @@ def _before(optimizer: Any, *, closure: bool) -> None:
     session.wake()
     opened = _local.open = _begin(optimizer, began, own)
     if opened is not None:
-        between = _is_followed(optimizer)
+        finished.begins(optimizer)
+        between = is_followed(optimizer)
         if _are_hooks_behind(optimizer):  # a schedule, say, that has moved on before we are asked
             with memory.quiet():
                 opened.groups = optimizers.groups(optimizer)
@@ -144,7 +147,7 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     return opened
 
 
-def _is_followed(optimizer: Any) -> bool:
+def is_followed(optimizer: Any) -> bool:
     """Whether hooks of the program come between ours and the step."""
     last = next(reversed(_optimizer._global_optimizer_pre_hooks), None)
     return bool(getattr(optimizer, "_optimizer_step_pre_hooks", None)) or not _handles or last != _handles[0].id

@@ -1,0 +1,150 @@
+"""Gradients judged from records alone: as the backward left them, and as the optimizer read them."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import pytest
+
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.gradients import GRADIENTS
+from saksi.judgement.items import item_of
+from saksi.words.codec import decode_record
+from simulated_run import SimulatedRun
+
+LAYOUT = "ab" * 16
+FINISHED = [0.25, -0.5, 0.75, -1.0, 1.25]
+
+
+def packed(numbers):
+    return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
+
+
+def layout(dtype="torch.float32"):
+    tensors = [[0, 0, "a.weight", 100, 3], [0, 1, "a.bias", 100, 2]]
+    return {
+        "layout": LAYOUT, "optimizer": 0, "rule": "torch.optim.sgd.SGD", "dtype": dtype,
+        "part": 0, "parts": 1, "tensors": tensors, "left_out": {},
+    }  # fmt: skip
+
+
+def clipping(coefficient, norm=2.0):
+    return {"value": norm, "max_norm": norm * coefficient, "coefficient": coefficient}
+
+
+def run_of(*reads, norms=None, finished=FINISHED, skipped=(), dtype="torch.float32"):
+    """A run that read these gradients, one list for each update; `None` says nothing of what the backward left."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    connection.send("sampled", **layout(dtype))
+    for step, read in enumerate(reads):
+        left = None if read is None else "" if read == finished else packed(finished)
+        values = FINISHED if read is None else read
+        before = {"parameter": packed([1.0] * 5), "gradient": packed(values)}
+        connection.send(
+            "sample", layout=LAYOUT, optimizer=0, update=step, idle=[], before=before,
+            after={"parameter": packed([1.0] * 5)}, finished=left,
+        )  # fmt: skip
+        connection.update(skipped=step in skipped, gradient_norm=(norms or {}).get(step))
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def judged(simulated):
+    judging, news = Judging([GRADIENTS]), []
+    for index, entry in enumerate(simulated.entries):
+        news += judging.take(item_of(index, decode_record(entry), simulated.blob))
+    return judging.findings(ended=True), news
+
+
+def said(simulated):
+    return [(each.code, each.severity, each.first_step, each.last_step) for each in judged(simulated)[0]]
+
+
+def times(factor):
+    return [g * factor for g in FINISHED]
+
+
+SAME, HALF, TURNED = FINISHED, times(0.5), [0.25, -0.5, 0.75, 1.0, -1.25]
+
+
+def test_gradients_that_are_read_as_they_were_left_are_nothing_to_speak_of():
+    assert judged(run_of(SAME, SAME, SAME)) == ((), [])
+
+
+def test_one_positive_number_for_all_is_clipping_or_unscaling():
+    assert said(run_of(SAME, HALF, times(2.0**-16), times(0.3), SAME)) == []
+
+
+def test_clipping_by_value_now_and_then_is_nothing_to_speak_of():
+    cut = [max(-0.75, min(0.75, g)) for g in FINISHED]
+    assert said(run_of(SAME, cut, SAME, cut)) == []
+
+
+def test_a_gradient_that_became_another_is_told_at_the_step_that_read_it_with_the_tensor():
+    (found,), news = judged(run_of(SAME, SAME, TURNED, SAME, TURNED))
+    assert (found.code, found.severity, found.first_step, found.last_step) == (
+        "gradient.changed_after_backward", "warning", 2, 4,
+    )  # fmt: skip
+    assert "in 2 of 5 sampled elements of a.bias." in found.message
+    assert found.subject == "gradients of optimizer 0"
+    assert found.alleges == "unknown"
+    assert [each.code for each in news] == [found.code]
+
+
+def test_a_program_that_computes_its_own_at_every_update_does_so_for_a_purpose():
+    (found,), news = judged(run_of(TURNED, TURNED, times(-1.0)))
+    assert (found.severity, found.alleges, found.first_step, found.last_step) == ("info", "drift", 0, 2)
+    assert news == []
+
+
+def test_what_was_turned_around_as_a_whole_is_said_so():
+    (found,), _ = judged(run_of(SAME, times(-0.5)))
+    assert "they were turned around" in found.message
+
+
+def test_a_layer_whose_gradient_was_made_smaller_is_told_for_information():
+    weakened = [*FINISHED[:3], 0.0, 0.0]
+    assert said(run_of(SAME, weakened, weakened)) == [("gradient.scaled_unevenly", "info", 1, 2)]
+
+
+@pytest.mark.parametrize("reads", [(None, None), (TURNED, None)], ids=["never", "once"])
+def test_what_the_backward_left_is_not_asked_where_nothing_says_it(reads):
+    assert [code for code, severity, *_ in said(run_of(*reads)) if severity == "warning"] == []
+
+
+def test_an_update_that_a_scaler_left_out_is_not_judged():
+    assert said(run_of(SAME, TURNED, SAME, skipped=(1,))) == []
+
+
+def clipped(*coefficients_and_reads):
+    reads = [read for _, read in coefficients_and_reads]
+    norms = {at: clipping(c) for at, (c, _) in enumerate(coefficients_and_reads) if c is not None}
+    return run_of(*reads, norms=norms)
+
+
+def test_clipping_that_is_what_was_measured_is_nothing_to_speak_of_also_with_a_scaler():
+    assert said(clipped((0.5, HALF), (1.0, SAME), (0.3, times(0.3)), (0.3, times(0.3 / 65536)))) == []
+
+
+def test_clipping_that_held_and_then_is_another_is_a_warning():
+    steady = [(0.5, HALF)] * 8
+    assert said(clipped(*steady, (0.5, times(0.45)))) == [("gradient.clipping_differs", "warning", 8, 8)]
+
+
+def test_clipping_that_never_took_effect_is_told_for_information():
+    assert said(clipped((0.3, SAME), (0.7, SAME))) == [("gradient.clipping_differs", "info", 0, 1)]
+
+
+@pytest.mark.parametrize("coefficient", ["NaN", "Infinity", 0.0, -1.0])
+def test_a_norm_that_is_no_number_is_not_judged(coefficient):
+    norm = {"value": "NaN", "max_norm": 1.0, "coefficient": coefficient}
+    assert said(run_of(SAME, HALF, norms={0: norm, 1: norm})) == []
+
+
+@pytest.mark.parametrize("dtype", ["torch.float32", "torch.int8"])
+def test_a_sample_that_does_not_fit_raises_nothing(dtype):
+    simulated = run_of(SAME, [1.0], [1.0] * 7, SAME, dtype=dtype)
+    assert said(simulated) == []
