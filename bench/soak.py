@@ -4,7 +4,7 @@
 
 One `saksi run`. Its command starts one honest rank (the recorder's own channel, 20 updates a second) and, one after the
 other, processes that speak to the agent with every kind of hostility that `tests/fuzz` knows. At the end the record is
-read as anybody would: every step of the honest rank witnessed, no finding that is about the training.
+read as anybody would: every update of the honest rank witnessed, no finding that is about it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,24 @@ from pathlib import Path
 
 from load import RANK, SAKSI, cpu_s, read, rss
 
+from saksi.edges.runs import open_run
+from saksi.judgement.items import read_items
+from saksi.words.frames import UpdateFrame
+from saksi.words.records import AttachRecord, BlockRecord
+
 PEER = Path(__file__).resolve().parents[1] / "tests" / "fuzz" / "hostile_peer.py"
 PACKETS = 2_000
+RATE = 20
+"""Updates a second of the honest rank."""
 
 JOB = r"""
 import itertools, os, subprocess, sys, time
-rank, peer, packets, seconds, seed = sys.argv[1:]
+rank, peer, packets, seconds, seed, rate = sys.argv[1:]
 sys.path.insert(0, os.path.dirname(os.path.dirname(peer)))
 from fuzz.hostile_packets import HOSTILITIES
-honest = subprocess.Popen([sys.executable, rank, "0", "1", "20", seconds])
+honest = subprocess.Popen([sys.executable, rank, "0", "1", rate, seconds])
+with open("honest.pid", "w") as file:
+    file.write(str(honest.pid))
 for number, hostility in enumerate(itertools.cycle(sorted(HOSTILITIES))):
     if honest.poll() is not None:
         break
@@ -37,7 +46,28 @@ for number, hostility in enumerate(itertools.cycle(sorted(HOSTILITIES))):
 print(number, "hostile processes", flush=True)
 sys.exit(honest.wait())
 """
-ABOUT_THE_WITNESS = ("witness.", "coverage.", "ckpt.not_checkable")
+
+
+def about(home: Path, folder: Path, environment: dict[str, str]) -> dict[str, object]:
+    """What the record says of the honest rank: its updates, and findings of which an entry of its own is evidence.
+
+    Whoever has the token speaks as a process of the job, so hostile ones are told of too, each for itself.
+    """
+    run = open_run(next((home / "runs").iterdir()))
+    pid = int((folder / "honest.pid").read_text())
+    connections, entries, updates = set(), set(), 0
+    for item in read_items(run.entries, run.blob):
+        record = item.record
+        if isinstance(record, AttachRecord) and record.peer.pid == pid:
+            connections.add(record.connection)
+        if isinstance(record, AttachRecord | BlockRecord) and record.connection in connections:
+            entries.add(item.index)
+        if isinstance(record, BlockRecord) and record.connection in connections:
+            updates += sum(isinstance(line.frame, UpdateFrame) for line in item.lines)
+    said = subprocess.run([*SAKSI, "findings", "last", "--json"], env=environment, capture_output=True, check=False)
+    items = json.loads(said.stdout)["items"]
+    codes = sorted({each["code"] for each in items if entries & set(each["evidence"])})
+    return {"updates": updates, "findings": codes}
 
 
 def agent_of(home: Path) -> int:
@@ -60,7 +90,7 @@ def main() -> int:
         (folder / "job.py").write_text(JOB)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
         environment |= {"SAKSI_HOME": str(folder / "home"), "SAKSI_AGENT": "embedded"}
-        words = ["rank.py", str(PEER), str(PACKETS), str(60 * options.minutes), str(options.seed)]
+        words = ["rank.py", str(PEER), str(PACKETS), str(60 * options.minutes), str(options.seed), str(RATE)]
         job = subprocess.Popen([*SAKSI, "run", "--", sys.executable, "job.py", *words], env=environment, cwd=folder)
         agent, memory, began = agent_of(folder / "home"), [], time.monotonic()
         used = 0.0
@@ -71,6 +101,7 @@ def main() -> int:
             time.sleep(min(10.0, 3 * options.minutes))
         wall = time.monotonic() - began
         (record,) = read(folder / "home", environment)
+        honest = about(folder / "home", folder, environment)
     under_way = [kib for at, kib in memory if at < 60 * options.minutes]
     half = len(under_way) // 2
     result = {
@@ -82,7 +113,8 @@ def main() -> int:
         "kib_before_the_end": max(under_way[half:], default=0),
         "kib_with_closing": max((kib for _, kib in memory), default=0),  # it judges the whole record to close
         "kib_over_time": under_way[:: max(1, len(under_way) // 30)],
-        "about_the_training": [code for code in record["findings"] if not code.startswith(ABOUT_THE_WITNESS)],
+        "honest_updates_made": int(60 * options.minutes * RATE),
+        "honest": honest,
         "findings": record["findings"],
         "verify": record["verify"],
     }
