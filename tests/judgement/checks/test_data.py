@@ -292,13 +292,28 @@ def test_any_two_samples_that_change_places_are_told_at_the_first_of_them(first,
     assert said(run_of(lambda loader: loader.whole(swapped))) == expected
 
 
-@given(fields=st.fixed_dictionaries({}, optional={
-    "length": st.sampled_from([None, 0, 1, 20, 2**63 - 1]), "batch_size": st.sampled_from([None, 0, 1, 2**63 - 1]),
-    "arguments": st.dictionaries(st.sampled_from(["replacement", "num_samples", "rank", "num_replicas", "seed"]),
-                                 st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1))),
-    "sampler": st.sampled_from([RANDOM, SEQUENTIAL, DISTRIBUTED, "x"]), "state": st.sampled_from([None, "", "AAAA"]),
-    "drop_last": st.booleans(), "own": st.booleans(),
-}), place=st.sampled_from([0, 1, 2**62, 2**63 - 1]), ids=st.lists(st.sampled_from([-1, 0, 5, 2**63 - 1]), max_size=3))  # fmt: skip
+MADE_UP = st.fixed_dictionaries(
+    {},
+    optional={
+        "length": st.sampled_from([None, 0, 1, 20, 2**63 - 1]),
+        "batch_size": st.sampled_from([None, 0, 1, 2**63 - 1]),
+        "arguments": st.dictionaries(
+            st.sampled_from(["replacement", "num_samples", "rank", "num_replicas", "seed", "shuffle"]),
+            st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1)),
+        ),
+        "sampler": st.sampled_from([RANDOM, SEQUENTIAL, DISTRIBUTED, "x"]),
+        "state": st.sampled_from([None, "", "AAAA"]),
+        "drop_last": st.booleans(),
+        "own": st.booleans(),
+    },
+)
+
+
+@given(
+    fields=MADE_UP,
+    place=st.sampled_from([0, 1, 2**62, 2**63 - 1]),
+    ids=st.lists(st.sampled_from([-1, 0, 5, 2**63 - 1]), max_size=3),
+)
 @settings(deadline=None)
 def test_whatever_a_job_makes_up_nothing_is_raised(fields, place, ids):
     def act(loader):

@@ -79,21 +79,31 @@ def test_a_sampler_without_a_generator_is_seeded_from_torchs(seed, drawn, length
         assert whole(Orders().of(epoch(length=length, state=before)), length) == expected
 
 
-@given(
-    length=st.integers(1, 60), ranks=st.integers(1, 9), seed=st.integers(0, 2**40), number=st.integers(0, 50),
-    shuffle=st.booleans(), drop_last=st.booleans(), data=st.data(),
-)  # fmt: skip
+SHARES = st.fixed_dictionaries(
+    {
+        "num_replicas": st.integers(1, 9),
+        "shuffle": st.booleans(),
+        "seed": st.integers(0, 2**40),
+        "drop_last": st.booleans(),
+    }
+)
+
+
+@given(length=st.integers(9, 60), share=SHARES, number=st.integers(0, 50), data=st.data())
 @settings(deadline=None)
-def test_each_rank_has_its_share(length, ranks, seed, number, shuffle, drop_last, data):
-    if drop_last and length < ranks:
-        return  # torch gives nobody anything
-    rank = data.draw(st.integers(0, ranks - 1))
-    sampler = DistributedSampler(
-        range(length), num_replicas=ranks, rank=rank, shuffle=shuffle, seed=seed, drop_last=drop_last
-    )
+def test_each_rank_has_its_share(length, share, number, data):
+    rank = data.draw(st.integers(0, share["num_replicas"] - 1))
+    sampler = DistributedSampler(range(length), rank=rank, **share)
     sampler.set_epoch(number)
-    given_to_it = {"num_replicas": ranks, "rank": rank, "shuffle": shuffle, "seed": seed, "epoch": number}
-    order = Orders().of(epoch(sampler=DISTRIBUTED, length=length, arguments=given_to_it))
+    said = epoch(sampler=DISTRIBUTED, length=length, arguments=share | {"rank": rank, "epoch": number})
+    assert whole(Orders().of(said), len(sampler)) == list(sampler)
+
+
+@pytest.mark.parametrize("rank", range(7))
+def test_a_share_of_a_dataset_that_is_smaller_than_the_ranks_is_filled_up(rank):
+    sampler = DistributedSampler(range(3), num_replicas=7, rank=rank, shuffle=True, seed=2)
+    arguments = {"num_replicas": 7, "rank": rank, "shuffle": True, "seed": 2, "epoch": 0}
+    order = Orders().of(epoch(sampler=DISTRIBUTED, length=3, arguments=arguments))
     assert whole(order, len(sampler)) == list(sampler)
 
 

@@ -41,8 +41,8 @@ MAX_ALL: Final = 1 << 25
 """Samples of all epochs of all processes, four bytes each; what is begun beyond is not judged."""
 WORK: Final = 1 << 23
 WORK_FOR_EACH: Final = 64
-"""Steps of work on orders that a process has to its credit, and more for each sample it says: a claim that comes far
-into a large epoch costs little to make and much to judge."""
+"""Steps of work on orders that a run has to its credit, and more for each sample it says: a claim that comes far into
+a large epoch costs little to make and much to judge. Ranks share the work, so 64 hosts of one epoch have enough."""
 _HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=True)
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
@@ -65,13 +65,12 @@ class _Loader:
 
 
 class _Process:
-    __slots__ = ("credit", "goes_on_from", "loaders", "size", "updates")
+    __slots__ = ("goes_on_from", "loaders", "size", "updates")
 
     def __init__(self) -> None:
         self.loaders: dict[int, _Loader] = {}
         self.goes_on_from: int | None = None
         self.updates = 0
-        self.credit = WORK
         self.size = 0  # in samples, and batches that are remembered
 
     def measure(self) -> None:
@@ -89,9 +88,10 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("followed", "noted", "openings", "orders", "unjudged")
+    __slots__ = ("credit", "followed", "noted", "openings", "orders", "unjudged")
 
     def __init__(self) -> None:
+        self.credit = WORK
         self.noted = Noted()
         self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
         self.orders = Orders()
@@ -217,13 +217,13 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
 
 def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> None:
     """Take what comparing a batch costs off the credit; what it does not cover is not worked out."""
-    work, process = epoch.reach(batch), turn.process
-    process.credit = min(WORK, process.credit + WORK_FOR_EACH * len(batch.ids or ()))
-    if work > process.credit:
+    work, state = epoch.reach(batch), turn.state
+    state.credit = min(WORK, state.credit + WORK_FOR_EACH * len(batch.ids or ()))
+    if work > state.credit:
         epoch.forgo()
-        turn.state.unjudged.note(not_judged(turn.loader.name, NO_CREDIT, turn.said))
+        state.unjudged.note(not_judged(turn.loader.name, NO_CREDIT, turn.said))
     else:
-        process.credit -= work
+        state.credit -= work
 
 
 def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:

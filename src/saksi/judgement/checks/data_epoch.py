@@ -113,8 +113,8 @@ class Epoch:
             named = f": {_named([each for each in range(self.size) if not self._has(each)])}"
         yield Apart(
             "data.sample_missing",
-            f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different samples, where its "
-            f"sampler hands out {expected:,}{named}.",
+            f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different "
+            f"samples, where its sampler hands out {expected:,}{named}.",
         )
 
     def _begin(self, batch: Batch) -> int:
@@ -151,10 +151,8 @@ class Epoch:
                 self._seen[sample // BITS] |= 1 << sample % BITS
                 self._distinct += 1
         if repeated:
-            yield Apart(
-                "data.sample_repeated",
-                f"First in epoch {self._frame.epoch}, samples came that had been handed out before: {_named(repeated)}.",
-            )
+            what = f"samples came that had been handed out before: {_named(repeated)}"
+            yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")
 
     def _has(self, sample: int) -> bool:
         return bool(self._seen[sample // BITS] & 1 << sample % BITS)
