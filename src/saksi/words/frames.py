@@ -23,6 +23,8 @@ __all__ = [
     "DeferredFrame",
     "DetachFrame",
     "EnvironmentFrame",
+    "EpochFrame",
+    "ExhaustedFrame",
     "FaultFrame",
     "Fingerprint",
     "Frame",
@@ -56,6 +58,8 @@ Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
 Word = Annotated[str, Meta(max_length=256)]
+MAX_STATE_TEXT: Final = 4_096
+"""Of the state of a generator: 2,500 bytes in base64."""
 Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
 """A float; JSON has no words for the three others."""
 
@@ -114,13 +118,50 @@ class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known."""
+    """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known.
+
+    `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0: null where
+    a recorder did not say them, or batches come in no order.
+    """
 
     loader: Count
     ordinal: Count
     digest: Text | None
     items: Count | None
     ids: list[int] | None
+    epoch: Count | None = None
+    place: Count | None = None
+
+
+Argument: TypeAlias = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class EpochFrame(Frame, frozen=True, tag="epoch"):
+    """A DataLoader is iterated anew: its sampler, and what that was given; `arguments` is empty of an unknown one.
+
+    `state` is that of the sampler's generator just before the first draw, in base64; `own`: one that the sampler was
+    given, else torch's; then `after` is the digest of torch's as the first batch had been chosen.
+    """
+
+    loader: Count
+    epoch: Count
+    sampler: Word
+    dataset: Word
+    length: Count | None
+    batch_size: Count | None
+    drop_last: bool
+    arguments: Annotated[dict[Word, Argument], Meta(max_length=MAX_QUANTITIES)]
+    own: bool
+    state: Annotated[str, Meta(max_length=MAX_STATE_TEXT)] | None
+    after: Hex32 | None
+
+
+class ExhaustedFrame(Frame, frozen=True, tag="exhausted"):
+    """A DataLoader had no more to hand out, after so many batches of this epoch."""
+
+    loader: Count
+    epoch: Count
+    batches: Count
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -390,6 +431,8 @@ AnyFrame: TypeAlias = (
     | ModuleFrame
     | OptimizerFrame
     | SeededFrame
+    | EpochFrame
+    | ExhaustedFrame
     | CkptFrame
     | InventoryFrame
     | LiveFrame

@@ -48,6 +48,8 @@ def _install() -> None:
     _part("formats", lambda: _module("formats"))
     if "optimizers" in _installed:
         session.announcers.append(_module("optimizers").announced)
+    if "batches" in _installed:
+        session.announcers.append(_module("batches").announced)
     if "generators" in _installed:  # numpy loads its generators only when they are first asked for
         FINDER.wait_for("numpy.random", _module("generators").install_numpy)
     if "formats" in _installed:

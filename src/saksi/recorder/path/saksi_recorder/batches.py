@@ -2,6 +2,7 @@
 
 Patched, because there is no hook: `__init__`, `_next_index` and `__next__` of torch's `_BaseDataLoaderIter`. Ids are
 kept by the number of the task they were sent with, so that prefetching, workers and a second epoch cannot shift them.
+An epoch is what comes of one iterator of the sampler; how it begins is asked in `epochs`.
 """
 
 # ruff: noqa: SLF001  (torch gives no public name to what is read here)
@@ -17,10 +18,11 @@ from typing import Any, Optional
 import torch
 from torch.utils.data import dataloader as _dataloader
 
-from . import contents, generators, memory, session
+from . import contents, epochs, generators, memory, session
 from .guard import guarded, wall_ns
 
 MAX_IDS = 256
+MAX_EPOCHS = 64  # under way, that a new connection is told of
 
 _Iterator = _dataloader._BaseDataLoaderIter
 _original_init = _Iterator.__init__
@@ -33,11 +35,14 @@ _loader_count = [0]
 
 
 class _Known:
-    """One iterator: its loader's number and count of batches, and the ids of each task not handed out yet."""
+    """One iterator: its loader's numbers, the ids of each task not handed out yet, and the epoch that is under way."""
 
     def __init__(self, loader: list[int]) -> None:
         self.loader = loader
         self.ids: dict[int, Any] = {}
+        self.epoch: Optional[int] = None
+        self.drawn = 0  # batches that were chosen in it
+        self.said: Optional[dict[str, Any]] = None
 
 
 @functools.wraps(_original_init)
@@ -55,6 +60,7 @@ def next_index(self: Any, *args: Any, **kwargs: Any) -> Any:
     """Torch's own, and what it chose is noted."""
     if torch.compiler.is_compiling():
         return _original_index(self, *args, **kwargs)
+    begins(self)
     index = _original_index(self, *args, **kwargs)
     chosen(self, index)
     return index
@@ -68,7 +74,11 @@ def next_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
     if session.dormant:
         return _original_next(self, *args, **kwargs)
     start, own = time.monotonic_ns(), wall_ns()
-    batch = _original_next(self, *args, **kwargs)
+    try:
+        batch = _original_next(self, *args, **kwargs)
+    except StopIteration:
+        exhausted(self)
+        raise
     # What we spent meanwhile is not the loader's; it is told apart, and taken off only once.
     waited = max(0, time.monotonic_ns() - start - (wall_ns() - own))
     if not session.trains_elsewhere():
@@ -97,9 +107,28 @@ def began(iterator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     loader = args[0] if args else kwargs.get("loader")
     known = _loaders.get(loader)
     if known is None:
-        known = _loaders[loader] = [_loader_count[0], 0]
+        known = _loaders[loader] = [_loader_count[0], 0, 0]  # its number, its batches, its epochs
         _loader_count[0] += 1
     _iterators[iterator] = _Known(known)
+
+
+@guarded("epochs")
+def begins(iterator: Any) -> None:
+    """The sampler is about to choose: if it is for the first batch, an epoch begins."""
+    known = _iterators.get(iterator)
+    if known is None or (known.drawn and getattr(iterator, "_send_idx", None) != 0):
+        return
+    known.epoch, known.drawn, known.said = None, 0, None
+    known.said = {"loader": known.loader[0], **epochs.begun(iterator)}
+
+
+@guarded("epochs")
+def _begun(known: _Known) -> None:
+    if known.said is not None:
+        known.said["epoch"] = known.epoch = known.loader[2]
+        known.loader[2] += 1
+        epochs.after_the_draw(known.said)
+        session.say("epoch", known.said)
 
 
 @guarded("batches")
@@ -108,10 +137,29 @@ def chosen(iterator: Any, index: Any) -> None:
     known = _iterators.get(iterator)
     if known is None:
         return
+    if not known.drawn:
+        _begun(known)
     task = getattr(iterator, "_send_idx", -1)  # without workers there is one task at a time
     if task == 0:
         known.ids.clear()  # a new epoch of workers that stayed: what was prefetched before is void
-    known.ids[task] = index
+    known.drawn += 1
+    known.ids[task] = list(index) if type(index) is list else index  # a dataset may sort the list it is handed
+
+
+@guarded("epochs")
+def exhausted(iterator: Any) -> None:
+    """There is no more to hand out: the epoch is whole."""
+    known = _iterators.get(iterator)
+    if known is not None and known.epoch is not None and known.said is not None:
+        known.said = None  # once: an iterator may be asked again
+        session.say("exhausted", {"loader": known.loader[0], "epoch": known.epoch, "batches": known.drawn})
+
+
+@guarded("epochs", list)
+def announced() -> list[tuple[str, dict[str, Any]]]:
+    """The frames for epochs under way as a connection begins."""
+    under_way = [one.said for one in list(_iterators.values()) if one.said is not None and one.drawn]
+    return [("epoch", said) for said in under_way[-MAX_EPOCHS:]]
 
 
 @guarded("batches")
@@ -124,6 +172,7 @@ def handed_out(iterator: Any, batch: Any) -> None:
     known.loader[1] += 1
     received = getattr(iterator, "_rcvd_idx", None)
     index = known.ids.pop(-1 if received is None else received - 1, None)
+    place = known.drawn - 1 if received is None else received - 1
     if not getattr(iterator, "_in_order", True):
         index = None
         known.ids.clear()
@@ -144,6 +193,8 @@ def handed_out(iterator: Any, batch: Any) -> None:
         "items": len(ids) if ids is not None else items,
         "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
     }
+    if known.epoch is not None and getattr(iterator, "_in_order", True):
+        handed.update(epoch=known.epoch, place=max(0, place))
     gathered.batches.append((threading.get_ident(), handed))
 
 
@@ -165,7 +216,7 @@ def _say_elsewhere() -> None:
 def generator_states() -> dict[str, str]:
     """The digest of each generator that a DataLoader, or its sampler, was given. Call inside `quiet`."""
     out = {}
-    for loader, (number, _) in list(_loaders.items()):
+    for loader, (number, _, _) in list(_loaders.items()):
         own, of_sampler = getattr(loader, "generator", None), getattr(loader.sampler, "generator", None)
         named = [("loader.%d" % number, own)]
         if of_sampler is not own:

@@ -1,0 +1,257 @@
+"""Did the data come as its samplers make it: each sample once, in the order that follows from the seed, unchanged.
+
+The recorder says what a sampler is given and which ids it chose; the order is worked out here, from the state that the
+generator had before the sampler drew. Samplers that may hand out anything are not judged, which is told.
+
+Known weakness: ids are those that the sampler chose, and a dataset that gives other samples for them is seen only where
+a batch had stood still before; whether a sample of one loader is one of another's as well, of a held-out set say, is
+not judged, since datasets have no identity in the record.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from saksi.judgement.checks.data_content import Content
+from saksi.judgement.checks.data_epoch import Apart, Epoch, Unjudged, epoch_of, sampler_name, why_not_judged
+from saksi.judgement.checks.data_resumed import Opening, Openings, is_shuffled
+from saksi.judgement.checks.data_told import (
+    CHECK_NAME,
+    begun_again,
+    changed_content,
+    not_judged,
+    set_apart,
+    set_apart_in_words,
+)
+from saksi.judgement.checks.fold import Noted
+from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.spoken import Spoken
+from saksi.judgement.items import Item
+from saksi.judgement.ordering.orders import Orders
+from saksi.words.findings import Finding
+from saksi.words.frames import Batch, CkptFrame, EpochFrame, ExhaustedFrame, UpdateFrame
+
+__all__ = ["DATA", "DataCheck"]
+
+MAX_LOADERS: Final = 64
+"""Of one process; the one that was not heard for longest goes first."""
+MAX_EPOCHS: Final = 2
+"""Of one loader: two of its iterators may take turns."""
+MAX_ALL: Final = 1 << 25
+"""Samples of all epochs of all processes, four bytes each; what is begun beyond is not judged."""
+WORK: Final = 1 << 23
+WORK_FOR_EACH: Final = 64
+"""Steps of work on orders that a run has to its credit, and more for each sample it says: a claim that comes far into
+a large epoch costs little to make and much to judge. Ranks share the work, so 64 hosts of one epoch have enough."""
+_HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
+UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=True)
+MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
+NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
+NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
+NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True, ordered=True)
+
+
+class _Loader:
+    __slots__ = ("begun", "content", "epochs", "last_step", "name", "openings", "told")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.begun = -1  # the latest epoch
+        self.content = Content()
+        self.epochs: dict[int, Epoch | None] = {}  # `None`: not judged, or over
+        self.openings: dict[int, Opening] = {}
+        self.last_step: int | None = None
+        self.told: dict[str, str] = {}  # by code, what was said first: what comes later is the same cause
+
+
+class _Process:
+    __slots__ = ("goes_on_from", "loaders", "size", "updates")
+
+    def __init__(self) -> None:
+        self.loaders: dict[int, _Loader] = {}
+        self.goes_on_from: int | None = None
+        self.updates = 0
+        self.size = 0  # in samples, and batches that are remembered
+
+    def measure(self) -> None:
+        """Work out its size anew."""
+        epochs = (each for loader in self.loaders.values() for each in loader.epochs.values() if each is not None)
+        self.size = sum(each.size for each in epochs) + sum(each.content.size for each in self.loaders.values())
+
+    def loader(self, number: int, sampler: str) -> _Loader:
+        """The loader of this number, new or not."""
+        loader = self.loaders.pop(number, None) or _Loader(f"loader {number}: {sampler}")
+        self.loaders[number] = loader
+        if len(self.loaders) > MAX_LOADERS:
+            del self.loaders[next(iter(self.loaders))]
+        return loader
+
+
+class _State:
+    __slots__ = ("credit", "followed", "noted", "openings", "orders", "unjudged")
+
+    def __init__(self) -> None:
+        self.credit = WORK
+        self.noted = Noted()
+        self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
+        self.orders = Orders()
+        self.openings = Openings()
+        self.followed = Followed(
+            _Process, size=MAX_ALL, noted=self.unjudged, what="data is not judged", gone=self._gone
+        )
+
+    def _gone(self, process: _Process) -> None:
+        for finding in _unsettled(process):
+            self.noted.note(finding)
+
+
+class _Turn(NamedTuple):
+    """One batch of a loader, and who said it."""
+
+    state: _State
+    process: _Process
+    loader: _Loader
+    said: Spoken
+    step: int | None
+
+
+class DataCheck:
+    """Every batch whose ids are known, against what its sampler makes and what came before."""
+
+    name = CHECK_NAME
+
+    def start(self) -> _State:
+        """See `Check.start`."""
+        return _State()
+
+    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
+        """See `Check.step`."""
+        for said, process in state.followed.take(item, _HEARD):
+            match said.frame:
+                case EpochFrame():
+                    _begin(state, process, said, said.frame)
+                case ExhaustedFrame():
+                    _exhaust(state, process, said, said.frame)
+                case CkptFrame():
+                    _ckpt(state, process, said, said.frame)
+                case UpdateFrame():
+                    _update(state, process, said, said.frame)
+            process.measure()
+        return state, (*state.noted.news(), *state.unjudged.news())
+
+    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
+        """See `Check.finish`."""
+        unsettled = [found for each in state.followed.kept() for found in _unsettled(each)] if ended else []
+        return (*state.noted.kept(), *state.unjudged.kept(), *unsettled)
+
+
+def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) -> None:
+    loader = process.loader(frame.loader, sampler_name(frame))
+    if frame.epoch <= loader.begun:
+        return  # said again on another connection
+    loader.begun = frame.epoch
+    why, epoch = why_not_judged(frame), None
+    if why is None and (frame.length or 0) > state.followed.room:
+        why = NO_ROOM
+    elif why is None:
+        epoch, why = epoch_of(frame, state.orders)
+    loader.epochs[frame.epoch] = epoch
+    loader.openings[frame.epoch] = Opening(is_over=not is_shuffled(frame))
+    while len(loader.epochs) > MAX_EPOCHS:
+        del loader.epochs[next(iter(loader.epochs))], loader.openings[next(iter(loader.openings))]
+    if why is not None:
+        state.unjudged.note(not_judged(loader.name, why, said))
+
+
+def _exhaust(state: _State, process: _Process, said: Spoken, frame: ExhaustedFrame) -> None:
+    loader = process.loaders.get(frame.loader)
+    epoch = None if loader is None else loader.epochs.get(frame.epoch)
+    if loader is not None and epoch is not None:
+        epoch.exhausted = frame.batches
+        turn = _Turn(state, process, loader, said, loader.last_step)
+        for apart in epoch.whole():
+            _note(turn, apart)
+        _let_go(loader, frame.epoch)
+
+
+def _ckpt(state: _State, process: _Process, said: Spoken, frame: CkptFrame) -> None:
+    attempt = said.process.attempt
+    if frame.action == "saved":
+        state.openings.save(attempt, frame)
+    elif attempt and not process.updates:
+        saved = state.openings.saved(attempt, frame)
+        process.goes_on_from = process.goes_on_from if saved is None else saved
+
+
+def _update(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) -> None:
+    process.updates += 1
+    step = frame.update if frame.optimizer == 0 else None
+    for batch in frame.batches:
+        if batch.epoch is None:
+            continue  # an older recorder, or batches in no order
+        loader = process.loaders.get(batch.loader)
+        if loader is None or batch.epoch > loader.begun:
+            name = f"loader {batch.loader}" if loader is None else loader.name
+            state.unjudged.note(not_judged(name, UNSAID, said))
+        elif batch.epoch not in loader.epochs:
+            state.unjudged.note(not_judged(loader.name, MANY, said))
+        else:
+            _batch(_Turn(state, process, loader, said, step), batch, batch.epoch)
+
+
+def _batch(turn: _Turn, batch: Batch, number: int) -> None:
+    loader, epoch = turn.loader, turn.loader.epochs[number]
+    loader.last_step = turn.step
+    if epoch is not None and batch.ids is None:
+        turn.state.unjudged.note(not_judged(loader.name, NO_IDS, turn.said))
+    elif epoch is not None:
+        _pay(turn, epoch, batch)
+        for apart in epoch.take(batch):
+            _note(turn, apart)
+        _let_go(loader, number)
+    _opening(turn, batch, loader.openings[number])
+    changed = loader.content.take(batch, turn.said.rank, turn.step, turn.said.entry, turn.state.followed.room)
+    if changed is not None:
+        turn.state.noted.note(changed_content(loader.name, changed))
+
+
+def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> None:
+    """Take what comparing a batch costs off the credit; what it does not cover is not worked out."""
+    work, state = epoch.reach(batch), turn.state
+    state.credit = min(WORK, state.credit + WORK_FOR_EACH * len(batch.ids or ()))
+    if work > state.credit:
+        epoch.forgo()
+        state.unjudged.note(not_judged(turn.loader.name, NO_CREDIT, turn.said))
+    else:
+        state.credit -= work
+
+
+def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:
+    whole = opening.take(batch, turn.step, turn.process.updates)
+    if whole is None or opening.first_step is None:
+        return
+    openings, process, said = turn.state.openings, turn.process, turn.said
+    openings.keep(said.process.attempt, said.rank, whole, opening.first_step, said.entry)
+    saved, process.goes_on_from = process.goes_on_from, None  # only the first epoch is gone on with
+    again = None if saved is None else openings.again(said.process.attempt, said.rank, whole, saved)
+    if again is not None:
+        turn.state.noted.note(begun_again(turn.loader.name, again, said, opening.first_step))
+
+
+def _note(turn: _Turn, apart: Apart) -> None:
+    words = turn.loader.told.setdefault(apart.code, set_apart_in_words(apart, turn.said.hello.torch))
+    turn.state.noted.note(set_apart(apart, words, turn.loader.name, turn.said, turn.step))
+
+
+def _let_go(loader: _Loader, number: int) -> None:
+    epoch = loader.epochs[number]
+    if epoch is not None and epoch.is_over:
+        loader.epochs[number] = None
+
+
+def _unsettled(process: _Process) -> list[Finding]:
+    loaders = process.loaders.values()
+    return [changed_content(each.name, each.content.pending) for each in loaders if each.content.pending is not None]
+
+
+DATA: Final = DataCheck()

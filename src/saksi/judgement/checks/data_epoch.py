@@ -1,0 +1,201 @@
+"""One epoch of a DataLoader whose sampler permutes: is each sample there once, in the order that the sampler makes.
+
+Rules: what was left out of the record is never held against the epoch: only a sample that came twice, a place whose
+sample is another, and an epoch that ran out with every batch of it in the record can say something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from saksi.judgement.ordering.orders import DISTRIBUTED, RANDOM, SEQUENTIAL, Order, Orders, others_drew
+from saksi.words.frames import Batch, EpochFrame
+
+__all__ = ["MAX_SAMPLES", "Apart", "Epoch", "Unjudged", "epoch_of", "sampler_name", "why_not_judged"]
+
+MAX_SAMPLES: Final = 1 << 22
+"""Of one epoch that are followed: four bytes for each of its order, and a bit."""
+MAX_NAMED: Final = 8
+"""Samples that a finding names; of more it tells how many."""
+BITS: Final = 8
+
+Code: TypeAlias = Literal["data.order_differs", "data.sample_repeated", "data.sample_missing"]
+
+
+class Apart(NamedTuple):
+    """What was found, and what it looked like."""
+
+    code: Code
+    what: str
+
+
+class Unjudged(NamedTuple):
+    """Why an epoch is not judged, or its order alone (`ordered`).
+
+    `owed`: the rule applies, and what it needs is not there.
+    """
+
+    why: str
+    owed: bool
+    ordered: bool = False
+
+
+class Epoch:
+    """What has been heard of one epoch. `size` is counted in samples."""
+
+    __slots__ = (
+        "_distinct",
+        "_expected",
+        "_frame",
+        "_given",
+        "_heard",
+        "_last",
+        "_order",
+        "_round",
+        "_seen",
+        "exhausted",
+    )
+
+    def __init__(self, frame: EpochFrame, order: Order | None) -> None:
+        self._frame = frame
+        self._order = order
+        self._seen = bytearray((frame.length or 0) // BITS + 1)
+        self._expected = frame.arguments.get("num_samples", frame.length or 0)  # by the sampler, of this rank
+        self._round = 0
+        self._distinct = 0
+        self._heard = 0  # batches
+        self._last = -1
+        self.exhausted: int | None = None
+
+    @property
+    def size(self) -> int:
+        """How many samples it is followed for."""
+        return self._frame.length or 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every batch of it was heard."""
+        return self.exhausted == self._heard
+
+    def reach(self, batch: Batch) -> int:
+        """How many steps of work it takes to compare `batch`."""
+        last = min(self._begin(batch) + len(batch.ids or ()), self._limit()) - 1
+        return 0 if self._order is None or last < 0 else self._order.reach(last)
+
+    def forgo(self) -> None:
+        """Do not work the order out any further."""
+        self._order = None
+
+    def take(self, batch: Batch) -> Iterator[Apart]:
+        """What a batch with its ids shows."""
+        ids, place = batch.ids, batch.place
+        if ids is None or place is None or place <= self._last:
+            return
+        self._last = place
+        self._heard += 1
+        begin = self._begin(batch)
+        yield from self._compare(begin, ids)
+        yield from self._count(begin, ids)
+        yield from self.whole()
+
+    def whole(self) -> Iterator[Apart]:
+        """What is missing, once the loader had no more and every batch was heard."""
+        if not self.is_over or self._expected > self.size:
+            return
+        expected, size = self._expected, self._frame.batch_size
+        if self._frame.drop_last and size:
+            expected -= expected % size
+        if self._distinct >= expected:
+            return
+        named = ""
+        if self._expected == self.size and not self._frame.drop_last:
+            named = f": {_named([each for each in range(self.size) if not self._has(each)])}"
+        yield Apart(
+            "data.sample_missing",
+            f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different "
+            f"samples, where its sampler hands out {expected:,}{named}.",
+        )
+
+    def _begin(self, batch: Batch) -> int:
+        return (batch.place or 0) * (self._frame.batch_size or 1)
+
+    def _limit(self) -> int:
+        """Where the order that is worked out ends: later rounds of a RandomSampler draw anew."""
+        return min(self._expected, self.size)
+
+    def _compare(self, begin: int, ids: list[int]) -> Iterator[Apart]:
+        for place, sample in enumerate(ids, start=begin):
+            if not 0 <= sample < self.size:
+                told = f"the dataset had {self.size:,} samples as the epoch began"
+            elif self._order is None or place >= self._limit() or self._order.at(place) == sample:
+                continue
+            else:
+                told = f"its sampler makes that sample {self._order.at(place)}"
+            self._order = None  # what comes behind need not be told
+            epoch = self._frame.epoch
+            yield Apart("data.order_differs", f"First in epoch {epoch}, sample {sample} came at place {place}: {told}.")
+            return
+
+    def _count(self, begin: int, ids: list[int]) -> Iterator[Apart]:
+        repeated = []
+        for place, sample in enumerate(ids, start=begin):
+            if not 0 <= sample < self.size:
+                continue
+            if self._expected > self.size and place // self.size != self._round:
+                self._round, self._distinct = place // self.size, 0
+                self._seen = bytearray(len(self._seen))
+            if self._has(sample):
+                repeated.append(sample)
+            else:
+                self._seen[sample // BITS] |= 1 << sample % BITS
+                self._distinct += 1
+        if repeated:
+            what = f"samples came that had been handed out before: {_named(repeated)}"
+            yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")
+
+    def _has(self, sample: int) -> bool:
+        return bool(self._seen[sample // BITS] & 1 << sample % BITS)
+
+
+def why_not_judged(frame: EpochFrame) -> Unjudged | None:
+    """Why nothing of an epoch is judged; `None` if its sampler hands out each sample once."""
+    given, sampler = frame.arguments, sampler_name(frame)
+    if frame.sampler not in {SEQUENTIAL, RANDOM, DISTRIBUTED} or frame.length is None:
+        return Unjudged(f"{sampler} may hand out any sample at any time", owed=False)
+    if given.get("replacement"):
+        return Unjudged(f"{sampler} draws with replacement", owed=False)
+    if frame.length > MAX_SAMPLES:
+        return Unjudged(f"of a dataset of more than {MAX_SAMPLES:,} samples nothing is kept", owed=False)
+    if given.get("num_samples", 0) < 0:
+        return Unjudged(f"{sampler} was given arguments that are none of its own", owed=True)
+    return None
+
+
+def epoch_of(frame: EpochFrame, orders: Orders) -> tuple[Epoch, Unjudged | None]:
+    """An epoch that is judged, and why its order is not, if so."""
+    if frame.sampler == RANDOM and frame.state is None:
+        why = "its generator is none of the CPU's, or of a form that is not known"
+        return Epoch(frame, None), Unjudged(why, owed=False, ordered=True)
+    if others_drew(frame):
+        why = "torch's generator was moved by others as well while the sampler drew its seed"
+        return Epoch(frame, None), Unjudged(why, owed=True, ordered=True)
+    order = orders.of(frame)
+    if order is None and frame.sampler == DISTRIBUTED and frame.batch_size is None:
+        return Epoch(frame, None), Unjudged(
+            "without a batch size it may be asked before its epoch is set", owed=False, ordered=True
+        )
+    if order is None and frame.length:
+        return Epoch(frame, None), Unjudged("what was said of it does not fit together", owed=True, ordered=True)
+    return Epoch(frame, order), None
+
+
+def sampler_name(frame: EpochFrame) -> str:
+    """The sampler's class as users write it."""
+    return frame.sampler.removeprefix("torch.utils.data.sampler.").removeprefix("torch.utils.data.distributed.")
+
+
+def _named(samples: list[int]) -> str:
+    first = ", ".join(str(each) for each in samples[:MAX_NAMED])
+    more = len(samples) - MAX_NAMED
+    return first if more <= 0 else f"{first} and {more:,} more"

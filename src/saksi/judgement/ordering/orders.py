@@ -1,0 +1,153 @@
+"""The samples of one epoch in their order, for the samplers of torch that permute: worked out as far as it is asked.
+
+Rules: an order is what torch makes of the arguments and the generator's state that an `epoch` frame says; what does not
+fit together has none. Torch shuffles from the front (`randperm`: sample *i* changes places with one of those from *i*
+on, chosen by the next 32 bits modulo their number), so the first samples are known before the last ones are worked out.
+
+Known weakness: `randperm` draws 64 bits from 2^32 / 20 samples on; so many are not followed here at all.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
+
+from saksi.judgement.ordering.twister import SEED_BITS, Twister, seeded, twister_of
+from saksi.words.frames import EpochFrame
+
+__all__ = ["DISTRIBUTED", "RANDOM", "SEQUENTIAL", "InTurn", "Order", "Orders", "Permutation", "Strided", "others_drew"]
+
+SEQUENTIAL: Final = "torch.utils.data.sampler.SequentialSampler"
+RANDOM: Final = "torch.utils.data.sampler.RandomSampler"
+DISTRIBUTED: Final = "torch.utils.data.distributed.DistributedSampler"
+MAX_DRAWN: Final = 4_096
+"""Integers that are drawn at a time: a place far behind would need a list as long as the dataset."""
+
+
+class Order(Protocol):
+    """Which sample comes at each place."""
+
+    def reach(self, place: int) -> int:
+        """How many steps of work it takes to know what comes at `place`."""
+
+    def at(self, place: int) -> int:
+        """The sample at `place`, which is one of the order's."""
+
+
+class InTurn:
+    """Samples in their own order: 0, 1, 2, …; no work."""
+
+    def reach(self, place: int) -> int:
+        """See `Order.reach`."""
+        del place
+        return 0
+
+    def at(self, place: int) -> int:
+        """See `Order.at`."""
+        return place
+
+
+class Permutation:
+    """What `torch.randperm(size, generator=...)` gives, worked out from the front."""
+
+    __slots__ = ("__weakref__", "_samples", "_twister", "worked_out")
+
+    def __init__(self, size: int, twister: Twister) -> None:
+        self._samples = array("I", range(size))
+        self._twister = twister
+        self.worked_out = 0
+
+    def reach(self, place: int) -> int:
+        """See `Order.reach`."""
+        return max(0, min(place + 1, len(self._samples) - 1) - self.worked_out)
+
+    def at(self, place: int) -> int:
+        """See `Order.at`."""
+        while steps := min(MAX_DRAWN, self.reach(place)):
+            self._shuffle(steps)
+        return self._samples[place]
+
+    def _shuffle(self, steps: int) -> None:
+        samples, left = self._samples, len(self._samples) - self.worked_out
+        for at, drawn in enumerate(self._twister.draw(steps), start=self.worked_out):
+            other = at + drawn % left
+            samples[at], samples[other] = samples[other], samples[at]
+            left -= 1
+        self.worked_out += steps
+
+
+class Strided:
+    """Every `step`-th sample of another order from `first` on, which begins again where it ends: one rank's share."""
+
+    __slots__ = ("_first", "_of", "_size", "_step")
+
+    def __init__(self, of: Order, *, size: int, first: int, step: int) -> None:
+        self._of = of
+        self._size = size
+        self._first = first
+        self._step = step
+
+    def reach(self, place: int) -> int:
+        """See `Order.reach`."""
+        last = self._first + place * self._step
+        return self._of.reach(min(last, self._size - 1))
+
+    def at(self, place: int) -> int:
+        """See `Order.at`."""
+        return self._of.at((self._first + place * self._step) % self._size)
+
+
+class Orders:
+    """Makes orders. Ranks of one epoch of a DistributedSampler share its permutation, while one of them lasts."""
+
+    __slots__ = ("_shared",)
+
+    def __init__(self) -> None:
+        self._shared: WeakValueDictionary[tuple[int, int], Permutation] = WeakValueDictionary()
+
+    def of(self, epoch: EpochFrame) -> Order | None:
+        """The order of an epoch whose sampler permutes; `None` where what was said does not determine it."""
+        if not epoch.length:
+            return None
+        if epoch.sampler == SEQUENTIAL:
+            return InTurn()
+        if epoch.sampler == RANDOM:
+            twister = _for_random(epoch)
+            return None if twister is None else Permutation(epoch.length, twister)
+        if epoch.sampler == DISTRIBUTED and epoch.batch_size is not None:
+            # Without a batch sampler it is asked as the loader's iterator is made, which may be before `set_epoch`.
+            return self._of_one_rank(epoch, epoch.length)
+        return None
+
+    def _of_one_rank(self, epoch: EpochFrame, length: int) -> Order | None:
+        given = epoch.arguments
+        rank, ranks = given.get("rank", 0), given.get("num_replicas", 0)
+        if not 0 <= rank < ranks:
+            return None
+        whole: Order = InTurn()
+        if given.get("shuffle"):
+            seed = (given.get("seed", 0) + given.get("epoch", 0)) & SEED_BITS
+            shared = self._shared.get((length, seed))
+            whole = self._shared[length, seed] = Permutation(length, seeded(seed)) if shared is None else shared
+        return Strided(whole, size=length, first=rank, step=ranks)
+
+
+def others_drew(epoch: EpochFrame) -> bool:
+    """Whether torch's generator had moved further than by the seed that the sampler drew of it: by others as well."""
+    twister = twister_of(epoch.state or "")
+    if epoch.own or twister is None or epoch.after is None:
+        return False
+    places = [twister.digest()]
+    for _ in range(2):  # a seed takes two words; a sampler that drew none, or one, was alone
+        twister.draw(1)
+        places.append(twister.digest())
+    return epoch.after not in places
+
+
+def _for_random(epoch: EpochFrame) -> Twister | None:
+    """The generator that a RandomSampler permutes with."""
+    twister = twister_of(epoch.state or "")
+    if twister is None or epoch.own:
+        return twister
+    return seeded(twister.draw(2)[1])  # a seed has 64 bits: the lower half is the second word

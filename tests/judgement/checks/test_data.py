@@ -1,0 +1,326 @@
+"""The data check judged from records alone: honest loaders of every kind, and samplers that do otherwise."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from judgement.checks.loaders import DISTRIBUTED, RANDOM, SEQUENTIAL, Loader, judged, run_of, said, seeded_by_torch
+from saksi.judgement.checks import data, data_epoch
+from simulated_run import SimulatedRun
+
+ORDER, AGAIN, MISSING = "data.order_differs", "data.sample_repeated", "data.sample_missing"
+SHARE = {"num_replicas": 3, "rank": 1, "shuffle": True, "seed": 5, "drop_last": False}
+HONEST = {
+    "random": {},
+    "sequential": {"sampler": SEQUENTIAL},
+    "of a length that batches do not divide": {"length": 22},
+    "drop_last": {"length": 22, "drop_last": True},
+    "fewer samples than the dataset has": {"num_samples": 9},
+    "more samples than the dataset has": {"num_samples": 50},
+    "a share": {"sampler": DISTRIBUTED, **SHARE},
+    "a share that is filled up": {"sampler": DISTRIBUTED, "length": 22, **SHARE},
+    "a share that was cut": {"sampler": DISTRIBUTED, "length": 22, **SHARE, "drop_last": True},
+    "a share in turn": {"sampler": DISTRIBUTED, **SHARE, "shuffle": False},
+    "a share of next to nothing": {"sampler": DISTRIBUTED, "length": 2, **SHARE},
+    "one sample at a time": {"size": 1},
+}
+
+
+@pytest.mark.parametrize("way", HONEST)
+def test_honest_loaders_are_nothing_to_speak_of(way):
+    def act(loader):
+        loader.whole()
+        loader.begin()
+        loader.train(list(loader.places)[:2])  # broken off
+        loader.begin()
+        loader.train(list(loader.places)[1:])  # the first was handed to nobody who trains
+        loader.exhaust()
+        loader.whole()
+
+    assert judged(run_of(act, **HONEST[way])) == ((), [])
+
+
+def test_a_sampler_that_draws_its_seed_of_torchs_generator_is_followed():
+    order, fields = seeded_by_torch(8)
+    assert said(run_of(lambda loader: loader.whole(lambda _: order, **fields))) == []
+    other = seeded_by_torch(9)[0]
+    assert said(run_of(lambda loader: loader.whole(lambda _: other, **fields))) == [(ORDER, "warning", 0, 0)]
+
+
+def test_a_seed_that_others_may_have_moved_accuses_nobody():
+    order, fields = seeded_by_torch(8, more=1)
+    other = seeded_by_torch(9)[0]
+    for one in (order, other):
+        simulated = run_of(lambda loader, one=one: loader.whole(lambda _: one, **fields))
+        assert said(simulated) == [("data.not_checkable", "info", None, None)]
+
+
+def repeating(order):
+    """The last tenth is the first one again."""
+    tenth = len(order) // 10
+    return order[:-tenth] + order[:tenth]
+
+
+def test_a_sampler_that_repeats_a_tenth_is_told_at_its_first_batch():
+    def act(loader):
+        loader.whole()
+        loader.whole(repeating)
+        loader.whole(repeating)
+
+    found, news = judged(run_of(act))
+    assert {(each.code, each.severity, each.first_step, each.last_step) for each in found} == {
+        (ORDER, "warning", 9, 14), (AGAIN, "warning", 9, 14), (MISSING, "warning", 9, 14),
+    }  # fmt: skip
+    assert {each.alleges for each in found} == {"unknown"}
+    assert {each.subject for each in found} == {"loader 0: RandomSampler"}
+    assert len(news) == 3  # once for each cause
+    (missing,) = (each for each in found if each.code == MISSING)
+    assert "First in epoch 1" in missing.message
+    assert "18 different samples, where its sampler hands out 20: " in missing.message
+
+
+def test_an_epoch_that_runs_out_early_is_told_and_one_that_is_broken_off_is_not():
+    def runs_out(loader):
+        loader.begin()
+        loader.order = loader.order[:16]
+        loader.train()
+        loader.exhaust()
+
+    def breaks_off(loader):
+        loader.begin()
+        loader.train(range(4))
+
+    assert said(run_of(runs_out)) == [(MISSING, "warning", 3, 3)]
+    assert said(run_of(breaks_off)) == []
+
+
+def test_what_is_missing_of_the_record_is_not_missing_of_the_data():
+    def act(loader):
+        loader.begin()
+        loader.train([0, 1, 3, 4])
+        loader.exhaust()
+
+    assert said(run_of(act)) == []
+
+
+def test_exhausted_may_be_said_before_the_last_batches_are():
+    def act(loader):
+        loader.begin()
+        loader.order = repeating(loader.order)
+        loader.train(range(3))
+        loader.exhaust()
+        loader.train([3, 4])
+
+    assert said(run_of(act)) == [(ORDER, "warning", 4, 4), (MISSING, "warning", 4, 4), (AGAIN, "warning", 4, 4)]
+
+
+def test_another_order_of_the_same_samples_is_told():
+    swapped = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
+    assert said(run_of(lambda loader: loader.whole(swapped))) == [(ORDER, "warning", 0, 0)]
+    share = {"sampler": DISTRIBUTED, **SHARE}
+    assert said(run_of(lambda loader: loader.whole(swapped), **share)) == [(ORDER, "warning", 0, 0)]
+    assert said(run_of(lambda loader: loader.whole(swapped), sampler=SEQUENTIAL)) == [(ORDER, "warning", 0, 0)]
+
+
+def test_a_rank_that_is_given_the_share_of_another_is_told():
+    def act(loader):
+        loader.begin()
+        other = Loader(SimulatedRun().attach(), sampler=DISTRIBUTED, **SHARE | {"rank": 0})
+        other.begin()
+        loader.order = other.order
+        loader.train()
+
+    assert said(run_of(act, sampler=DISTRIBUTED, **SHARE)) == [(ORDER, "warning", 0, 0)]
+
+
+def test_a_sample_that_the_dataset_has_not_is_told():
+    found, _ = judged(run_of(lambda loader: loader.whole(lambda order: [*order[:-1], 20])))
+    assert {each.code for each in found} == {ORDER, MISSING}
+    (order,) = (each for each in found if each.code == ORDER)
+    assert "sample 20 came at place 19: the dataset had 20 samples" in order.message
+
+
+def test_under_a_torch_that_is_not_known_an_order_is_no_warning():
+    swapped = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
+    for version in ("2.14.0", "3.0", "nightly", "1.9.0", ""):
+        assert said(run_of(lambda loader: loader.whole(swapped), torch=version)) == [(ORDER, "info", 0, 0)]
+    assert said(run_of(lambda loader: loader.whole(swapped), torch="2.0.1+cu118")) == [(ORDER, "warning", 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sampler": "torch.utils.data.sampler.WeightedRandomSampler", "length": None, "arguments": {}}, "Weighted"),
+        ({"sampler": "torch.utils.data.dataloader._InfiniteConstantSampler", "length": None}, "may hand out any"),
+        ({"sampler": "__main__.Mine", "length": None, "arguments": {}}, "__main__.Mine may hand out any sample"),
+        ({"arguments": {"replacement": True, "num_samples": 20}}, "draws with replacement"),
+        ({"length": data_epoch.MAX_SAMPLES + 1}, "4,194,304 samples"),
+    ],
+)
+def test_what_may_hand_out_anything_is_said_once_and_not_judged(changes, words):
+    def act(loader):
+        for _ in range(3):
+            loader.whole(lambda order: [order[0]] * 20, **changes)
+
+    (found,), news = judged(run_of(act))
+    assert (found.code, found.severity) == ("data.not_recomputed", "info")
+    assert words in found.message
+    assert len(news) == 1
+
+
+def test_without_the_generators_state_samples_are_counted_all_the_same():
+    found = said(run_of(lambda loader: loader.whole(repeating, state=None)))
+    assert [each[:2] for each in found] == [
+        ("data.not_recomputed", "info"), (MISSING, "warning"), (AGAIN, "warning"),
+    ]  # fmt: skip
+
+
+def test_batches_without_ids_are_not_judged():
+    def act(loader):
+        loader.begin()
+        loader.train(ids=None)
+        loader.exhaust()
+
+    assert said(run_of(act)) == [("data.not_recomputed", "info", None, None)]
+
+
+def test_an_epoch_whose_beginning_is_not_in_the_record_cannot_be_judged():
+    def act(loader):
+        loader.begin()
+        loader.epoch += 1
+        loader.train()
+
+    assert said(run_of(act)) == [("data.not_checkable", "info", None, None)]
+
+
+def test_what_older_recorders_say_is_read():
+    def act(loader):
+        loader.begin()
+        batch = loader.batch(0)
+        del batch["epoch"], batch["place"]
+        loader.connection.update(batches=[batch])
+
+    assert said(run_of(act)) == []
+
+
+def test_two_iterators_of_one_loader_may_take_turns():
+    def act(loader):
+        loader.begin()
+        first = loader.order
+        loader.begin()
+        for place in loader.places:
+            second = loader.batch(place)
+            ids = first[4 * place : 4 * place + 4]
+            loader.connection.update(batches=[second | {"epoch": 0, "ids": ids}, second])
+
+    assert said(run_of(act)) == []
+
+
+def test_an_epoch_that_is_said_again_on_another_connection_goes_on():
+    simulated = SimulatedRun()
+    first = simulated.attach()
+    loader = Loader(first)
+    loader.begin()
+    loader.train([0, 1])
+    first.vanish()
+    loader.connection = simulated.reattach(first)
+    begun = loader.order
+    loader.epoch -= 1
+    loader.begin()
+    loader.order = begun
+    loader.train([2, 3])
+    loader.order = begun[:16] + begun[:4]
+    loader.train([4])
+    loader.connection.goodbye()
+    assert said(simulated) == [(ORDER, "warning", 4, 4), (AGAIN, "warning", 4, 4)]
+
+
+def test_loaders_of_ranks_are_judged_apart():
+    simulated = SimulatedRun()
+    connections = [simulated.attach(rank, world_size=2) for rank in (0, 1)]
+    for rank, each in enumerate(connections):
+        loader = Loader(each, sampler=DISTRIBUTED, **SHARE | {"num_replicas": 2, "rank": rank})
+        loader.whole(repeating if rank else lambda order: order)
+    for each in connections:
+        each.goodbye()
+    assert {each.ranks for each in judged(simulated)[0]} == {(1,)}
+
+
+def test_a_claim_that_costs_more_work_than_it_is_worth_is_not_worked_out(monkeypatch):
+    monkeypatch.setattr(data, "WORK", 10)
+    monkeypatch.setattr(data, "WORK_FOR_EACH", 0)
+    assert said(run_of(lambda loader: loader.whole())) == [("data.not_checkable", "info", None, None)]
+
+
+def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(data, "MAX_ALL", 30)
+
+    def act(loader):
+        other = Loader(loader.connection, 1)
+        loader.begin()
+        loader.train([0])
+        other.whole(repeating)
+        loader.train([1])
+
+    (found,), _ = judged(run_of(act))
+    assert (found.code, found.subject) == ("data.not_checkable", "loader 1: RandomSampler")
+
+
+@given(length=st.integers(1, 60), size=st.integers(1, 9), heard=st.sets(st.integers(0, 59)), ends=st.booleans())
+@settings(deadline=None)
+def test_whatever_is_left_out_of_an_honest_epoch_nothing_is_found(length, size, heard, ends):
+    def act(loader):
+        loader.begin()
+        loader.train([place for place in loader.places if place in heard])
+        if ends:
+            loader.exhaust()
+
+    for sampler in (RANDOM, SEQUENTIAL):
+        assert said(run_of(act, sampler=sampler, length=length, size=size)) == []
+
+
+@given(first=st.integers(0, 19), second=st.integers(0, 19))
+@settings(deadline=None)
+def test_any_two_samples_that_change_places_are_told_at_the_first_of_them(first, second):
+    def swapped(order):
+        order[first], order[second] = order[second], order[first]
+        return order
+
+    expected = [] if first == second else [(ORDER, "warning", min(first, second) // 4, min(first, second) // 4)]
+    assert said(run_of(lambda loader: loader.whole(swapped))) == expected
+
+
+MADE_UP = st.fixed_dictionaries(
+    {},
+    optional={
+        "length": st.sampled_from([None, 0, 1, 20, 2**63 - 1]),
+        "batch_size": st.sampled_from([None, 0, 1, 2**63 - 1]),
+        "arguments": st.dictionaries(
+            st.sampled_from(["replacement", "num_samples", "rank", "num_replicas", "seed", "shuffle"]),
+            st.one_of(st.booleans(), st.integers(-(2**63), 2**63 - 1)),
+        ),
+        "sampler": st.sampled_from([RANDOM, SEQUENTIAL, DISTRIBUTED, "x"]),
+        "state": st.sampled_from([None, "", "AAAA"]),
+        "drop_last": st.booleans(),
+        "own": st.booleans(),
+    },
+)
+
+
+@given(
+    fields=MADE_UP,
+    place=st.sampled_from([0, 1, 2**62, 2**63 - 1]),
+    ids=st.lists(st.sampled_from([-1, 0, 5, 2**63 - 1]), max_size=3),
+)
+@settings(deadline=None)
+def test_whatever_a_job_makes_up_nothing_is_raised(fields, place, ids):
+    def act(loader):
+        loader.begin(**fields)
+        loader.connection.update(batches=[loader.batch(0) | {"place": place, "ids": ids}])
+        loader.exhaust()
+        loader.exhaust(batches=1)
+        loader.train([0, 1])
+
+    judged(run_of(act))
