@@ -14,6 +14,7 @@ from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
@@ -30,6 +31,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     LIVE_CODE,
     SEALS,
     REHEARSALS,
+    PLANS,
     ENVIRONMENTS,
     MAPPED,
     SHADOW_UPDATES,
