@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,6 @@ def test_a_warm_up_and_a_cosine_are_what_a_script_computes():
 
 @pytest.mark.parametrize("between", ["linear", "cosine", "hold"])
 def test_a_float32_is_near_enough_and_a_thousandth_is_not(between):
-    import struct
 
     schedule = Schedule(plan(lr=((0, 1e-3), (50, 3e-4), (90, 0.0)), between=between))
     for step in range(90):

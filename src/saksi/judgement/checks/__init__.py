@@ -9,6 +9,7 @@ from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
@@ -39,4 +40,5 @@ ALL: Final[tuple[Check[Any], ...]] = (
     HYPER_PARAMETERS,
     AGREEMENT,
     RANDOMNESS,
+    DYNAMICS,
 )
