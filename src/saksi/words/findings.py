@@ -80,6 +80,7 @@ CODES: Final = (
     "plan.hyper_parameter_changed",
     "plan.hyper_parameter_differs",
     "plan.learning_rate_differs",
+    "plan.learning_rate_scaled",
     "plan.not_checkable",
     "plan.optimizer_differs",
     "plan.steps_exceeded",

@@ -13,6 +13,7 @@ from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
+from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.plan import PLANS
@@ -38,6 +39,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     SHADOW_UPDATES,
     CONTINUITY,
     HYPER_PARAMETERS,
+    LEARNING_RATES,
     AGREEMENT,
     RANDOMNESS,
     DYNAMICS,
