@@ -16,6 +16,7 @@ from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
@@ -40,6 +41,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     CONTINUITY,
     HYPER_PARAMETERS,
     LEARNING_RATES,
+    PARAMETERS,
     AGREEMENT,
     RANDOMNESS,
     DYNAMICS,
