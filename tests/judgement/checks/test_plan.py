@@ -243,6 +243,17 @@ def test_more_updates_than_planned_are_told_and_fewer_are_not_covered():
     assert (coverage.steps_expected, coverage.steps_witnessed, coverage.complete) == (40, 30, False)
 
 
+def test_updates_that_are_made_again_or_were_left_out_are_not_too_many():
+    def back(connection, step):
+        if step == 30:
+            load(connection)
+
+    again = [rate(step if step < 30 else step - 10) for step in range(50)]
+    assert {each.severity for each in found(train(launched(), again, at=back))} == {"info"}
+    skips = {step: {"skipped": True} for step in (0, 1)}
+    assert found(train(launched(), [rate(max(0, step - 2)) for step in range(42)], changes=skips)) == []
+
+
 @pytest.mark.parametrize("odd", ["NaN", "Infinity", 10**400, 1e308])
 def test_a_rate_that_is_no_rate_is_named_and_breaks_nothing(odd):
     changes = {4: {"groups": [{"lr": odd, "betas": [odd, 0.95], "weight_decay": 0.1}, groups(rate(4))[1]]}}

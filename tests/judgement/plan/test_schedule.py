@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgement.seals import plans
-from saksi.judgement.plan.course import Course
+from saksi.judgement.plan.course import MAX_MOVES, Course
 from saksi.judgement.plan.schedule import Schedule, Stretch, overlap
 from saksi.judgement.plan.values import Plan
 
@@ -107,6 +107,21 @@ def test_an_update_that_was_left_out_may_have_moved_the_schedule_or_not(moves):
         at += moves or not left_out
     assert course.moved_by() == 0
     assert not course.fits(40, warmed(at + 5))
+
+
+def test_who_loads_data_at_each_update_and_moves_along_the_curve_comes_to_stand_still():
+    flat = Schedule(plan(lr=((0, 1.0), (10_000, 0.0)), between="linear"))
+    course, fits = Course(flat, anywhere=False), []
+    for update in range(100):
+        course.leave()
+        fits.append(course.fits(update, flat.at(2 * update)))
+    assert all(fits[: MAX_MOVES + 1])
+    assert not any(fits[MAX_MOVES + 2 :])
+    course = Course(flat, anywhere=False)
+    for update in range(100):  # and whoever only loads data is where it was
+        course.leave()
+        assert course.fits(update, flat.at(update))
+    assert course.moved_by() == 0
 
 
 @pytest.mark.parametrize("rate", [math.inf, -math.inf, math.nan])

@@ -70,6 +70,7 @@ def test_a_plan_is_the_same_after_it_was_written(plan):
         ("[plan]\nlr = 1e200", "too large"),
         ("[plan]\nlr = -1", "negative"),
         ("[plan]\nwarm_up = 3", "a warm-up without a learning rate"),
+        ("[plan]\ngroups = [" + f"{{a = '{'x' * 250}'}}, " * 300 + "]", "longer than 65536 bytes"),
         ("[plan]\nsteps = 0", "plan.steps is not a number of steps, at least 1"),
         ("[plan]\nmax_norm = 0", "maxNorm is not a number above 0"),
         ("[plan]\nbetween = 'spline'", "plan.between is not one of linear, cosine, hold"),

@@ -1,26 +1,33 @@
 """Where in the planned schedule a process stands, learned from the learning rates that its Updates had.
 
 Rules: an ordinary start stands at step 0; who loaded a model checkpoint, or continues an earlier attempt, may stand
-anywhere, and what it does later says where; an Update that a scaler left out may have moved the schedule or not.
+anywhere, and what it does later says where; who moves again and again stays where it is; an Update that a scaler left
+out may have moved the schedule or not.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from saksi.judgement.plan.schedule import ANYWHERE, Schedule, Stretch, overlap
 
-__all__ = ["Course"]
+__all__ = ["MAX_MOVES", "Course"]
+
+MAX_MOVES: Final = 16
+"""Times that a process may go elsewhere because it loaded something; one that only loads data does not move."""
 
 
 class Course:
     """The offsets that are left: planned step less the counter of the Update."""
 
-    __slots__ = ("_left_out", "_offsets", "_schedule")
+    __slots__ = ("_home", "_left_out", "_moves", "_offsets", "_schedule")
 
     def __init__(self, schedule: Schedule, *, anywhere: bool) -> None:
         self._schedule = schedule
         self._offsets: tuple[Stretch, ...] = ANYWHERE if anywhere else (Stretch(0, 0),)
+        self._home: tuple[Stretch, ...] = self._offsets  # where it stood as it last loaded something
+        self._moves = 0
         self._left_out = 0
 
     @property
@@ -29,8 +36,13 @@ class Course:
         return self._offsets is ANYWHERE
 
     def leave(self) -> None:
-        """A model checkpoint was loaded: from here on it may stand anywhere."""
-        self._offsets = ANYWHERE
+        """A model checkpoint was loaded: from here on it may stand anywhere, unless that was used too often."""
+        if self._offsets is not ANYWHERE:
+            common = overlap(self._home, self._offsets)
+            self._moves += not common
+            self._home = common or self._offsets
+        if self._moves <= MAX_MOVES:
+            self._offsets = ANYWHERE
 
     def fits(self, update: int, rate: float) -> bool:
         """Whether an Update may have this rate; if so, offsets that do not allow it are no longer left."""

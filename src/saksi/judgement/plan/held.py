@@ -63,6 +63,7 @@ class Held:
         self._seen: set[str] = set()
         self._updates = 0
         self._omitted = False
+        self._left_out = 0
 
     def load(self) -> None:
         """The process loaded a model checkpoint."""
@@ -95,10 +96,13 @@ class Held:
         yield from self._rates(frame)
         yield from self._hyper_parameters(frame)
         yield from self._clipping(frame)
-        if self._plan.steps is not None and frame.update >= self._plan.steps:
-            yield self._apart(STEPS, "steps", f"{self._plan.steps} updates are planned, and more came.", frame.update)
-        if self._course is not None and (frame.skipped or "skipped" in frame.deferred):
-            self._course.may_stand_still()
+        if self._plan.steps is not None and frame.update - self._left_out >= self._plan.steps:
+            message = f"{self._plan.steps} updates are planned, and more came."
+            yield self._apart(STEPS, "steps", message, frame.update, excused=self._resumed)  # it may have gone back
+        if frame.skipped or "skipped" in frame.deferred:
+            self._left_out += 1
+            if self._course is not None:
+                self._course.may_stand_still()
 
     def unseen(self) -> Iterator[tuple[str, str]]:
         """What is planned and was never seen, and what nothing is planned for: a subject, and why."""

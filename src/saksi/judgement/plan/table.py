@@ -14,8 +14,10 @@ import msgspec
 from saksi.judgement.plan.values import MAX_STEP, Between, Plan, Value
 from saksi.words.errors import UsageError
 
-__all__ = ["PLAN_KEYS", "plan_in"]
+__all__ = ["MAX_PLAN_BYTES", "PLAN_KEYS", "plan_in"]
 
+MAX_PLAN_BYTES: Final = 65_536
+"""A seal goes into the record with each launch; a plan of a thousand groups has half of this."""
 PLAN_KEYS: Final = (
     "between", "groups", "hyper_parameters", "lr", "max_norm", "optimizer", "steps", "warm_up", "warm_up_from",
 )  # fmt: skip
@@ -46,7 +48,10 @@ def plan_in(found: object, where: str) -> Plan | None:
             hyper_parameters=_values(found.get("hyper_parameters", {}), f"{place}.hyper_parameters"),
             groups=_groups(found.get("groups", []), place),
         )
-        return msgspec.json.decode(msgspec.json.encode(plan), type=Plan)  # the limits are those of the type
+        content = msgspec.json.encode(plan)
+        if len(content) > MAX_PLAN_BYTES:
+            raise UsageError(f"{place}: longer than {MAX_PLAN_BYTES} bytes")
+        return msgspec.json.decode(content, type=Plan)  # its other limits are those of the type
     except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"{place}: {error}", remedy="docs/checks/plan.md has an example") from None
 
