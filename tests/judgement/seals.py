@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import hmac_of, key_id
 from saksi.judgement.rehearsal.values import (
     MAX_STEPS,
@@ -109,6 +110,37 @@ launch_keys = st.builds(
     restarts=maybe(counts),
     joined=st.booleans(),
 )
+rates = st.floats(0, 1e100)
+values = (
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+    | st.none()
+    | st.lists(st.floats(-1, 1), max_size=3).map(tuple)
+)
+hyper_parameters = st.dictionaries(texts.filter(lambda name: name not in {"lr", "lr_scale"}), values, max_size=3).map(
+    lambda table: dict(sorted(table.items()))
+)
+
+
+def curve(points):
+    """What a plan says of its learning rate, the first point at the end of the warm-up."""
+    points = sorted(points.items())
+    warm_up = points[0][0] if points else 0
+    return {"lr": tuple(points), "warm_up": warm_up, "warm_up_from": 0.125 if warm_up else 0.0}
+
+
+plans = st.builds(
+    lambda points, **others: Plan(**curve(points), **others),
+    points=st.dictionaries(st.integers(0, 2**53), rates, max_size=4),
+    optimizer=maybe(texts),
+    steps=maybe(st.integers(1, 2**53)),
+    between=st.sampled_from(["linear", "cosine", "hold"]),
+    max_norm=maybe(st.floats(1e-9, 1e9)),
+    hyper_parameters=hyper_parameters,
+    groups=tuples(hyper_parameters),
+)
 seals = st.builds(
     Seal,
     run=st.integers(0, 2**64 - 1).map("{:016x}".format),
@@ -118,7 +150,7 @@ seals = st.builds(
     created_ns=counts,
     level=st.sampled_from(["standard", "full"]),
     segment=maybe(st.integers(1, 2**63 - 1)),
-    plan=st.none(),
+    plan=maybe(plans),
     approved=st.booleans(),
     redaction_key=st.just(key_id(KEY)),
     command=st.builds(Command, argv=tuples(texts), total=counts, hmac=hmacs),

@@ -160,11 +160,13 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
     approved, compared, verified = True, True, any(each.ran for each in launches.values())
     findings: list[Finding] = []
     labels: dict[str, None] = {}
+    approved_attempts: set[int] = set()
     for number, launch in sorted(launches.items()):
         found, by = _standing(number, launch, keys)
         findings += found
         labels |= dict.fromkeys(by)
         approved &= bool(by)
+        approved_attempts |= {number} if by else set()
         verified &= not launch.ran or (bool(by) and _verified(launch))
         compared &= launch.seal is not None and launch.file is not None and _whole(launch.seal, launch.file)
     return Assurance(
@@ -173,7 +175,16 @@ def assurance_of(entries: Sequence[bytes], blob: BlobReader, keys: Approvers) ->
         environment_verified=verified,
         seal_compared=compared,
         findings=tuple(findings),
+        approved_attempts=frozenset(approved_attempts),
+        planned_steps=_planned_steps(launches.values()) if approved else None,
     )
+
+
+def _planned_steps(launches: Iterable[_Launch]) -> int | None:
+    """How many steps the approved plans of all attempts agree on."""
+    plans = [None if each.file is None else each.file.file.plan for each in launches]
+    steps = {None if plan is None else plan.steps for plan in plans}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def _take(launches: dict[int, _Launch], index: int, entry: bytes, blob: BlobReader) -> None:

@@ -1,8 +1,8 @@
 """The settings a project may give: `saksi.toml`, or the table `[tool.saksi]` of `pyproject.toml`.
 
-A project's files may be what was attacked. So they say how a run is labelled and how much of it is recorded, never
-whom to trust, how strictly to judge or where to send anything: such a key is refused, not ignored, since somebody
-wanted it to have an effect.
+A project's files may be what was attacked. So they say how a run is labelled, how much of it is recorded and what is
+planned (which is held against a run once an approver has signed it), never whom to trust, how strictly to judge or
+where to send anything: such a key is refused, not ignored, since somebody wanted it to have an effect.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final, get_args
 
 import msgspec
 
+from saksi.judgement.plan.table import plan_in
+from saksi.judgement.plan.values import Plan
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
@@ -20,7 +22,7 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("level", "name", "project", "segment")
+KEYS: Final = ("level", "name", "plan", "project", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "require", "scratch", "server", "socket", "token"),
     *("trust", "trusted", "trusted_keys", "url"),
@@ -37,6 +39,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None = None
     level: Level | None = None
     segment: int | None = None
+    plan: Plan | None = None
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -80,6 +83,7 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         project=_label(found, "project", where),
         level=next((each for each in _LEVELS if each == level), None),
         segment=segment if isinstance(segment, int) else None,
+        plan=plan_in(found.get("plan"), where),
     )
 
 

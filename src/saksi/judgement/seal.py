@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import HMAC_PATTERN
 from saksi.proofs.attest import statement as in_toto
 from saksi.proofs.attest.predicates import SEAL
@@ -162,7 +163,7 @@ class Seal(Part, frozen=True):
     created_ns: Count
     level: Level
     segment: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None
-    plan: None
+    plan: Plan | None
     approved: bool
     redaction_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
     command: Command
@@ -193,6 +194,8 @@ class Sealed(Protocol):
     def level(self) -> Level: ...
     @property
     def segment(self) -> int | None: ...
+    @property
+    def plan(self) -> Plan | None: ...
     @property
     def redaction_key(self) -> str: ...
     @property

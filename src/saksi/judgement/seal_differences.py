@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import reason_to_record
 from saksi.judgement.seal import Change, Git, Sealed, SealedFile
 
@@ -18,11 +19,11 @@ __all__ = ["GROUPS", "KEYED", "Difference", "Group", "differences", "paths_apart
 
 Group = Literal[
     "command", "seeds", "script", "git", "files", "distributions", "environment", "interpreter", "hardware",
-    "recording", "session",
+    "plan", "recording", "session",
 ]  # fmt: skip
 GROUPS: Final[tuple[Group, ...]] = (
     "command", "seeds", "script", "git", "files", "distributions", "environment", "interpreter", "hardware",
-    "recording", "session",
+    "plan", "recording", "session",
 )  # fmt: skip
 """In order of importance. `session` is what changes with every login and steers no training library known to us."""
 
@@ -313,6 +314,19 @@ def _hardware(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _changed("hardware", "kernel", before.kernel, after.kernel, "The kernel was")
 
 
+def _plan(before: Sealed, after: Sealed) -> Iterator[Difference]:
+    if before.plan != after.plan:
+        was, now = (None if each is None else msgspec.json.encode(each).decode() for each in (before.plan, after.plan))
+        yield Difference(group="plan", field="plan", before=was, after=now, sentence=_plan_sentence(before, after))
+
+
+def _plan_sentence(before: Sealed, after: Sealed) -> str:
+    if before.plan is None or after.plan is None:
+        return f"A plan is there only {'after' if before.plan is None else 'before'}."
+    names = [each for each in Plan.__struct_fields__ if getattr(before.plan, each) != getattr(after.plan, each)]
+    return f"The plan is another one, in {', '.join(names)}."
+
+
 def _recording(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _changed("recording", "project", before.project, after.project, "The project was")
     yield from _changed("recording", "level", before.level, after.level, "The level of recording was")
@@ -345,5 +359,6 @@ _COMPARISONS: Final[tuple[Callable[[Sealed, Sealed], Iterator[Difference]], ...]
     _environment,
     _interpreter,
     _hardware,
+    _plan,
     _recording,
 )

@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import (
     Command,
@@ -72,7 +73,7 @@ class SealFile(Part, frozen=True):
     project: Text | None
     level: Level
     segment: Annotated[int, Meta(ge=1, le=2**63 - 1)] | None
-    plan: None
+    plan: Plan | None
     redaction_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
     command: Command
     working_directory: Text

@@ -14,6 +14,7 @@ import msgspec
 
 from saksi.judgement.checks import ALL, Check, Judging, merge
 from saksi.judgement.checks.coverage import COVERAGE
+from saksi.judgement.checks.plan import PlanCheck
 from saksi.judgement.history import History, Recorded
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item
@@ -38,6 +39,7 @@ class Assurance(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a run beside what its checks say. `planned_steps` is the plan's number, if there is one.
 
     `seal_approved`: every attempt was launched under a seal file that is approved here, by `approved_by`;
+    `approved_attempts` are those of which that is so.
     `seal_compared`: nothing in it remained that could not be compared with the launch. `findings` are what was found on
     the way.
     """
@@ -47,6 +49,7 @@ class Assurance(msgspec.Struct, frozen=True, kw_only=True):
     planned_steps: int | None = None
     approved_by: tuple[str, ...] = ()
     seal_compared: bool = True
+    approved_attempts: frozenset[int] = frozenset()
     findings: tuple[Finding, ...] = ()
 
 
@@ -82,7 +85,8 @@ def judge(
     `live` is whether its agent still writes: what may still come is then not held against the run, and coverage is not
     complete. Raises what reading the items raises, and `ValueError` if `checks` lack the coverage check.
     """
-    judging, builder = Judging(checks), HistoryBuilder()
+    weighed = [each.under(assurance.approved_attempts) if isinstance(each, PlanCheck) else each for each in checks]
+    judging, builder = Judging(weighed), HistoryBuilder()
     for item in items:
         builder.take(item)
         judging.take(item)

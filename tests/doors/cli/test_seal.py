@@ -91,6 +91,35 @@ def test_the_name_comes_from_the_option_the_configuration_or_is_run(home, projec
     assert (file.level, [each.path for each in file.files]) == ("full", [str(project / "saksi.toml")])
 
 
+def test_what_the_project_plans_is_sealed_and_shown(home, project):
+    (project / "saksi.toml").write_text("""[plan]
+optimizer = "AdamW"
+steps = 60
+lr = [[10, 2e-3], [60, 2e-4]]
+between = "cosine"
+warm_up = 10
+max_norm = 1.0
+hyper_parameters = { betas = [0.9, 0.95] }
+""")
+    create(home, *COMMAND)
+    plan = read_seal_file(project / "run.seal").file.plan
+    assert (plan.optimizer, plan.lr, plan.hyper_parameters) == (
+        "AdamW", ((10, 2e-3), (60, 2e-4)), {"betas": (0.9, 0.95)},
+    )  # fmt: skip
+    shown = " ".join(home.call("seal", "show", "run.seal")[1].split())
+    assert (
+        "Plan AdamW, 60 steps, lr 0.002 to 0.0002 at step 60, cosine after 10 steps of warm-up, clipped at 1" in shown
+    )
+    checked(home.call("seal", "show", "run.seal", "--json")[1], "saksi.seal/v1")
+    (project / "saksi.toml").write_text("[plan]\nlr = 0.1\n")
+    create(home, "-o", "other.seal", *COMMAND)
+    code, out, _ = home.call("seal", "diff", "run.seal", "other.seal")
+    assert (code, "The plan is another one, in optimizer, steps, lr" in " ".join(out.split())) == (1, True)
+    (project / "saksi.toml").write_text("[plan]\nlr = -1\n")
+    code, _, err = home.call("seal", "create", "--no-environment", "-o", "third.seal", *COMMAND)
+    assert (code, err.count("\n"), "saksi.toml: plan: a learning rate that is negative" in err) == (2, 1, True)
+
+
 def test_nothing_is_started_and_nothing_is_overwritten(home, project):
     script = "open('started', 'w')"
     create(home, "--", sys.executable, "-c", script)

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
@@ -69,6 +70,8 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Packages", _packages(said["distributions"])
     if said["seeds"]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
+    if said["plan"] is not None:
+        yield "Plan", _plan(said["plan"])
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
         for at, each in enumerate(said["rehearsal"].get("code", ())):
@@ -102,6 +105,22 @@ def _tree(tree: dict[str, Any] | None, screen: Screen) -> str:
         "compared with no manifest" if manifest is None else f"as the manifest {manifest[:_DIGEST]}{screen.more} says"
     )
     return f"{tree['files']:,} of the interpreter and its packages, {tree['digest'][:_DIGEST]}{screen.more}, {compared}"
+
+
+def _plan(said: dict[str, Any]) -> str:
+    words = [] if said["optimizer"] is None else [said["optimizer"]]
+    if said["steps"] is not None:
+        words.append("1 step" if said["steps"] == 1 else f"{said['steps']} steps")
+    if said["lr"]:
+        (_, first), (last, end) = said["lr"][0], said["lr"][-1]
+        rate = f"lr {first:.4g}" if first == end else f"lr {first:.4g} to {end:.4g} at step {last}, {said['between']}"
+        words.append(rate + (f" after {said['warmUp']} steps of warm-up" if said["warmUp"] else ""))
+    if said["maxNorm"] is not None:
+        words.append(f"clipped at {said['maxNorm']:.4g}")
+    words += [f"{name} {msgspec.json.encode(value).decode()}" for name, value in said["hyperParameters"].items()]
+    if said["groups"]:
+        words.append(f"{len(said['groups'])} groups with values of their own")
+    return ", ".join(words) or "says nothing"
 
 
 def _rehearsal(said: dict[str, Any]) -> str:

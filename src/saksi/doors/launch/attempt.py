@@ -15,6 +15,7 @@ from saksi.edges.home import Home, find_run
 from saksi.edges.keys import Keyring
 from saksi.edges.run_folders import all_runs, folder_for
 from saksi.edges.run_labels import label_of
+from saksi.judgement.plan.values import Plan
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.words.errors import UsageError
 from saksi.words.run import Level, run_id_from
@@ -33,6 +34,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     segment: int | None
     configuration: tuple[str, ...]
+    plan: Plan | None = None
     previous_keys: tuple[VerifierKey, ...] = ()
 
 
@@ -65,6 +67,7 @@ def begin_attempt(
             level=arguments.level or settings.level or "standard",
             segment=arguments.segment or settings.segment,
             configuration=configuration,
+            plan=settings.plan,
         )
     from saksi.edges.resumable import resumable  # noqa: PLC0415 - loads what verifies a log: a first launch needs none of it
 
@@ -84,5 +87,6 @@ def begin_attempt(
         level=arguments.level or earlier.seal.level,
         segment=arguments.segment or earlier.seal.segment,
         configuration=configuration,
+        plan=settings.plan,
         previous_keys=earlier.keys,
     )

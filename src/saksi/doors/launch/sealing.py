@@ -65,6 +65,7 @@ def make_seal_file(
             project=project or found.settings.project,
             level=found.settings.level or "standard",
             segment=found.settings.segment,
+            plan=found.settings.plan,
             argv=tuple(command),
             environment=environment,
             added={},

@@ -243,6 +243,7 @@ def _attempted(prepared: Prepared, arguments: LaunchArguments, folder: Path) -> 
         level=arguments.level or (settings.level if fresh else prepared.level) or "standard",
         segment=arguments.segment or (settings.segment if fresh else prepared.segment),
         configuration=() if found.path is None else (str(found.path),),
+        plan=settings.plan,
     )
 
 

@@ -49,6 +49,7 @@ def launch_of(
         project=attempt.project,
         level=attempt.level,
         segment=attempt.segment,
+        plan=attempt.plan,
         argv=arguments.command,
         environment=environment,
         added=added,

@@ -17,6 +17,7 @@ from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.invocation import seeds_of
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import (
     NEVER_RECORDED,
     hmac_of,
@@ -54,6 +55,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path | None
     scratch: Path
     key: LaunchKey | None = None
+    plan: Plan | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +94,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
         created_ns=now_ns,
         level=launch.level,
         segment=launch.segment,
-        plan=None,
+        plan=launch.plan,
         approved=False,
         redaction_key=key_id(launch.redaction_key),
         command=_command(launch),

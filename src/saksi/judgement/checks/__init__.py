@@ -10,12 +10,16 @@ from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
+from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.fold import Check, Judging, merge
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
+from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.parameters import PARAMETERS
+from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
@@ -32,13 +36,17 @@ ALL: Final[tuple[Check[Any], ...]] = (
     LIVE_CODE,
     SEALS,
     REHEARSALS,
+    PLANS,
     ENVIRONMENTS,
     MAPPED,
     SHADOW_UPDATES,
     GRADIENTS,
     CONTINUITY,
     HYPER_PARAMETERS,
+    LEARNING_RATES,
+    PARAMETERS,
     AGREEMENT,
     RANDOMNESS,
     DATA,
+    DYNAMICS,
 )

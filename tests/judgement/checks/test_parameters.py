@@ -1,0 +1,96 @@
+"""Which parameters are trained, judged from records alone."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.parameters import PARAMETERS
+from simulated_run import SimulatedRun, honest_run
+
+ALL = [[0, at, f"layer.{at}.weight", 9, 4] for at in range(6)]
+SOME = [each for each in ALL if each[1] not in {2, 3}]
+EMPTY = base64.b64encode(b"").decode()
+
+
+def layout(connection, name, tensors, *, optimizer=0, parts=1, left_out=None):
+    size = len(tensors) // parts
+    for part in range(parts):
+        connection.send(
+            "sampled", layout=name * 32, optimizer=optimizer, rule="torch.optim.sgd.SGD", dtype="torch.float32",
+            part=part, parts=parts, tensors=tensors[part * size : (part + 1) * size], left_out=left_out or {},
+        )  # fmt: skip
+
+
+def trained(names, *, steps=600, idle=lambda _: [], parts=1, left_out=None, groups=lambda _: 1, optimizer=0):
+    """Updates whose samples have the layout that `names` gives: `a` of all tensors, `b` of some."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    layout(connection, "a", ALL, parts=parts, optimizer=optimizer)
+    layout(connection, "b", SOME, left_out=left_out, optimizer=optimizer)
+    for step in range(steps):
+        connection.send(
+            "sample", layout=names(step) * 32, optimizer=optimizer, update=step, idle=idle(step), before={"x": EMPTY},
+            after={},
+        )  # fmt: skip
+        connection.update(optimizer=optimizer, groups=[{"lr": 0.1}] * groups(step))
+        if step % 50 == 49:
+            connection.flush()
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def judged(simulated):
+    judging, news = Judging([PARAMETERS]), []
+    for item in simulated.items():
+        news += judging.take(item)
+    return list(judging.findings(ended=True)), news
+
+
+@pytest.mark.parametrize(
+    "simulated",
+    [
+        honest_run(steps=300),
+        trained(lambda _: "a"),
+        trained(lambda step: "ab"[step % 2]),  # experts that take turns
+        trained(lambda step: "a" if step > 100 else "b"),  # layers that are thawed
+        trained(lambda _: "a", idle=lambda step: [0] if step % 3 else []),
+        trained(lambda step: "a" if step < 550 else "b"),  # frozen at the very end
+        trained(lambda _: "b"),
+    ],
+)
+def test_training_that_goes_on_as_it_began_has_nothing_to_tell(simulated):
+    assert judged(simulated) == ([], [])
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_tensors_that_lose_their_gradient_for_good_are_told_with_the_first_of_them(parts):
+    (found,), _ = judged(trained(lambda step: "a" if step < 200 else "b", parts=parts))
+    assert (found.code, found.severity, found.alleges) == ("plan.parameters_idle", "info", "unknown")
+    assert (found.subject, found.first_step, found.last_step) == ("tensors of optimizer 0", 200, 599)
+    assert "2 of 6 tensors had a gradient and have none any more, layer.2.weight since update 200," in found.message
+
+
+def test_a_tensor_that_is_listed_and_has_no_gradient_is_told_too():
+    (found,), _ = judged(trained(lambda _: "a", idle=lambda step: [4] if step >= 300 else []))
+    assert (found.first_step, found.message[:11]) == (300, "1 of 6 tens")
+
+
+def test_a_tensor_that_gives_no_samples_any_more_may_be_trained_all_the_same():
+    left_out = {"tensors of torch.complex64": 2}
+    assert judged(trained(lambda step: "a" if step < 200 else "b", left_out=left_out)) == ([], [])
+
+
+def test_groups_that_come_are_told_as_they_do():
+    (found,), (news,) = judged(trained(lambda _: "a", groups=lambda step: 1 if step < 77 else 2))
+    assert (found.code, found.severity, found.first_step) == ("plan.groups_changed", "info", 77)
+    assert found.message.startswith("From update 77 on they are 2, and were 1.")
+    assert news == found
+
+
+def test_another_optimizers_tensors_have_no_step():
+    (found,), _ = judged(trained(lambda step: "a" if step < 200 else "b", optimizer=1))
+    assert (found.subject, found.first_step) == ("tensors of optimizer 1", None)
