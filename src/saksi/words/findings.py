@@ -41,6 +41,7 @@ CODES: Final = (
     "coverage.gap",
     "coverage.no_exit_record",
     "coverage.no_training_seen",
+    "coverage.not_followed",
     "coverage.process_not_checkable",
     "coverage.process_unwitnessed",
     "coverage.rank_ended_silently",
@@ -132,9 +133,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FindingsReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`saksi findings RUN --json`."""
+    """Everything that is held of one run, the gravest first."""
 
-    schema: Literal["saksi.findings/v1"] = "saksi.findings/v1"
     run: str
     verdict: Verdict
     coverage: Coverage
