@@ -22,6 +22,7 @@ FROZEN = [
     "saksi.seal-diff/v1",
     "saksi.seal/v1",
     "saksi.show/v1",
+    "saksi.suppressions/v1",
     "saksi.verify/v1",
 ]
 
