@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from saksi.edges.home import Home
+from saksi.edges.own_file import read_own_file, require_own
 from saksi.edges.store.durable import FILE_MODE, flush_folder, make_folders, told, write_all
 from saksi.judgement.suppressions import (
     MAX_ACTS,
@@ -35,7 +34,6 @@ from saksi.words.errors import UsageError
 __all__ = ["JOURNAL", "add_suppression", "end_suppression", "read_suppressions"]
 
 JOURNAL: Final = "suppressions.jsonl"
-_OTHERS_WRITE: Final = 0o022
 
 
 def read_suppressions(home: Home) -> tuple[Suppression, ...]:
@@ -45,13 +43,9 @@ def read_suppressions(home: Home) -> tuple[Suppression, ...]:
     """
     path = home.root / JOURNAL
     with told("read", path):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return ()
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without following a link
-            _require_own(path, descriptor)
-            content = file.read(MAX_JOURNAL_BYTES + 1)
+        content = read_own_file(path, MAX_JOURNAL_BYTES)
+    if content is None:
+        return ()
     return parse_suppressions(content, where=str(path))
 
 
@@ -92,7 +86,7 @@ def _appending(home: Home) -> Iterator[tuple[tuple[Suppression, ...], Callable[[
         make_folders(home.root)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
-            _require_own(path, fd)
+            require_own(path, fd)
             fcntl.flock(fd, fcntl.LOCK_EX)
             with open(fd, "rb", closefd=False) as file:
                 content = file.read(MAX_JOURNAL_BYTES + 1)
@@ -111,11 +105,3 @@ def _appending(home: Home) -> Iterator[tuple[tuple[Suppression, ...], Callable[[
             yield suppressions, append
         finally:
             os.close(fd)
-
-
-def _require_own(path: Path, descriptor: int) -> None:
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
-        raise UsageError(f"{path} is not a file of this account", remedy="look who put it there, and move it away")
-    if stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
-        raise UsageError(f"{path} can be written by other accounts", remedy=f"chmod go-w {path}")

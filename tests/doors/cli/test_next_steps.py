@@ -79,6 +79,12 @@ def test_every_step_is_used_and_the_longest_prefix_wins():
     assert next_step("somebody.elses", RUN).command == f"saksi show {RUN}"
 
 
+def test_the_page_has_the_same_table():
+    page = (ROOT / "docs/findings.md").read_text()
+    rows = re.findall(r"^\| `([a-z_.]+)` \| `(saksi [^`]+)` \| ([^|]+) \|$", page, re.MULTILINE)
+    assert {code: (command.replace("RUN", "{run}"), answers) for code, command, answers in rows} == NEXT_STEPS
+
+
 @pytest.mark.parametrize("command", sorted({each.command for each in NEXT_STEPS.values()}))
 def test_every_step_is_a_command_that_exists(command):
     saksi, *words = command.split()

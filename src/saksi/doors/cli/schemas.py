@@ -14,6 +14,7 @@ from saksi.doors.cli.seal_documents import SealDiffReport, SealReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
+from saksi.judgement.notice import Notice
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
 
@@ -25,6 +26,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.findings/v1": FindingsDocument,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
+    "saksi.notice/v1": Notice,
     "saksi.runs/v1": RunsReport,
     "saksi.seal-diff/v1": SealDiffReport,
     "saksi.seal/v1": SealReport,

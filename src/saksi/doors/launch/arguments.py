@@ -28,6 +28,7 @@ Options:
   --level LEVEL     standard (default), or full: a binding state root after every step
   --segment N       a binding state root every N steps, instead of 10 and later 100
   --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
+  --notify N        who hears of findings at once: a command that reads JSON on its input, or an http(s) URL
   --require         do not start the command without a witness (125), nor, with --seal, if it differs from the
                     file or nobody approved that (5)
   -q, --quiet       no line at the start and none at the end
@@ -38,7 +39,7 @@ Example:
   saksi show baseline
 """
 
-_WITH_VALUE: Final = ("--name", "--project", "--seal", "--resume", "--level", "--segment", "--anchor")
+_WITH_VALUE: Final = ("--name", "--project", "--seal", "--resume", "--level", "--segment", "--anchor", "--notify")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
 
 
@@ -53,6 +54,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     level: Level | None = None
     segment: int | None = None
     anchors: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
     require: bool = False
     quiet: bool = False
     help: bool = False
@@ -62,7 +64,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
 def parse_arguments(words: Sequence[str]) -> LaunchArguments:
     """The options before `--` (or the first word that is none), and the command after it. Raises `UsageError`."""
     options: dict[str, str] = {}
-    anchors: list[str] = []
+    repeated: dict[str, list[str]] = {"--anchor": [], "--notify": []}
     flags: set[str] = set()
     rest = list(words)
     while rest and rest[0].startswith("-") and rest[0] != "--":
@@ -72,8 +74,8 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
                 if not rest:
                     raise UsageError(f"{word} needs a value", remedy="see `saksi run --help`")
                 value = rest.pop(0)
-            if word == "--anchor":
-                anchors.append(value)
+            if word in repeated:
+                repeated[word].append(value)
             else:
                 options[word] = value
         elif not given and word in ("--require", "-q", "--quiet", "-h", "--help"):
@@ -94,7 +96,8 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         resume=options.get("--resume"),
         level=_level(options.get("--level")),
         segment=_segment(options.get("--segment")),
-        anchors=tuple(anchors),
+        anchors=tuple(repeated["--anchor"]),
+        notify=tuple(repeated["--notify"]),
         require="--require" in flags,
         quiet=bool(flags & {"-q", "--quiet"}),
         help=bool(flags & {"-h", "--help"}),
