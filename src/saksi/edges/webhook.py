@@ -1,8 +1,8 @@
 """URLs that hear of findings at once: one POST of one JSON document.
 
-Rules: http and https alone; certificates are checked; a redirect is an answer like any other, and not one that takes
-the document; no proxy, since the variables that name one are the job's; the body of an answer is never read. Answers
-from 200 to 299 mean that the document was taken.
+Rules: http and https alone; certificates are checked, against what OpenSSL trusts on this machine; a redirect is an
+answer like any other, and not one that takes the document; no proxy, since the variables that name one are the job's;
+the body of an answer is never read. Answers from 200 to 299 mean that the document was taken.
 
 BUG: looking up a name has no time limit of ours, and a peer that feeds a TLS handshake byte by byte is not cut off.
 Then later documents for this URL are counted as not delivered; nothing else waits for it.

@@ -105,6 +105,12 @@ def test_a_suppression_is_held_to_a_run_or_a_project(kept):
     assert document(kept, RUN)[0] == 1
 
 
+def test_one_that_covers_nothing_of_its_run_says_so(kept):
+    code, out, err = kept.call("findings", "suppress", CODE, "--subject", "weigth*", "--run", "last", *WHY)
+    assert (code, out.count("\n"), err.count("\n")) == (0, 1, 1)
+    assert f"covers no finding of run {RUN}" in err
+
+
 def test_others_who_verify_the_run_see_what_is_suppressed_here(kept, tmp_path, monkeypatch):
     suppress(kept, CODE, "--subject", "*", "--up-to", "critical", *WHY)
     bundle, trust = tmp_path / "run.saksi", tmp_path / "lab.vkey"

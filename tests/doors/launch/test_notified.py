@@ -15,8 +15,9 @@ import pytest
 
 from saksi.doors.cli.schemas import schema_text
 from saksi.doors.launch.arguments import parse_arguments
-from saksi.doors.launch.notified import NOBODY, notified_by
+from saksi.doors.launch.notified import MAX_ASKED, NOBODY, notified_by
 from saksi.processes.agent.notices import LAST_NOTICES_S
+from saksi.words.errors import UsageError
 from saksi_run import Home
 
 KILLED = ["sh", "-c", "kill -KILL $$"]
@@ -106,6 +107,20 @@ def test_a_hook_that_is_none_ends_before_the_command_starts(home, text):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert not (home.folder / "ran").exists()
     assert home.runs() == []
+
+
+def test_an_agent_of_the_node_starts_nothing_for_others(home):
+    home.environment["SAKSI_AGENT"] = str(home.folder / "agent.sock")
+    done = home.run("run", "--notify", "true", "--", "touch", str(home.folder / "ran"))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "starts nothing for others" in done.stderr
+    assert not (home.folder / "ran").exists()
+
+
+def test_hooks_are_bounded(home):
+    arguments = parse_arguments([*["--notify", "true"] * (MAX_ASKED + 1), "--", "x"])
+    with pytest.raises(UsageError, match="more than"):
+        notified_by(arguments, home.environment, say=pytest.fail)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saksi.processes.agent.notices import MAX_CAUSES, MAX_QUEUED, Notices
+from saksi.processes.agent.notices import BROKEN_OFF_S, MAX_CAUSES, MAX_QUEUED, Notices
 from saksi.words.errors import StoreError
 from saksi.words.findings import SEVERITIES, Finding, at_or_above
 
@@ -115,6 +115,21 @@ def test_a_hook_that_hangs_holds_nobody_up_and_is_counted():
     assert time.monotonic() - before < 5
     assert (len(other.taken), slow.taken) == (5, [])
     assert slow.stopped.is_set()
+
+
+def test_many_that_hang_are_broken_off_beside_one_another():
+    hooks = [Held(held=True) for _ in range(12)]
+    for each in hooks:
+        each.stop = lambda: None  # not even that helps
+    told = notices(*hooks)
+    told.offer(finding())
+    for each in hooks:
+        each.called.acquire()
+    before = time.monotonic()
+    assert told.close(0.1) == 12
+    assert time.monotonic() - before < 12 * BROKEN_OFF_S / 2
+    for each in hooks:
+        each.go.set()
 
 
 @pytest.mark.parametrize("failing", [StoreError("gone"), ValueError("a defect"), OSError("x")])

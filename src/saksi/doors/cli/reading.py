@@ -49,6 +49,7 @@ __all__ = [
     "launch_keys_of",
     "open_reading",
     "saves_elsewhere",
+    "scope_of",
     "seal_of",
     "suppressions_on",
     "trusted_keys",
@@ -88,16 +89,17 @@ def judged(reading: RunMaterials) -> Judgement:
 
 
 def suppressions_on(reading: RunMaterials, judgement: Judgement, *, now: datetime) -> SetApart:
-    """Which findings of the run count here at the time `now`. Raises `UsageError`, `StoreError`.
-
-    The project is what the run's first seal says: what a launch calls itself, not what somebody proved.
-    """
+    """Which findings of the run count here at the time `now`. Raises `UsageError`, `StoreError`."""
     suppressions = read_suppressions(resolve_home(os.environ))
     if not suppressions:
         return SetApart(standing=judgement.report.items, suppressed=(), expired=())
+    return set_apart(judgement.report.items, suppressions, scope_of(reading), now=now)
+
+
+def scope_of(reading: RunMaterials) -> Scope:
+    """What a suppression may be held to. The project is what a launch calls itself, not what somebody proved."""
     seal = seal_of(reading)
-    scope = Scope(run=reading.run, project=None if seal is None else seal.project)
-    return set_apart(judgement.report.items, suppressions, scope, now=now)
+    return Scope(run=reading.run, project=None if seal is None else seal.project)
 
 
 def assurance_for(log: LogMaterials) -> Assurance:

@@ -12,13 +12,22 @@ import typer
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.findings_document import SuppressionsReport, suppression_line
 from saksi.doors.cli.help_text import help_text
-from saksi.doors.cli.reading import find
-from saksi.doors.cli.screen import screen_of_output, write
+from saksi.doors.cli.reading import find, judged, open_reading, scope_of
+from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.doors.cli.severity_option import severity_of
 from saksi.edges.home import resolve_home
 from saksi.edges.suppressions import add_suppression, end_suppression, read_suppressions
 from saksi.judgement.configuration import check_label
-from saksi.judgement.suppressions import MAX_DAYS, MAX_LABEL, MAX_TEXT, Made, check_made, suppressible
+from saksi.judgement.suppressions import (
+    MAX_DAYS,
+    MAX_LABEL,
+    MAX_TEXT,
+    Made,
+    Suppression,
+    check_made,
+    set_apart,
+    suppressible,
+)
 from saksi.words.errors import UsageError
 from saksi.words.findings import CODES
 
@@ -87,7 +96,15 @@ def suppress(
     act = add_suppression(resolve_home(os.environ), made)
     screen = screen_of_output()
     write(screen.plain(f"{act.id}: {act.code} of {act.subject} suppressed until {act.until}, by {act.owner}", 1200))
+    if meant is not None and not _covers_any(act, meant):
+        tell(f"it covers no finding of run {meant} as it is now (saksi findings {meant} --json has whole subjects)")
     return 0
+
+
+def _covers_any(act: Made, run: str) -> bool:
+    reading = open_reading(run)
+    found = set_apart(judged(reading).report.items, [Suppression(act, None)], scope_of(reading), now=act.at)
+    return bool(found.suppressed)
 
 
 def suppressions(

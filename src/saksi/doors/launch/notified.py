@@ -9,11 +9,13 @@ from saksi.doors.launch.arguments import LaunchArguments
 from saksi.edges.home import resolve_home
 from saksi.edges.hooks import CommandHook, Hook, parse_command
 from saksi.edges.notify_settings import SETTINGS, NotifySettings, read_notify_settings
-from saksi.words.errors import SaksiError
+from saksi.words.errors import SaksiError, UsageError
 from saksi.words.findings import Severity
 
 __all__ = ["NOBODY", "Notified", "notified_by"]
 
+MAX_ASKED: Final = 16
+"""Each has a thread."""
 _URLS: Final = ("http:", "https:")
 
 
@@ -32,6 +34,8 @@ def notified_by(arguments: LaunchArguments, environment: Mapping[str, str], *, s
 
     Settings of the home that cannot be read are said and leave nobody notified: they never cost a run its witness.
     """
+    if len(arguments.notify) > MAX_ASKED:
+        raise UsageError(f"--notify: given more than {MAX_ASKED} times", remedy="let one command tell the others")
     settings, of_home = _of_home(environment, say)
     asked = tuple(_hook(each, settings.seconds) for each in arguments.notify)
     return Notified((*asked, *of_home), settings.severity)

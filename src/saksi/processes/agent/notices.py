@@ -24,7 +24,7 @@ __all__ = ["LAST_NOTICES_S", "MAX_QUEUED", "Notices"]
 LAST_NOTICES_S: Final = 5.0
 """As an attempt closes: how long all hooks together may take for what is still to be told."""
 BROKEN_OFF_S: Final = 0.5
-"""How long a hook may take to end once it was told to."""
+"""How long all hooks together may take to end once they were told to."""
 MAX_QUEUED: Final = 64
 """Findings that wait for one hook. A run has a handful; more at once is a flood that nobody reads."""
 MAX_CAUSES: Final = 1_024
@@ -65,10 +65,14 @@ class Notices:
         until = time.monotonic() + seconds
         for each in self._workers:
             each.finish()
-        lost = self._left_out * len(self._workers)
         for each in self._workers:
-            lost += each.close(until)
-        return lost
+            each.wait(until)
+        for each in self._workers:
+            each.break_off()
+        until = time.monotonic() + BROKEN_OFF_S
+        for each in self._workers:
+            each.wait(until)
+        return self._left_out * len(self._workers) + sum(each.lost() for each in self._workers)
 
     def _is_new(self, finding: Finding) -> bool:
         cause = (finding.code, finding.subject)
@@ -119,16 +123,20 @@ class _Worker:
             self._closing = True
             self._changed.notify_all()
 
-    def close(self, until: float) -> int:
-        """Wait for the thread until then, break it off if it has not ended; how many notices were never taken."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(max(0.0, until - time.monotonic()))
-            if thread.is_alive():
-                with self._changed:
-                    self._broken_off = True
-                self._hook.stop()
-                thread.join(BROKEN_OFF_S)
+    def wait(self, until: float) -> None:
+        """Wait for the thread to end, until then at most."""
+        if self._thread is not None:
+            self._thread.join(max(0.0, until - time.monotonic()))
+
+    def break_off(self) -> None:
+        """Let go of whatever is still being told."""
+        if self._thread is not None and self._thread.is_alive():
+            with self._changed:
+                self._broken_off = True
+            self._hook.stop()
+
+    def lost(self) -> int:
+        """How many notices were not taken."""
         with self._changed:
             lost = self._lost + len(self._queue) + self._sending
         if lost:
