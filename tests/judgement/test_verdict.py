@@ -4,7 +4,7 @@ import pytest
 from saksi.judgement.checks import ALL, merge
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.fold import MAX_EVIDENCE
-from saksi.judgement.verdict import Assurance, exit_code, judge, verdict_sentence
+from saksi.judgement.verdict import Assurance, exit_code, judge, verdict_of, verdict_sentence
 from saksi.words.findings import CODES, Finding
 from saksi.words.records import FindingRecord
 from simulated_run import SimulatedRun, honest_run
@@ -45,6 +45,20 @@ def test_clean_needs_seal_environment_and_coverage():
     assert judgement.report.verdict == "clean"
     assert exit_code(judgement.report) == 0
     assert verdict_sentence(judgement).text == "Nothing found in 6 of 6 steps."
+
+
+def test_the_verdict_on_what_still_counts_is_never_better_than_coverage_and_assurance_allow():
+    simulated = honest_run()
+    record(simulated, finding(code="live.hook_added", severity="warning"))
+    judgement = judge(simulated.items(), run="r", assurance=ASSURED)
+    assert (judgement.report.verdict, verdict_of(judgement, judgement.report.items)) == ("affected", "affected")
+    assert verdict_of(judgement, ()) == "clean"
+    for lacking in (
+        msgspec.structs.replace(judgement, ran_all=False),
+        judge(simulated.items(), run="r", assurance=ASSURED, live=True),
+        judge(simulated.items(), run="r"),
+    ):
+        assert verdict_of(lacking, ()) == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,6 @@ Strict: an unknown key is refused, since somebody wanted it to have an effect; s
 
 from __future__ import annotations
 
-import os
-import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Final
@@ -20,6 +18,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from saksi.edges.own_file import read_own_file
 from saksi.words.errors import UsageError
 
 __all__ = ["MAX_SETTINGS_BYTES", "AgentSettings", "parse_agent_settings", "read_agent_settings"]
@@ -28,7 +27,6 @@ MAX_SETTINGS_BYTES: Final = 65_536
 SETTINGS: Final = "agent.toml"
 MIN_QUOTA: Final = 16 << 20
 """Less than this would thin the first run."""
-_OTHERS_WRITE: Final = 0o022
 
 
 class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -61,15 +59,7 @@ def read_agent_settings(home: Path) -> AgentSettings:
     """The settings of the service whose home this is; the defaults where there is no file. Raises `UsageError`."""
     path = home / SETTINGS
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return AgentSettings()
+        content = read_own_file(path, MAX_SETTINGS_BYTES)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, opened without following a link
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (os.geteuid(), 0):
-            raise UsageError(f"{path} is not a file of this account")
-        if stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
-            raise UsageError(f"{path} can be written by other accounts", remedy=f"chmod go-w {path}")
-        return parse_agent_settings(file.read(MAX_SETTINGS_BYTES + 1), where=str(path))
+    return AgentSettings() if content is None else parse_agent_settings(content, where=str(path))

@@ -24,8 +24,8 @@ MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
 KEYS: Final = ("level", "name", "plan", "project", "segment")
 _NEVER: Final = (
-    *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "require", "scratch", "server", "socket", "token"),
-    *("trust", "trusted", "trusted_keys", "url"),
+    *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
+    *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
 )
 _LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._@+-]{0,98}[A-Za-z0-9._@+-])?", re.ASCII)

@@ -28,7 +28,17 @@ from saksi.words.findings import (
     is_about_coverage,
 )
 
-__all__ = ["NOTHING_ASSURED", "Assurance", "Judgement", "VerdictSentence", "exit_code", "judge", "verdict_sentence"]
+__all__ = [
+    "NOTHING_ASSURED",
+    "Assurance",
+    "Judgement",
+    "VerdictSentence",
+    "exit_code",
+    "judge",
+    "reaching",
+    "verdict_of",
+    "verdict_sentence",
+]
 
 _CLEAN: Final = 0
 _NEGATIVE: Final = 1
@@ -57,12 +67,16 @@ NOTHING_ASSURED: Final = Assurance(seal_approved=False, environment_verified=Fal
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """One pass over a log: what happened, and what is held of it. `ended` is false while the run goes on."""
+    """One pass over a log: what happened, and what is held of it. `ended` is false while the run goes on.
+
+    `ran_all` is whether every check was among those that were run.
+    """
 
     history: History
     report: FindingsReport
     assurance: Assurance
     ended: bool
+    ran_all: bool
 
 
 class VerdictSentence(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +116,17 @@ def judge(
         coverage=coverage,
         items=findings,
     )
-    return Judgement(history=history, report=report, assurance=assurance, ended=ended)
+    return Judgement(history=history, report=report, assurance=assurance, ended=ended, ran_all=ran_all)
+
+
+def verdict_of(judgement: Judgement, standing: Iterable[Finding]) -> Verdict:
+    """The verdict if only the findings `standing` of this judgement counted. Coverage stays what it is."""
+    return _verdict(standing, judgement.report.coverage, judgement.assurance, ran_all=judgement.ran_all)
+
+
+def reaching(findings: Iterable[Finding], fail_on: Severity) -> tuple[Finding, ...]:
+    """Those at or above `fail_on` that are not about coverage: each is a definite negative."""
+    return tuple(each for each in findings if at_or_above(each.severity, fail_on) and not is_about_coverage(each))
 
 
 def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -127,7 +151,7 @@ def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) ->
 
 
 def _verdict(findings: Iterable[Finding], coverage: Coverage, assurance: Assurance, *, ran_all: bool) -> Verdict:
-    if any(at_or_above(each.severity, "warning") and not is_about_coverage(each) for each in findings):
+    if reaching(findings, "warning"):
         return "affected"
     assured = assurance.seal_approved and assurance.seal_compared and assurance.environment_verified
     return "clean" if assured and coverage.complete and ran_all else "unknown"
@@ -135,7 +159,7 @@ def _verdict(findings: Iterable[Finding], coverage: Coverage, assurance: Assuran
 
 def exit_code(report: FindingsReport, *, fail_on: Severity = "warning") -> int:
     """How `findings` ends: 1 for a finding at or above `fail_on` and not about coverage; 0 only if clean; else 3."""
-    if any(at_or_above(each.severity, fail_on) and not is_about_coverage(each) for each in report.items):
+    if reaching(report.items, fail_on):
         return _NEGATIVE
     return _CLEAN if report.verdict == "clean" else _INCONCLUSIVE
 
@@ -147,7 +171,7 @@ def verdict_sentence(judgement: Judgement) -> VerdictSentence:
 
 
 def _found(report: FindingsReport) -> str:
-    against = [each for each in report.items if not is_about_coverage(each) and at_or_above(each.severity, "warning")]
+    against = reaching(report.items, "warning")
     coverage = report.coverage
     if against:
         steps = [each.first_step for each in against if each.first_step is not None]

@@ -161,9 +161,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class FindingsReport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`saksi findings RUN --json`."""
+    """Everything that is held of one run, the gravest first."""
 
-    schema: Literal["saksi.findings/v1"] = "saksi.findings/v1"
     run: str
     verdict: Verdict
     coverage: Coverage

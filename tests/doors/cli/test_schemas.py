@@ -18,10 +18,12 @@ FROZEN = [
     "saksi.findings/v1",
     "saksi.fsck/v1",
     "saksi.keys/v1",
+    "saksi.notice/v1",
     "saksi.runs/v1",
     "saksi.seal-diff/v1",
     "saksi.seal/v1",
     "saksi.show/v1",
+    "saksi.suppressions/v1",
     "saksi.verify/v1",
 ]
 

@@ -11,6 +11,7 @@ from judgement.continuation.seam import KEYS, Pair, state
 from saksi.doors.cli.diff_screen import draw_diff
 from saksi.doors.cli.documents import RunsReport
 from saksi.doors.cli.drawing import render
+from saksi.doors.cli.findings_document import findings_document
 from saksi.doors.cli.findings_screen import draw_findings
 from saksi.doors.cli.runs_table import draw_runs
 from saksi.doors.cli.screen import Screen
@@ -179,7 +180,7 @@ def test_runs_without_any():
 @pytest.mark.parametrize(("name", "screen"), SCREENS)
 def test_findings(name, screen):
     report = judge(troubled().items(), run="00112233445566aa").report
-    shown = render(draw_findings(report, screen, left_out=2), screen)
+    shown = render(draw_findings(findings_document(report), screen, left_out=2), screen)
     assert shown == golden(f"findings-{name}", shown)
 
 
@@ -248,7 +249,7 @@ def test_what_a_run_says_of_itself_cannot_steer_the_terminal(screen):
     judgement = judge(simulated.items(), run=simulated.run)
     drawn = [
         draw_show(show_report(judgement, simulated.sealed, short=HOSTILE), screen),
-        draw_findings(judgement.report, screen),
+        draw_findings(findings_document(judgement.report), screen),
         draw_runs(RunsReport(runs=(run_line(judgement, simulated.sealed, short=HOSTILE),)), screen),
         draw_runs(RunsReport(runs=(unreadable_line("1" * 16, MalformedInput(HOSTILE, HOSTILE)),)), screen),
     ]

@@ -15,6 +15,9 @@ FROZEN = {
     "runs": ["--json"],
     "show": ["--follow", "--json"],
     "findings": ["--fail-on", "--json", "--severity"],
+    "findings suppress": ["--owner", "--project", "--reason", "--run", "--subject", "--until", "--up-to"],
+    "findings suppressions": ["--json"],
+    "findings unsuppress": [],
     "diff": ["--json"],
     "seal approve": ["--key"],
     "seal create": [
@@ -31,7 +34,7 @@ FROZEN = {
     ],
     "seal diff": ["--json"],
     "seal show": ["--json"],
-    "verify": ["--anchor", "--json", "--trust"],
+    "verify": ["--anchor", "--fail-on", "--json", "--trust"],
     "bundle": ["--from-agent", "--output", "-o"],
     "keys create": ["--name"],
     "keys export": ["--output", "-o"],
@@ -52,7 +55,10 @@ def surface() -> dict[str, list[str]]:
     root = typer.main.get_command(make_app())
     for name, command in root.commands.items():
         inner = getattr(command, "commands", None)
-        parts = {name: command} if inner is None else {f"{name} {each}": sub for each, sub in inner.items()}
+        # A group's command of the group's own name is the one that is meant without a further word.
+        parts = {name: command}
+        if inner is not None:
+            parts = {name if each == name else f"{name} {each}": sub for each, sub in inner.items()}
         for full, each in parts.items():
             found[full] = sorted(
                 option

@@ -23,6 +23,12 @@ def test_values_may_be_joined_with_an_equals_sign():
     assert (parsed.level, parsed.segment, parsed.anchors) == ("full", 5, ("/a/", "/b/"))
 
 
+def test_several_may_be_notified():
+    parsed = parse_arguments(["--notify=page me", "--anchor", "/a/", "--notify", "https://h/", "--", "x"])
+    assert (parsed.notify, parsed.anchors) == (("page me", "https://h/"), ("/a/",))
+    assert parse_arguments(["--", "x", "--notify", "b"]).notify == ()
+
+
 def test_a_seal_file_is_named_once_more_than_nothing():
     assert parse_arguments(["--seal", "a.seal", "--require", "--", "x"]).seal == "a.seal"
     assert parse_arguments(["--", "x", "--seal", "b"]).seal is None

@@ -1,7 +1,7 @@
 """What `--json` prints: one versioned value for each read command. The screens draw the same values.
 
 Every type has its JSON Schema in `saksi/doors/schemas`, which ships in the package. A change of meaning is a new
-version. `saksi.findings/v1` lives with the findings, `saksi.diff/v1` with what computes it.
+version. `saksi.findings/v1` has a module of its own, `saksi.diff/v1` lives with what computes it.
 """
 
 from __future__ import annotations
@@ -196,7 +196,8 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
     """One target. `accepted` and `refused` are definite; `inconclusive` is neither.
 
     `root` is of the log's tree, `signed_by` names the keys of its attempts, each admitted by a trusted key, and
-    `anchors` counts those that agree.
+    `anchors` counts those that agree. `findings` are those of a record that is not refused; they change no verdict, but
+    the exit code: a whole record may tell of a run that went wrong.
     """
 
     target: str
@@ -212,6 +213,7 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
     signed_by: tuple[str, ...] = ()
     anchors: int = 0
     longest_unanchored_ns: int | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 class VerifyReport(_Document, frozen=True, kw_only=True):

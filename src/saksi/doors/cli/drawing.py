@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -17,7 +17,17 @@ from rich.text import Text
 from saksi.doors.cli.screen import Screen
 from saksi.words.findings import Finding, Verdict
 
-__all__ = ["SEVERITY_STYLES", "VERDICT_STYLES", "console_of", "finding_rows", "grid", "listing", "render", "where"]
+__all__ = [
+    "SEVERITY_STYLES",
+    "VERDICT_STYLES",
+    "console_of",
+    "finding_head",
+    "finding_rows",
+    "grid",
+    "listing",
+    "render",
+    "where",
+]
 
 SEVERITY_STYLES: Final = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 VERDICT_STYLES: Final[dict[Verdict, str]] = {"clean": "green", "unknown": "bold", "affected": "bold red"}
@@ -76,7 +86,24 @@ def listing(
     return table
 
 
-def where(finding: Finding) -> str:
+class _Found(Protocol):
+    """What is shown of a finding, as it is in the log or as it is printed."""
+
+    @property
+    def code(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def first_step(self) -> int | None: ...
+    @property
+    def last_step(self) -> int | None: ...
+    @property
+    def ranks(self) -> tuple[int, ...]: ...
+
+
+def where(finding: _Found) -> str:
     """Steps and ranks of a finding, in words; empty where none apply."""
     parts = []
     if finding.first_step is not None:
@@ -96,11 +123,15 @@ def finding_rows(findings: Iterable[Finding], screen: Screen) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for each in findings:
-        head = Text(screen.plain(each.code, 80), style="bold")
-        place = where(each)
-        subject = "" if each.subject in place else screen.plain(each.subject, 80)
-        for part in (subject, place):
-            head.append(f"  {part}" if part else "", style="not bold dim")
-        head.append(f"\n{screen.plain(each.message, 600)}", style="not bold")
-        table.add_row(Text(each.severity, style=SEVERITY_STYLES.get(each.severity, "")), head)
+        table.add_row(Text(each.severity, style=SEVERITY_STYLES.get(each.severity, "")), finding_head(each, screen))
     return table
+
+
+def finding_head(finding: _Found, screen: Screen) -> Text:
+    """Code, subject and where in one line, and the message below."""
+    head = Text(screen.plain(finding.code, 80), style="bold")
+    place = where(finding)
+    subject = "" if finding.subject in place else screen.plain(finding.subject, 80)
+    for part in (subject, place):
+        head.append(f"  {part}" if part else "", style="not bold dim")
+    return head.append(f"\n{screen.plain(finding.message, 600)}", style="not bold")

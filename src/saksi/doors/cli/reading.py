@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,6 +19,7 @@ from saksi.edges.run_labels import label_of, seal_in
 from saksi.edges.runs import RunMaterials, open_run
 from saksi.edges.saved_files import saved_elsewhere
 from saksi.edges.store.durable import told
+from saksi.edges.suppressions import read_suppressions
 from saksi.judgement.approvals import Approvers, assurance_of, has_approval
 from saksi.judgement.history import History
 from saksi.judgement.history_builder import HistoryBuilder
@@ -27,6 +29,7 @@ from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.origins import Saved
 from saksi.judgement.seal import Seal
 from saksi.judgement.story import Story
+from saksi.judgement.suppressions import Scope, SetApart, set_apart
 from saksi.judgement.verdict import NOTHING_ASSURED, Assurance, Judgement, judge
 from saksi.proofs.tlog.note_key import VerifierKey
 from saksi.words.codec import decode_record
@@ -46,7 +49,9 @@ __all__ = [
     "launch_keys_of",
     "open_reading",
     "saves_elsewhere",
+    "scope_of",
     "seal_of",
+    "suppressions_on",
     "trusted_keys",
 ]
 
@@ -81,6 +86,20 @@ def judged(reading: RunMaterials) -> Judgement:
     if reading.short is None or judgement.report.verdict != "clean":
         return judgement
     return msgspec.structs.replace(judgement, report=msgspec.structs.replace(judgement.report, verdict="unknown"))
+
+
+def suppressions_on(reading: RunMaterials, judgement: Judgement, *, now: datetime) -> SetApart:
+    """Which findings of the run count here at the time `now`. Raises `UsageError`, `StoreError`."""
+    suppressions = read_suppressions(resolve_home(os.environ))
+    if not suppressions:
+        return SetApart(standing=judgement.report.items, suppressed=(), expired=())
+    return set_apart(judgement.report.items, suppressions, scope_of(reading), now=now)
+
+
+def scope_of(reading: RunMaterials) -> Scope:
+    """What a suppression may be held to. The project is what a launch calls itself, not what somebody proved."""
+    seal = seal_of(reading)
+    return Scope(run=reading.run, project=None if seal is None else seal.project)
 
 
 def assurance_for(log: LogMaterials) -> Assurance:

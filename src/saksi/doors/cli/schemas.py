@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 
 from saksi.doors.cli.documents import FsckReport, KeysReport, RunsReport, ShowReport, VerifyReport
+from saksi.doors.cli.findings_document import FindingsDocument, SuppressionsReport
 from saksi.doors.cli.manifest_document import EnvManifestReport
 from saksi.doors.cli.seal_documents import SealDiffReport, SealReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
-from saksi.words.findings import FindingsReport
+from saksi.judgement.notice import Notice
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
 
@@ -22,13 +23,15 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.env-doors/v1": DoorsReport,
     "saksi.env-manifest/v1": EnvManifestReport,
     "saksi.env-verify/v1": EnvironmentReport,
-    "saksi.findings/v1": FindingsReport,
+    "saksi.findings/v1": FindingsDocument,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
+    "saksi.notice/v1": Notice,
     "saksi.runs/v1": RunsReport,
     "saksi.seal-diff/v1": SealDiffReport,
     "saksi.seal/v1": SealReport,
     "saksi.show/v1": ShowReport,
+    "saksi.suppressions/v1": SuppressionsReport,
     "saksi.verify/v1": VerifyReport,
 }
 

@@ -134,6 +134,7 @@ def _verified(
         signed_by=found.signed_by,
         anchors=found.anchors,
         longest_unanchored_ns=found.longest_unanchored_ns,
+        findings=() if found.verdict == "refused" else found.findings,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import begin_attempt
 from saksi.doors.launch.environment import environment_to_watch
+from saksi.doors.launch.notified import NOBODY, Notified
 from saksi.doors.launch.running import Forked, RunningAgent
 from saksi.doors.launch.surroundings import (
     bytecode_prefix,
@@ -50,10 +51,11 @@ def start_agent(
     *,
     anchors: tuple[Anchor, ...],
     seal_file: bytes | None = None,
+    notified: Notified = NOBODY,
 ) -> RunningAgent:
     """Seal the launch and start its agent; durable when this returns. Raises `SaksiError`, `OSError`.
 
-    `seal_file` is what the launch is held to.
+    `seal_file` is what the launch is held to, `notified` who hears of findings.
     """
     home = resolve_home(environment)
     keyring = open_keyring(home)
@@ -98,6 +100,10 @@ def start_agent(
             redaction_key=keyring.redaction_key,
             cache=resolve_cache(environment, uid=os.getuid()),
             last_head=LastHead(),
+            hooks=notified.hooks,
+            notify_from=notified.severity,
+            name=attempt.name,
+            project=attempt.project,
         )
         agent = _fork(setup, clock, listener)
     except BaseException:

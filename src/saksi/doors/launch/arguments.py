@@ -32,6 +32,7 @@ Options:
                     how much of the time the recorder may take at level standard (3): beyond it, fewer updates give
                     samples after the first hundred; records are never thinned
   --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
+  --notify N        who hears of findings at once: a command that reads JSON on its input, or an http(s) URL
   --require         do not start the command without a witness (125), nor, with --seal, if it differs from the
                     file or nobody approved that (5)
   -q, --quiet       no line at the start and none at the end
@@ -44,6 +45,7 @@ Example:
 
 _WITH_VALUE: Final = (
     "--name", "--project", "--seal", "--resume", "--level", "--segment", "--overhead-budget", "--anchor",
+    "--notify",
 )  # fmt: skip
 _PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?%?")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
@@ -61,6 +63,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     segment: int | None = None
     overhead_budget: float | None = None
     anchors: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
     require: bool = False
     quiet: bool = False
     help: bool = False
@@ -70,7 +73,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
 def parse_arguments(words: Sequence[str]) -> LaunchArguments:
     """The options before `--` (or the first word that is none), and the command after it. Raises `UsageError`."""
     options: dict[str, str] = {}
-    anchors: list[str] = []
+    repeated: dict[str, list[str]] = {"--anchor": [], "--notify": []}
     flags: set[str] = set()
     rest = list(words)
     while rest and rest[0].startswith("-") and rest[0] != "--":
@@ -80,8 +83,8 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
                 if not rest:
                     raise UsageError(f"{word} needs a value", remedy="see `saksi run --help`")
                 value = rest.pop(0)
-            if word == "--anchor":
-                anchors.append(value)
+            if word in repeated:
+                repeated[word].append(value)
             else:
                 options[word] = value
         elif not given and word in ("--require", "-q", "--quiet", "-h", "--help"):
@@ -103,7 +106,8 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         level=_level(options.get("--level")),
         segment=_segment(options.get("--segment")),
         overhead_budget=_percent(options.get("--overhead-budget")),
-        anchors=tuple(anchors),
+        anchors=tuple(repeated["--anchor"]),
+        notify=tuple(repeated["--notify"]),
         require="--require" in flags,
         quiet=bool(flags & {"-q", "--quiet"}),
         help=bool(flags & {"-h", "--help"}),

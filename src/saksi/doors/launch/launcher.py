@@ -27,6 +27,7 @@ from saksi.doors.launch.child import (
 )
 from saksi.doors.launch.environment import environment_reasons
 from saksi.doors.launch.joining import alone, join, joined_in_words, remember
+from saksi.doors.launch.notified import notified_by
 from saksi.doors.launch.running import RunningAgent
 from saksi.doors.launch.served import ServedAgent, agent_socket, start_served
 from saksi.edges.anchors import parse_anchor
@@ -146,18 +147,24 @@ def _agent(
 ) -> RunningAgent | ServedAgent | int | None:
     """The agent; `None` to go on without one, or the exit code to end with.
 
-    What the command line asks for and cannot be had (`--anchor`, `--resume`) ends here. Nothing else stops training.
+    What the command line asks for and cannot be had (`--anchor`, `--notify`, `--resume`) ends here. Nothing else stops
+    training.
     """
     try:
         anchors = tuple(parse_anchor(each) for each in arguments.anchors)
+        notified = notified_by(arguments, environment, say=_say)
     except UsageError as error:
         _say(str(error))
         return error.exit_code
     try:
         served = _served(arguments, environment, clock, seal_file)
         if served is not None:
+            if notified.hooks:
+                _say("nobody is notified: an agent of another account records this run, and starts nothing of this one")
             return served
-        return start_agent(arguments, environment, Path.cwd(), clock, anchors=anchors, seal_file=seal_file)
+        return start_agent(
+            arguments, environment, Path.cwd(), clock, anchors=anchors, seal_file=seal_file, notified=notified
+        )
     except (SaksiError, OSError) as error:
         if arguments.key is not None and arguments.key.joined:
             _say(f"run {arguments.resume} is not continued{joined_in_words(arguments.key)}: {error}; a run of its own")
@@ -188,6 +195,11 @@ def _served(
     if arguments.anchors:
         raise _OnlyTheOperator(
             f"--anchor: the agent at {path} keeps anchors of its own",
+            remedy="leave it out, or set SAKSI_AGENT=embedded for an agent of this account",
+        )
+    if arguments.notify:
+        raise _OnlyTheOperator(
+            f"--notify: the agent at {path} starts nothing for others",
             remedy="leave it out, or set SAKSI_AGENT=embedded for an agent of this account",
         )
     try:

@@ -14,6 +14,7 @@ from saksi.processes.agent import environment_files, imports, live_watch, mapped
 from saksi.processes.agent.anchors import LAST_HEAD_S
 from saksi.processes.agent.attempt import FILES_NS
 from saksi.processes.agent.intake import LAST_READ_NS
+from saksi.processes.agent.notices import BROKEN_OFF_S, LAST_NOTICES_S
 
 __all__ = ["LAST_WORD_S"]
 
@@ -25,6 +26,8 @@ LAST_WORD_S: Final = (
     + mapped_files.LAST_S
     + imports.LAST_S
     + LAST_HEAD_S
+    + LAST_NOTICES_S
+    + BROKEN_OFF_S
     + COMMITS_S
 )
 """How long a launcher waits for the last word; the agent goes on alone after this."""

@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +29,10 @@ from saksi.edges.bytecode import KeptStore
 from saksi.edges.clock import Clock
 from saksi.edges.environment.object_places import Surroundings
 from saksi.edges.filesystem import move_home
+from saksi.edges.hooks import Hook
 from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
+from saksi.judgement.notice import About, notice_of
 from saksi.judgement.seal import parse_seal
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker, close_all
@@ -39,6 +42,7 @@ from saksi.processes.agent.environment_files import Watch
 from saksi.processes.agent.keeper import keep
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.live import LiveChecks
+from saksi.processes.agent.notices import Notices
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import ignore_the_jobs_signals, serve
@@ -48,6 +52,7 @@ from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput, SaksiError
+from saksi.words.findings import Finding, Severity
 from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, SealRecord
 from saksi.words.run import origin_of
 
@@ -62,7 +67,8 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     `redaction_key` is that of the seal, `cache` the node-local cache folder.
 
     `seal_file` is what the launch was asked for under, `environment` the files that it names. `takes_over` is the agent
-    of the same attempt that died, `last_head` where the last head is kept for the next one.
+    of the same attempt that died, `last_head` where the last head is kept for the next one. `hooks` hear of findings
+    from the severity `notify_from` on; `name` and `project` are what they are told that the run is called.
     """
 
     run: str
@@ -84,6 +90,10 @@ class EmbeddedSetup(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path | None = None
     last_head: LastHead | None = None
     takes_over: Dead | None = None
+    hooks: tuple[Hook, ...] = ()
+    notify_from: Severity = "warning"
+    name: str | None = None
+    project: str | None = None
 
 
 def start_embedded(
@@ -134,23 +144,27 @@ class _Writing(NamedTuple):
     scribe: Scribe
     checks: LiveChecks
     anchors: tuple[AnchorWorker, ...]
+    notices: Notices
 
 
 def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: socket.socket) -> int:
     store = LocalStore(setup.folder)
     checks = LiveChecks()
+    notices = _notices(setup, clock)
     left = None
     try:
         if setup.takes_over is not None:
             left = _left_behind(setup, setup.takes_over, store)
             left.relive(checks)
-        scribe = _begin(setup, clock, store, checks, left)
+            for finding in left.findings:
+                notices.recall(finding)
+        scribe = _begin(setup, clock, store, checks, left, notices=notices)
     except (SaksiError, OSError) as error:
         store.close()
         send(control, Ready(problem=str(error)))
         return 1
     workers = tuple(AnchorWorker(each, setup.run, clock=time.monotonic) for each in setup.anchors)
-    writing = _Writing(store, scribe, checks, workers)
+    writing = _Writing(store, scribe, checks, workers, notices)
     if left is not None and left.ended:
         send(control, Ready(problem=None))
         _publish(writing)
@@ -181,6 +195,16 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     return 0
 
 
+def _notices(setup: EmbeddedSetup, clock: Clock) -> Notices:
+    about = About(run=setup.run, attempt=setup.attempt, name=setup.name, project=setup.project)
+
+    def document(finding: Finding) -> bytes:
+        at = datetime.fromtimestamp(clock.wall_ns() / 1e9, tz=UTC)
+        return msgspec.json.encode(notice_of(finding, about, at=at)) + b"\n"
+
+    return Notices(setup.hooks, severity=setup.notify_from, document=document)
+
+
 def _around(envelope: bytes) -> Surroundings:
     try:
         around = surroundings_of(parse_seal(parse_envelope(envelope).payload))
@@ -190,7 +214,13 @@ def _around(envelope: bytes) -> Surroundings:
 
 
 def _begin(
-    setup: EmbeddedSetup, clock: Clock, store: LocalStore, checks: LiveChecks, left: LeftBehind | None
+    setup: EmbeddedSetup,
+    clock: Clock,
+    store: LocalStore,
+    checks: LiveChecks,
+    left: LeftBehind | None,
+    *,
+    notices: Notices,
 ) -> Scribe:
     """Open the log and make the first records durable. Raises `SaksiError`, `OSError`."""
     origin = origin_of(setup.run)
@@ -203,6 +233,7 @@ def _begin(
         store=store,
         open_log=lambda: Sequencer.open(store, origin, signer, keys, known_heads=known),
         checks=checks,
+        announce=notices.offer,
     )
     if left is not None and left.ended:
         return scribe
@@ -261,11 +292,17 @@ def _publish(writing: _Writing) -> None:
 
 
 def _say_goodbye(setup: EmbeddedSetup, writing: _Writing, control: socket.socket) -> None:
-    """Let the anchors have the last head, move the log home, and say the last word."""
+    """Let the anchors have the last head and the hooks the last findings, move the log home, say the last word."""
+    if writing.notices:
+        for finding in writing.checks.closing_findings():
+            writing.notices.offer(finding)
     unsent = close_all(writing.anchors)
+    untold = writing.notices.close()
     sentence = writing.checks.closing_sentence()
     if unsent:
         sentence += f", {unsent} anchor{'s' if unsent > 1 else ''} without the last head"
+    if untold:
+        sentence += f", {untold} notice{'s' if untold > 1 else ''} not delivered"
     if writing.scribe.problem is not None:
         sentence += f", the log is not complete: {writing.scribe.problem}"
     writing.store.close()

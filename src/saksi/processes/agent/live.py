@@ -89,6 +89,17 @@ class LiveChecks:
         self._announced += len(news)
         return news
 
+    def closing_findings(self) -> tuple[Finding, ...]:
+        """Everything found, at the end; nothing where not everything was judged here. Never raises."""
+        self.begin()
+        try:
+            if self._judging is None or self._failed or self._instead is not None:
+                return ()
+            return self._judging.findings(ended=True)
+        except Exception:  # as above
+            _logger.exception("the record could not be judged")
+            return ()
+
     def closing_sentence(self) -> str:
         """What the launcher says at the end: how much was witnessed, and whether anything was found. Never raises."""
         self.begin()

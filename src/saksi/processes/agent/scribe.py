@@ -27,6 +27,7 @@ from saksi.processes.agent.pending import Pending, cut, kind_of, pending
 from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.words.blobs import blob_name
 from saksi.words.errors import SaksiError
+from saksi.words.findings import Finding
 from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, FindingRecord, GapRecord, SealRecord
 
 __all__ = ["LogWriter", "Scribe"]
@@ -71,6 +72,7 @@ class Scribe:
         open_log: Callable[[], LogWriter],
         checks: LiveChecks,
         budget: ByteBudget | None = None,
+        announce: Callable[[Finding], None] = lambda _: None,
     ) -> None:
         self._run = run
         self._attempt = attempt
@@ -78,6 +80,7 @@ class Scribe:
         self._store = store
         self._open_log = open_log
         self._checks = checks
+        self._announce = announce  # must neither wait nor raise
         self._log: LogWriter | None = open_log()
         self._acknowledged = self._log.head.size
         self._attempted = 0
@@ -148,6 +151,7 @@ class Scribe:
         """Queue what the checks have found since the last call."""
         for finding in self._checks.news():
             self.write(FindingRecord(finding=finding, **self.stamp()))
+            self._announce(finding)
 
     def commit(self) -> bool:
         """Make everything that waits durable. Whether it is; if not, it still waits and `problem` says why."""

@@ -24,7 +24,8 @@ from saksi.proofs.tlog.log_checkpoint import LogCheckpoint
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.proofs.tlog.note_key import enrol
 from saksi.words.codec import decode_record
-from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, ExitRecord, ProcessRecord
+from saksi.words.findings import Finding
+from saksi.words.records import AnyRecord, AttemptKeyRecord, BlockRecord, ExitRecord, FindingRecord, ProcessRecord
 from saksi.words.run import origin_of
 
 __all__ = ["MAX_RELIVED", "Dead", "LeftBehind", "left_behind"]
@@ -58,6 +59,11 @@ class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
     def processes(self) -> Iterator[ProcessRecord]:
         """The job's processes as they were written down."""
         return (record for _, record in self.records if isinstance(record, ProcessRecord))
+
+    @property
+    def findings(self) -> Iterator[Finding]:
+        """What was found and written down."""
+        return (record.finding for _, record in self.records if isinstance(record, FindingRecord))
 
     def relive(self, checks: LiveChecks) -> None:
         """Drive `checks` over what was written, so that they go on from there; if it is too much, they begin anew."""

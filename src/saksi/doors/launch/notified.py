@@ -1,0 +1,67 @@
+"""Who hears of findings of a launch: `--notify`, and `[notify]` of the home's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from saksi.doors.launch.arguments import LaunchArguments
+from saksi.edges.home import resolve_home
+from saksi.edges.hooks import CommandHook, Hook, parse_command
+from saksi.edges.notify_settings import SETTINGS, NotifySettings, read_notify_settings
+from saksi.words.errors import SaksiError, UsageError
+from saksi.words.findings import Severity
+
+__all__ = ["NOBODY", "Notified", "notified_by"]
+
+MAX_ASKED: Final = 16
+"""Each has a thread."""
+_URLS: Final = ("http:", "https:")
+
+
+class Notified(NamedTuple):
+    """The hooks, and the severity from which on they hear of a finding."""
+
+    hooks: tuple[Hook, ...]
+    severity: Severity
+
+
+NOBODY: Final = Notified((), "warning")
+
+
+def notified_by(arguments: LaunchArguments, environment: Mapping[str, str], *, say: Callable[[str], None]) -> Notified:
+    """The hooks of this launch. Raises `UsageError` for a `--notify` that is none.
+
+    Settings of the home that cannot be read are said and leave nobody notified: they never cost a run its witness.
+    """
+    if len(arguments.notify) > MAX_ASKED:
+        raise UsageError(f"--notify: given more than {MAX_ASKED} times", remedy="let one command tell the others")
+    settings, of_home = _of_home(environment, say)
+    asked = tuple(_hook(each, settings.seconds) for each in arguments.notify)
+    return Notified((*asked, *of_home), settings.severity)
+
+
+def _of_home(environment: Mapping[str, str], say: Callable[[str], None]) -> tuple[NotifySettings, tuple[Hook, ...]]:
+    try:
+        settings = read_notify_settings(resolve_home(environment))
+        hooks: list[Hook] = []
+        if settings.command:
+            hooks.append(CommandHook(settings.command, seconds=settings.seconds))
+        if settings.webhook is not None:
+            hooks.append(_webhook(settings.webhook, f"{SETTINGS}: webhook", settings.seconds))
+    except SaksiError as error:
+        say(f"nobody is notified by the home's settings: {error}")
+        return NotifySettings(), ()
+    return settings, tuple(hooks)
+
+
+def _hook(text: str, seconds: float) -> Hook:
+    if text.lower().startswith(_URLS):
+        return _webhook(text, "--notify", seconds)
+    return parse_command(text, seconds=seconds)
+
+
+def _webhook(text: str, what: str, seconds: float) -> Hook:
+    from saksi.edges.webhook import parse_webhook  # noqa: PLC0415 - http and ssl take as long to load as all of `run`
+
+    return parse_webhook(text, what=what, seconds=seconds)
