@@ -90,9 +90,9 @@ def _most(compared: list[tuple[str, float, float]], epsilon: float, tiny: float)
 def _explained(values: list[tuple[float, float]], epsilon: float, tiny: float) -> tuple[Kind, float | None]:
     if not all(math.isfinite(r) for _, r in values):
         return "changed", None
-    factor = _factor(values)
-    if factor and all(_is_near(factor * f, r, epsilon, tiny) for f, r in values):
-        return ("scaled" if factor > 0 else "reversed"), factor
+    for factor in (_factor(values), 1.0):  # of gradients that are all but zero, the first is any number
+        if factor and all(_is_near(factor * f, r, epsilon, tiny) for f, r in values):
+            return ("scaled" if factor > 0 else "reversed"), factor
     if _is_clamped(values, epsilon, tiny):
         return "clamped", None
     if all(f * r > 0 or abs(r) <= tiny or abs(f) <= tiny for f, r in values):
