@@ -13,6 +13,7 @@ from saksi.doors.cli.seal_documents import SealDiffReport, SealReport
 from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
+from saksi.range.report import RangeReport
 from saksi.words.findings import FindingsReport
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
@@ -25,6 +26,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.findings/v1": FindingsReport,
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
+    "saksi.range/v1": RangeReport,
     "saksi.runs/v1": RunsReport,
     "saksi.seal-diff/v1": SealDiffReport,
     "saksi.seal/v1": SealReport,
