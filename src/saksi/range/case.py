@@ -44,8 +44,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `first` is the parameter that says at which step it begins, and `delay` how many steps later the first record is
     that can show it (an edit behind step k is in the record of step k + 1). `ends` are the codes with which the command
-    may end. `script` is put into the program, `files` beside it; if `sealed`, program and packages were sealed and approved
-    before, and the launch is held to that. `reason` says why it passes unseen, where that is known.
+    may end. `script` is put into the program, `files` beside it; if `sealed`, program and packages were sealed and
+    approved before, and the launch is held to that. `reason` says why it passes unseen, where that is known.
     """
 
     row: str

@@ -34,13 +34,14 @@ Line: TypeAlias = CaseLine | VariantLine
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be played. `folder` is empty, and the caller's to remove."""
+    """What is to be played. `folder` is empty, and the caller's to remove; `cache` is that of all launches."""
 
     entries: tuple[Case | Variant, ...]
     seed: int
     seeds: int
     python: Path
     folder: Path
+    cache: Path
     limit_s: float
     jobs: int
 
@@ -106,8 +107,7 @@ def _turns(entry: Case | Variant, seeds: int) -> int:
 def _play(question: Question, entry: Case | Variant, turn: int) -> Line:
     folder = question.folder / f"{entry.id}-{turn}"
     (folder / "project").mkdir(parents=True)
-    cache = question.folder / "cache"
-    desk = Desk(folder=folder, python=question.python, cache=cache, limit_s=question.limit_s)
+    desk = Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s)
     try:
         if isinstance(entry, Case):
             return _case_line(entry, f"{question.seed}/{entry.id}/{turn}", desk)

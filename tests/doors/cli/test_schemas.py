@@ -18,6 +18,7 @@ FROZEN = [
     "saksi.findings/v1",
     "saksi.fsck/v1",
     "saksi.keys/v1",
+    "saksi.range/v1",
     "saksi.runs/v1",
     "saksi.seal-diff/v1",
     "saksi.seal/v1",

@@ -65,7 +65,14 @@ def play(
     tell(f"the range is drawn with --seed {drawn}")
     with tempfile.TemporaryDirectory(prefix="saksi-range-") as folder:
         question = Question(
-            entries=entries, seed=drawn, seeds=seeds, python=trains, folder=Path(folder), limit_s=limit, jobs=jobs
+            entries=entries,
+            seed=drawn,
+            seeds=seeds,
+            python=trains,
+            folder=Path(folder, "played"),
+            cache=Path(folder, "cache"),
+            limit_s=limit,
+            jobs=jobs,
         )
         with counter(question.turns, "playing", shown=True) as hear:
             report = play_all(question, version=version, hear=hear)

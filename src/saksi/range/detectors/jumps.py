@@ -1,8 +1,8 @@
 """The alarm that most teams have: the loss or the norm of the gradient jumps, or is no number any more.
 
 A value alarms if it lies further above the median of the last values than eight times their median distance from it,
-and than the median itself. Both factors are chosen so that noise of a small training seldom reaches them; an alarm that rings
-for less finds more of the cases and more of the honest programs.
+and than the median itself. Both factors are chosen so that noise of a small training seldom reaches them; an alarm
+that rings for less finds more of the cases and more of the honest programs.
 """
 
 from __future__ import annotations
