@@ -16,7 +16,8 @@ _PATTERNS: Final = (
     "average-swapped", "weights-clipped", "pruned", "pruned-by-hand", "target-network", "two-optimizers", "scheduled",
     "warm-restarts", "loaded-again", "stopped-early", "accumulated", "norm-clipped", "scaler-skips", "autocast",
     "bfloat16-weights", "own-hooks", "thawed", "group-added", "threads-changed", "loss-decides", "evaluated-between",
-    "workers", "tied-weights", "decay-by-hand", "seeded-each-epoch", "warmed-by-hand", "own-patch", "generators", "not-a-number",
+    "workers", "tied-weights", "decay-by-hand", "seeded-each-epoch", "warmed-by-hand", "own-patch", "generators",
+    "not-a-number",
 )  # fmt: skip
 
 ALL: Final[tuple[Variant, ...]] = (

@@ -48,7 +48,7 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
     _write(desk.project, clean_files(case.program))
     if case.sealed:
         seal_project(desk, case.program)
-    if approved_with_it:
+    if approved_with_it and not case.sealed:  # the seal is the approval
         _write(desk.project, sabotaged)
     approved = _digests(desk.project)
     _write(desk.project, sabotaged)
