@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from saksi.range.cases import ALL as CASES
-from saksi.range.compose import STARTUP, clean_files, program_text, sabotaged_files
+from saksi.range.compose import STARTUP, clean_files, program_text, sabotaged_files, site_files
 from saksi.range.honest import ALL as VARIANTS
 
-FROZEN_GROUPS = "ABCDEFGHIJM"
+FROZEN_GROUPS = "ABCDEFGHIJLM"
 
 
 def drawn(case, seed):
@@ -31,7 +31,7 @@ def test_at_least_as_many_as_are_promised():
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_what_is_put_in_is_python_and_says_that_it_acts(case):
-    files = sabotaged_files(case, drawn(case, 1), "/nowhere/acted")
+    files = {**sabotaged_files(case, drawn(case, 1), "/nowhere/acted"), **site_files(case, drawn(case, 1), "/nowhere")}
     assert files
     for name, text in files.items():
         if name.endswith(".py"):

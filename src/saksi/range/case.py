@@ -44,8 +44,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     `first` is the parameter that says at which step it begins, and `delay` how many steps later the first record is
     that can show it (an edit behind step k is in the record of step k + 1). `ends` are the codes with which the command
-    may end. `script` is put into the program, `files` beside it; if `sealed`, program and packages were sealed and
-    approved before, and the launch is held to that. `reason` says why it passes unseen, where that is known.
+    may end. `script` is put into the program, `files` beside it, `site` behind files of the installed packages; the
+    rows of those that are `listed` are made to fit. If `sealed`, program and packages were sealed and approved before,
+    and the launch is held to that. `reason` says why it passes unseen, where that is known.
     """
 
     row: str
@@ -56,6 +57,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     draw: Callable[[Random], Parameters]
     script: Mapping[Place, str] = {}
     files: Mapping[str, str] = {}
+    site: Mapping[str, str] = {}
+    listed: tuple[str, ...] = ()
     sealed: bool = False
     program: str = "train.py"
     arguments: tuple[str, ...] = ()

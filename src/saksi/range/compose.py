@@ -9,7 +9,7 @@ from typing import Final
 
 from saksi.range.case import Case, Parameters, Place
 
-__all__ = ["STARTUP", "clean_files", "program_text", "sabotaged_files"]
+__all__ = ["STARTUP", "clean_files", "program_text", "sabotaged_files", "site_files"]
 
 STARTUP: Final = "packages/sitecustomize.py"
 """`packages` stands for a folder of packages that many share; it is on the module search path of every launch."""
@@ -45,13 +45,23 @@ def sabotaged_files(case: Case, parameters: Parameters, mark: str) -> dict[str, 
 
     Raises `ValueError` if the program has no such place.
     """
-    header = _ACTED.format(mark=mark) + "".join(f"{name} = {value!r}\n" for name, value in parameters.items())
+    header = _header(parameters, mark)
     files = {}
     if case.script:
         files[case.program] = _put_in(program_text(case.program), {**case.script, "start": _start(case, header)})
     for name, text in case.files.items():
         files[name] = header + text if name.endswith(".py") else text
     return files
+
+
+def site_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:
+    """What is written behind files of the folder of packages."""
+    header = _header(parameters, mark)
+    return {name: f"\n\n{header}{text}" if name.endswith(".py") else text for name, text in case.site.items()}
+
+
+def _header(parameters: Parameters, mark: str) -> str:
+    return _ACTED.format(mark=mark) + "".join(f"{name} = {value!r}\n" for name, value in parameters.items())
 
 
 def _start(case: Case, header: str) -> str:

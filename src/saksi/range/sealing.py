@@ -14,11 +14,12 @@ SEAL: Final = "run.seal"
 _AUTHOR: Final = ("-c", "user.name=team", "-c", "user.email=team@example.org", "-c", "commit.gpgsign=false")
 
 
-def seal_project(desk: Desk, program: str) -> None:
-    """Commit what lies in the project, seal the command with its environment's files left out, and approve that.
+def seal_project(desk: Desk, program: str, *, environment: bool) -> None:
+    """Commit what lies in the project, seal the command, if asked with its environment's files, and approve that.
 
     Raises `CaseFailed`.
     """
+    without = () if environment else ("--no-environment",)
     for git_words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the experiment")):
         _git(desk, *git_words)
     seal, key = str(desk.folder / SEAL), str(desk.folder / "team.key")
@@ -26,7 +27,7 @@ def seal_project(desk: Desk, program: str) -> None:
     for words in (
         ("keys", "create", key, "--name", "team"),
         ("keys", "trust", f"{key}.vkey", "--approver"),
-        ("seal", "create", "-q", "--no-environment", "-o", seal, *command),
+        ("seal", "create", "-q", *without, "-o", seal, *command),
         ("seal", "approve", seal, "--key", key),
     ):
         done = desk.saksi(*words)

@@ -6,6 +6,8 @@ from typing import Final
 
 from saksi.range.case import Case
 from saksi.range.cases import (
+    a01_source_edited,
+    a03_source_and_list,
     a04_shadowed_module,
     a05_startup_file,
     a06_entry_point,
@@ -72,12 +74,15 @@ from saksi.range.cases import (
     i03_stopped,
     j04_invented_frame,
     j05_hooks_cleared,
+    l02_startup_in_release,
     m05_unwitnessed_process,
 )
 
 __all__ = ["ALL"]
 
 ALL: Final[tuple[Case, ...]] = (
+    a01_source_edited.CASE,
+    a03_source_and_list.CASE,
     a04_shadowed_module.CASE,
     a05_startup_file.CASE,
     a06_entry_point.CASE,
@@ -144,5 +149,6 @@ ALL: Final[tuple[Case, ...]] = (
     i03_stopped.CASE,
     j04_invented_frame.CASE,
     j05_hooks_cleared.CASE,
+    l02_startup_in_release.CASE,
     m05_unwitnessed_process.CASE,
 )
