@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -29,6 +33,8 @@ _SEED_BITS: Final = 32
 _MAX_SEEDS: Final = 1_000
 _MAX_JOBS: Final = 64
 _ASKED_S: Final = 120.0
+_TRIES: Final = 10
+_PAUSE_S: Final = 0.5
 _VERSION: Final = "import platform, torch; print('Python', platform.python_version(), 'torch', torch.__version__)"
 
 
@@ -63,14 +69,14 @@ def play(
     version = _version_of(trains)
     drawn = secrets.randbits(_SEED_BITS) if seed is None else seed
     tell(f"the range is drawn with --seed {drawn}")
-    with tempfile.TemporaryDirectory(prefix="saksi-range-") as folder:
+    with _disposable_folder() as folder:
         question = Question(
             entries=entries,
             seed=drawn,
             seeds=seeds,
             python=trains,
-            folder=Path(folder, "played"),
-            cache=Path(folder, "cache"),
+            folder=folder / "played",
+            cache=folder / "cache",
             limit_s=limit,
             jobs=jobs,
         )
@@ -78,6 +84,20 @@ def play(
             report = play_all(question, version=version, hear=hear)
     write(encode(report) if as_json else draw_range(report, screen_of_output()))
     return exit_code_of(report)
+
+
+@contextmanager
+def _disposable_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards. What ended last may still be writing to the cache as it is removed."""
+    folder = Path(tempfile.mkdtemp(prefix="saksi-range-"))
+    try:
+        yield folder
+    finally:
+        for _ in range(_TRIES):
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():
+                break
+            time.sleep(_PAUSE_S)
 
 
 def exit_code_of(report: RangeReport) -> int:

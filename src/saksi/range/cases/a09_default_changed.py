@@ -24,7 +24,9 @@ CASE: Final = Case(
     script={
         "batch": """\
 if step == AT:
-    clip = nn.utils.clip_grad_norm_.__wrapped__
+    import inspect
+
+    clip = inspect.unwrap(nn.utils.clip_grad_norm_)
     clip.__defaults__ = (NORM, *clip.__defaults__[1:])
     acted()
 """,

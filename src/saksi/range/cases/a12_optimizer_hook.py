@@ -21,6 +21,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(
         Named(code=r"optimizer.update_differs", pattern=r"AdamW?\.step"),
+        Named(code=r"state.changed_between_steps"),
         Named(code=r"live.hook_added", pattern=r"drift"),
     ),
     draw=_draw,
