@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from saksi.range.case import Case, Named
 from saksi.range.detectors.findings import Findings
-from saksi.range.detectors.jumps import ENOUGH, Jumps, first_jump
+from saksi.range.detectors.jumps import ENOUGH, Jumps, jumps_of
 from saksi.range.detectors.protocol import Alarm
 from saksi.range.report import CaseLine, Judged, VariantLine
 from saksi.range.scoring import accusations, judge_case, total_of, unclean_because
@@ -75,8 +75,14 @@ def test_alarms_that_name_the_object_decide_the_step():
 
 
 def test_a_detector_that_names_no_objects_is_not_held_to_any():
-    found = judged(alarm(code="jump", text="loss of rank 0", first_step=3), detector=Jumps())
-    assert (found.found, found.object_named, found.told, found.step_error) == (True, None, False, -4)
+    found = judged(alarm(code="jump", text="loss of rank 0", first_step=11), detector=Jumps())
+    assert (found.found, found.object_named, found.told, found.step_error) == (True, None, False, 4)
+
+
+def test_what_rings_before_anything_was_done_is_no_detection_unless_it_names_the_object():
+    assert not judged(alarm(code="jump", text="loss of rank 0", first_step=6), detector=Jumps()).found
+    assert not judged(alarm(code="other", first_step=6)).found
+    assert judged(alarm(first_step=0)).step_error == -7
 
 
 def line(*alarms, error=None):
@@ -149,14 +155,14 @@ def test_why_a_verdict_is_unknown():
 
 @given(st.floats(0.1, 1e6), st.integers(0, 40))
 def test_a_curve_that_stands_still_never_jumps(value, count):
-    assert first_jump([(step, value) for step in range(count)]) is None
+    assert list(jumps_of([(step, value) for step in range(count)])) == []
 
 
 @given(st.floats(0.1, 1e6), st.integers(ENOUGH, 40))
 def test_a_value_far_above_all_before_it_is_a_jump(value, count):
-    assert first_jump([*((step, value) for step in range(count)), (count, value * 3)]) == count
+    assert list(jumps_of([*((step, value) for step in range(count)), (count, value * 3)])) == [count]
 
 
 def test_what_is_no_number_is_a_jump_and_what_was_not_said_is_none():
-    assert first_jump([(0, 1.0), (1, None), (2, float("nan"))]) == 2
-    assert first_jump([(0, None)]) is None
+    assert list(jumps_of([(0, 1.0), (1, None), (2, float("nan")), (3, 1.0)])) == [2]
+    assert list(jumps_of([(0, None)])) == []

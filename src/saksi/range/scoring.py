@@ -1,7 +1,8 @@
 """Alarms against the truth: found or not, the right object or not, how many steps off. Pure.
 
-Rules: an alarm about coverage counts only for a case that lists it (a recorder that was taken out); an alarm that
-weighs nothing never counts as found, and is said where it named the object; a case that did not run is in no total.
+Rules: an alarm about coverage counts only for a case that lists it (a recorder that was taken out); one that rings
+before anything was done counts only if it names the object, as a hook may be seen before it acts; one that weighs
+nothing never counts as found, and is said where it named the object; a case that did not run is in no total.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def judge_case(
 ) -> Judged:
     """What `detector` made of a case of which it gave `alarms`."""
     right = [each for each in alarms if _names(case.named, parameters, each)] if detector.names_objects else []
-    counted = [each for each in alarms if each.weighs and (not each.about_coverage or each in right)]
+    counted = [each for each in alarms if each.weighs and (each in right or _may_be_of_it(each, true_step))]
     best = [each for each in counted if each in right] or counted
     steps = [each.first_step for each in best if each.first_step is not None]
     first = min(steps, key=lambda step: (abs(step - (true_step or 0)), step), default=None)
@@ -36,6 +37,11 @@ def judge_case(
         first_step=first,
         step_error=None if first is None or true_step is None else first - true_step,
     )
+
+
+def _may_be_of_it(alarm: Alarm, true_step: int | None) -> bool:
+    early = alarm.first_step is not None and true_step is not None and alarm.first_step < true_step
+    return not alarm.about_coverage and not early
 
 
 def _names(named: Iterable[Named], parameters: Parameters, alarm: Alarm) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from statistics import median
 from typing import ClassVar, Final
 
@@ -40,24 +41,24 @@ class Jumps:
                 "gradient norm": [(each.step, each.gradient_norm) for each in own],
             }
             for name, curve in curves.items():
-                step = first_jump(curve)
-                if step is not None:
-                    alarms.append(Alarm(code="jump", text=f"{name} of rank {rank}", first_step=step))
+                alarms += [
+                    Alarm(code="jump", text=f"{name} of rank {rank}", first_step=step) for step in jumps_of(curve)
+                ]
         return tuple(alarms)
 
 
-def first_jump(curve: list[tuple[int, float | None]]) -> int | None:
-    """The first step at which the curve jumps upward, or `None`."""
+def jumps_of(curve: list[tuple[int, float | None]]) -> Iterator[int]:
+    """The steps at which the curve jumps upward."""
     last: deque[float] = deque(maxlen=WINDOW)
     for step, value in curve:
         if value is None:
             continue
         if not math.isfinite(value):
-            return step
+            yield step
+            continue
         if len(last) >= ENOUGH:
             middle = median(last)
             spread = median(abs(each - middle) for each in last)
             if value - middle > max(SPREADS * spread, SHARE * abs(middle)):
-                return step
+                yield step
         last.append(value)
-    return None
