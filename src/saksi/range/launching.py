@@ -94,6 +94,9 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
             except subprocess.TimeoutExpired:
                 _end(process)
                 raise CaseFailed(f"not done within {self.limit_s:g} seconds") from None
+            except BaseException:
+                _end(process)  # an interrupt is for the whole range; this group of processes does not hear it
+                raise
         return Done(code=process.returncode, stdout=stdout, stderr=stderr)
 
 

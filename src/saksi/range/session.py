@@ -83,10 +83,9 @@ def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -
     """Everything played and judged. `hear` is told how many are done; `version` says what trains."""
     turns = [(entry, turn) for entry in question.entries for turn in range(_turns(entry, question.seeds))]
     lines: list[Line] = []
-    with ThreadPoolExecutor(max_workers=question.jobs) as pool:
-        for line in pool.map(lambda each: _play(question, *each), turns):
-            lines.append(line)
-            hear(len(lines))
+    for line in _played(question, turns):
+        lines.append(line)
+        hear(len(lines))
     cases = tuple(each for each in lines if isinstance(each, CaseLine))
     variants = tuple(each for each in lines if isinstance(each, VariantLine))
     return RangeReport(
@@ -98,6 +97,18 @@ def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -
         totals=tuple(total_of(each, cases, variants) for each in detectors.ALL),
         failed=sum(each.error is not None for each in lines),
     )
+
+
+def _played(question: Question, turns: Sequence[tuple[Case | Variant, int]]) -> Iterator[Line]:
+    """One line for each turn, in order. An interrupt ends what runs; of several at once, those that run finish."""
+    if question.jobs == 1:
+        yield from (_play(question, *each) for each in turns)
+        return
+    pool = ThreadPoolExecutor(max_workers=question.jobs)
+    try:
+        yield from pool.map(lambda each: _play(question, *each), turns)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _turns(entry: Case | Variant, seeds: int) -> int:

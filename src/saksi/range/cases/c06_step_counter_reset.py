@@ -33,4 +33,5 @@ if step == AT:
 """,
     },
     delay=1,
+    reason="counters are in no fingerprint, and each update is worked out from the counter that it began with",
 )
