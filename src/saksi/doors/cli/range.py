@@ -34,7 +34,7 @@ _MAX_SEEDS: Final = 1_000
 _MAX_JOBS: Final = 64
 _ASKED_S: Final = 120.0
 _TRIES: Final = 10
-_PAUSE_S: Final = 0.5
+_PAUSE_S: Final = 1.0
 _VERSION: Final = "import platform, torch; print('Python', platform.python_version(), 'torch', torch.__version__)"
 
 
@@ -88,16 +88,16 @@ def play(
 
 @contextmanager
 def _disposable_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards. What ended last may still be writing to the cache as it is removed."""
+    """A folder that is gone afterwards. What was launched last may still fill the cache, and make it anew."""
     folder = Path(tempfile.mkdtemp(prefix="saksi-range-"))
     try:
         yield folder
     finally:
         for _ in range(_TRIES):
             shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(_PAUSE_S)
             if not folder.exists():
                 break
-            time.sleep(_PAUSE_S)
 
 
 def exit_code_of(report: RangeReport) -> int:
