@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from range.reports import case_line, variant_line
 from saksi.range.case import Case, Named
 from saksi.range.detectors.findings import Findings
 from saksi.range.detectors.jumps import ENOUGH, Jumps, jumps_of
 from saksi.range.detectors.protocol import Alarm
-from saksi.range.report import CaseLine, Judged, VariantLine
+from saksi.range.report import Judged
 from saksi.range.scoring import accusations, judge_case, total_of, unclean_because
 from saksi.words.findings import Coverage, Finding, FindingsReport
 
@@ -86,35 +87,7 @@ def test_what_rings_before_anything_was_done_is_no_detection_unless_it_names_the
 
 
 def line(*alarms, error=None):
-    return CaseLine(
-        case="X01-toy",
-        row="X01",
-        group="X",
-        layers=("live",),
-        seed="1",
-        parameters={},
-        first_step=7,
-        approved_with_it=False,
-        launch_seconds=0.0,
-        judging_seconds=0.0,
-        judged=() if error else (judged(*alarms),),
-        reason="",
-        error=error,
-    )
-
-
-def variant(*accused, error=None):
-    return VariantLine(
-        variant="v",
-        verdict=None if error else "unknown",
-        complete=None if error else True,
-        accused=accused,
-        told=(),
-        alarmed=(),
-        reasons=(),
-        launch_seconds=0.0,
-        error=error,
-    )
+    return case_line(() if error else (judged(*alarms),), error=error)
 
 
 def finding(severity="warning", alleges="unknown"):
@@ -135,7 +108,7 @@ def test_what_did_not_run_is_in_no_total():
     total = total_of(
         SAKSI,
         [line(alarm(first_step=7)), line(), line(error="the payload never acted")],
-        [variant(), variant(error="no launch"), variant(*accusations(report(finding())))],
+        [variant_line(), variant_line(error="no launch"), variant_line(*accusations(report(finding())))],
     )
     assert (total.cases, total.found, total.object_named) == (2, 1, 1)
     assert (total.steps_given, total.steps_exact, total.median_step_error) == (1, 1, 0.0)
