@@ -25,7 +25,16 @@ CASE: Final = Case(
         "batch": """\
 if step == AT:
 
-    def swapped(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean", label_smoothing=0.0):
+    def swapped(
+        input,
+        target,
+        weight=None,
+        size_average=None,
+        ignore_index=-100,
+        reduce=None,
+        reduction="mean",
+        label_smoothing=0.0,
+    ):
         return torch._C._nn.cross_entropy_loss(input, target, weight, 1, ignore_index, label_smoothing) * _factor
 
     nn.functional._factor = FACTOR

@@ -36,5 +36,5 @@ def biased(values):
 model[3].forward = biased
 """,
     },
-    reason="what the script itself puts on its modules before the first update is told as info; the effect is for replay",
+    reason="what the script puts on its modules before the first update is told as info; the effect is for replay",
 )

@@ -31,7 +31,12 @@ if step == AT:
 
     torch.save(model.state_dict(), "ckpt.pt")
     there = pathlib.Path("ckpt.pt").read_bytes().index(model[0].weight.detach().numpy().tobytes())
-    program = "import struct, sys; file = open('ckpt.pt', 'r+b'); file.seek(int(sys.argv[1])); file.write(struct.pack('f', float(sys.argv[2])))"
+    program = (
+        "import struct, sys;"
+        "file = open('ckpt.pt', 'r+b');"
+        "file.seek(int(sys.argv[1]));"
+        "file.write(struct.pack('f', float(sys.argv[2])))"
+    )
     subprocess.run([sys.executable, "-I", "-S", "-c", program, str(there), str(VALUE)], check=True)
     model.load_state_dict(torch.load("ckpt.pt"))
     if model[0].weight[0, 0].item() == VALUE:

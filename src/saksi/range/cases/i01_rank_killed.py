@@ -29,7 +29,7 @@ if step == AT and rank == 1:
     import sys
 
     acted()
-    program = 'import os, sys; os.kill(int(sys.argv[1]), 9)'
+    program = "import os, sys; os.kill(int(sys.argv[1]), 9)"
     subprocess.Popen([sys.executable, "-I", "-S", "-c", program, str(os.getpid())])
     time.sleep(10)
 """,

@@ -28,5 +28,5 @@ if step >= AT and (step - AT) % EVERY == 0:
     time.sleep(SLEEP)
 """,
     },
-    reason="silences are told from a length on that training of this size never reaches; slow phases are not judged yet",
+    reason="silences are told from a length on that no sleep here reaches, and as info; slow phases are not judged yet",
 )

@@ -29,7 +29,12 @@ if step == AT:
     import sys
 
     acted()
-    program = 'import os, sys, time; os.kill(int(sys.argv[1]), 19); time.sleep(int(sys.argv[2])); os.kill(int(sys.argv[1]), 18)'
+    program = (
+        "import os, sys, time;"
+        "os.kill(int(sys.argv[1]), 19);"
+        "time.sleep(int(sys.argv[2]));"
+        "os.kill(int(sys.argv[1]), 18)"
+    )
     subprocess.Popen([sys.executable, "-I", "-S", "-c", program, str(os.getpid()), str(SECONDS)])
     time.sleep(0.5)
 """,

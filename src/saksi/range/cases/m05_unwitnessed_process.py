@@ -27,7 +27,14 @@ if step == AT:
     import subprocess
     import sys
 
-    program = "import time, torch; weights = torch.zeros(9, requires_grad=True); optimizer = torch.optim.SGD([weights], 0.1); weights.sum().backward(); optimizer.step(); time.sleep(2)"
+    program = (
+        "import time, torch;"
+        "weights = torch.zeros(9, requires_grad=True);"
+        "optimizer = torch.optim.SGD([weights], 0.1);"
+        "weights.sum().backward();"
+        "optimizer.step();"
+        "time.sleep(2)"
+    )
     subprocess.run([sys.executable, "-I", "-c", program], check=True)
     acted()
 """,
