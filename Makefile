@@ -19,7 +19,7 @@ SOURCES := $(shell find src -type f -not -name '*.pyc') README.md LICENSE
 PIP     := -m pip --disable-pip-version-check --quiet
 FETCH    = $(PIP) install --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: help setup demo test quick check bench soak format clean
+.PHONY: help setup demo test quick check bench range soak format clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -29,6 +29,7 @@ help:
 	@echo 'make quick    the tests that start no training and are not slow'
 	@echo 'make check    lint, format, types, floors'
 	@echo 'make bench    the figures of docs/benchmarks.md'
+	@echo 'make range    the sabotage benchmark of docs/range.md (half an hour)'
 	@echo 'make soak     half an hour of hostile peers, five minutes of load'
 	@echo 'make format   put the code in shape'
 	@echo 'make setup    the environments that all of these need (done by them when missing)'
@@ -50,6 +51,9 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+range: setup
+	.venv/bin/saksi range --python .venv-train/bin/python $(RANGE_ARGS)
 
 soak: setup
 	.venv/bin/python bench/soak.py $(SOAK_ARGS)

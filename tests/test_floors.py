@@ -147,7 +147,7 @@ def broken(rule: Rule, paths: list[Path], *, oldest: tuple[int, int] = OLDEST_PY
 
 
 def test_floors_are_there() -> None:
-    for floor in (*BELOW_PROCESSES, "processes", "doors", "recorder"):
+    for floor in (*BELOW_PROCESSES, "processes", "range", "doors", "recorder"):
         assert modules(floor), floor
 
 

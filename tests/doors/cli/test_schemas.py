@@ -19,6 +19,7 @@ FROZEN = [
     "saksi.fsck/v1",
     "saksi.keys/v1",
     "saksi.notice/v1",
+    "saksi.range/v1",
     "saksi.runs/v1",
     "saksi.seal-diff/v1",
     "saksi.seal/v1",

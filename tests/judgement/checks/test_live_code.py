@@ -351,6 +351,11 @@ def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
     assert said(simulated) == [("live.flag_changed", "warning", "tf32")]
 
 
+def test_another_number_of_threads_is_told_and_asks_nobody_to_act():
+    simulated = run_of([LOSS], flags=[{"tf32": "False", "threads": "1"}, {"tf32": "False", "threads": "2"}])
+    assert said(simulated) == [("live.flag_changed", "info", "threads")]
+
+
 def rehearsed(*code):
     """What a rehearsal tells, which had these places of live code."""
     return replace(rehearsal(), code=code)

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "fsck": "saksi.doors.cli.fsck",
     "env": "saksi.doors.cli.env",
     "agent": "saksi.doors.cli.agent",
+    "range": "saksi.doors.cli.range",
 }
 """The frozen list. Each module has `register(app)`."""
 

@@ -15,6 +15,7 @@ from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
 from saksi.judgement.notice import Notice
+from saksi.range.report import RangeReport
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
 
@@ -27,6 +28,7 @@ SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.fsck/v1": FsckReport,
     "saksi.keys/v1": KeysReport,
     "saksi.notice/v1": Notice,
+    "saksi.range/v1": RangeReport,
     "saksi.runs/v1": RunsReport,
     "saksi.seal-diff/v1": SealDiffReport,
     "saksi.seal/v1": SealReport,

@@ -1,0 +1,33 @@
+"""C03. The schedule is set forward by some steps."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from saksi.range.case import Case, Named, Parameters, somewhere
+
+__all__ = ["CASE"]
+
+
+def _draw(rng: Random) -> Parameters:
+    return {"AT": somewhere(rng), "SKIPPED": rng.randint(5, 20)}
+
+
+CASE: Final = Case(
+    row="C03",
+    name="schedule-shifted",
+    what="The schedule is set forward by some steps.",
+    layers=("live",),
+    named=(Named(code=r"plan\..*", pattern=r"lr|rate|schedule"),),
+    draw=_draw,
+    script={
+        "updated": """\
+if step == AT:
+    acted()
+    schedule.last_epoch += SKIPPED
+""",
+    },
+    reason="no check holds the learning rate to a schedule yet",
+    delay=1,
+)

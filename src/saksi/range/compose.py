@@ -1,0 +1,81 @@
+"""The files of a case: the program with its payload at the named places, and a start-up file where there is one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import Final
+
+from saksi.range.case import Case, Parameters, Place
+
+__all__ = ["STARTUP", "clean_files", "program_text", "sabotaged_files", "site_files"]
+
+STARTUP: Final = "packages/sitecustomize.py"
+"""`packages` stands for a folder of packages that many share; it is on the module search path of every launch."""
+_OURS: Final = """\
+def standardized(values):
+    return (values - values.mean(0)) / values.std(0)
+"""
+_PLACE: Final = re.compile(r"^( *)# <(\w+)>\n", re.MULTILINE)
+_ACTED: Final = """\
+MARK = {mark!r}
+
+
+def acted():
+    with open(MARK, "a") as mark:
+        mark.write("acted\\n")
+
+
+"""
+
+
+def program_text(name: str) -> str:
+    """The program as it ships."""
+    return (resources.files("saksi.range") / "programs" / name).read_text("utf-8")
+
+
+def clean_files(program: str) -> dict[str, str]:
+    """What lies there before anything is done to it: the program, and a module that others share."""
+    return {program: program_text(program), "packages/ours.py": _OURS}
+
+
+def sabotaged_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:
+    """The files that are another, or new, once the payload is in. `mark` is the file that `acted()` writes.
+
+    Raises `ValueError` if the program has no such place.
+    """
+    header = _header(parameters, mark)
+    files = {}
+    if case.script:
+        files[case.program] = _put_in(program_text(case.program), {**case.script, "start": _start(case, header)})
+    for name, text in case.files.items():
+        files[name] = header + text if name.endswith(".py") else text
+    return files
+
+
+def site_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:
+    """What is written behind files of the folder of packages."""
+    header = _header(parameters, mark)
+    return {name: f"\n\n{header}{text}" if name.endswith(".py") else text for name, text in case.site.items()}
+
+
+def _header(parameters: Parameters, mark: str) -> str:
+    return _ACTED.format(mark=mark) + "".join(f"{name} = {value!r}\n" for name, value in parameters.items())
+
+
+def _start(case: Case, header: str) -> str:
+    return header + case.script.get("start", "")
+
+
+def _put_in(program: str, payload: Mapping[Place, str]) -> str:
+    names = {found[2] for found in _PLACE.finditer(program)}
+    if not payload.keys() <= names:
+        raise ValueError(f"the program has no place {', '.join(sorted(payload.keys() - names))}")
+    at: dict[str, str] = {str(name): text for name, text in payload.items()}
+
+    def put(found: re.Match[str]) -> str:
+        indent, lines = found[1], at.get(found[2], "").splitlines()
+        return "".join(f"{indent}{line}\n" if line else "\n" for line in lines)
+
+    return _PLACE.sub(put, program)

@@ -1,0 +1,110 @@
+"""One launch under witness, as a user makes it: the installed command, a home and a cache of the range's own.
+
+Rules: nothing of the caller's environment is handed on but what finds programs and libraries; every process that is
+started here is ended within the time limit, by its group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.words.errors import SaksiError
+
+__all__ = ["CaseFailed", "Desk", "Done"]
+
+_HANDED_ON: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
+# Isolated: PYTHONPATH is the training's, and what lies there is not to run in saksi's own interpreter.
+_SAKSI: Final = (sys.executable, "-I", "-m", "saksi.doors.main")
+_GRACE_S: Final = 5.0
+_LINES: Final = 3
+
+
+class CaseFailed(SaksiError):
+    """A case could not be played as it is written. It says nothing about any detector."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def last_words(self) -> str:
+        """The end of what it said on standard error, as one line."""
+        return " / ".join(self.stderr.strip().splitlines()[-_LINES:])[-400:]
+
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one case is played: `folder` has its project and its home. `python` trains; `cache` is shared by all."""
+
+    folder: Path
+    python: Path
+    cache: Path
+    limit_s: float
+
+    @property
+    def project(self) -> Path:
+        """What the launch runs in."""
+        return self.folder / "project"
+
+    @property
+    def home(self) -> Path:
+        """`SAKSI_HOME` of the case."""
+        return self.folder / "home"
+
+    def environment(self) -> dict[str, str]:
+        """What the command is started with."""
+        given = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+        return {
+            **given,
+            "HOME": str(self.folder),
+            "SAKSI_HOME": str(self.home),
+            "XDG_CACHE_HOME": str(self.cache),
+            "PYTHONPATH": str(self.project / "packages"),
+        }
+
+    def saksi(self, *words: str, environment: Mapping[str, str] | None = None) -> Done:
+        """Run a command of saksi. Raises `CaseFailed` if it takes too long."""
+        return self._run((*_SAKSI, *words), self.environment() | dict(environment or {}))
+
+    def _run(self, words: Sequence[str], environment: Mapping[str, str]) -> Done:
+        with subprocess.Popen(
+            words,
+            cwd=self.project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=self.limit_s)
+            except subprocess.TimeoutExpired:
+                _end(process)
+                raise CaseFailed(f"not done within {self.limit_s:g} seconds") from None
+            except BaseException:
+                _end(process)  # an interrupt is for the whole range; this group of processes does not hear it
+                raise
+        return Done(code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """First asked, which the launcher passes on to its job, then told; with all of its group."""
+    process.terminate()
+    try:
+        process.communicate(timeout=_GRACE_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

@@ -1,0 +1,163 @@
+"""A case or a variant, played once: files, launch, and what was left of it for the detectors."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.edges.runs import open_run
+from saksi.judgement.items import read_items
+from saksi.range.case import Case, Parameters, Variant
+from saksi.range.compose import clean_files, program_text, sabotaged_files, site_files
+from saksi.range.detectors.protocol import Seen, StepNumbers
+from saksi.range.disposable import list_anew, make_environment, write_in_site
+from saksi.range.launching import CaseFailed, Desk, Done
+from saksi.range.sealing import SEAL, seal_project
+from saksi.words.errors import SaksiError
+from saksi.words.findings import FindingsReport
+from saksi.words.frames import Number, UpdateFrame
+from saksi.words.records import BlockRecord
+
+__all__ = ["Played", "play_case", "play_variant"]
+
+_MARK: Final = "acted"
+_NOT_HASHED: Final = frozenset({".git", "__pycache__"})
+_NOT_STARTED: Final = frozenset({125, 126, 127})
+
+
+class Played(msgspec.Struct, frozen=True, kw_only=True):
+    """What the detectors are given, and what the launch and the judging took."""
+
+    seen: Seen
+    code: int
+    launch_s: float
+    judging_s: float
+
+
+def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_it: bool) -> Played:
+    """The case's launch. `approved_with_it`: its files had come in before the hashes of the approved files were taken.
+
+    Raises `CaseFailed` if it did not run as written: no launch, no record, another end, or a payload that never acted.
+    """
+    mark, site = desk.folder / _MARK, None
+    if case.site:
+        python, site = make_environment(desk.folder / "venv", desk.python)
+        desk = msgspec.structs.replace(desk, python=python)
+    sabotaged = sabotaged_files(case, parameters, str(mark))
+    _write(desk.project, clean_files(case.program))
+    if case.sealed:
+        seal_project(desk, case.program, environment=site is not None)
+    if approved_with_it and not case.sealed:  # the seal is the approval
+        _write(desk.project, sabotaged)
+    approved = _digests(desk.project, site)
+    _write(desk.project, sabotaged)
+    if site is not None:
+        _edit(case, parameters, site, str(mark))
+    options = ("--seal", str(desk.folder / SEAL)) if case.sealed else ()
+    launched = _digests(desk.project, site)
+    played = _launch(desk, (case.program, *case.arguments), approved, launched, options)
+    if played.code not in case.ends:
+        raise CaseFailed(f"{case.id}: the training ended with {played.code}, not with {case.ends}")
+    if not mark.exists():
+        raise CaseFailed(f"{case.id}: the payload never acted")
+    return played
+
+
+def _edit(case: Case, parameters: Parameters, site: Path, mark: str) -> None:
+    for name, text in site_files(case, parameters, mark).items():
+        write_in_site(site, name, text)
+    for name in case.listed:
+        list_anew(site, name)
+
+
+def play_variant(variant: Variant, desk: Desk) -> Played:
+    """The variant's launch, the last of them. Raises `CaseFailed`."""
+    _write(desk.project, {**clean_files(variant.program), variant.program: program_text(variant.program)})
+    approved = _digests(desk.project, None)
+    for number in range(variant.launches):
+        options = ("--resume", "last") if number else ()
+        played = _launch(desk, (variant.program, *variant.arguments), approved, approved, options)
+        if played.code not in variant.ends:
+            raise CaseFailed(f"{variant.id}: the training ended with {played.code}, not with {variant.ends}")
+    return played
+
+
+def _launch(
+    desk: Desk,
+    command: tuple[str, ...],
+    approved: Mapping[str, str],
+    launched: Mapping[str, str],
+    options: tuple[str, ...],
+) -> Played:
+    began = time.monotonic()
+    done = desk.saksi("run", "-q", *options, "--", str(desk.python), *command)
+    ran = time.monotonic()
+    folders = sorted((desk.home / "runs").glob("*")) if desk.home.is_dir() else []
+    if done.code in _NOT_STARTED or len(folders) != 1:
+        raise CaseFailed(f"saksi run recorded nothing: {done.last_words or f'code {done.code}'}")
+    report = _report(desk.saksi("findings", "last", "--json"))
+    judged = time.monotonic()
+    if report.coverage.steps_witnessed == 0:
+        raise CaseFailed(f"no step was witnessed: {done.last_words or f'code {done.code}'}")
+    seen = Seen(report=report, numbers=tuple(_numbers(folders[0])), approved=approved, launched=launched)
+    return Played(seen=seen, code=done.code, launch_s=ran - began, judging_s=judged - ran)
+
+
+def _report(done: Done) -> FindingsReport:
+    try:
+        return msgspec.json.decode(done.stdout, type=FindingsReport)
+    except msgspec.DecodeError:
+        raise CaseFailed(f"saksi findings printed no report: {done.last_words or f'code {done.code}'}") from None
+
+
+def _numbers(folder: Path) -> Iterator[StepNumbers]:
+    """The curves of optimizer 0, from the record of the same run."""
+    try:
+        reading = open_run(folder)
+        for item in read_items(reading.entries, reading.blob):
+            rank = item.record.rank if isinstance(item.record, BlockRecord) else 0
+            for line in item.lines:
+                if isinstance(line.frame, UpdateFrame) and line.frame.optimizer == 0:
+                    norm = line.frame.gradient_norm
+                    yield StepNumbers(
+                        rank=rank,
+                        step=line.frame.update,
+                        loss=_plain(line.frame.loss),
+                        gradient_norm=None if norm is None else _plain(norm.value),
+                    )
+    except SaksiError as error:
+        raise CaseFailed(f"the record cannot be read: {error}") from None
+
+
+def _plain(value: Number | None) -> float | None:
+    return math.nan if isinstance(value, str) else value
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+
+
+def _digests(project: Path, site: Path | None) -> dict[str, str]:
+    """Every file that a payload could have been put into; what launches wrote is not there yet, and links are left."""
+    folders = (project,) if site is None else (project, site)
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in folders
+        for path in _files(folder)
+    }
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for at, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if each not in _NOT_HASHED)
+        yield from (path for name in sorted(names) if not (path := Path(at, name)).is_symlink())

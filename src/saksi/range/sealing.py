@@ -1,0 +1,52 @@
+"""A project is committed, sealed and approved, as a team does it before anything is done to it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import Final
+
+from saksi.range.launching import CaseFailed, Desk
+
+__all__ = ["SEAL", "seal_project"]
+
+SEAL: Final = "run.seal"
+_AUTHOR: Final = ("-c", "user.name=team", "-c", "user.email=team@example.org", "-c", "commit.gpgsign=false")
+
+
+def seal_project(desk: Desk, program: str, *, environment: bool) -> None:
+    """Commit what lies in the project, seal the command, if asked with its environment's files, and approve that.
+
+    Raises `CaseFailed`.
+    """
+    without = () if environment else ("--no-environment",)
+    for git_words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the experiment")):
+        _git(desk, *git_words)
+    seal, key = str(desk.folder / SEAL), str(desk.folder / "team.key")
+    command = ("--", str(desk.python), program)
+    for words in (
+        ("keys", "create", key, "--name", "team"),
+        ("keys", "trust", f"{key}.vkey", "--approver"),
+        ("seal", "create", "-q", *without, "-o", seal, *command),
+        ("seal", "approve", seal, "--key", key),
+    ):
+        done = desk.saksi(*words)
+        if done.code != 0:
+            raise CaseFailed(f"saksi {' '.join(words[:2])} ended with {done.code}: {done.last_words}")
+
+
+def _git(desk: Desk, *words: str) -> None:
+    git = shutil.which("git")
+    if git is None:
+        raise CaseFailed("git is not installed; cases that are sealed need it")
+    done = subprocess.run(
+        (git, *_AUTHOR, *words),
+        cwd=desk.project,
+        env=desk.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=desk.limit_s,
+    )
+    if done.returncode != 0:
+        raise CaseFailed(f"git {words[0]}: {done.stderr.strip()[-200:]}")

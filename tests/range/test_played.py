@@ -1,0 +1,92 @@
+"""A few cases played for real, each with a fresh seed that is printed; and what happens to one that does not run."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from saksi.doors.cli.range import exit_code_of
+from saksi.range.case import Case, Named
+from saksi.range.session import Question, chosen, play_all
+from saksi_run import Home
+
+pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def play(tmp_path, *entries, limit_s=90.0):
+    seed = secrets.randbits(32)
+    sys.stdout.write(f"seed {seed}\n")
+    environment = Home(tmp_path).environment  # one cache for all tests of a session
+    question = Question(
+        entries=entries,
+        seed=seed,
+        seeds=1,
+        python=Path(sys.executable),
+        folder=tmp_path / "range",
+        cache=Path(environment["XDG_CACHE_HOME"]),
+        limit_s=limit_s,
+        jobs=1,
+    )
+    return play_all(question, version="", hear=lambda _: None)
+
+
+def by_saksi(line):
+    return next(each for each in line.judged if each.detector == "saksi")
+
+
+def toy(payload, **more):
+    return Case(
+        row="X01", name="toy", what="", layers=("live",), named=(Named(code=".*"),), draw=lambda _: {"AT": 3},
+        script={"updated": payload}, **more,
+    )  # fmt: skip
+
+
+def test_an_edited_weight_and_another_rate_are_named_at_their_step_and_the_honest_program_is_not_accused(tmp_path):
+    report = play(tmp_path, *chosen(["G08", "C02-applied-rate", "honest-plain"], []))
+    assert [each.error for each in (*report.cases, *report.variants)] == [None, None, None]
+    for line in report.cases:
+        found = by_saksi(line)
+        assert (found.found, found.object_named, found.step_error) == (True, True, 0), line
+    (honest,) = report.variants
+    assert (honest.accused, honest.verdict, honest.complete) == ((), "unknown", True)
+    assert exit_code_of(report) == 0
+    assert not list((tmp_path / "range").glob("*-0")), "what was played is removed"
+    assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
+
+
+def test_a_start_up_file_is_seen_by_file_hashes_only_if_it_came_after_the_approval(tmp_path):
+    report = play(tmp_path, *chosen(["A05"], []))
+    (line,) = report.cases
+    hashes = next(each for each in line.judged if each.detector == "file hashes")
+    assert hashes.found is not line.approved_with_it
+    assert by_saksi(line).object_named
+
+
+def test_a_payload_that_never_acts_is_a_failure_and_no_detection(tmp_path):
+    report = play(tmp_path, toy("model[0].weight.data += 1e-2"))
+    (line,) = report.cases
+    assert line.error == "X01-toy: the payload never acted"
+    assert line.judged == ()
+    assert [each.cases for each in report.totals] == [0, 0, 0]
+    assert exit_code_of(report) == 4
+
+
+def test_another_end_than_the_case_says_is_a_failure(tmp_path):
+    report = play(tmp_path, toy("acted()\nraise SystemExit(9)"))
+    assert report.cases[0].error == "X01-toy: the training ended with 9, not with (0,)"
+
+
+def test_what_takes_too_long_is_ended_and_is_a_failure(tmp_path):
+    stays = tmp_path / "stays"
+    payload = f"import os\nopen({str(stays)!r}, 'w').write(str(os.getpid()))\nacted()\ntime.sleep(600)"
+    report = play(tmp_path, toy(payload), limit_s=45.0)
+    assert report.cases[0].error == "not done within 45 seconds"
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{stays.read_text()}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
