@@ -96,6 +96,16 @@ def test_a_rate_that_may_be_of_several_steps_leaves_them_open():
     assert course.moved_by() == 21  # at least
 
 
+def test_the_rate_that_is_named_is_the_one_without_any_move_where_that_is_left():
+    steps = Schedule(plan(lr=((0, 0.1), (30, 0.01)), between="hold"))
+    course = Course(steps, anywhere=False)
+    course.may_stand_still()
+    assert course.planned(30) == (30, 0.01)
+    course = Course(steps, anywhere=True)
+    assert course.fits(0, 0.01)
+    assert course.planned(5) == (35, 0.01)
+
+
 @pytest.mark.parametrize("moves", [True, False])
 def test_an_update_that_was_left_out_may_have_moved_the_schedule_or_not(moves):
     course, at = Course(WARMED, anywhere=False), 0

@@ -58,7 +58,8 @@ class Course:
 
     def planned(self, update: int) -> tuple[int, float]:
         """A planned step that an Update may be at, and the rate there."""
-        step = max(0, update + min((each.first for each in self._offsets), key=abs))
+        nearest = (max(each.first, min(0, each.last)) for each in self._offsets)
+        step = max(0, update + min(nearest, key=abs))
         return step, self._schedule.at(step)
 
     def may_stand_still(self) -> None:
