@@ -197,12 +197,23 @@ def test_an_epoch_whose_beginning_is_not_in_the_record_cannot_be_judged():
 
 def test_what_older_recorders_say_is_read():
     def act(loader):
-        loader.begin()
+        loader.order = [3, 3, 3, 3]
         batch = loader.batch(0)
         del batch["epoch"], batch["place"]
         loader.connection.update(batches=[batch])
 
     assert said(run_of(act)) == []
+
+
+def test_batches_in_no_order_are_said_and_not_judged():
+    def act(loader):
+        loader.begin()
+        loader.order.reverse()
+        loader.train(ids=None, epoch=None)
+
+    (found,), _ = judged(run_of(act))
+    assert found.code == "data.not_recomputed"
+    assert "in_order=False" in found.message
 
 
 def test_two_iterators_of_one_loader_may_take_turns():

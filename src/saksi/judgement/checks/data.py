@@ -45,6 +45,7 @@ WORK_FOR_EACH: Final = 64
 a large epoch costs little to make and much to judge. Ranks share the work, so 64 hosts of one epoch have enough."""
 _HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=True)
+UNORDERED: Final = Unjudged("its workers hand batches out as they are ready (`in_order=False`)", owed=False)
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
 NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
 NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
@@ -187,16 +188,16 @@ def _update(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) 
     process.updates += 1
     step = frame.update if frame.optimizer == 0 else None
     for batch in frame.batches:
-        if batch.epoch is None:
-            continue  # an older recorder, or batches in no order
         loader = process.loaders.get(batch.loader)
-        if loader is None or batch.epoch > loader.begun:
-            name = f"loader {batch.loader}" if loader is None else loader.name
-            state.unjudged.note(not_judged(name, UNSAID, said))
-        elif batch.epoch not in loader.epochs:
-            state.unjudged.note(not_judged(loader.name, MANY, said))
-        else:
+        if loader is None and batch.epoch is None:
+            continue  # of an older recorder
+        if loader is None:
+            state.unjudged.note(not_judged(f"loader {batch.loader}", UNSAID, said))
+        elif batch.epoch in loader.epochs:
             _batch(_Turn(state, process, loader, said, step), batch, batch.epoch)
+        else:
+            why = UNORDERED if batch.epoch is None else UNSAID if batch.epoch > loader.begun else MANY
+            state.unjudged.note(not_judged(loader.name, why, said))
 
 
 def _batch(turn: _Turn, batch: Batch, number: int) -> None:
