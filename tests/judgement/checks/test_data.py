@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from judgement.checks.loaders import DISTRIBUTED, RANDOM, SEQUENTIAL, Loader, judged, run_of, said, seeded_by_torch
 from saksi.judgement.checks import data, data_epoch
+from saksi.judgement.items import item_of
+from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun
 
 ORDER, AGAIN, MISSING = "data.order_differs", "data.sample_repeated", "data.sample_missing"
@@ -265,11 +267,36 @@ def test_a_claim_that_costs_more_work_than_it_is_worth_is_not_worked_out(monkeyp
     assert said(run_of(lambda loader: loader.whole())) == [("data.not_checkable", "info", None, None)]
 
 
-def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
-    monkeypatch.setattr(data, "MAX_ALL", 30)
+def test_loaders_that_are_begun_and_never_heard_of_are_bounded(monkeypatch):
+    monkeypatch.setattr(data, "MAX_LOADERS", 3)
 
     def act(loader):
-        other = Loader(loader.connection, 1)
+        for number in range(1, 9):
+            Loader(loader.connection, number).begin()
+        other = Loader(loader.connection, 8)
+        other.epoch = 0
+        other.whole()
+
+    simulated = run_of(act)
+    state = data.DATA.start()
+    for index, entry in enumerate(simulated.entries[:-2]):
+        state, _ = data.DATA.step(state, item_of(index, decode_record(entry), simulated.blob))
+    (process,) = state.followed.kept()
+    assert list(process.loaders) == [6, 7, 8]
+    assert process.size == sum(each.size for each in process.loaders.values())
+
+
+def test_epochs_that_are_begun_cost_credit(monkeypatch):
+    monkeypatch.setattr(data, "WORK", 3)
+    found = said(run_of(lambda loader: [Loader(loader.connection, number).begin() for number in range(5)]))
+    assert [each[0] for each in found] == ["data.not_checkable"] * 2
+
+
+def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(data, "MAX_ALL", 30 + 2 * data.LOADER)
+
+    def act(loader):
+        other = Loader(loader.connection, 1, length=100)
         loader.begin()
         loader.train([0])
         other.whole(repeating)
