@@ -40,7 +40,7 @@ LOADER: Final = 64
 MAX_EPOCHS: Final = 2
 """Of one loader: two of its iterators may take turns."""
 MAX_ALL: Final = 1 << 25
-"""Samples of all epochs of all processes, four bytes each; what is begun beyond is not judged."""
+"""Samples of all epochs of all processes, five bytes each; what is begun beyond is not judged."""
 WORK: Final = 1 << 23
 WORK_FOR_EACH: Final = 64
 """Steps of work on orders that a run has to its credit, and more for each sample it says: a claim that comes far into
