@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from judgement.checks.loaders import DISTRIBUTED, RANDOM, SEQUENTIAL, Loader, judged, run_of, said, seeded_by_torch
 from saksi.judgement.checks import data, data_epoch
+from saksi.judgement.items import item_of
+from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun
 
 ORDER, AGAIN, MISSING = "data.order_differs", "data.sample_repeated", "data.sample_missing"
@@ -197,12 +199,23 @@ def test_an_epoch_whose_beginning_is_not_in_the_record_cannot_be_judged():
 
 def test_what_older_recorders_say_is_read():
     def act(loader):
-        loader.begin()
+        loader.order = [3, 3, 3, 3]
         batch = loader.batch(0)
         del batch["epoch"], batch["place"]
         loader.connection.update(batches=[batch])
 
     assert said(run_of(act)) == []
+
+
+def test_batches_in_no_order_are_said_and_not_judged():
+    def act(loader):
+        loader.begin()
+        loader.order.reverse()
+        loader.train(ids=None, epoch=None)
+
+    (found,), _ = judged(run_of(act))
+    assert found.code == "data.not_recomputed"
+    assert "in_order=False" in found.message
 
 
 def test_two_iterators_of_one_loader_may_take_turns():
@@ -254,11 +267,36 @@ def test_a_claim_that_costs_more_work_than_it_is_worth_is_not_worked_out(monkeyp
     assert said(run_of(lambda loader: loader.whole())) == [("data.not_checkable", "info", None, None)]
 
 
-def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
-    monkeypatch.setattr(data, "MAX_ALL", 30)
+def test_loaders_that_are_begun_and_never_heard_of_are_bounded(monkeypatch):
+    monkeypatch.setattr(data, "MAX_LOADERS", 3)
 
     def act(loader):
-        other = Loader(loader.connection, 1)
+        for number in range(1, 9):
+            Loader(loader.connection, number).begin()
+        other = Loader(loader.connection, 8)
+        other.epoch = 0
+        other.whole()
+
+    simulated = run_of(act)
+    state = data.DATA.start()
+    for index, entry in enumerate(simulated.entries[:-2]):
+        state, _ = data.DATA.step(state, item_of(index, decode_record(entry), simulated.blob))
+    (process,) = state.followed.kept()
+    assert list(process.loaders) == [6, 7, 8]
+    assert process.size == sum(each.size for each in process.loaders.values())
+
+
+def test_epochs_that_are_begun_cost_credit(monkeypatch):
+    monkeypatch.setattr(data, "WORK", 3)
+    found = said(run_of(lambda loader: [Loader(loader.connection, number).begin() for number in range(5)]))
+    assert [each[0] for each in found] == ["data.not_checkable"] * 2
+
+
+def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
+    monkeypatch.setattr(data, "MAX_ALL", 30 + 2 * data.LOADER)
+
+    def act(loader):
+        other = Loader(loader.connection, 1, length=100)
         loader.begin()
         loader.train([0])
         other.whole(repeating)

@@ -33,30 +33,37 @@ from saksi.words.frames import Batch, CkptFrame, EpochFrame, ExhaustedFrame, Upd
 
 __all__ = ["DATA", "DataCheck"]
 
-MAX_LOADERS: Final = 64
-"""Of one process; the one that was not heard for longest goes first."""
+MAX_LOADERS: Final = 1_024
+"""Of one process; the one that was begun longest ago goes first."""
+LOADER: Final = 64
+"""What a loader itself counts for, in samples."""
 MAX_EPOCHS: Final = 2
 """Of one loader: two of its iterators may take turns."""
 MAX_ALL: Final = 1 << 25
-"""Samples of all epochs of all processes, four bytes each; what is begun beyond is not judged."""
+"""Samples of all epochs of all processes, five bytes each; what is begun beyond is not judged."""
 WORK: Final = 1 << 23
 WORK_FOR_EACH: Final = 64
 """Steps of work on orders that a run has to its credit, and more for each sample it says: a claim that comes far into
 a large epoch costs little to make and much to judge. Ranks share the work, so 64 hosts of one epoch have enough."""
+SAMPLES_FOR_ONE: Final = 16
+"""Samples of an epoch that is begun, for one step of work."""
 _HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=True)
+UNORDERED: Final = Unjudged("its workers hand batches out as they are ready (`in_order=False`)", owed=False)
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
 NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
 NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
+MANY_BEGUN: Final = Unjudged("many large epochs are begun, of which few batches are in the record", owed=True)
 NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True, ordered=True)
 
 
 class _Loader:
-    __slots__ = ("begun", "content", "epochs", "last_step", "name", "openings", "told")
+    __slots__ = ("begun", "content", "epochs", "last_step", "name", "openings", "size", "told")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.begun = -1  # the latest epoch
+        self.size = 0
         self.content = Content()
         self.epochs: dict[int, Epoch | None] = {}  # `None`: not judged, or over
         self.openings: dict[int, Opening] = {}
@@ -73,18 +80,19 @@ class _Process:
         self.updates = 0
         self.size = 0  # in samples, and batches that are remembered
 
-    def measure(self) -> None:
-        """Work out its size anew."""
-        epochs = (each for loader in self.loaders.values() for each in loader.epochs.values() if each is not None)
-        self.size = sum(each.size for each in epochs) + sum(each.content.size for each in self.loaders.values())
-
     def loader(self, number: int, sampler: str) -> _Loader:
         """The loader of this number, new or not."""
         loader = self.loaders.pop(number, None) or _Loader(f"loader {number}: {sampler}")
         self.loaders[number] = loader
         if len(self.loaders) > MAX_LOADERS:
-            del self.loaders[next(iter(self.loaders))]
+            self.size -= self.loaders.pop(next(iter(self.loaders))).size
         return loader
+
+    def weigh(self, loader: _Loader) -> None:
+        """Work the size of a loader out anew."""
+        size = LOADER + loader.content.size + sum(each.size for each in loader.epochs.values() if each is not None)
+        self.size += size - loader.size
+        loader.size = size
 
 
 class _State:
@@ -136,7 +144,6 @@ class DataCheck:
                     _ckpt(state, process, said, said.frame)
                 case UpdateFrame():
                     _update(state, process, said, said.frame)
-            process.measure()
         return state, (*state.noted.news(), *state.unjudged.news())
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -146,19 +153,27 @@ class DataCheck:
 
 
 def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) -> None:
+    if frame.loader not in process.loaders and state.followed.room < LOADER:
+        state.unjudged.note(not_judged(f"loader {frame.loader}: {sampler_name(frame)}", NO_ROOM, said))
+        return
     loader = process.loader(frame.loader, sampler_name(frame))
     if frame.epoch <= loader.begun:
         return  # said again on another connection
     loader.begun = frame.epoch
     why, epoch = why_not_judged(frame), None
-    if why is None and (frame.length or 0) > state.followed.room:
+    length = frame.length or 0
+    if why is None and length > state.followed.room:
         why = NO_ROOM
+    elif why is None and length // SAMPLES_FOR_ONE > state.credit:
+        why = MANY_BEGUN
     elif why is None:
+        state.credit -= length // SAMPLES_FOR_ONE
         epoch, why = epoch_of(frame, state.orders)
     loader.epochs[frame.epoch] = epoch
     loader.openings[frame.epoch] = Opening(is_over=not is_shuffled(frame))
     while len(loader.epochs) > MAX_EPOCHS:
         del loader.epochs[next(iter(loader.epochs))], loader.openings[next(iter(loader.openings))]
+    process.weigh(loader)
     if why is not None:
         state.unjudged.note(not_judged(loader.name, why, said))
 
@@ -172,6 +187,7 @@ def _exhaust(state: _State, process: _Process, said: Spoken, frame: ExhaustedFra
         for apart in epoch.whole():
             _note(turn, apart)
         _let_go(loader, frame.epoch)
+        process.weigh(loader)
 
 
 def _ckpt(state: _State, process: _Process, said: Spoken, frame: CkptFrame) -> None:
@@ -187,16 +203,16 @@ def _update(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) 
     process.updates += 1
     step = frame.update if frame.optimizer == 0 else None
     for batch in frame.batches:
-        if batch.epoch is None:
-            continue  # an older recorder, or batches in no order
         loader = process.loaders.get(batch.loader)
-        if loader is None or batch.epoch > loader.begun:
-            name = f"loader {batch.loader}" if loader is None else loader.name
-            state.unjudged.note(not_judged(name, UNSAID, said))
-        elif batch.epoch not in loader.epochs:
-            state.unjudged.note(not_judged(loader.name, MANY, said))
-        else:
+        if loader is None and batch.epoch is None:
+            continue  # of an older recorder
+        if loader is None:
+            state.unjudged.note(not_judged(f"loader {batch.loader}", UNSAID, said))
+        elif batch.epoch in loader.epochs:
             _batch(_Turn(state, process, loader, said, step), batch, batch.epoch)
+        else:
+            why = UNORDERED if batch.epoch is None else UNSAID if batch.epoch > loader.begun else MANY
+            state.unjudged.note(not_judged(loader.name, why, said))
 
 
 def _batch(turn: _Turn, batch: Batch, number: int) -> None:
@@ -204,6 +220,7 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     loader.last_step = turn.step
     if epoch is not None and batch.ids is None:
         turn.state.unjudged.note(not_judged(loader.name, NO_IDS, turn.said))
+        loader.epochs[number] = None
     elif epoch is not None:
         _pay(turn, epoch, batch)
         for apart in epoch.take(batch):
@@ -213,6 +230,7 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     changed = loader.content.take(batch, turn.said.rank, turn.step, turn.said.entry, turn.state.followed.room)
     if changed is not None:
         turn.state.noted.note(changed_content(loader.name, changed))
+    turn.process.weigh(loader)
 
 
 def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> None:

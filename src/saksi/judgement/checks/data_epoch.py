@@ -15,10 +15,9 @@ from saksi.words.frames import Batch, EpochFrame
 __all__ = ["MAX_SAMPLES", "Apart", "Epoch", "Unjudged", "epoch_of", "sampler_name", "why_not_judged"]
 
 MAX_SAMPLES: Final = 1 << 22
-"""Of one epoch that are followed: four bytes for each of its order, and a bit."""
+"""Of one epoch that are followed, five bytes each."""
 MAX_NAMED: Final = 8
 """Samples that a finding names; of more it tells how many."""
-BITS: Final = 8
 
 Code: TypeAlias = Literal["data.order_differs", "data.sample_repeated", "data.sample_missing"]
 
@@ -48,8 +47,8 @@ class Epoch:
         "_distinct",
         "_expected",
         "_frame",
-        "_given",
         "_heard",
+        "_is_in_rounds",
         "_last",
         "_order",
         "_round",
@@ -60,8 +59,9 @@ class Epoch:
     def __init__(self, frame: EpochFrame, order: Order | None) -> None:
         self._frame = frame
         self._order = order
-        self._seen = bytearray((frame.length or 0) // BITS + 1)
+        self._seen = bytearray(frame.length or 0)
         self._expected = frame.arguments.get("num_samples", frame.length or 0)  # by the sampler, of this rank
+        self._is_in_rounds = self._expected > (frame.length or 0)  # of a RandomSampler: each has every sample once
         self._round = 0
         self._distinct = 0
         self._heard = 0  # batches
@@ -101,7 +101,7 @@ class Epoch:
 
     def whole(self) -> Iterator[Apart]:
         """What is missing, once the loader had no more and every batch was heard."""
-        if not self.is_over or self._expected > self.size:
+        if not self.is_over or self._is_in_rounds:
             return
         expected, size = self._expected, self._frame.batch_size
         if self._frame.drop_last and size:
@@ -110,7 +110,7 @@ class Epoch:
             return
         named = ""
         if self._expected == self.size and not self._frame.drop_last:
-            named = f": {_named([each for each in range(self.size) if not self._has(each)])}"
+            named = f": {_named([each for each in range(self.size) if not self._seen[each]])}"
         yield Apart(
             "data.sample_missing",
             f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different "
@@ -125,37 +125,45 @@ class Epoch:
         return min(self._expected, self.size)
 
     def _compare(self, begin: int, ids: list[int]) -> Iterator[Apart]:
-        for place, sample in enumerate(ids, start=begin):
+        known = self._known(begin, len(ids))
+        if ids == known:
+            return  # as nearly all are
+        for at, sample in enumerate(ids):
             if not 0 <= sample < self.size:
                 told = f"the dataset had {self.size:,} samples as the epoch began"
-            elif self._order is None or place >= self._limit() or self._order.at(place) == sample:
+            elif at >= len(known) or known[at] == sample:
                 continue
             else:
-                told = f"its sampler makes that sample {self._order.at(place)}"
+                told = f"its sampler makes that sample {known[at]}"
             self._order = None  # what comes behind need not be told
-            epoch = self._frame.epoch
-            yield Apart("data.order_differs", f"First in epoch {epoch}, sample {sample} came at place {place}: {told}.")
+            where = f"First in epoch {self._frame.epoch}, sample {sample} came at place {begin + at}"
+            yield Apart("data.order_differs", f"{where}: {told}.")
             return
 
+    def _known(self, begin: int, count: int) -> list[int]:
+        """The samples that the order has from place `begin` on, as many as are worked out."""
+        places = range(begin, min(begin + count, self._limit()))
+        if self._order is None or not places:
+            return []
+        self._order.at(places[-1])  # worked out in one go, which takes half the time
+        return [self._order.at(place) for place in places]
+
     def _count(self, begin: int, ids: list[int]) -> Iterator[Apart]:
-        repeated = []
-        for place, sample in enumerate(ids, start=begin):
+        repeated, seen = [], self._seen
+        for at, sample in enumerate(ids):
             if not 0 <= sample < self.size:
                 continue
-            if self._expected > self.size and place // self.size != self._round:
-                self._round, self._distinct = place // self.size, 0
-                self._seen = bytearray(len(self._seen))
-            if self._has(sample):
+            if self._is_in_rounds and (begin + at) // self.size != self._round:
+                self._round, self._distinct = (begin + at) // self.size, 0
+                self._seen = seen = bytearray(len(seen))
+            if seen[sample]:
                 repeated.append(sample)
             else:
-                self._seen[sample // BITS] |= 1 << sample % BITS
+                seen[sample] = 1
                 self._distinct += 1
         if repeated:
             what = f"samples came that had been handed out before: {_named(repeated)}"
             yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")
-
-    def _has(self, sample: int) -> bool:
-        return bool(self._seen[sample // BITS] & 1 << sample % BITS)
 
 
 def why_not_judged(frame: EpochFrame) -> Unjudged | None:

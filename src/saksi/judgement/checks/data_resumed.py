@@ -51,20 +51,21 @@ class Opening:
         """Takes the next batch in; its digest, as the opening is whole and came as batches do that are trained on."""
         if self.is_over:
             return None
-        expected = sum(self._widths.values())
-        if batch.ids is None or step is None or batch.place != expected:
-            self.is_over = True
+        place = sum(self._widths.values())
+        if batch.ids is None or step is None or batch.place != place:
+            self._end()
             return None
         self.first_step = step if self.first_step is None else self.first_step
         self._widths[update] = self._widths.get(update, 0) + 1
         self._ids += batch.ids
-        if expected + 1 < BATCHES:
+        return self._end() if place + 1 == BATCHES else None
+
+    def _end(self) -> bytes | None:
+        ids, widths = self._ids, list(self._widths.values())
+        self._ids, self._widths, self.is_over = [], {}, True
+        if len(ids) < SAMPLES or len(widths) < 2 or widths[0] != widths[1]:  # noqa: PLR2004  (the first two)
             return None
-        self.is_over = True
-        widths = list(self._widths.values())
-        if len(self._ids) < SAMPLES or len(widths) < 2 or widths[0] != widths[1]:  # noqa: PLR2004  (the first two)
-            return None
-        return hashlib.sha256(struct.pack(f"<{len(self._ids)}q", *self._ids)).digest()[:16]
+        return hashlib.sha256(struct.pack(f"<{len(ids)}q", *ids)).digest()[:16]
 
 
 class Openings:

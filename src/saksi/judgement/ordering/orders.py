@@ -51,25 +51,28 @@ class InTurn:
 class Permutation:
     """What `torch.randperm(size, generator=...)` gives, worked out from the front."""
 
-    __slots__ = ("__weakref__", "_samples", "_twister", "worked_out")
+    __slots__ = ("__weakref__", "_samples", "_size", "_twister", "worked_out")
 
     def __init__(self, size: int, twister: Twister) -> None:
-        self._samples = array("I", range(size))
+        self._size = size
+        self._samples = array("I")  # filled as the first place is asked for
         self._twister = twister
         self.worked_out = 0
 
     def reach(self, place: int) -> int:
         """See `Order.reach`."""
-        return max(0, min(place + 1, len(self._samples) - 1) - self.worked_out)
+        return max(0, min(place + 1, self._size - 1) - self.worked_out)
 
     def at(self, place: int) -> int:
         """See `Order.at`."""
+        if not self._samples:
+            self._samples = array("I", range(self._size))
         while steps := min(MAX_DRAWN, self.reach(place)):
             self._shuffle(steps)
         return self._samples[place]
 
     def _shuffle(self, steps: int) -> None:
-        samples, left = self._samples, len(self._samples) - self.worked_out
+        samples, left = self._samples, self._size - self.worked_out
         for at, drawn in enumerate(self._twister.draw(steps), start=self.worked_out):
             other = at + drawn % left
             samples[at], samples[other] = samples[other], samples[at]
