@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DistributedSampler, RandomSampler
 
 from saksi.judgement.checks.data import DATA
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
 from saksi.judgement.ordering.twister import twister_of
 from saksi.words.codec import decode_record

@@ -6,7 +6,7 @@ import pytest
 
 from saksi.judgement.checks import agreement
 from saksi.judgement.checks.agreement import AGREEMENT
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun, hex64

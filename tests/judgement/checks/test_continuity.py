@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saksi.judgement.checks.continuity import CONTINUITY
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun

@@ -6,7 +6,7 @@ import pytest
 
 from saksi.judgement.checks import ALL
 from saksi.judgement.checks.dynamics import DYNAMICS
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.verdict import exit_code, judge
 from simulated_run import SimulatedRun, honest_run
 

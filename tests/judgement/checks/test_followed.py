@@ -2,13 +2,14 @@
 
 import pytest
 
+from saksi.judgement.checks import ALL, Judging, merge
 from saksi.judgement.checks import followed as module
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.fold import Noted
 from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.words.frames import UpdateFrame
-from simulated_run import SimulatedRun
+from simulated_run import SimulatedRun, hex64
 
 
 class Counted:
@@ -123,3 +124,24 @@ def test_what_was_found_of_a_process_is_told_after_it_was_let_go(check, monkeypa
     monkeypatch.setattr(module, "MAX_RESTING", 0)
     monkeypatch.setattr("saksi.judgement.checks.live_code.MAX_RESTING", 0)
     assert findings() == kept
+
+
+def test_checks_that_share_their_ears_say_what_each_says_alone():
+    simulated = SimulatedRun()
+    first, second = simulated.attach(0, world_size=2), simulated.attach(1, world_size=2)
+    for step in range(6):
+        for connection in (first, second):
+            connection.update(fingerprints=[], rng={"torch": hex64(f"{connection.rank}{step % 4}")})
+    first.vanish()
+    second.goodbye()
+    simulated.exit()
+    alone = [finding for check in ALL for finding in findings_of([check], simulated)]
+    assert {each.code for each in alone} >= {"randomness.state_repeated", "optimizer.not_checkable"}
+    assert merge(alone) == merge(findings_of(ALL, simulated))
+
+
+def findings_of(checks, simulated):
+    judging = Judging(checks)
+    for item in simulated.items():
+        judging.take(item)
+    return judging.findings(ended=True)

@@ -7,8 +7,8 @@ import struct
 
 import pytest
 
-from saksi.judgement.checks.fold import Judging
 from saksi.judgement.checks.gradients import GRADIENTS
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun

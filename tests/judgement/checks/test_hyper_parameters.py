@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from saksi.judgement.checks.fold import Judging
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun

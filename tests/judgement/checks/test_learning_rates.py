@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saksi.judgement.checks import ALL
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.plan.curve import Curve
 from saksi.judgement.verdict import judge

@@ -8,7 +8,7 @@ import pytest
 from doors.cli.cli_home import SealedRun
 from judgement.rehearsals import CPU, rehearsal
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.live_code import LIVE_CODE, told_in
 from saksi.judgement.items import item_of
 from saksi.judgement.verdict import judge

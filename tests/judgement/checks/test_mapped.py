@@ -7,7 +7,7 @@ import pytest
 
 from doors.cli.cli_home import SealedRun
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.items import Item, item_of
 from saksi.judgement.seal_file import EnvironmentTree

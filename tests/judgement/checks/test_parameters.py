@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.parameters import PARAMETERS
 from simulated_run import SimulatedRun, honest_run
 

@@ -11,7 +11,7 @@ from judgement.plan.test_schedule import plan
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.approvals import Approvers, assurance_of
 from saksi.judgement.checks import ALL
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.verdict import judge
 from simulated_run import hex64
 

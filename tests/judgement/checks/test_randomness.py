@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saksi.judgement.checks import randomness
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record

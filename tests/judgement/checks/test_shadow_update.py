@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from saksi.judgement.checks.fold import Judging
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
 from saksi.judgement.items import item_of
 from saksi.judgement.updates.thinning import is_left_out

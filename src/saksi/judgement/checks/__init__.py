@@ -12,9 +12,10 @@ from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
 from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
-from saksi.judgement.checks.fold import Check, Judging, merge
+from saksi.judgement.checks.fold import Check, merge
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
+from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED

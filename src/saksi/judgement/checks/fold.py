@@ -9,15 +9,15 @@ a long run cannot pay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from saksi.judgement.items import Item
 from saksi.words.findings import SEVERITIES, Finding, Severity
 
-__all__ = ["MAX_EVIDENCE", "MAX_TEXT", "Check", "Judging", "Noted", "joined", "merge", "observation"]
+__all__ = ["MAX_EVIDENCE", "MAX_TEXT", "Check", "Noted", "joined", "merge", "observation"]
 
 MAX_EVIDENCE: Final = 64
 """Entries kept for one finding: the first ones lead a reader to the place, more would not fit a record."""
@@ -50,35 +50,6 @@ class Check(Protocol[State]):
 
     def finish(self, state: State, *, ended: bool) -> tuple[Finding, ...]:
         """All findings so far. While the run goes on (`ended` false), what may still come is not held against it."""
-
-
-class Judging:
-    """Drives several checks over one pass."""
-
-    def __init__(self, checks: Sequence[Check[Any]]) -> None:
-        self._checks = tuple(checks)
-        self._states = [check.start() for check in self._checks]
-
-    def take(self, item: Item) -> tuple[Finding, ...]:
-        """Takes one item in and returns what is new."""
-        news: tuple[Finding, ...] = ()
-        for at, check in enumerate(self._checks):
-            self._states[at], found = check.step(self._states[at], item)
-            news += found
-        return news
-
-    def findings(self, *, ended: bool) -> tuple[Finding, ...]:
-        """All findings so far, merged and in order."""
-        return merge(
-            finding
-            for check, state in zip(self._checks, self._states, strict=True)
-            for finding in check.finish(state, ended=ended)
-        )
-
-    def state_of(self, check: Check[State]) -> State:
-        """The state of one of the checks. Raises `ValueError` if it is not among them."""
-        state: State = self._states[self._checks.index(check)]
-        return state
 
 
 def merge(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -46,7 +46,7 @@ class _Slot(Generic[T]):
 class Followed(Generic[T]):
     """The processes that one check follows. `make` is what is kept of a new one, `gone` hears what is let go."""
 
-    __slots__ = ("_gone", "_make", "_noted", "_resting", "_slots", "_speakers", "_used", "_what", "max_resting", "size")
+    __slots__ = ("_gone", "_make", "_noted", "_resting", "_slots", "_used", "_what", "max_resting", "size", "speakers")
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Followed(Generic[T]):
         self._what = what  # is not judged of whom nobody follows
         self._gone = gone
         self.max_resting = max_resting
-        self._speakers = Speakers()
+        self.speakers = Speakers()
         self._slots: dict[ProcessKey, _Slot[T]] = {}
         self._resting: dict[ProcessKey, None] = {}
         self._used = 0
@@ -80,7 +80,7 @@ class Followed(Generic[T]):
 
     def take(self, item: Item, kinds: type | UnionType) -> Iterator[tuple[Spoken, T]]:
         """The frames of these kinds that can be read now, and what is kept of who said them."""
-        for said in self._speakers.take(item):
+        for said in self.speakers.take(item):
             if isinstance(said.frame, kinds):
                 slot = self._slot(said.process)
                 if slot is None:
@@ -92,8 +92,8 @@ class Followed(Generic[T]):
                 self._make_room()
             elif isinstance(said.frame, DetachFrame):
                 self._let_go(said.process)
-        if self._speakers.closed in self._slots:
-            self._resting[self._speakers.closed] = None
+        if self.speakers.closed in self._slots:
+            self._resting[self.speakers.closed] = None
             if len(self._resting) > self.max_resting:
                 self._let_go(next(iter(self._resting)))
 

@@ -52,17 +52,27 @@ class _Speaker:
 
 
 class Speakers:
-    """The open connections of a log, as it is read. `closed`: whose last open connection ended with the last item."""
+    """The open connections of a log, as it is read. `closed`: whose last open connection ended with the last item.
 
-    __slots__ = ("_latest", "_open", "closed")
+    Several checks may share one: for an item that is taken again the answer is the same.
+    """
+
+    __slots__ = ("_heard", "_item", "_latest", "_open", "closed")
 
     def __init__(self) -> None:
         self.closed: ProcessKey | None = None
+        self._item: Item | None = None
+        self._heard: tuple[Spoken, ...] = ()
         self._open: dict[tuple[int, int], _Speaker] = {}
         self._latest: dict[ProcessKey, _Speaker] = {}  # of each process: an old connection may end after it
 
-    def take(self, item: Item) -> Iterator[Spoken]:
+    def take(self, item: Item) -> tuple[Spoken, ...]:
         """The frames that can be read now, `hello` left out; a `detach` as the connection has ended."""
+        if item is not self._item:
+            self._item, self._heard = item, tuple(self._take(item))
+        return self._heard
+
+    def _take(self, item: Item) -> Iterator[Spoken]:
         record = item.record
         self.closed = None
         if isinstance(record, AttachRecord):

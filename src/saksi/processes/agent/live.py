@@ -14,7 +14,7 @@ from saksi.words.findings import Finding
 from saksi.words.records import AnyRecord, BlockRecord, FindingRecord
 
 if TYPE_CHECKING:
-    from saksi.judgement.checks.fold import Judging
+    from saksi.judgement.checks.judging import Judging
 
 __all__ = ["LiveChecks"]
 
@@ -58,7 +58,7 @@ class LiveChecks:
             return
         try:
             from saksi.judgement.checks import ALL  # noqa: PLC0415 - a tenth of a second, see above
-            from saksi.judgement.checks.fold import Judging  # noqa: PLC0415 - as above
+            from saksi.judgement.checks.judging import Judging  # noqa: PLC0415 - as above
         except Exception:  # saksi was upgraded or removed since the launch; the writing goes on
             _logger.exception("the checks could not be loaded; nothing is judged")
             self._failed = True
