@@ -71,7 +71,8 @@ def test_a_loss_that_leaps_is_told_as_it_does_and_in_the_words_of_the_worst():
 def test_a_norm_that_leaps_is_told_and_one_that_a_scaler_caught_is_not():
     (found,), _ = judged(trained({100: norm(500.0)}))
     assert (found.code, found.first_step) == ("dynamics.gradient_norm_jumped", 100)
-    assert judged(trained({100: norm(500.0) | {"skipped": True}, 101: norm("Infinity") | {"skipped": True}}))[0] == []
+    overflow = norm("Infinity") | {"skipped": True, "loss": "Infinity"}
+    assert judged(trained({100: norm(500.0) | {"skipped": True}, 101: overflow}))[0] == []
 
 
 def test_a_loss_that_is_no_number_is_told_from_its_first_step_on():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from saksi.judgement.dynamics.jumps import LEAST, Window
 
 
-def jumps(values, times=1.5):
+def jumps(values, times=4.0):
     window = Window(times)
     return [at for at, value in enumerate(values) if window.take(value) is not None]
 
@@ -47,9 +47,14 @@ def test_a_loss_that_leaps_jumps_where_it_does_and_what_stays_high_is_usual_soon
     assert len(found) < 5
 
 
+def test_a_scale_that_doubles_now_and_then_is_no_jump():
+    assert jumps([each * 2 ** (at // 300) for at, each in enumerate(falling(1200, noise=0.01))]) == []
+    assert jumps([2.0 ** (at // 3) for at in range(300)]) == []
+
+
 def test_a_single_leap_is_a_single_jump_with_the_median_before_it():
     values = [1.0 + 0.01 * (step % 7) for step in range(100)]
-    window = Window(1.5)
+    window = Window(4.0)
     found = [window.take(5.0 if at == 60 else value) for at, value in enumerate(values)]
     assert [at for at, each in enumerate(found) if each is not None] == [60]
     assert found[60] == pytest.approx(1.03)
@@ -64,7 +69,7 @@ def test_a_loss_below_nothing_may_jump_too():
     assert jumps([-5.0 + 0.01 * (step % 5) for step in range(50)] + [3.0]) == [50]
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200), st.sampled_from([1.5, 30.0]))
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200), st.sampled_from([4.0, 30.0]))
 def test_any_series_is_taken_and_only_a_new_maximum_jumps(values, times):
     window, last = Window(times), []
     for value in values:

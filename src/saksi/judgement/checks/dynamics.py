@@ -33,7 +33,8 @@ MAX_ALL: Final = 4_096
 """Optimizers of all processes: each has windows of some kilobytes."""
 MAX_CAUSES: Final = 1_024
 MAX_RANKS: Final = 1_024
-LOSS_TIMES: Final = 1.5
+LOSS_TIMES: Final = 4.0
+"""A scaler multiplies the loss that backward is called on, and doubles its scale as it grows."""
 NORM_TIMES: Final = 30.0
 """Gradient norms have heavy tails: an honest one is now and then ten times its median."""
 JUMPED_LOSS: Final = "dynamics.loss_jumped"
@@ -191,9 +192,11 @@ def _take(state: _State, seen: _Seen, said: Spoken, frame: UpdateFrame) -> None:
 def _seen(series: _Series, frame: UpdateFrame) -> Iterator[_Seen]:
     """What there is to tell of one Update."""
     of = "" if frame.optimizer == 0 else f" of optimizer {frame.optimizer}"
-    yield from _value(series.loss, frame.loss, f"loss{of}", JUMPED_LOSS, frame.update)
+    left_out = frame.skipped or "skipped" in frame.deferred  # an overflow is a scaler's business
     norm = frame.gradient_norm
-    if norm is not None and not frame.skipped and "skipped" not in frame.deferred:  # an overflow is a scaler's business
+    if not left_out:
+        yield from _value(series.loss, frame.loss, f"loss{of}", JUMPED_LOSS, frame.update)
+    if norm is not None and not left_out:
         yield from _value(series.norm, norm.value, f"gradient norm{of}", JUMPED_NORM, frame.update)
     odd = series.left_out.take(skipped=frame.skipped)
     if odd is not None:

@@ -127,6 +127,7 @@ def _after_fork_in_child() -> None:
         session.after_fork_in_child()
         if "steps" in _installed:
             _module("steps").after_fork_in_child()
+            _module("finished").after_fork_in_child()
             _module("deferred").after_fork_in_child()
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:

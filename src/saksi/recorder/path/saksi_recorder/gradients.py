@@ -29,14 +29,15 @@ def backward(*args: Any, **kwargs: Any) -> Any:
     """Torch's own; the loss is read first, and of the gradients some elements behind it."""
     if torch.compiler.is_compiling():
         return _original_backward(*args, **kwargs)
-    if finished.depth[0] == 0:  # one inside of another has no loss of its own
+    if finished.enter():  # one inside of another has no loss of its own
         called_on(args, kwargs)
-    finished.depth[0] += 1
     try:
         result = _original_backward(*args, **kwargs)
-    finally:
-        finished.depth[0] -= 1
-    if finished.depth[0] == 0:
+    except BaseException:
+        if finished.leave():
+            finished.forget()
+        raise
+    if finished.leave():
         finished.note(_is_late)
     return result
 

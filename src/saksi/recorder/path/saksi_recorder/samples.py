@@ -76,9 +76,9 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
                 fields = {"update": update, "idle": idle, "finished": None}
                 fields["before"] = {name: _spelled(raw) for name, raw in first.items()}
                 fields["after"] = {name: _spelled(raw) for name, raw in last.items()}
-                if done is not None:
-                    is_same = done.gradients[place] == first["gradient"]
-                    fields["finished"] = "" if is_same else _spelled(done.gradients[place])
+                if done is not None and done.gradients[place][0] == idle:
+                    left = done.gradients[place][1]
+                    fields["finished"] = "" if left == first["gradient"] else _spelled(left)
                 _say(layout, fields)
         before_ns = taken.took_ns + (0 if done is None else done.took_ns)
         thinning.sampled(before_ns + time.monotonic_ns() - began)

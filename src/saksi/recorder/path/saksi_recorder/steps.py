@@ -101,7 +101,6 @@ def after_fork_in_child() -> None:
     _first.clear()
     _since_step[0] = 0
     thinning.restart()
-    finished.after_fork_in_child()
 
 
 @guarded("steps")
