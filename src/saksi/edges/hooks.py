@@ -61,6 +61,8 @@ class CommandHook:
     def send(self, document: bytes) -> None:
         """See `Hook.send`."""
         what = f"hook {self.target}"
+        if self._stopped:
+            raise StoreError(f"{what}: not started, the run has ended")
         with told("start", Path(self.target)):
             child = self._child = subprocess.Popen(
                 self._argv,

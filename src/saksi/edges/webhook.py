@@ -45,14 +45,18 @@ class Webhook:
 
     def send(self, document: bytes) -> None:
         """See `edges.hooks.Hook.send`."""
+        if self._stopped:
+            raise StoreError(f"webhook {self.target}: not asked, the run has ended")
         connection = self._connection = self._open()
         over = threading.Event()
         watchdog = threading.Timer(self._seconds, _cut, [connection, over])
         watchdog.daemon = True
         watchdog.start()
         try:
-            if self._stopped:
-                raise StoreError(f"webhook {self.target}: not asked, the run has ended")
+            connection.connect()
+            # There is something to cut from here on: who came before finds that it was asked for, see `_cut`.
+            if self._stopped or over.is_set():
+                raise StoreError(f"webhook {self.target}: the run has ended, or no connection in time")
             headers = {"Content-Type": "application/json", "User-Agent": "saksi", "Connection": "close"}
             connection.request("POST", self._path, body=document, headers=headers)
             status = connection.getresponse().status
