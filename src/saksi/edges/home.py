@@ -2,6 +2,8 @@
 
     <home>/keys/            see `edges.keys`
     <home>/runs/<run>/      one run's store
+    <home>/settings.toml    see `edges.notify_settings`
+    <home>/suppressions.jsonl    see `edges.suppressions`
 
 Environment is a parameter. Nothing is made before it is needed; folders are 0700.
 """

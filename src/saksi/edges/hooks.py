@@ -16,6 +16,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,7 +52,7 @@ class CommandHook:
         # `stop` comes from another thread and must not wait for a program that does not start: no lock. Each side sets
         # its own before it looks at the other's, so at least one of them sees the other.
         self._child: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     @property
     def target(self) -> str:
@@ -61,6 +62,8 @@ class CommandHook:
     def send(self, document: bytes) -> None:
         """See `Hook.send`."""
         what = f"hook {self.target}"
+        if self._stopped.is_set():
+            raise StoreError(f"{what}: not started, the run has ended")
         with told("start", Path(self.target)):
             child = self._child = subprocess.Popen(
                 self._argv,
@@ -72,7 +75,7 @@ class CommandHook:
                 env=_surroundings(),
             )
         try:
-            if self._stopped:
+            if self._stopped.is_set():
                 raise StoreError(f"{what}: the run has ended")
             child.communicate(document, timeout=self._seconds)
         except subprocess.TimeoutExpired:
@@ -86,7 +89,7 @@ class CommandHook:
 
     def stop(self) -> None:
         """See `Hook.stop`."""
-        self._stopped = True
+        self._stopped.set()
         child = self._child
         if child is not None:
             _kill(child)

@@ -36,7 +36,7 @@ class Webhook:
         self._path = path
         self._seconds = seconds
         self._connection: http.client.HTTPConnection | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
 
     @property
     def target(self) -> str:
@@ -45,14 +45,18 @@ class Webhook:
 
     def send(self, document: bytes) -> None:
         """See `edges.hooks.Hook.send`."""
+        if self._stopped.is_set():
+            raise StoreError(f"webhook {self.target}: not asked, the run has ended")
         connection = self._connection = self._open()
         over = threading.Event()
         watchdog = threading.Timer(self._seconds, _cut, [connection, over])
         watchdog.daemon = True
         watchdog.start()
         try:
-            if self._stopped:
-                raise StoreError(f"webhook {self.target}: not asked, the run has ended")
+            connection.connect()
+            # There is something to cut from here on: who came before finds that it was asked for, see `_cut`.
+            if self._stopped.is_set() or over.is_set():
+                raise StoreError(f"webhook {self.target}: the run has ended, or no connection in time")
             headers = {"Content-Type": "application/json", "User-Agent": "saksi", "Connection": "close"}
             connection.request("POST", self._path, body=document, headers=headers)
             status = connection.getresponse().status
@@ -62,14 +66,14 @@ class Webhook:
             watchdog.cancel()
             connection.close()
             self._connection = None
-        if over.is_set() or self._stopped:  # half an answer reads like one without further headers
+        if over.is_set() or self._stopped.is_set():  # half an answer reads like one without further headers
             raise StoreError(f"webhook {self.target}: no whole answer after {self._seconds:g} seconds")
         if status not in _TAKEN:
             raise StoreError(f"webhook {self.target}: answered {status}")
 
     def stop(self) -> None:
         """See `edges.hooks.Hook.stop`."""
-        self._stopped = True
+        self._stopped.set()
         connection = self._connection
         if connection is not None:
             _cut(connection, threading.Event())

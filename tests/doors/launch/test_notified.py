@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from saksi.doors.cli.schemas import schema_text
+from saksi.doors.launch import notified
 from saksi.doors.launch.arguments import parse_arguments
 from saksi.doors.launch.notified import MAX_ASKED, NOBODY, notified_by
 from saksi.processes.agent.notices import LAST_NOTICES_S
@@ -115,6 +116,23 @@ def test_an_agent_of_the_node_starts_nothing_for_others(home):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "starts nothing for others" in done.stderr
     assert not (home.folder / "ran").exists()
+
+
+def test_a_python_without_ssl_and_a_defect_of_ours_are_said_and_cost_nothing(home, monkeypatch):
+    settings(home, "[notify]\nwebhook = 'https://hooks.example.org/'\n")
+    arguments, said = parse_arguments(["--", "x"]), []
+    monkeypatch.setitem(sys.modules, "saksi.edges.webhook", None)
+    assert notified_by(arguments, home.environment, say=said.append) == NOBODY
+    assert "name a command instead" in said[0]
+    monkeypatch.setattr(notified, "read_notify_settings", lambda _: 1 / 0)
+    assert notified_by(arguments, home.environment, say=said.append) == NOBODY
+    assert "ZeroDivisionError" in said[1]
+    with pytest.raises(UsageError, match="posts nothing"):
+        notified_by(parse_arguments(["--notify", "https://h/", "--", "x"]), home.environment, say=said.append)
+
+
+def test_without_a_home_nothing_is_said_of_its_settings():
+    assert notified_by(parse_arguments(["--", "x"]), {}, say=pytest.fail) == NOBODY
 
 
 def test_hooks_are_bounded(home):

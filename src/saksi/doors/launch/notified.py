@@ -43,16 +43,24 @@ def notified_by(arguments: LaunchArguments, environment: Mapping[str, str], *, s
 
 def _of_home(environment: Mapping[str, str], say: Callable[[str], None]) -> tuple[NotifySettings, tuple[Hook, ...]]:
     try:
-        settings = read_notify_settings(resolve_home(environment))
+        home = resolve_home(environment)
+    except SaksiError:  # without a home there is no witness either, and that is said
+        return NotifySettings(), ()
+    try:
+        settings = read_notify_settings(home)
         hooks: list[Hook] = []
         if settings.command:
             hooks.append(CommandHook(settings.command, seconds=settings.seconds))
         if settings.webhook is not None:
             hooks.append(_webhook(settings.webhook, f"{SETTINGS}: webhook", settings.seconds))
     except SaksiError as error:
-        say(f"nobody is notified by the home's settings: {error}")
-        return NotifySettings(), ()
-    return settings, tuple(hooks)
+        said = str(error)
+    except Exception as error:  # noqa: BLE001 - a defect of the witness never stops training
+        said = f"internal error: {type(error).__name__}: {error}"
+    else:
+        return settings, tuple(hooks)
+    say(f"nobody is notified by the home's settings: {said}")
+    return NotifySettings(), ()
 
 
 def _hook(text: str, seconds: float) -> Hook:
@@ -62,6 +70,8 @@ def _hook(text: str, seconds: float) -> Hook:
 
 
 def _webhook(text: str, what: str, seconds: float) -> Hook:
-    from saksi.edges.webhook import parse_webhook  # noqa: PLC0415 - http and ssl take as long to load as all of `run`
-
+    try:
+        from saksi.edges.webhook import parse_webhook  # noqa: PLC0415 - ssl takes as long to load as all of `run`
+    except ImportError as error:  # a Python that was built without ssl
+        raise UsageError(f"{what}: this Python posts nothing: {error}", remedy="name a command instead") from None
     return parse_webhook(text, what=what, seconds=seconds)
