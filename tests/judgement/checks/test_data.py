@@ -286,24 +286,58 @@ def test_loaders_that_are_begun_and_never_heard_of_are_bounded(monkeypatch):
     assert process.size == sum(each.size for each in process.loaders.values())
 
 
-def test_epochs_that_are_begun_cost_credit(monkeypatch):
-    monkeypatch.setattr(data, "WORK", 3)
-    found = said(run_of(lambda loader: [Loader(loader.connection, number).begin() for number in range(5)]))
-    assert [each[0] for each in found] == ["data.not_checkable"] * 2
+def test_room_for_a_large_epoch_costs_credit(monkeypatch):
+    def act(loader):
+        loader.begin()
+        loader.train(range(50))
+
+    large = {"length": 5_000, "size": 100}
+    monkeypatch.setattr(data, "WORK_FOR_EACH", 0)
+    monkeypatch.setattr(data, "WORK", 5_060)
+    assert said(run_of(act, **large)) == []
+    monkeypatch.setattr(data, "WORK", 5_030)
+    assert said(run_of(act, **large)) == [("data.not_checkable", "info", None, None)]
+
+
+@pytest.mark.parametrize("number", [4_000, 4_050, 4_200])
+def test_a_large_epoch_is_followed_before_and_behind_the_place_where_it_is_given_room(number):
+    def act(loader):
+        loader.whole()
+        loader.whole(lambda order: [*order[:number], order[7], *order[number + 1 :]])
+
+    found = said(run_of(act, length=5_000, size=100))
+    step = 50 + number // 100
+    assert found == [(ORDER, "warning", step, step), (MISSING, "warning", 99, 99), (AGAIN, "warning", step, step)]
+
+
+def test_a_program_may_begin_an_epoch_for_each_batch_of_a_large_dataset():
+    def act(loader):
+        for _ in range(30):
+            loader.begin()
+            loader.train([0])
+
+    simulated = run_of(act, length=100_000, size=8)
+    state = data.DATA.start()
+    for index, entry in enumerate(simulated.entries):
+        state, news = data.DATA.step(state, item_of(index, decode_record(entry), simulated.blob))
+        assert news == ()
+        assert all(process.size < 10_000 for process in state.followed.kept())
 
 
 def test_beyond_what_is_followed_nothing_is_judged(monkeypatch):
-    monkeypatch.setattr(data, "MAX_ALL", 30 + 2 * data.LOADER)
-
     def act(loader):
-        other = Loader(loader.connection, 1, length=100)
         loader.begin()
         loader.train([0])
+        other = Loader(loader.connection, 1, length=100)
         other.whole(repeating)
         loader.train([1])
 
+    monkeypatch.setattr(data, "MAX_ALL", 30 + 2 * data.LOADER)
     (found,), _ = judged(run_of(act))
     assert (found.code, found.subject) == ("data.not_checkable", "loader 1: RandomSampler")
+    monkeypatch.setattr(data, "MAX_ALL", 4_500)
+    (found,), _ = judged(run_of(lambda loader: loader.whole(), length=5_000, size=100))
+    assert (found.code, found.subject) == ("data.not_checkable", "loader 0: RandomSampler")
 
 
 @given(length=st.integers(1, 60), size=st.integers(1, 9), heard=st.sets(st.integers(0, 59)), ends=st.booleans())

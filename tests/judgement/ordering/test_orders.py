@@ -53,6 +53,14 @@ def test_a_permutation_is_torchs_at_every_edge(length):
     order = Permutation(length, seeded(9))
     assert order.at(length - 1) == expected[-1]  # the last place first
     assert whole(order, length) == expected
+    assert whole(Permutation(length, seeded(9)), length) == expected
+
+
+@given(seed=SEEDS, length=st.integers(1, 2**22), count=st.integers(1, 300))
+@settings(deadline=None, max_examples=30)
+def test_the_first_samples_of_a_long_permutation_are_torchs(seed, length, count):
+    expected = torch.randperm(length, generator=torch.Generator().manual_seed(seed))[:count].tolist()
+    assert whole(Permutation(length, seeded(seed)), len(expected)) == expected
 
 
 @given(seed=SEEDS, drawn=st.integers(0, 1_300), length=LENGTHS)

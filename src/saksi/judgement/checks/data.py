@@ -46,14 +46,13 @@ WORK_FOR_EACH: Final = 64
 """Steps of work on orders that a run has to its credit, and more for each sample it says: a claim that comes far into
 a large epoch costs little to make and much to judge. Ranks share the work, so 64 hosts of one epoch have enough."""
 SAMPLES_FOR_ONE: Final = 16
-"""Samples of an epoch that is begun, for one step of work."""
+"""Samples that room is made for, for one step of work."""
 _HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=True)
 UNORDERED: Final = Unjudged("its workers hand batches out as they are ready (`in_order=False`)", owed=False)
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
 NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
 NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
-MANY_BEGUN: Final = Unjudged("many large epochs are begun, of which few batches are in the record", owed=True)
 NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True, ordered=True)
 
 
@@ -161,14 +160,10 @@ def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) ->
         return  # said again on another connection
     loader.begun = frame.epoch
     why, epoch = why_not_judged(frame), None
-    length = frame.length or 0
-    if why is None and length > state.followed.room:
-        why = NO_ROOM
-    elif why is None and length // SAMPLES_FOR_ONE > state.credit:
-        why = MANY_BEGUN
-    elif why is None:
-        state.credit -= length // SAMPLES_FOR_ONE
+    if why is None:
         epoch, why = epoch_of(frame, state.orders)
+        if epoch.size > state.followed.room:
+            epoch, why = None, NO_ROOM
     loader.epochs[frame.epoch] = epoch
     loader.openings[frame.epoch] = Opening(is_over=not is_shuffled(frame))
     while len(loader.epochs) > MAX_EPOCHS:
@@ -221,6 +216,9 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     if epoch is not None and batch.ids is None:
         turn.state.unjudged.note(not_judged(loader.name, NO_IDS, turn.said))
         loader.epochs[number] = None
+    elif epoch is not None and epoch.grows(batch) > turn.state.followed.room:
+        turn.state.unjudged.note(not_judged(loader.name, NO_ROOM, turn.said))
+        loader.epochs[number] = None
     elif epoch is not None:
         _pay(turn, epoch, batch)
         for apart in epoch.take(batch):
@@ -235,7 +233,7 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
 
 def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> None:
     """Take what comparing a batch costs off the credit; what it does not cover is not worked out."""
-    work, state = epoch.reach(batch), turn.state
+    work, state = epoch.reach(batch) + epoch.grows(batch) // SAMPLES_FOR_ONE, turn.state
     state.credit = min(WORK, state.credit + WORK_FOR_EACH * len(batch.ids or ()))
     if work > state.credit:
         epoch.forgo()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from saksi.judgement.ordering.orders import DISTRIBUTED, RANDOM, SEQUENTIAL, Order, Orders, others_drew
+from saksi.judgement.ordering.orders import DISTRIBUTED, MAX_FEW, RANDOM, SEQUENTIAL, Order, Orders, others_drew
 from saksi.words.frames import Batch, EpochFrame
 
 __all__ = ["MAX_SAMPLES", "Apart", "Epoch", "Unjudged", "epoch_of", "sampler_name", "why_not_judged"]
@@ -40,6 +40,38 @@ class Unjudged(NamedTuple):
     ordered: bool = False
 
 
+class _Marks:
+    """Which samples were heard of one round of an epoch: a few by themselves, more with a byte for each there is."""
+
+    __slots__ = ("_all", "_few", "_size")
+
+    def __init__(self, size: int, *, is_spread: bool) -> None:
+        self._size = size
+        self._few: set[int] = set()
+        self._all = bytearray(size if is_spread else 0)
+
+    def add(self, sample: int) -> bool:
+        """Marks a sample; whether it is the first time."""
+        if self._all:
+            is_new = not self._all[sample]
+            self._all[sample] = 1
+            return is_new
+        known = len(self._few)
+        self._few.add(sample)
+        return len(self._few) > known
+
+    def spread(self) -> None:
+        """There is room for all of them now."""
+        self._all = bytearray(self._size)
+        for sample in self._few:
+            self._all[sample] = 1
+        self._few.clear()
+
+    def lacking(self) -> list[int]:
+        """The samples that are not marked."""
+        return [each for each in range(self._size) if not self._all[each]] if self._all else []
+
+
 class Epoch:
     """What has been heard of one epoch. `size` is counted in samples."""
 
@@ -49,19 +81,23 @@ class Epoch:
         "_frame",
         "_heard",
         "_is_in_rounds",
+        "_is_spread",
         "_last",
+        "_length",
+        "_marks",
         "_order",
         "_round",
-        "_seen",
         "exhausted",
     )
 
     def __init__(self, frame: EpochFrame, order: Order | None) -> None:
         self._frame = frame
         self._order = order
-        self._seen = bytearray(frame.length or 0)
-        self._expected = frame.arguments.get("num_samples", frame.length or 0)  # by the sampler, of this rank
-        self._is_in_rounds = self._expected > (frame.length or 0)  # of a RandomSampler: each has every sample once
+        self._length = frame.length or 0
+        self._is_spread = self._length <= MAX_FEW
+        self._marks = _Marks(self._length, is_spread=self._is_spread)
+        self._expected = frame.arguments.get("num_samples", self._length)  # by the sampler, of this rank
+        self._is_in_rounds = self._expected > self._length  # of a RandomSampler: each has every sample once
         self._round = 0
         self._distinct = 0
         self._heard = 0  # batches
@@ -70,8 +106,13 @@ class Epoch:
 
     @property
     def size(self) -> int:
-        """How many samples it is followed for."""
-        return self._frame.length or 0
+        """How many samples it has room for."""
+        return self._length if self._is_spread else MAX_FEW
+
+    def grows(self, batch: Batch) -> int:
+        """How many more samples it needs room for, to take `batch`."""
+        end = self._begin(batch) + len(batch.ids or ())
+        return 0 if self._is_spread or end <= MAX_FEW else self._length - MAX_FEW
 
     @property
     def is_over(self) -> bool:
@@ -95,6 +136,9 @@ class Epoch:
         self._last = place
         self._heard += 1
         begin = self._begin(batch)
+        if self.grows(batch):
+            self._is_spread = True
+            self._marks.spread()
         yield from self._compare(begin, ids)
         yield from self._count(begin, ids)
         yield from self.whole()
@@ -109,8 +153,8 @@ class Epoch:
         if self._distinct >= expected:
             return
         named = ""
-        if self._expected == self.size and not self._frame.drop_last:
-            named = f": {_named([each for each in range(self.size) if not self._seen[each]])}"
+        if self._expected == self._length and not self._frame.drop_last:
+            named = f": {_named(self._marks.lacking())}"
         yield Apart(
             "data.sample_missing",
             f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different "
@@ -122,15 +166,15 @@ class Epoch:
 
     def _limit(self) -> int:
         """Where the order that is worked out ends: later rounds of a RandomSampler draw anew."""
-        return min(self._expected, self.size)
+        return min(self._expected, self._length)
 
     def _compare(self, begin: int, ids: list[int]) -> Iterator[Apart]:
         known = self._known(begin, len(ids))
         if ids == known:
             return  # as nearly all are
         for at, sample in enumerate(ids):
-            if not 0 <= sample < self.size:
-                told = f"the dataset had {self.size:,} samples as the epoch began"
+            if not 0 <= sample < self._length:
+                told = f"the dataset had {self._length:,} samples as the epoch began"
             elif at >= len(known) or known[at] == sample:
                 continue
             else:
@@ -149,18 +193,17 @@ class Epoch:
         return [self._order.at(place) for place in places]
 
     def _count(self, begin: int, ids: list[int]) -> Iterator[Apart]:
-        repeated, seen = [], self._seen
+        repeated = []
         for at, sample in enumerate(ids):
-            if not 0 <= sample < self.size:
+            if not 0 <= sample < self._length:
                 continue
-            if self._is_in_rounds and (begin + at) // self.size != self._round:
-                self._round, self._distinct = (begin + at) // self.size, 0
-                self._seen = seen = bytearray(len(seen))
-            if seen[sample]:
-                repeated.append(sample)
-            else:
-                seen[sample] = 1
+            if self._is_in_rounds and (begin + at) // self._length != self._round:
+                self._round, self._distinct = (begin + at) // self._length, 0
+                self._marks = _Marks(self._length, is_spread=self._is_spread)
+            if self._marks.add(sample):
                 self._distinct += 1
+            else:
+                repeated.append(sample)
         if repeated:
             what = f"samples came that had been handed out before: {_named(repeated)}"
             yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")

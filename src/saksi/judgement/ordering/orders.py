@@ -16,11 +16,24 @@ from weakref import WeakValueDictionary
 from saksi.judgement.ordering.twister import SEED_BITS, Twister, seeded, twister_of
 from saksi.words.frames import EpochFrame
 
-__all__ = ["DISTRIBUTED", "RANDOM", "SEQUENTIAL", "InTurn", "Order", "Orders", "Permutation", "Strided", "others_drew"]
+__all__ = [
+    "DISTRIBUTED",
+    "MAX_FEW",
+    "RANDOM",
+    "SEQUENTIAL",
+    "InTurn",
+    "Order",
+    "Orders",
+    "Permutation",
+    "Strided",
+    "others_drew",
+]
 
 SEQUENTIAL: Final = "torch.utils.data.sampler.SequentialSampler"
 RANDOM: Final = "torch.utils.data.sampler.RandomSampler"
 DISTRIBUTED: Final = "torch.utils.data.distributed.DistributedSampler"
+MAX_FEW: Final = 4_096
+"""Samples that are worked out before there is room for all."""
 MAX_DRAWN: Final = 4_096
 """Integers that are drawn at a time: a place far behind would need a list as long as the dataset."""
 
@@ -49,14 +62,20 @@ class InTurn:
 
 
 class Permutation:
-    """What `torch.randperm(size, generator=...)` gives, worked out from the front."""
+    """What `torch.randperm(size, generator=...)` gives, worked out from the front.
 
-    __slots__ = ("__weakref__", "_samples", "_size", "_twister", "worked_out")
+    Of a long one nothing is kept but what was worked out, until that is more than `MAX_FEW`: a program may begin an
+    epoch for each batch.
+    """
+
+    __slots__ = ("__weakref__", "_first", "_moved", "_samples", "_size", "_twister", "worked_out")
 
     def __init__(self, size: int, twister: Twister) -> None:
         self._size = size
-        self._samples = array("I")  # filled as the first place is asked for
         self._twister = twister
+        self._first = array("I")
+        self._moved: dict[int, int] = {}  # behind the first ones: which sample is at a place that was changed
+        self._samples: array[int] | None = None
         self.worked_out = 0
 
     def reach(self, place: int) -> int:
@@ -65,19 +84,41 @@ class Permutation:
 
     def at(self, place: int) -> int:
         """See `Order.at`."""
-        if not self._samples:
-            self._samples = array("I", range(self._size))
+        if self._samples is None and (place >= MAX_FEW or self._size <= MAX_FEW):
+            self._samples = self._spread()
         while steps := min(MAX_DRAWN, self.reach(place)):
-            self._shuffle(steps)
-        return self._samples[place]
+            drawn = self._twister.draw(steps)
+            if self._samples is None:
+                self._work_out(drawn)
+            else:
+                self._shuffle(self._samples, drawn)
+            self.worked_out += steps
+        return self._first[place] if self._samples is None else self._samples[place]
 
-    def _shuffle(self, steps: int) -> None:
-        samples, left = self._samples, self._size - self.worked_out
-        for at, drawn in enumerate(self._twister.draw(steps), start=self.worked_out):
-            other = at + drawn % left
+    def _work_out(self, drawn: list[int]) -> None:
+        moved, first = self._moved, self._first
+        for at, number in enumerate(drawn, start=self.worked_out):
+            other, here = at + number % (self._size - at), moved.pop(at, at)
+            if other == at:
+                first.append(here)
+            else:
+                first.append(moved.get(other, other))
+                moved[other] = here
+
+    def _shuffle(self, samples: array[int], drawn: list[int]) -> None:
+        left = self._size - self.worked_out
+        for at, number in enumerate(drawn, start=self.worked_out):
+            other = at + number % left
             samples[at], samples[other] = samples[other], samples[at]
             left -= 1
-        self.worked_out += steps
+
+    def _spread(self) -> array[int]:
+        samples = array("I", range(self._size))
+        samples[: len(self._first)] = self._first
+        for at, sample in self._moved.items():
+            samples[at] = sample
+        self._first, self._moved = array("I"), {}
+        return samples
 
 
 class Strided:
