@@ -14,7 +14,7 @@ SCRIPT = """
 import sys, torch
 from torch.optim import adam
 torch.manual_seed(0); torch.set_num_threads(1)
-case, at = sys.argv[1], 7
+case, at = sys.argv[1], 10
 model = torch.nn.Sequential(torch.nn.Linear(20, 64), torch.nn.Tanh(), torch.nn.LayerNorm(64), torch.nn.Linear(64, 5))
 if case.startswith("half"):
     model.to(torch.bfloat16)
@@ -31,7 +31,7 @@ def changed(params, grads, *states, lr, **more):
         return None
     return original(params, grads, *states, lr=lr, **more)
 adam.adam = changed
-for step in range(15):
+for step in range(18):
     now[0] = step
     optimizer.zero_grad()
     model(torch.randn(16, 20, dtype=model[0].weight.dtype)).float().square().mean().backward()
@@ -48,14 +48,14 @@ UPDATE, STATE = "optimizer.update_differs", "optimizer.state_differs"
 CASES = {
     "honest": {},
     "half": {},
-    "rate": {UPDATE: (7, "the change is 1.003 times")},
-    "beta": {UPDATE: (7, "sampled elements"), STATE: (7, "exp_avg_sq")},
-    "sign": {UPDATE: (7, "0.weight"), STATE: (7, "exp_avg")},
-    "skipped": {UPDATE: (7, "did not change at all"), STATE: (7, "step")},
-    "edit": {"state.changed_between_steps": (8, "between two updates")},
-    "gradient": {GRADIENT: (7, "of 0.weight. Gradients that")},
-    "half_rate": {UPDATE: (7, "sampled elements")},
-    "half_sign": {UPDATE: (7, "0.weight"), STATE: (7, "exp_avg")},
+    "rate": {UPDATE: (10, "the change is 1.003 times")},
+    "beta": {UPDATE: (10, "sampled elements"), STATE: (10, "exp_avg_sq")},
+    "sign": {UPDATE: (10, "0.weight"), STATE: (10, "exp_avg")},
+    "skipped": {UPDATE: (10, "did not change at all"), STATE: (10, "step")},
+    "edit": {"state.changed_between_steps": (11, "between two updates")},
+    "gradient": {GRADIENT: (10, "of 0.weight. Gradients that")},
+    "half_rate": {UPDATE: (10, "sampled elements")},
+    "half_sign": {UPDATE: (10, "0.weight"), STATE: (10, "exp_avg")},
 }
 
 

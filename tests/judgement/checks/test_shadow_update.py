@@ -268,13 +268,14 @@ def thinned_run(updates=140, *, every=4, wrong=(), class_name=SGD, first=100):
     simulated = SimulatedRun()
     connection = simulated.attach()
     connection.send("optimizer", ordinal=0, class_name=class_name, file=None, groups=1, tensors=2, defaults={})
-    connection.send("sampled", **layout())
+    if class_name != "mine.Own":
+        connection.send("sampled", **layout())
     key, left_out = bytes.fromhex(hex64(f"key {connection.pid}")), []
     for step in range(updates):
         out = step >= first and (is_left_out(key, 0, step, every) or step in wrong)
         if out:
             left_out.append(step)
-        else:
+        elif class_name != "mine.Own":
             connection.send("sample", **sample(step))
         connection.update(groups=[{"lr": LR}], thinned=every if out else 0)
     connection.goodbye()
@@ -307,6 +308,12 @@ def test_nobody_leaves_out_more_than_may_be(every, first):
     wrong = [step for step in left_out if not is_left_out(key, 0, step, every)]
     assert wrong
     assert ("optimizer.not_checkable", "info", wrong[0], wrong[-1]) in said(simulated)
+
+
+def test_a_class_of_the_programs_own_with_a_step_of_torchs_is_thinned_like_that():
+    simulated, left_out, _ = thinned_run(class_name="mine.Derived")
+    (found,) = found_in(simulated)
+    assert (found.code, found.subject, found.first_step) == ("coverage.samples_thinned", SGD, left_out[0])
 
 
 def test_an_optimizer_without_a_rule_is_not_thinned_it_is_not_recomputed():

@@ -25,7 +25,8 @@ def pairs(finished, change):
     ]
 
 
-sizes = st.just(0.0) | st.floats(min_value=2.0**-40, max_value=1e3, width=32)  # what is smaller is flushed on the way
+large = st.floats(min_value=2.0**-40, max_value=1e3, width=32)  # what is smaller is flushed on the way
+sizes = st.just(0.0) | large
 gradients = st.lists(sizes | sizes.map(lambda g: -g), min_size=4, max_size=40)
 factors = st.floats(min_value=2**-24, max_value=2**24, width=32)
 
@@ -55,7 +56,7 @@ def test_clipping_by_value_is_clamping(finished, bound):
 
 @given(gradients, st.floats(min_value=0.125, max_value=0.75, width=32))
 def test_one_tensor_made_smaller_is_uneven_and_named(finished, factor):
-    assume(max(abs(g) for g in finished) > 1e-30)
+    assume(any(finished))
     given_pairs = [Pair("a", finished, finished), Pair("b", finished, [f32(g * factor) for g in finished])]
     found = became(given_pairs, FLOAT)
     assert found.kind in {"uneven", "clamped"}
@@ -64,16 +65,15 @@ def test_one_tensor_made_smaller_is_uneven_and_named(finished, factor):
 
 @given(gradients)
 def test_a_sign_that_was_turned_around_in_one_tensor_is_a_change(finished):
-    assume(max(abs(g) for g in finished) > 1e-30)
+    assume(any(finished))
     given_pairs = [Pair("a", finished, finished), Pair("b", finished, [-g for g in finished])]
     found = became(given_pairs, FLOAT)
     assert found.kind == "changed"
     assert found.names == ("b",)
 
 
-@given(gradients, factors)
+@given(st.lists(large | large.map(lambda g: -g), min_size=4, max_size=40), factors)
 def test_the_tensor_that_was_changed_is_named_also_under_a_clipping_of_all(finished, factor):
-    assume(min(abs(g) for g in finished) > 1e-20)
     clipped = [f32(g * factor) for g in finished]
     turned = [clipped[0], *(-g for g in clipped[1:])]
     given_pairs = [Pair("a", finished, clipped), Pair("b", finished, turned), Pair("c", finished, clipped)]
@@ -83,7 +83,7 @@ def test_the_tensor_that_was_changed_is_named_also_under_a_clipping_of_all(finis
 
 @given(gradients)
 def test_all_signs_turned_around_is_reversal(finished):
-    assume(max(abs(g) for g in finished) > 1e-30)
+    assume(any(finished))
     assert became(pairs(finished, lambda g: -g), FLOAT).kind == "reversed"
 
 

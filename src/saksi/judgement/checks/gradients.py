@@ -1,11 +1,12 @@
 """Is the gradient that an optimizer read the one that the backward finished.
 
 Samples hold both, at the same elements (Samples in `spec/frames.md`). One positive number for all of them is clipping
-or unscaling; the clipping that was recorded says which number it should be. What a program does at every Update from
-the first on, it does for a purpose, and is told as `info`.
+or unscaling; the clipping that was recorded says which number it should be. A program that does more than that within
+its first Updates does so for a purpose, and is told as `info`.
 
 Known weakness: what happens inside of a backward (hooks of tensors, an exchange between ranks) is done before it ends,
 and gradients that are wrong as they are computed are finished wrong: a replay sees those. Elements that were not drawn.
+A program that projects its gradients now and then looks like one that was changed.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from typing import Final
 
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
-from saksi.judgement.checks.habits import Habit
 from saksi.judgement.checks.sampled_process import MAX_OPTIMIZERS, SampledProcess
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
-from saksi.judgement.updates.gradients import EPSILON, Became, Pair, became
+from saksi.judgement.updates.gradients import EPSILON, ROUNDINGS, Became, Pair, became
 from saksi.judgement.updates.samples import gradients_in
 from saksi.words.errors import MalformedInput
-from saksi.words.findings import Finding, Severity
+from saksi.words.findings import Finding
 from saksi.words.frames import SampledFrame, SampleFrame, UpdateFrame
 
 __all__ = ["GRADIENTS", "GradientCheck"]
@@ -33,6 +33,10 @@ CHECK_NAME: Final = "gradients"
 CHANGED: Final = "gradient.changed_after_backward"
 UNEVEN: Final = "gradient.scaled_unevenly"
 CLIPPED: Final = "gradient.clipping_differs"
+NOT_FOLLOWED: Final = "gradient.not_followed"
+"""Of this optimizer it never is: this check does not apply."""
+NOT_CHECKABLE: Final = "gradient.not_checkable"
+"""It was in the record, and is not any more."""
 MAX_LINES: Final = 1 << 20
 """Of the layouts of all processes, as the shadow update keeps them."""
 MAX_NAMED: Final = 4
@@ -47,37 +51,58 @@ PARTS: Final = (
     "less than it seems to."
 )
 LATE: Final = (
-    "A clipping that is called behind the step or before the backward, or on other parameters, looks the same; so does "
-    "one whose code was changed."
+    "Gradients that are divided by a number of tokens, a norm that is measured again for a log, a clipping that is called "
+    "behind the step or on other parameters look the same; so does one whose code was changed."
+)
+OTHERWISE: Final = "They were multiplied by another number than the clipping that was measured last gives."
+NOBODY: Final = "Optimizers that step inside of a backward, or in another thread than that of the backward, have none."
+ANOTHER: Final = (
+    "A hook of the optimizer that comes and goes, state that is added or let go, and gradients that come from elsewhere"
+    " in some updates look the same."
 )
 ENOUGH: Final = 8
-"""Updates that were clipped as measured, after which one that is not is no habit."""
+"""Updates from the first on of which nothing was to be told, after which a change is no habit of the program's."""
+OF_AN_OPTIMIZER: Final = 8
+"""What is kept of one, in lines of layouts."""
 _finding = partial(observation, check=CHECK_NAME)
 
 
+class _Optimizer:
+    """One optimizer's gradients: how many Updates had nothing to tell, and what is to be told by code."""
+
+    __slots__ = ("announced", "is_known", "plain", "told")
+
+    def __init__(self) -> None:
+        self.is_known = False  # what the backward left was said of some Update
+        self.plain: int | None = 0  # Updates from the first on; `None`: not any more, and too early to be no habit
+        self.announced = False
+        self.told: dict[str, Finding] = {}
+
+    def tell(self, finding: Finding) -> bool:
+        """Keep the first of a code, stretched over those that follow; whether it is that."""
+        known = self.told.get(finding.code)
+        self.told[finding.code] = finding if known is None else joined(known, finding)
+        return known is None
+
+
 class _Process(SampledProcess):
-    __slots__ = ("clippings", "habits", "uneven")
+    __slots__ = ("optimizers",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.habits: dict[int, Habit] = {}  # by optimizer
-        self.clippings: dict[int, int] = {}  # updates of each that were clipped as measured
-        self.uneven: dict[int, Finding] = {}
+        self.optimizers: dict[int, _Optimizer] = {}
 
-    def tell_uneven(self, noted: Noted, optimizer: int, finding: Finding) -> None:
-        """Keep the first one of an optimizer, stretched over those that follow."""
-        known = self.uneven.get(optimizer)
-        if known is None:
-            noted.announce(finding)
-        self.uneven[optimizer] = finding if known is None else joined(known, finding)
+    def optimizer(self, ordinal: int) -> _Optimizer:
+        """Of this number."""
+        found = self.optimizers.get(ordinal)
+        if found is None:
+            found = self.optimizers[ordinal] = _Optimizer()
+            self.size += OF_AN_OPTIMIZER
+        return found
 
     def findings(self) -> Iterator[Finding]:
         """What is to be told of it."""
-        for habit in self.habits.values():
-            found = habit.weighed()
-            if found is not None:
-                yield found
-        yield from self.uneven.values()
+        return (found for each in self.optimizers.values() for found in each.told.values())
 
 
 class _State:
@@ -88,6 +113,7 @@ class _State:
         self.followed = Followed(
             _Process, size=MAX_LINES, noted=self.noted, gone=self._gone,
             what="gradients are not followed from the backward to the step",
+            max_resting=0,  # on another connection it says its layouts again
         )  # fmt: skip
 
     def _gone(self, process: _Process) -> None:
@@ -111,7 +137,7 @@ class GradientCheck:
             if isinstance(frame, SampledFrame):
                 process.arrange(frame, state.followed.room)
             elif isinstance(frame, SampleFrame):
-                process.hold(frame)
+                process.hold(frame, state.followed.room)
             elif isinstance(frame, UpdateFrame):
                 _judge(state, process, frame, said)
         return state, state.noted.news()
@@ -124,50 +150,61 @@ class GradientCheck:
 
 def _judge(state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
     samples = process.of(frame)
-    if frame.skipped or frame.optimizer >= MAX_OPTIMIZERS:
+    if not samples or frame.skipped or frame.optimizer >= MAX_OPTIMIZERS:
         return
+    optimizer = process.optimizer(frame.optimizer)
+    step = frame.update if frame.optimizer == 0 else None
+    name = f"gradients of optimizer {frame.optimizer}"
+    of = partial(_finding, subject=name, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
     pairs, dtypes = _pairs(process, samples)
     if not pairs:
+        if frame.update:
+            _unknown(state, optimizer, of)
         return
-    found = became(pairs, max(dtypes, key=EPSILON.__getitem__))
-    step = frame.update if frame.optimizer == 0 else None
-    of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
-    name = f"gradients of optimizer {frame.optimizer}"
-    changed = process.habits.setdefault(frame.optimizer, Habit())
-    changed.asked += 1
-    if found.kind in {"changed", "reversed"}:
-        changed.was_so(of(code=CHANGED, subject=name, message=_message(found)))
-    changed.tell(state.noted)
+    optimizer.is_known = True
+    dtype = max(dtypes, key=EPSILON.__getitem__)
+    found = became(pairs, dtype)
+    if found.kind in {"same", "scaled", "clamped"}:
+        optimizer.plain = None if optimizer.plain is None else optimizer.plain + 1
+        if not _is_as_clipped(frame, found, dtype):
+            _tell(state, optimizer, of(code=CLIPPED, severity="info", message=f"{OTHERWISE} {LATE}"))
+        return
+    if optimizer.plain is not None and optimizer.plain < ENOUGH:
+        optimizer.plain = None
     if found.kind == "uneven":
-        message = (
-            f"Parts of them were made smaller or larger between the backward and the step, {_where(found)}. {PARTS}"
-        )
-        state.noted.note(of(code=UNEVEN, severity="info", subject=name, message=message))
-    clipped = _clipped(process, frame, found)
-    if clipped is not None:
-        message = f"They were multiplied by another number than the clipping that was measured gives. {LATE}"
-        state.noted.note(of(code=CLIPPED, severity=clipped, subject=name, message=message))
+        what = f"Parts of them were made smaller or larger between the backward and the step, {_where(found)}. {PARTS}"
+        _tell(state, optimizer, of(code=UNEVEN, severity="info", message=what))
+    elif optimizer.plain is None:
+        _tell(state, optimizer, of(code=CHANGED, severity="info", message=_message(found)))
+    else:
+        _tell(state, optimizer, of(code=CHANGED, severity="warning", message=_message(found)))
 
 
-def _clipped(process: _Process, frame: UpdateFrame, found: Became) -> Severity | None:
-    """How grave it is that a clipping is not what became of the gradients; `None` if it is, or cannot be said."""
+def _tell(state: _State, optimizer: _Optimizer, finding: Finding) -> None:
+    if optimizer.tell(finding):
+        state.noted.announce(finding)
+
+
+def _unknown(state: _State, optimizer: _Optimizer, of: partial[Finding]) -> None:
+    """What the backward left is not said: from the first Update on, or no more."""
+    if optimizer.is_known:
+        message = f"What the last backward left of them is not in the record any more. {ANOTHER}"
+        _tell(state, optimizer, of(code=NOT_CHECKABLE, severity="info", message=message))
+    else:
+        message = f"What a backward leaves of them is not in the record. {NOBODY}"
+        _tell(state, optimizer, of(code=NOT_FOLLOWED, severity="info", message=message))
+
+
+def _is_as_clipped(frame: UpdateFrame, found: Became, dtype: str) -> bool:
+    """Whether a clipping that was measured is what became of the gradients; also where nothing tells."""
     norm = frame.gradient_norm
-    if norm is None or "gradient_norm" in frame.deferred or found.kind not in {"same", "scaled"}:
-        return None
+    if norm is None or "gradient_norm" in frame.deferred or found.factor is None:
+        return True
     coefficient = norm.coefficient
-    if isinstance(coefficient, str) or not coefficient > 0:
-        return None
-    held = process.clippings.get(frame.optimizer, 0)
-    if _explains(coefficient, 1.0 if found.factor is None else found.factor):
-        process.clippings[frame.optimizer] = held + (coefficient < 1)
-        return None
-    return "warning" if held >= ENOUGH and len(process.clippings) == 1 else "info"
-
-
-def _explains(coefficient: float, factor: float) -> bool:
-    """Whether a factor is that of the clipping, times a power of two as gradient scalers have."""
-    left = math.log2(factor / coefficient)
-    return abs(left - round(left)) <= NEAR
+    if isinstance(coefficient, str) or not 0 < coefficient < math.inf or not 0 < found.factor < math.inf:
+        return True
+    left = math.log2(found.factor) - math.log2(coefficient)
+    return abs(left - round(left)) <= NEAR + ROUNDINGS * EPSILON[dtype] / math.log(2)
 
 
 def _pairs(process: _Process, samples: list[SampleFrame]) -> tuple[list[Pair], set[str]]:

@@ -15,6 +15,8 @@ MAX_LINES_OF_ONE: Final = 1 << 16
 """Of all layouts of one process."""
 MAX_HELD: Final = 64
 """Samples that wait for their Update, which comes right behind them."""
+OF_A_LINE: Final = 256
+"""Bytes that a line of a layout takes."""
 MAX_OPTIMIZERS: Final = 1_024
 """Of one connection whose class is kept."""
 
@@ -22,13 +24,14 @@ MAX_OPTIMIZERS: Final = 1_024
 class SampledProcess:
     """One process: the layouts it has said, and the samples whose Update is still to come."""
 
-    __slots__ = ("classes", "held", "layouts", "size")
+    __slots__ = ("classes", "held", "layouts", "rules", "size")
 
     def __init__(self) -> None:
         self.classes: dict[int, str] = {}
         self.layouts: dict[str, Layout] = {}
+        self.rules: dict[int, str] = {}  # of optimizers that have given samples
         self.held: list[SampleFrame] = []
-        self.size = 0  # in lines of layouts
+        self.size = 0  # in lines of layouts, and what samples that wait take
 
     def announce(self, frame: OptimizerFrame) -> None:
         """Remember of which class an optimizer is."""
@@ -37,6 +40,8 @@ class SampledProcess:
 
     def arrange(self, frame: SampledFrame, room: int) -> None:
         """Take a part of a layout in, if there is room for its lines."""
+        if len(self.rules) < MAX_OPTIMIZERS:
+            self.rules.setdefault(frame.optimizer, frame.rule)
         known = self.layouts.pop(frame.layout, None)
         joins = known is not None and frame.part > 0
         if known is not None and not joins:
@@ -49,12 +54,24 @@ class SampledProcess:
         while len(self.layouts) > MAX_LAYOUTS:
             self.size -= len(self.layouts.pop(next(iter(self.layouts))).tensors)
 
-    def hold(self, frame: SampleFrame) -> None:
-        """Keep a sample until its Update comes."""
-        self.held = [*self.held[1 - MAX_HELD :], frame]
+    def hold(self, frame: SampleFrame, room: int) -> None:
+        """Keep a sample until its Update comes, if there is room for it."""
+        if len(self.held) >= MAX_HELD:
+            self.size -= _size(self.held.pop(0))
+        if _size(frame) <= room:
+            self.size += _size(frame)
+            self.held.append(frame)
 
     def of(self, update: UpdateFrame) -> list[SampleFrame]:
         """The samples of an Update; those of the same optimizer before it are let go."""
         found = [each for each in self.held if (each.optimizer, each.update) == (update.optimizer, update.update)]
-        self.held = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
+        left = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
+        self.size -= sum(_size(each) for each in self.held) - sum(_size(each) for each in left)
+        self.held = left
         return found
+
+
+def _size(frame: SampleFrame) -> int:
+    """What a sample takes, in lines of layouts."""
+    texts = (*frame.before.values(), *frame.after.values(), frame.finished or "")
+    return 1 + (len(frame.idle) + sum(len(each) for each in texts)) // OF_A_LINE

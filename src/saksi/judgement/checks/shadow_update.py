@@ -98,7 +98,7 @@ def _take(state: _State, process: SampledProcess, said: Spoken) -> None:
     elif isinstance(frame, SampledFrame):
         process.arrange(frame, state.followed.room)
     elif isinstance(frame, SampleFrame):
-        process.hold(frame)
+        process.hold(frame, state.followed.room)
     elif isinstance(frame, UpdateFrame):
         _Judged(state, process, frame, said).take(process.of(frame))
 
@@ -110,6 +110,7 @@ class _Judged:
         self._state = state
         self._layouts = process.layouts
         self._class = process.classes.get(update.optimizer)
+        self._rule = process.rules.get(update.optimizer)  # that of a class of the program's own is its base's
         self._update = update
         self._key = bytes.fromhex(said.hello.fingerprint_key)
         step = update.update if update.optimizer == 0 else None
@@ -164,10 +165,9 @@ class _Judged:
 
     def _unsampled(self) -> None:
         """No samples came with it: of an optimizer that has no rule none are expected."""
-        if self._class in RULES and is_left_out(
-            self._key, self._update.optimizer, self._update.update, self._update.thinned
-        ):
-            found = self._of(code=THINNED, severity="info", subject=self._class, message=Thinned.first)
+        update = self._update
+        if self._rule in RULES and is_left_out(self._key, update.optimizer, update.update, update.thinned):
+            found = self._of(code=THINNED, severity="info", subject=self._rule, message=Thinned.first)
             self._state.thinned.take(self._state.noted, found)
         elif self._class in RULES:
             self._unjudged(self._class, "Updates were not recomputed: they came without samples.")

@@ -31,8 +31,10 @@ TINY: Final = {
     "torch.bfloat16": 2.0**-126,
 }
 """What is smaller may have been flushed to zero on the way."""
-MAX_FACTORS: Final = 16
+MAX_FACTORS: Final = 8
 """That are tried to tell which tensors were changed, beside the clipping of all."""
+MAX_TRIED: Final = 2_048
+"""Elements that they are tried on."""
 ROUNDINGS: Final = 4.0
 """Spacings that a factor, and several multiplications with parts of it, leave."""
 
@@ -46,7 +48,7 @@ class Pair(msgspec.Struct, frozen=True):
 
 
 class Became(msgspec.Struct, frozen=True, kw_only=True):
-    """What all of it became; `factor` where one number explains it, `names` the tensors that show it."""
+    """What all of it became; `factor` where one number explains it, and no other would; `names`: the tensors."""
 
     kind: Kind
     factor: float | None = None
@@ -63,7 +65,7 @@ def became(pairs: Sequence[Pair], dtype: str) -> Became:
         (pair.name, f, r) for pair in pairs for f, r in zip(pair.finished, pair.read, strict=True) if math.isfinite(f)
     ]
     if all(f == r for _, f, r in compared):
-        return Became(kind="same", of=len(compared))
+        return Became(kind="same", factor=1.0 if any(f for _, f, _ in compared) else None, of=len(compared))
     kind, factor = _explained([(f, r) for _, f, r in compared], epsilon, tiny)
     bad = [name for name, f, r in compared if f != r]
     if kind in {"uneven", "changed"}:
@@ -83,7 +85,7 @@ def _most(compared: list[tuple[str, float, float]], epsilon: float, tiny: float)
     factors = dict.fromkeys([1.0, *(_factor(values) for values in list(tensors.values())[:MAX_FACTORS])])
     return max(
         (each for each in factors if each > 0),
-        key=lambda each: sum(_is_near(each * f, r, epsilon, tiny) for _, f, r in compared if f),
+        key=lambda each: sum(_is_near(each * f, r, epsilon, tiny) for _, f, r in compared[:MAX_TRIED] if f),
     )
 
 
