@@ -33,5 +33,5 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="counters are in no fingerprint, and each update is worked out from the counter that it began with",
+    reason="of state an eighth is compared at each step, in turn: a reset is seen where a counter is in that share",
 )

@@ -34,5 +34,5 @@ if step == AT:
             parameter.mul_(FACTOR)
 """,
     },
-    reason="continuity covers what optimizers hold; averages are in no binding root either",
+    reason="continuity covers what optimizers hold, and averages belong to none",
 )

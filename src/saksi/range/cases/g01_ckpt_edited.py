@@ -43,6 +43,6 @@ if step == AT:
         acted()
 """,
     },
-    reason="`saksi show` says that a file was loaded that is not the one that was saved; no finding says it yet",
+    reason="a file edited at once is not read as it was saved, which is told; no finding names one of unknown origin",
     delay=1,
 )
