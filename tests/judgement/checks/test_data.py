@@ -118,6 +118,35 @@ def test_exhausted_may_be_said_before_the_last_batches_are():
     assert said(run_of(act)) == [(ORDER, "warning", 4, 4), (MISSING, "warning", 4, 4), (AGAIN, "warning", 4, 4)]
 
 
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    left_out=st.sets(st.integers(0, 30)),
+    samples=st.sampled_from([20, 45]),
+)
+@settings(deadline=None)
+def test_a_batch_size_that_a_program_changes_within_an_epoch_accuses_nobody(sizes, left_out, samples):
+    def act(loader):
+        loader.begin()
+        begin = 0
+        for place, size in enumerate(sizes):
+            ids = loader.order[begin : begin + size]
+            begin += size
+            if ids and place not in left_out:
+                loader.connection.update(batches=[loader.batch(0) | {"place": place, "ids": ids}])
+
+    assert said(run_of(act, num_samples=samples)) == []
+
+
+def test_an_order_is_followed_over_batches_of_any_size():
+    def act(loader):
+        loader.begin()
+        order = [*loader.order[:15], loader.order[16], loader.order[15], *loader.order[17:]]
+        for place, ids in enumerate((order[:3], order[3:12], order[12:])):
+            loader.connection.update(batches=[loader.batch(0) | {"place": place, "ids": ids}])
+
+    assert said(run_of(act)) == [(ORDER, "warning", 2, 2)]
+
+
 def test_another_order_of_the_same_samples_is_told():
     swapped = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
     assert said(run_of(lambda loader: loader.whole(swapped))) == [(ORDER, "warning", 0, 0)]

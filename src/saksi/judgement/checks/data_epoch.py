@@ -80,11 +80,14 @@ class Epoch:
         "_expected",
         "_frame",
         "_heard",
+        "_is_gapless",
         "_is_in_rounds",
+        "_is_regular",
         "_is_spread",
         "_last",
         "_length",
         "_marks",
+        "_next",
         "_order",
         "_round",
         "exhausted",
@@ -102,6 +105,9 @@ class Epoch:
         self._distinct = 0
         self._heard = 0  # batches
         self._last = -1
+        self._next = 0  # where the next batch begins, if none is left out
+        self._is_gapless = True
+        self._is_regular = True
         self.exhausted: int | None = None
 
     @property
@@ -124,21 +130,23 @@ class Epoch:
         last = min(self._begin(batch) + len(batch.ids or ()), self._limit()) - 1
         return 0 if self._order is None or last < 0 else self._order.reach(last)
 
-    def forgo(self) -> None:
-        """Do not work the order out any further."""
-        self._order = None
-
     def take(self, batch: Batch) -> Iterator[Apart]:
         """What a batch with its ids shows."""
         ids, place = batch.ids, batch.place
         if ids is None or place is None or place <= self._last:
             return
-        self._last = place
-        self._heard += 1
         begin = self._begin(batch)
         if self.grows(batch):
             self._is_spread = True
             self._marks.spread()
+        is_known = self._is_known(place, begin, len(ids))
+        self._last = place
+        self._heard += 1
+        self._next = begin + len(ids)
+        if not is_known:
+            self._order = None
+            if self._is_in_rounds:
+                return
         yield from self._compare(begin, ids)
         yield from self._count(begin, ids)
         yield from self.whole()
@@ -162,7 +170,17 @@ class Epoch:
         )
 
     def _begin(self, batch: Batch) -> int:
+        if self._is_gapless and batch.place == self._last + 1:
+            return self._next
         return (batch.place or 0) * (self._frame.batch_size or 1)
+
+    def _is_known(self, place: int, begin: int, count: int) -> bool:
+        """Whether its batch begins where `_begin` says: behind a gap only if no batch size was changed meanwhile."""
+        size = self._frame.batch_size or 1
+        self._is_gapless = self._is_gapless and place == self._last + 1
+        is_regular = self._is_regular and (count == size or begin + count == self._expected)
+        self._is_regular = self._is_regular and count == size
+        return self._is_gapless or is_regular
 
     def _limit(self) -> int:
         """Where the order that is worked out ends: later rounds of a RandomSampler draw anew."""
