@@ -187,6 +187,7 @@ def test_batches_say_ids_in_the_samplers_order(standard):
     assert [batch.digest for batch in batches] == ["sha256:" + digest for digest in said["batches"]]
     assert [(batch.loader, batch.ordinal, batch.items) for batch in batches] == [(0, i, 4) for i in range(24)]
     assert [(batch.epoch, batch.place) for batch in batches] == [divmod(i, 12) for i in range(24)]
+    assert [batch.before for batch in batches] == [4 * i for i in range(12)] * 2
 
 
 def test_ids_survive_workers_prefetching_and_an_epoch_cut_short(agent, tmp_path):
@@ -198,6 +199,7 @@ def test_ids_survive_workers_prefetching_and_an_epoch_cut_short(agent, tmp_path)
     assert first == said["order"][:28]
     assert second == said["order"][-48:]
     assert [(b.epoch, b.place) for b in batches] == [(0, i) for i in range(7)] + [(1, i) for i in range(12)]
+    assert [b.before for b in batches] == [4 * i for i in (*range(7), *range(12))]
     assert [frame.epoch for frame in kinds(frames, "Epoch")] == [0, 1]
     assert [(frame.epoch, frame.batches) for frame in kinds(frames, "Exhausted")] == [(1, 12)]
     assert len(agent.connections) == 1

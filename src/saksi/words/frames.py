@@ -120,8 +120,8 @@ class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known.
 
-    `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0: null where
-    a recorder did not say them, or batches come in no order.
+    `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0, `before` the
+    samples in its batches before this one: null where a recorder did not say them, or batches come in no order.
     """
 
     loader: Count
@@ -131,6 +131,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ids: list[int] | None
     epoch: Count | None = None
     place: Count | None = None
+    before: Count | None = None
 
 
 Argument: TypeAlias = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

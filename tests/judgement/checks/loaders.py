@@ -73,7 +73,7 @@ class Loader:
         self.ordinal += 1
         content = f"sha256:{hex64(f'{ids}')}"
         fields = {"loader": self.number, "ordinal": self.ordinal - 1, "digest": content, "items": len(ids), "ids": ids}
-        return fields | {"epoch": self.epoch, "place": place} | changes
+        return fields | {"epoch": self.epoch, "place": place, "before": place * self.size} | changes
 
     @property
     def places(self) -> range:

@@ -118,6 +118,48 @@ def test_exhausted_may_be_said_before_the_last_batches_are():
     assert said(run_of(act)) == [(ORDER, "warning", 4, 4), (MISSING, "warning", 4, 4), (AGAIN, "warning", 4, 4)]
 
 
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+    left_out=st.sets(st.integers(0, 30)),
+    samples=st.sampled_from([20, 45]),
+)
+@settings(deadline=None)
+def test_a_batch_size_that_a_program_changes_within_an_epoch_accuses_nobody(sizes, left_out, samples):
+    def act(loader):
+        loader.begin()
+        begin = 0
+        for place, size in enumerate(sizes):
+            ids = loader.order[begin : begin + size]
+            if ids and place not in left_out:
+                loader.connection.update(batches=[loader.batch(0) | {"place": place, "before": begin, "ids": ids}])
+            begin += size
+
+    assert said(run_of(act, num_samples=samples)) == []
+
+
+def test_what_a_larger_last_batch_would_have_held_is_dropped_with_it():
+    def act(loader):
+        loader.begin()
+        for place, (begin, end) in enumerate(((0, 4), (4, 11))):
+            one = {"place": place, "before": begin, "ids": loader.order[begin:end]}
+            loader.connection.update(batches=[loader.batch(0) | one])
+        loader.exhaust(batches=2)
+
+    assert said(run_of(act, length=17, drop_last=True)) == []
+    assert said(run_of(act, length=17)) == [(MISSING, "warning", 1, 1)]
+
+
+def test_an_order_is_followed_over_batches_of_any_size():
+    def act(loader):
+        loader.begin()
+        order = [*loader.order[:15], loader.order[16], loader.order[15], *loader.order[17:]]
+        for place, (begin, end) in enumerate(((0, 3), (3, 12), (12, 20))):
+            one = {"place": place, "before": begin, "ids": order[begin:end]}
+            loader.connection.update(batches=[loader.batch(0) | one])
+
+    assert said(run_of(act)) == [(ORDER, "warning", 2, 2)]
+
+
 def test_another_order_of_the_same_samples_is_told():
     swapped = lambda order: [order[1], order[0], *order[2:]]  # noqa: E731
     assert said(run_of(lambda loader: loader.whole(swapped))) == [(ORDER, "warning", 0, 0)]
@@ -201,7 +243,7 @@ def test_what_older_recorders_say_is_read():
     def act(loader):
         loader.order = [3, 3, 3, 3]
         batch = loader.batch(0)
-        del batch["epoch"], batch["place"]
+        del batch["epoch"], batch["place"], batch["before"]
         loader.connection.update(batches=[batch])
 
     assert said(run_of(act)) == []
@@ -390,7 +432,7 @@ MADE_UP = st.fixed_dictionaries(
 def test_whatever_a_job_makes_up_nothing_is_raised(fields, place, ids):
     def act(loader):
         loader.begin(**fields)
-        loader.connection.update(batches=[loader.batch(0) | {"place": place, "ids": ids}])
+        loader.connection.update(batches=[loader.batch(0) | {"place": place, "before": place, "ids": ids}])
         loader.exhaust()
         loader.exhaust(batches=1)
         loader.train([0, 1])

@@ -53,7 +53,7 @@ UNORDERED: Final = Unjudged("its workers hand batches out as they are ready (`in
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
 NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
 NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
-NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True, ordered=True)
+NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True)
 
 
 class _Loader:
@@ -71,13 +71,14 @@ class _Loader:
 
 
 class _Process:
-    __slots__ = ("goes_on_from", "loaders", "size", "updates")
+    __slots__ = ("before", "goes_on_from", "loaders", "size", "updates")
 
     def __init__(self) -> None:
         self.loaders: dict[int, _Loader] = {}
         self.goes_on_from: int | None = None
         self.updates = 0
         self.size = 0  # in samples, and batches that are remembered
+        self.before = 0  # its size as it began to speak
 
     def loader(self, number: int, sampler: str) -> _Loader:
         """The loader of this number, new or not."""
@@ -134,6 +135,7 @@ class DataCheck:
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
         for said, process in state.followed.take(item, _HEARD):
+            process.before = process.size
             match said.frame:
                 case EpochFrame():
                     _begin(state, process, said, said.frame)
@@ -152,7 +154,7 @@ class DataCheck:
 
 
 def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) -> None:
-    if frame.loader not in process.loaders and state.followed.room < LOADER:
+    if frame.loader not in process.loaders and _room(state, process) < LOADER:
         state.unjudged.note(not_judged(f"loader {frame.loader}: {sampler_name(frame)}", NO_ROOM, said))
         return
     loader = process.loader(frame.loader, sampler_name(frame))
@@ -162,7 +164,7 @@ def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) ->
     why, epoch = why_not_judged(frame), None
     if why is None:
         epoch, why = epoch_of(frame, state.orders)
-        if epoch.size > state.followed.room:
+        if epoch.size > _room(state, process):
             epoch, why = None, NO_ROOM
     loader.epochs[frame.epoch] = epoch
     loader.openings[frame.epoch] = Opening(is_over=not is_shuffled(frame))
@@ -216,30 +218,37 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     if epoch is not None and batch.ids is None:
         turn.state.unjudged.note(not_judged(loader.name, NO_IDS, turn.said))
         loader.epochs[number] = None
-    elif epoch is not None and epoch.grows(batch) > turn.state.followed.room:
+    elif epoch is not None and epoch.grows(batch) > _room(turn.state, turn.process):
         turn.state.unjudged.note(not_judged(loader.name, NO_ROOM, turn.said))
         loader.epochs[number] = None
     elif epoch is not None:
-        _pay(turn, epoch, batch)
-        for apart in epoch.take(batch):
-            _note(turn, apart)
-        _let_go(loader, number)
+        if _pay(turn, epoch, batch):
+            for apart in epoch.take(batch):
+                _note(turn, apart)
+            _let_go(loader, number)
+        else:
+            loader.epochs[number] = None
     _opening(turn, batch, loader.openings[number])
-    changed = loader.content.take(batch, turn.said.rank, turn.step, turn.said.entry, turn.state.followed.room)
+    changed = loader.content.take(batch, turn.said.rank, turn.step, turn.said.entry, _room(turn.state, turn.process))
     if changed is not None:
         turn.state.noted.note(changed_content(loader.name, changed))
     turn.process.weigh(loader)
 
 
-def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> None:
-    """Take what comparing a batch costs off the credit; what it does not cover is not worked out."""
+def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> bool:
+    """Take what comparing a batch costs off the credit; whether that covers it."""
     work, state = epoch.reach(batch) + epoch.grows(batch) // SAMPLES_FOR_ONE, turn.state
     state.credit = min(WORK, state.credit + WORK_FOR_EACH * len(batch.ids or ()))
     if work > state.credit:
-        epoch.forgo()
         state.unjudged.note(not_judged(turn.loader.name, NO_CREDIT, turn.said))
-    else:
-        state.credit -= work
+        return False
+    state.credit -= work
+    return True
+
+
+def _room(state: _State, process: _Process) -> int:
+    """How much more may be kept: of who speaks it is counted only behind a frame."""
+    return state.followed.room - (process.size - process.before)
 
 
 def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:

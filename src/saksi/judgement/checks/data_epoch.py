@@ -81,6 +81,7 @@ class Epoch:
         "_frame",
         "_heard",
         "_is_in_rounds",
+        "_is_regular",
         "_is_spread",
         "_last",
         "_length",
@@ -102,6 +103,7 @@ class Epoch:
         self._distinct = 0
         self._heard = 0  # batches
         self._last = -1
+        self._is_regular = True  # every batch is of the size that was said
         self.exhausted: int | None = None
 
     @property
@@ -111,7 +113,7 @@ class Epoch:
 
     def grows(self, batch: Batch) -> int:
         """How many more samples it needs room for, to take `batch`."""
-        end = self._begin(batch) + len(batch.ids or ())
+        end = (batch.before or 0) + len(batch.ids or ())
         return 0 if self._is_spread or end <= MAX_FEW else self._length - MAX_FEW
 
     @property
@@ -121,24 +123,21 @@ class Epoch:
 
     def reach(self, batch: Batch) -> int:
         """How many steps of work it takes to compare `batch`."""
-        last = min(self._begin(batch) + len(batch.ids or ()), self._limit()) - 1
+        last = min((batch.before or 0) + len(batch.ids or ()), self._limit()) - 1
         return 0 if self._order is None or last < 0 else self._order.reach(last)
-
-    def forgo(self) -> None:
-        """Do not work the order out any further."""
-        self._order = None
 
     def take(self, batch: Batch) -> Iterator[Apart]:
         """What a batch with its ids shows."""
         ids, place = batch.ids, batch.place
-        if ids is None or place is None or place <= self._last:
+        if ids is None or place is None or batch.before is None or place <= self._last:
             return
-        self._last = place
-        self._heard += 1
-        begin = self._begin(batch)
+        begin = batch.before or 0
         if self.grows(batch):
             self._is_spread = True
             self._marks.spread()
+        self._last = place
+        self._heard += 1
+        self._is_regular = self._is_regular and len(ids) == self._frame.batch_size
         yield from self._compare(begin, ids)
         yield from self._count(begin, ids)
         yield from self.whole()
@@ -149,6 +148,8 @@ class Epoch:
             return
         expected, size = self._expected, self._frame.batch_size
         if self._frame.drop_last and size:
+            if not self._is_regular:
+                return  # how many are dropped depends on the last batch size
             expected -= expected % size
         if self._distinct >= expected:
             return
@@ -160,9 +161,6 @@ class Epoch:
             f"First in epoch {self._frame.epoch}, there was no more to hand out after {self._distinct:,} different "
             f"samples, where its sampler hands out {expected:,}{named}.",
         )
-
-    def _begin(self, batch: Batch) -> int:
-        return (batch.place or 0) * (self._frame.batch_size or 1)
 
     def _limit(self) -> int:
         """Where the order that is worked out ends: later rounds of a RandomSampler draw anew."""

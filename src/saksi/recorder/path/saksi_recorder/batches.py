@@ -42,6 +42,7 @@ class _Known:
         self.ids: dict[int, Any] = {}
         self.epoch: Optional[int] = None
         self.drawn = 0  # batches that were chosen in it
+        self.before = 0  # samples in those
         self.said: Optional[dict[str, Any]] = None
 
 
@@ -118,7 +119,7 @@ def begins(iterator: Any) -> None:
     known = _iterators.get(iterator)
     if known is None or (known.drawn and getattr(iterator, "_send_idx", None) != 0):
         return
-    known.epoch, known.drawn, known.said = None, 0, None
+    known.epoch, known.drawn, known.before, known.said = None, 0, 0, None
     known.said = {"loader": known.loader[0], **epochs.begun(iterator)}
 
 
@@ -143,7 +144,11 @@ def chosen(iterator: Any, index: Any) -> None:
     if task == 0:
         known.ids.clear()  # a new epoch of workers that stayed: what was prefetched before is void
     known.drawn += 1
-    known.ids[task] = list(index) if type(index) is list else index  # a dataset may sort the list it is handed
+    known.ids[task] = (
+        known.before,
+        list(index) if type(index) is list else index,
+    )  # a dataset may sort what it is handed
+    known.before += len(index) if type(index) in (list, tuple) else 1
 
 
 @guarded("epochs")
@@ -171,7 +176,7 @@ def handed_out(iterator: Any, batch: Any) -> None:
     number = known.loader[1]
     known.loader[1] += 1
     received = getattr(iterator, "_rcvd_idx", None)
-    index = known.ids.pop(-1 if received is None else received - 1, None)
+    before, index = known.ids.pop(-1 if received is None else received - 1, (None, None))
     place = known.drawn - 1 if received is None else received - 1
     if not getattr(iterator, "_in_order", True):
         index = None
@@ -194,7 +199,7 @@ def handed_out(iterator: Any, batch: Any) -> None:
         "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
     }
     if known.epoch is not None and getattr(iterator, "_in_order", True):
-        handed.update(epoch=known.epoch, place=max(0, place))
+        handed.update(epoch=known.epoch, place=max(0, place), before=before)
     gathered.batches.append((threading.get_ident(), handed))
 
 
