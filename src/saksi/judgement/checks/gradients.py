@@ -51,8 +51,8 @@ PARTS: Final = (
     "less than it seems to."
 )
 LATE: Final = (
-    "Gradients that are divided by a number of tokens, a norm that is measured again for a log, a clipping that is called"
-    " behind the step or on other parameters look the same; so does one whose code was changed."
+    "Gradients that are divided by a number of tokens, a norm that is measured again for a log, a clipping that comes "
+    "behind the step or is of other parameters look the same; so does one whose code was changed."
 )
 OTHERWISE: Final = "They were multiplied by another number than the clipping that was measured last gives."
 NOBODY: Final = "Optimizers that step inside of a backward, or in another thread than that of the backward, have none."
