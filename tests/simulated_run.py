@@ -177,12 +177,13 @@ ONE_TENSOR: dict[str, Any] = {
     "tensors": [[0, 0, "weight", 1, 1]],
     "left_out": {},
 }
-"""Samples of an optimizer that does what its rule makes of the hyper-parameters in `update_fields`."""
+"""Samples of an optimizer that does what its rule makes of the values in `update_fields`, gradients clipped so."""
 
 
 def honest_sample(step: int) -> dict[str, Any]:
     before, after = {"parameter": _packed(1.0), "gradient": _packed(1.0)}, {"parameter": _packed(1.0 - 0.001 * 1.01)}
-    return {"layout": "5a" * 16, "optimizer": 0, "update": step, "idle": [], "before": before, "after": after}
+    fields = {"layout": "5a" * 16, "optimizer": 0, "update": step, "idle": [], "finished": _packed(1.5)}
+    return fields | {"before": before, "after": after}
 
 
 def _packed(value: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Meta
 
 from recorder.listener import PATH, environment, run
+from saksi.judgement.updates import thinning as judged
 from saksi.judgement.updates.rules import RULES
 from saksi.words import frames, limits
 
@@ -52,17 +53,20 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
 def test_samples_of_the_recorder_are_those_that_frames_hold(tmp_path):
     numbers = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
-from saksi_recorder import sample_layouts, samples
+from saksi_recorder import sample_layouts, samples, thinning
 print(samples.MAX_LINES, sample_layouts.MOST, sample_layouts.MAX_REASONS, sample_layouts.MAX_BYTES)
-print(*sorted(samples.RULES))
+print(*sorted(sample_layouts.RULES))
+print(thinning.FIRST, thinning.MOST)
 """
     done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
-    first, second = done.stdout.splitlines()
+    first, second, third = done.stdout.splitlines()
     lines, most, reasons, size = map(int, first.split())
     assert max(lines, most) <= limits.MAX_SAMPLED
     assert reasons <= limits.MAX_QUANTITIES
-    assert 9 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192  # parameter, gradient, three moments, and again behind
+    # parameter, gradient, three moments, the same behind it, and the gradient as it was finished
+    assert 10 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192
     assert second.split() == sorted(RULES)
+    assert third.split() == [str(judged.FIRST), str(judged.MOST)]
 
 
 @pytest.mark.training

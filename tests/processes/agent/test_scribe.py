@@ -257,7 +257,7 @@ def test_a_check_that_fails_does_not_end_the_writing(scribe, store, monkeypatch)
     def fail(self, item):
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("saksi.judgement.checks.fold.Judging.take", fail)
+    monkeypatch.setattr("saksi.judgement.checks.judging.Judging.take", fail)
     for name in ("one", "two"):
         scribe.write(signal(scribe, name))
         assert scribe.commit()

@@ -20,7 +20,7 @@ LEAST, MOST = 4, 32  # elements of one tensor
 MAX_TENSORS = 4096  # of one optimizer
 MAX_KNOWN = 512  # kept; a model whose experts take turns has several, and each optimizer its own
 MAX_REASONS = 16
-MAX_BYTES = 4_000  # of one quantity in one frame; there are nine of them at most, and base64 makes a third more
+MAX_BYTES = 4_000  # of one quantity in one frame; there are ten of them at most, and base64 makes a third more
 ONE_EACH = ("step", "mu_product")  # states with one number for the whole tensor
 RULES = frozenset(
     {
