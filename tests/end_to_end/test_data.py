@@ -84,7 +84,9 @@ TOLD = {
 def findings(folder, case, workers):
     (folder / "train.py").write_text(SCRIPT)
     home = Home(folder)
-    done = home.run("run", "--", sys.executable, str(folder / "train.py"), case, str(workers))
+    done = home.run(
+        "run", "--overhead-budget", "100", "--", sys.executable, str(folder / "train.py"), case, str(workers)
+    )
     assert done.returncode == 0, done.stderr
     return [each for each in home.json("findings", "last")["items"] if not each["code"].startswith("live.")]
 

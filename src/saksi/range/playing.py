@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,7 +21,7 @@ from saksi.range.disposable import list_anew, make_environment, write_in_site
 from saksi.range.launching import CaseFailed, Desk, Done
 from saksi.range.sealing import SEAL, seal_project
 from saksi.words.errors import SaksiError
-from saksi.words.findings import FindingsReport
+from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
 from saksi.words.frames import Number, UpdateFrame
 from saksi.words.records import BlockRecord
 
@@ -110,11 +110,23 @@ def _launch(
     return Played(seen=seen, code=done.code, launch_s=ran - began, judging_s=judged - ran)
 
 
+class _Printed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is read of the document: members may be added within its version."""
+
+    run: str
+    verdict: Verdict
+    coverage: Coverage
+    items: tuple[dict[str, Any], ...]
+
+
 def _report(done: Done) -> FindingsReport:
     try:
-        return msgspec.json.decode(done.stdout, type=FindingsReport)
-    except msgspec.DecodeError:
+        printed = msgspec.json.decode(done.stdout, type=_Printed)
+        known = [{name: each[name] for name in Finding.__struct_fields__} for each in printed.items]
+        items = msgspec.convert(known, tuple[Finding, ...])
+    except (KeyError, msgspec.DecodeError):
         raise CaseFailed(f"saksi findings printed no report: {done.last_words or f'code {done.code}'}") from None
+    return FindingsReport(run=printed.run, verdict=printed.verdict, coverage=printed.coverage, items=items)
 
 
 def _numbers(folder: Path) -> Iterator[StepNumbers]:
