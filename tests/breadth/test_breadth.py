@@ -16,7 +16,8 @@ SCRIPTS = Path(__file__).parent / "scripts"
 BY_HAND = ("updates that no optimizer's step makes", "goes past torch's step wrapper")
 NO_UPDATE = ("what backward passes were for", "12 backward passes, and no update followed")
 NORM = ("gradient norm", "it is spread over the ranks")
-LEFT_OUT = {"coverage.uncovered", "coverage.no_training_seen", "data.not_recomputed", "optimizer.not_recomputed"}
+LEFT_OUT = {"coverage.uncovered", "coverage.no_training_seen", "data.not_recomputed", "gradient.not_followed",
+            "optimizer.not_recomputed"}  # fmt: skip
 
 OPTIMIZERS = (
     *("SGD", "Adam", "AdamW", "AdamW-tensor-lr", "Adagrad", "Adadelta", "Adamax", "ASGD", "NAdam", "RAdam", "RMSprop"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+import saksi
 from judgement.seals import plain_seal
 from saksi.processes.agent import sources as sources_of
 from saksi.processes.agent.sources import LiveSources, own_code_of
@@ -77,3 +79,20 @@ def test_inventories_that_broke_off_are_let_go_and_what_they_named_is_read_all_t
     compiled(sources)
     assert len(sources._new) == 2
     assert [each.path for job in jobs for each in job.wanted] == ["/0.py"]
+
+
+def test_of_a_process_that_is_gone_it_is_still_known_where_its_files_lie(monkeypatch):
+    """Nothing was read, which is no reason to take torch's and the recorder's own files for a stranger's."""
+    monkeypatch.setattr(sources_of, "read_process", lambda pid: None)
+    sources = LiveSources(lambda: None, own=own_code_of(plain_seal()), began_wall_ns=0)
+    recorder = str(Path(saksi.__file__).parent / "recorder" / "path" / "saksi_recorder" / "steps.py")
+    sources.heard(Connection("3.11.7"), part(recorder))
+    deadline = time.monotonic() + 20
+    found = []
+    while not found and time.monotonic() < deadline:
+        found = sources.collect()
+        time.sleep(0.01)
+    sources.close()
+    assert [(each.placed.origin, each.compiled.reason) for each in found] == [
+        ("recorder", "the job's interpreter is not known")
+    ]

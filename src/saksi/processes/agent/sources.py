@@ -258,7 +258,7 @@ class LiveSources:
         return [
             CompiledSource(
                 compiled=each,
-                placed=self._placed(each),
+                placed=self._placed(each, was_read=job.executable is not None),
                 python=job.python,
                 optimize=job.optimize,
                 changed=each.changed_ns is not None and each.changed_ns > self._began_ns,
@@ -266,8 +266,9 @@ class LiveSources:
             for each in compiled
         ]
 
-    def _placed(self, compiled: Compiled) -> Placed:
-        if compiled.digest is None:  # nothing is told of what the job's account may not see
+    def _placed(self, compiled: Compiled, *, was_read: bool) -> Placed:
+        # Nothing is told of what the job's account may not see; of a process that is gone no file was even tried.
+        if compiled.digest is None and was_read:
             return Placed(origin="elsewhere", unit=compiled.path)
         return self._places.place(compiled.path)
 
