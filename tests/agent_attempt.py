@@ -30,8 +30,12 @@ class FakeRecorder:
 
     def __init__(self, path, token):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.connect(str(path))
-        self.socket.send(b"saksi-knock/v1 " + token.encode())
+        try:
+            self.socket.connect(str(path))
+            self.socket.send(b"saksi-knock/v1 " + token.encode())
+        except OSError:  # turned away at the door
+            self.socket.close()
+            raise
         self.seq = 0
         self.prev = "0" * 64
 

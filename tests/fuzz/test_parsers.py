@@ -314,7 +314,7 @@ def renewed(manifest, rest):
         for member in listed["members"]:
             member["sha256"] = hashlib.sha256(rest[at : at + member["size"]]).hexdigest()
             at += member["size"]
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError, KeyError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
         return manifest
     return msgspec.json.encode(listed)
 

@@ -28,5 +28,5 @@ if step == AT:
     optimizer.param_groups[0]["lr"] *= FACTOR
 """,
     },
-    reason="no check holds the learning rate to a schedule yet",
+    reason="without a plan a rate that is multiplied is told as info: a second schedule looks the same",
 )

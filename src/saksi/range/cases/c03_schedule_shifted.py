@@ -28,6 +28,6 @@ if step == AT:
     schedule.last_epoch += SKIPPED
 """,
     },
-    reason="no check holds the learning rate to a schedule yet",
+    reason="without a plan a rate is held to nothing: schedules of programs may do anything",
     delay=1,
 )

@@ -28,5 +28,5 @@ if step == AT:
     dict(model.named_parameters())[TENSOR].requires_grad_(False)
 """,
     },
-    reason="no check follows which parameters get gradients",
+    reason="a tensor that loses its gradient is told as info: layers are frozen on purpose",
 )

@@ -30,5 +30,5 @@ if step == AT:
     group["params"] = [each for each in group["params"] if each is not dropped]
 """,
     },
-    reason="no check follows which parameters an optimizer holds",
+    reason="a tensor that leaves a group looks like one that was changed between two updates",
 )

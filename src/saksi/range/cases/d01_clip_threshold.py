@@ -28,5 +28,5 @@ if step >= AT:
     nn.utils.clip_grad_norm_(model.parameters(), NORM)
 """,
     },
-    reason="no check holds clipping to a plan yet",
+    reason="a threshold is held to a plan alone, and nothing is planned here",
 )

@@ -28,5 +28,5 @@ if step >= AT:
     dict(model.named_parameters())[TENSOR].grad.neg_()
 """,
     },
-    reason="samples are of the gradient that the optimizer reads; replay makes it again",
+    reason="within the first eight updates, or in elements that were not drawn, it looks like a habit",
 )

@@ -28,5 +28,5 @@ if step >= AT and (step - AT) % EVERY == 0:
     dict(model.named_parameters())[TENSOR].grad.zero_()
 """,
     },
-    reason="as D02",
+    reason="a gradient that is made smaller is told as info: layers are frozen so",
 )

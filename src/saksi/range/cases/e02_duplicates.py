@@ -29,5 +29,5 @@ if step >= AT:
     loader = DataLoader(data, batch_size=16, sampler=order.tolist())
 """,
     },
-    reason="no check follows the ids of samples yet",
+    reason="as E01",
 )

@@ -28,6 +28,6 @@ if step == AT:
     labels[labels == FROM] = TO
 """,
     },
-    reason="no check holds the content of samples to what it was yet",
+    reason="under a shuffle no batch comes twice, so that none has stood still before it changes",
     delay=1,
 )

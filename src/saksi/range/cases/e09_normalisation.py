@@ -28,6 +28,6 @@ if step == AT:
     inputs.mul_(FACTOR)
 """,
     },
-    reason="no check holds the content of samples to what it was yet",
+    reason="as E04",
     delay=1,
 )
