@@ -117,7 +117,10 @@ class Ways:
             yield report["coverage"], reasons
 
 
-TOLD = ("dynamics.", "live.", "plan.groups_changed")
+TOLD = (
+    "dynamics.", "gradient.changed_after_backward", "gradient.clipping_differs", "gradient.scaled_unevenly", "live.",
+    "plan.groups_changed",
+)  # fmt: skip
 
 
 def is_own(item):
