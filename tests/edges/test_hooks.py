@@ -39,8 +39,10 @@ def test_a_command_gets_the_document_and_none_of_the_jobs_surroundings(tmp_path,
     assert "/attacked" not in str(environment)
 
 
-def test_a_command_that_reads_nothing_took_the_document_if_it_says_so():
-    python("import os; os.close(0)").send(b"x" * 200_000)
+def test_a_command_that_reads_nothing_took_the_document_if_it_says_so(tmp_path):
+    done = tmp_path / "done"
+    python("import os, sys; os.close(0); open(sys.argv[1], 'w').close()", str(done)).send(b"x" * 200_000)
+    assert done.exists()
 
 
 def test_a_command_that_fails_did_not_take_it():
@@ -53,8 +55,11 @@ def test_a_command_that_is_gone_did_not_take_it(tmp_path):
         CommandHook((str(tmp_path / "gone"),), seconds=1).send(b"")
 
 
-def test_a_command_that_floods_its_output_fills_nothing():
-    python("import sys\nfor _ in range(200): print('x' * 65536); print('y' * 65536, file=sys.stderr)").send(b"")
+def test_a_command_that_floods_its_output_fills_nothing(tmp_path):
+    done = tmp_path / "done"
+    flood = "import sys\nfor _ in range(200): print('x' * 65536); print('y' * 65536, file=sys.stderr)"
+    python(f"{flood}\nopen(sys.argv[1], 'w').close()", str(done)).send(b"")
+    assert done.exists()
 
 
 def test_a_command_that_hangs_is_ended_with_its_group(tmp_path):

@@ -437,4 +437,6 @@ def test_whatever_a_job_makes_up_nothing_is_raised(fields, place, ids):
         loader.exhaust(batches=1)
         loader.train([0, 1])
 
-    judged(run_of(act))
+    found, _ = judged(run_of(act))
+    assert {each.alleges for each in found} <= {"unknown"}
+    assert {each.code.partition(".")[0] for each in found} <= {"data"}

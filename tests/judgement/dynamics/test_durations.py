@@ -53,7 +53,10 @@ def test_a_stretch_that_is_slow_names_the_phase_that_grew():
 
 @given(st.lists(st.integers(0, 2**63 - 1), max_size=300))
 def test_any_durations_are_taken(totals):
-    ran(totals)
+    stalls, slow = ran(totals)
+    assert all(0 <= update < len(totals) for update in (*stalls, *slow))
+    assert all(totals[update] for update in stalls)
+    assert all(block.took_ns > block.usual_ns for block in slow.values())
 
 
 def places(found):
