@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "bundle": "saksi.doors.cli.bundle",
     "keys": "saksi.doors.cli.keys",
     "fsck": "saksi.doors.cli.fsck",
+    "audit": "saksi.doors.cli.audit",
     "env": "saksi.doors.cli.env",
     "agent": "saksi.doors.cli.agent",
     "range": "saksi.doors.cli.range",

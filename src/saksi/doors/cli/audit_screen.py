@@ -1,0 +1,82 @@
+"""An audit on one screen: the answer, the Step that differs and in what, then how far it goes and what it rests on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from saksi.doors.cli.drawing import grid, listing
+from saksi.doors.cli.screen import Screen
+from saksi.judgement.replay.values import Audit, Named, ReplayVerdict
+
+__all__ = ["draw_audit"]
+
+_STYLES: Final[dict[ReplayVerdict, str]] = {"match": "green", "mismatch": "bold red", "not_checkable": "bold"}
+_FIELDS: Final = 6
+_REASONS: Final = 6
+
+
+def draw_audit(found: Audit, screen: Screen) -> RenderableType:
+    """The audit as something to draw."""
+    head = Text(f"run {found.run}, attempt {found.attempt}: ")
+    head.append(found.verdict, style=_STYLES[found.verdict])
+    parts: list[RenderableType] = [head, Text(screen.plain(found.sentence, 900)), Text("")]
+    parts.append(grid(_rows(found, screen)))
+    for each in found.named:
+        parts += [Text(""), _fields(each, screen)]
+    return Group(*parts)
+
+
+def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
+    steps, coverage = found.steps, found.coverage
+    counted = f"{steps.match:,} of {steps.total:,} equal"
+    counted += f", {steps.mismatch:,} not" if steps.mismatch else ""
+    counted += f", {steps.not_checkable:,} not compared" if steps.not_checkable else ""
+    rows: list[tuple[str, RenderableType]] = [
+        ("steps", Text(f"{counted}; replayed {found.replays} {'time' if found.replays == 1 else 'times'}")),
+        ("covers", Text(_covers(found))),
+    ]
+    environment = found.environment
+    if environment.verified:
+        words = f"verified against a seal approved by {', '.join(environment.approved_by)}"
+        rows.append(("place", Text(screen.plain(words))))
+    for at, each in enumerate(environment.differences[:_REASONS]):
+        rows.append(("place" if at == 0 else "", Text(screen.plain(each, 300))))
+    for named in found.named:
+        rows += [
+            (label, Text(screen.plain(value, 200)))
+            for label, value in (("object", named.object), ("tensor", named.tensor), ("file", named.file))
+            if value is not None
+        ]
+    if coverage.segments.total == 0:
+        rows.append(("noted", Text("no two state roots are in the record: no segment is bound")))
+    return rows
+
+
+def _covers(found: Audit) -> str:
+    coverage = found.coverage
+    return (
+        f"{coverage.segments.replayed} of {coverage.segments.total} segments; what was done in one of them is met with "
+        f"probability {coverage.detects.one_segment:.3g}"
+    )
+
+
+def _fields(named: Named, screen: Screen) -> RenderableType:
+    rows = (
+        [
+            Text(screen.plain(each.field, 60)),
+            Text(_value(each.recorded, screen)),
+            Text(_value(each.replayed, screen)),
+        ]
+        for each in named.fields[:_FIELDS]
+    )
+    return listing(("Field", "In the record", "In the replay"), rows, folding=True)
+
+
+def _value(value: object, screen: Screen) -> str:
+    if value is None:
+        return "not there"
+    return screen.plain(value if isinstance(value, str) else msgspec.json.encode(value).decode(), 60)

@@ -1,0 +1,1 @@
+"""A replay held against the record: what can be replayed, what agrees, and what that proves. Pure."""

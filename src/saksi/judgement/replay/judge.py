@@ -1,0 +1,226 @@
+"""The verdict of an audit: from what was compared to one of three words, with the reason.
+
+Rules: `match` and `mismatch` are said only of a replay in an environment that verified; a mismatch only after two
+replays agreed with each other; whatever stands in the way makes it `not_checkable`, with the first difference told all
+the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from saksi.judgement.diff import Difference, FirstDifference
+from saksi.judgement.replay.compare import Extent, extent_of, is_as_in, stage_of, why_no_proof
+from saksi.judgement.replay.probability import meets, spread
+from saksi.judgement.replay.recorded import Recorded
+from saksi.judgement.replay.values import (
+    Audit,
+    Detects,
+    EnvironmentLine,
+    Field,
+    Named,
+    ReplayCoverage,
+    ReplaySteps,
+    ReplayVerdict,
+    Segments,
+    Stage,
+)
+from saksi.words.findings import Finding, at_or_above, is_about_coverage
+
+__all__ = ["Compared", "audit_of", "cannot_replay", "needs_repeat", "not_replayed"]
+
+_FIELDS: Final = 12
+_STAGE_WORDS: Final[dict[Stage, str]] = {
+    "program": "in what the program is made of",
+    "setting": "in how the process was set up",
+    "hyper_parameters": "in the hyper-parameters",
+    "randomness": "in the random numbers",
+    "data": "in the data",
+    "checkpoint": "in the model checkpoint that was loaded",
+    "code": "in the hooks and modes in force",
+    "forward": "in the loss, from equal data, random numbers and state",
+    "scaler": "in what the gradient scaler left out",
+    "gradient": "in the gradient, from an equal loss",
+    "between_steps": "in the state that it began with, which the step before had left as the replay did",
+    "update": "in the state that it left, from equal state, data and loss",
+    "state": "in the state that it left",
+}
+_FAMILIES: Final[dict[Stage, tuple[str, ...]]] = {
+    "hyper_parameters": ("plan.", "optimizer."),
+    "randomness": ("randomness.", "live."),
+    "data": ("data.", "live."),
+    "code": ("live.", "rehearsal."),
+    "forward": ("live.", "environment."),
+    "gradient": ("gradient.", "live."),
+    "between_steps": ("state.", "live."),
+    "update": ("optimizer.", "gradient.", "live."),
+}
+
+
+class _Told(NamedTuple):
+    """What is said of it, before it becomes a document."""
+
+    verdict: ReplayVerdict
+    extent: Extent
+    named: tuple[Named, ...]
+    replays: int
+    reasons: tuple[str, ...]
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """What one or two replays gave. `repeated` is how the second differs from the first.
+
+    `ended` is why a replay has fewer Steps than the record, in words; `against` why the replay itself is not to be
+    believed. `tensors` are those that the roots of the first Step that differs bind otherwise.
+    """
+
+    recorded: Recorded
+    replayed: Recorded
+    difference: Difference
+    repeated: Difference | None = None
+    ended: str | None = None
+    against: tuple[str, ...] = ()
+    tensors: tuple[str, ...] = ()
+    data_unchanged: bool = False
+
+
+def cannot_replay(recorded: Recorded) -> str | None:
+    """Why a record cannot be replayed from its first Step at all; `None` if it can."""
+    if recorded.total == 0:
+        return "no training step is in the record"
+    if recorded.again:
+        return "a rank trained more than once in this attempt, so that its first steps are not those of a new start"
+    return None
+
+
+def needs_repeat(compared: Compared) -> bool:
+    """Whether a second replay decides: there is a difference that would be a mismatch."""
+    first = compared.difference.first
+    return first is not None and why_no_proof(first, data_unchanged=compared.data_unchanged) is None
+
+
+def not_replayed(
+    run: str, attempt: int, recorded: Recorded, environment: EnvironmentLine, reasons: Sequence[str]
+) -> Audit:
+    """The audit of a run that was not replayed."""
+    nothing = Extent(replayed=0, match=0, segments=0)
+    told = _Told(verdict="not_checkable", extent=nothing, named=(), replays=0, reasons=tuple(reasons))
+    return _audit(run, attempt, recorded, environment, told)
+
+
+def audit_of(
+    run: str,
+    attempt: int,
+    compared: Compared,
+    environment: EnvironmentLine,
+    *,
+    findings: Sequence[Finding] = (),
+) -> Audit:
+    """The audit, once `needs_repeat` was heard. `findings` are those of the record, for what they name."""
+    first = compared.difference.first
+    extent = extent_of(compared.recorded, compared.replayed, first)
+    reasons = list(_against(compared, environment, extent))
+    verdict: ReplayVerdict = "not_checkable" if reasons else "match" if first is None else "mismatch"
+    named = () if first is None else (_named(first, compared.tensors, findings),)
+    replays = 1 if compared.repeated is None else 2
+    told = _Told(verdict=verdict, extent=extent, named=named, replays=replays, reasons=tuple(reasons))
+    return _audit(run, attempt, compared.recorded, environment, told)
+
+
+def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -> list[str]:
+    """Every reason that nothing is proved."""
+    first, reasons = compared.difference.first, list(compared.against)
+    if extent.replayed == 0:
+        reasons.append(compared.ended or "the replay made no step")
+    elif first is None and extent.replayed < compared.recorded.total:
+        reasons.append(compared.ended or "the replay made fewer steps than the run")
+    if first is not None:
+        why = why_no_proof(first, data_unchanged=compared.data_unchanged)
+        if why is not None:
+            reasons.append(why)
+        elif compared.repeated is None:
+            reasons.append("the difference was not repeated")
+        elif not is_as_in(compared.repeated, first):
+            reasons.append(f"the program does not repeat itself: {compared.repeated.sentence}")
+    if not environment.verified:
+        why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
+        reasons.append(f"the environment did not verify: {why}")
+    return reasons
+
+
+def _named(first: FirstDifference, tensors: Sequence[str], findings: Sequence[Finding]) -> Named:
+    stage = stage_of(first)
+    return Named(
+        step=max(0, first.update),
+        rank=first.rank,
+        stage=stage,
+        object=_object(stage, first, findings),
+        file=None,
+        tensor=tensors[0] if tensors else None,
+        operation=None,
+        fields=tuple(Field(field=each.field, recorded=each.a, replayed=each.b) for each in first.fields[:_FIELDS]),
+    )
+
+
+def _object(stage: Stage, first: FirstDifference, findings: Sequence[Finding]) -> str | None:
+    """What a finding of the record names that covers this Step and speaks of this stage."""
+    for family in _FAMILIES.get(stage, ()):
+        for each in findings:
+            if not at_or_above(each.severity, "warning") or is_about_coverage(each):
+                continue
+            covers = each.first_step is not None and each.first_step <= first.update + 1
+            if covers and each.code.startswith(family) and (not each.ranks or first.rank in each.ranks):
+                return each.subject
+    return None
+
+
+def _audit(run: str, attempt: int, recorded: Recorded, environment: EnvironmentLine, told: _Told) -> Audit:
+    extent, verdict, named = told.extent, told.verdict, told.named
+    total, bad = recorded.total, extent.replayed - extent.match
+    steps = ReplaySteps(
+        total=total,
+        replayed=extent.replayed,
+        match=extent.match,
+        mismatch=bad if verdict == "mismatch" else 0,
+        not_checkable=total - extent.match - (bad if verdict == "mismatch" else 0),
+    )
+    coverage = ReplayCoverage(
+        fraction=extent.replayed / total if total else 0.0,
+        segments=Segments(total=recorded.segments, replayed=extent.segments),
+        detects=Detects(
+            one_segment=meets(recorded.segments, min(1, recorded.segments), extent.segments),
+            spread=spread(total, extent.replayed),
+        ),
+    )
+    return Audit(
+        run=run,
+        attempt=attempt,
+        verdict=verdict,
+        tier="exact",
+        environment=environment,
+        steps=steps,
+        coverage=coverage,
+        first_bad_step=named[0].step if named and verdict == "mismatch" else None,
+        named=named,
+        replays=told.replays,
+        reasons=told.reasons,
+        sentence=_sentence(verdict, steps, named, told.reasons),
+    )
+
+
+def _sentence(verdict: ReplayVerdict, steps: ReplaySteps, named: tuple[Named, ...], reasons: Sequence[str]) -> str:
+    if verdict == "match":
+        every = "All" if steps.match == steps.total else f"{steps.match} of"
+        return f"{every} {steps.total} steps are bit for bit what the sealed program does in the verified environment."
+    if not named:
+        return f"Not checkable: {'; '.join(reasons)}."
+    one = named[0]
+    where = f"step {one.step} of rank {one.rank} differs {_STAGE_WORDS[one.stage]}"
+    what = f" ({one.object})" if one.object else ""
+    before = f"{steps.match} steps are equal" if steps.match else "nothing before it was compared"
+    if verdict == "mismatch":
+        return f"Not what the sealed program does: {where}{what}. Before it, {before}."
+    return f"Not checkable: {'; '.join(reasons)}. The first difference: {where}{what}."

@@ -1,0 +1,88 @@
+"""What a record has of one attempt that a replay can be held against, in one pass.
+
+A Step here is an update of optimizer 0 of one rank in its first training; a root binds the state of one rank after one
+Step. Memory: the root of each rank and Step, as one number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.words.frames import CkptFrame, RootFrame, UpdateFrame
+from saksi.words.records import BlockRecord, FileRecord, SealRecord
+
+__all__ = ["Recorded", "recorded_of"]
+
+_MAX_SAVED: Final = 10_000
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps of each rank, and roots by rank and Step. `again`: a rank trained a second time in the same attempt.
+
+    `loaded` are model checkpoints that were loaded before the first Step of a rank, `saved` the paths of those
+    that were saved, `took_ns` the wall time from the attempt's first entry to its last.
+    """
+
+    attempts: int
+    steps: dict[int, int]
+    roots: dict[tuple[int, int], str]
+    loaded: int
+    again: bool
+    saved: tuple[str, ...]
+    took_ns: int
+
+    @property
+    def total(self) -> int:
+        """Steps of all ranks."""
+        return sum(self.steps.values())
+
+    @property
+    def segments(self) -> int:
+        """Stretches between two roots of one rank."""
+        return max(0, len(self.roots) - len({rank for rank, _ in self.roots}))
+
+
+def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
+    """What `items` tell of that attempt. Raises what reading them raises."""
+    attempts = 0
+    steps: dict[int, int] = {}
+    roots: dict[tuple[int, int], str] = {}
+    loaded, again = 0, False
+    trained: dict[int, int] = {}  # which connection of a rank made its Steps
+    saved: dict[str, None] = {}
+    times: list[int] = []
+    for item in items:
+        record = item.record
+        attempts += isinstance(record, SealRecord)
+        if record.attempt != attempt:
+            continue
+        times = [min(times[0], record.wall_ns), max(times[1], record.wall_ns)] if times else [record.wall_ns] * 2
+        if isinstance(record, FileRecord) and record.action == "saved" and len(saved) < _MAX_SAVED:
+            saved[record.path] = None
+        if not isinstance(record, BlockRecord):
+            continue
+        rank = record.rank
+        for line in item.lines:
+            match line.frame:
+                case UpdateFrame(optimizer=0):
+                    again |= trained.setdefault(rank, record.connection) != record.connection
+                    steps[rank] = steps.get(rank, 0) + 1
+                case RootFrame():
+                    roots.setdefault((rank, line.frame.step), line.frame.root)
+                case CkptFrame(action="loaded") if rank not in steps:
+                    loaded += 1
+                case _:
+                    pass
+    return Recorded(
+        attempts=attempts,
+        steps=steps,
+        roots=roots,
+        loaded=loaded,
+        again=again,
+        saved=tuple(saved),
+        took_ns=times[1] - times[0] if times else 0,
+    )

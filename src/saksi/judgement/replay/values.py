@@ -1,0 +1,120 @@
+"""What `saksi audit` says: `saksi.audit/v1`. Three words, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Audit",
+    "Detects",
+    "EnvironmentLine",
+    "Field",
+    "Named",
+    "ReplayCoverage",
+    "ReplaySteps",
+    "ReplayVerdict",
+    "Segments",
+    "Stage",
+    "Tier",
+]
+
+ReplayVerdict: TypeAlias = Literal["match", "mismatch", "not_checkable"]
+Tier: TypeAlias = Literal["exact", "split"]
+Stage: TypeAlias = Literal[
+    "program", "setting", "hyper_parameters", "randomness", "data", "checkpoint", "code", "forward", "scaler",
+    "gradient", "between_steps", "update", "state",
+]  # fmt: skip
+"""Where in a Step the record and its replay part, in the order of cause and effect.
+
+`forward`: equal batch, generators and state, and another loss. `gradient`: equal loss, another norm. `between_steps`:
+the state was another as the Step began, and had been equal as the one before it ended. `update`: all of that equal,
+another state afterwards; the backward pass is part of it where nothing was clipped. `state`: nothing but a root.
+"""
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of the document: every field is always there."""
+
+
+class EnvironmentLine(_Document, frozen=True, kw_only=True):
+    """Whether what replayed was what an approver had signed: by whom, and else why not."""
+
+    verified: bool
+    approved_by: tuple[str, ...]
+    differences: tuple[str, ...]
+
+
+class ReplaySteps(_Document, frozen=True, kw_only=True):
+    """Steps of the record, over all ranks. What follows a first mismatch is compared with nothing."""
+
+    total: int
+    replayed: int
+    match: int
+    mismatch: int
+    not_checkable: int
+
+
+class Segments(_Document, frozen=True, kw_only=True):
+    """Steps between two state roots that bind: how many the record has, and of how many both ends were compared."""
+
+    total: int
+    replayed: int
+
+
+class Detects(_Document, frozen=True, kw_only=True):
+    """The probability that a replay of this extent meets what was done: in one segment, or in a share of all steps."""
+
+    one_segment: float
+    spread: dict[str, float]
+
+
+class ReplayCoverage(_Document, frozen=True, kw_only=True):
+    """How much of the run this speaks of. `fraction` is of its Steps."""
+
+    fraction: float
+    segments: Segments
+    detects: Detects
+
+
+class Field(_Document, frozen=True, kw_only=True):
+    """A field in which they part: in the record, and in the replay. `None` is "not there"."""
+
+    field: str
+    recorded: Any
+    replayed: Any
+
+
+class Named(_Document, frozen=True, kw_only=True):
+    """The first Step that differs. `object`, `file`, `tensor` and `operation` are null where the record does not tell.
+
+    `object` is of a finding in the record that covers this Step, and is not proved by the replay.
+    """
+
+    step: int
+    rank: int
+    stage: Stage
+    object: str | None
+    file: str | None
+    tensor: str | None
+    operation: str | None
+    fields: tuple[Field, ...]
+
+
+class Audit(_Document, frozen=True, kw_only=True):
+    """`saksi audit --json`. `replays` is how often the program was run; a mismatch is never said after one."""
+
+    schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"
+    run: str
+    attempt: int
+    verdict: ReplayVerdict
+    tier: Tier
+    environment: EnvironmentLine
+    steps: ReplaySteps
+    coverage: ReplayCoverage
+    first_bad_step: int | None
+    named: tuple[Named, ...]
+    replays: int
+    reasons: tuple[str, ...]
+    sentence: str

@@ -1,0 +1,197 @@
+"""One replay: the command under witness, confined, with a home of its own; what is left is its record.
+
+Rules: nothing that the run wrote is written over; the command gets no keys, no network, and a limit of time; when this
+returns or raises, no process of it runs, and its scratch folder is the caller's to remove.
+
+Known weakness: a program that leaves its session and is adopted by a system's own service manager is not found. The
+record of a replay lies where the program could write: it is read as testimony, in an environment that verified.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.edges.home import Home
+from saksi.edges.host.confinement import outermost
+from saksi.edges.host.procfs import children_of, descendants_of
+from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.run_folders import all_runs
+from saksi.edges.runs import RunMaterials, open_run
+from saksi.judgement.replay.invocation import Invocation
+from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined
+from saksi.words.errors import SaksiError
+from saksi.words.run import Level
+
+__all__ = ["NotReplayed", "Replay", "Replayed", "replay", "scratch_folder"]
+
+_LAST_WORDS: Final = 4_000
+_LOOK_S: Final = 0.2
+_GRACE_S: Final = 20.0
+"""How long a launcher that was asked to end may take: its witness closes the record."""
+_PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
+
+
+class NotReplayed(SaksiError):
+    """Nothing was replayed, for a reason of this system's."""
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be replayed, and within which limits. `written` are folders that the run wrote into."""
+
+    invocation: Invocation
+    level: Level
+    segment: int | None
+    written: tuple[Path, ...]
+    hidden: tuple[Path, ...]
+    limit_s: float
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay left: its record, how it ended, and the end of what it said on standard error."""
+
+    reading: RunMaterials | None
+    code: int | None
+    last_words: str
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        how = "it was ended after its limit of time" if self.code is None else f"it ended with exit code {self.code}"
+        return f"{how}: {self.last_words}" if self.last_words and self.code != 0 else how
+
+
+@contextlib.contextmanager
+def scratch_folder(outside: tuple[Path, ...]) -> Iterator[Path]:
+    """A new private folder that lies in none of `outside`; removed at the end. Raises `NotReplayed`."""
+    for place in (tempfile.gettempdir(), *_PLACES):
+        candidate = Path(place).resolve()
+        if candidate.is_dir() and os.access(candidate, os.W_OK) and not _is_within(candidate, outside):
+            with tempfile.TemporaryDirectory(prefix="saksi-", dir=candidate, ignore_cleanup_errors=True) as folder:
+                yield Path(folder)
+            return
+    raise NotReplayed("no folder for a replay lies outside of those that the run wrote into", remedy="set TMPDIR")
+
+
+def _is_within(place: Path, folders: tuple[Path, ...]) -> bool:
+    return any(place.is_relative_to(each) for each in outermost(folders))
+
+
+def replay(asked: Replay, scratch: Path, *, said: Callable[[int], None] = lambda _: None) -> Replayed:
+    """Replay once, in `scratch`, which is empty. `said` hears the bytes of its record as they grow.
+
+    Raises `NotReplayed`, `OSError`.
+    """
+    adopt_orphans()
+    before = frozenset(children_of(os.getpid()))
+    for name in ("home", "runs", "tmp"):
+        (scratch / name).mkdir(mode=0o700)
+    with (scratch / "stderr").open("w+b") as errors:
+        job = subprocess.Popen(
+            [sys.executable, "-I", "-m", "saksi.processes.auditor.confined"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            assert job.stdin is not None  # noqa: S101 - as it was asked for
+            with contextlib.suppress(BrokenPipeError), job.stdin:
+                job.stdin.write(msgspec.json.encode(_confined(asked, scratch)))
+            code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
+        finally:
+            _end(job, before)
+        errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
+        words = " / ".join(errors.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
+    if code == CANNOT_CONFINE:
+        raise NotReplayed(words or "the replay could not be confined")
+    return Replayed(reading=_reading(scratch), code=code, last_words=words)
+
+
+def _confined(asked: Replay, scratch: Path) -> Confined:
+    options = ["-q", "--level", asked.level]
+    if asked.segment is not None:
+        options += ["--segment", str(asked.segment)]
+    own = (sys.executable, "-P", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv)
+    environment = {
+        **asked.invocation.environment,
+        "SAKSI_HOME": str(scratch / "home"),
+        "SAKSI_SCRATCH": str(scratch / "runs"),
+        "SAKSI_AGENT": "embedded",
+        "SAKSI_OVERHEAD_BUDGET": "100",
+        "TMPDIR": str(scratch / "tmp"),
+        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "tmp" / "inductor"),
+        "WANDB_MODE": "offline",
+    }
+    folders = (Path(asked.invocation.folder), *asked.written)
+    layered = tuple(str(each) for each in outermost(folders))
+    home = Path(asked.invocation.environment.get("HOME", "/nonexistent"))
+    gladly = [str(home)] if home.is_absolute() and home.is_dir() and home != Path("/") else []
+    return Confined(
+        argv=own,
+        environment=environment,
+        folder=asked.invocation.folder,
+        scratch=str(scratch),
+        layered=layered,
+        gladly=tuple(each for each in gladly if each not in layered),
+        hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
+    )
+
+
+def _grown(scratch: Path) -> int:
+    total = 0
+    for path in (scratch / "home").rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def _wait(job: subprocess.Popen[bytes], until: float, look: Callable[[], None]) -> int | None:
+    """The exit code; `None` if the limit of time came first."""
+    while time.monotonic() < until:
+        try:
+            return job.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            look()
+    return None
+
+
+def _end(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
+    """Asked first, so that the record is closed; then everything that is left of it is ended."""
+    if job.poll() is None:
+        job.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            job.wait(_GRACE_S)
+    if job.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+    for _ in range(100):
+        left = descendants_of(os.getpid(), without=before)
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children_of(os.getpid()):
+            if pid not in before:
+                with contextlib.suppress(OSError):
+                    os.waitpid(pid, os.WNOHANG)
+        if not left:
+            return
+        time.sleep(0.05)
+
+
+def _reading(scratch: Path) -> RunMaterials | None:
+    """What the record of the replay holds; `None` where there is none."""
+    environment = {"SAKSI_SCRATCH": str(scratch / "runs")}
+    folders = all_runs(Home(scratch / "home"), environment, uid=os.getuid())
+    return open_run(next(iter(folders.values()))) if folders else None
