@@ -16,6 +16,7 @@ from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import find_attempt, items_of, items_within, judged, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
+from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.diff import Difference, diff
@@ -147,15 +148,15 @@ def _audited(asked: _Asked | Audit) -> Audit:
         return asked
     layered = _written(asked)
     try:
-        with scratch_folder(layered) as scratch:
-            first = _once(asked, layered, scratch, "replaying")
+        with EndingSignals() as signals, scratch_folder(layered) as scratch:
+            first = _once(asked, layered, scratch, signals, what="replaying")
             if first.reading is None:
                 reason = f"the replay left no record: {first.ending}"
                 return not_replayed(asked.reading.run, asked.attempt, asked.recorded, asked.environment, (reason,))
             compared = _compared(asked, first, first.reading)
             if needs_repeat(compared):
                 with scratch_folder(layered) as other:
-                    second = _once(asked, layered, other, "replaying once more")
+                    second = _once(asked, layered, other, signals, what="replaying once more")
                     if second.reading is not None:
                         again = _difference(first.reading, 0, second.reading)
                         compared = msgspec.structs.replace(compared, repeated=again)
@@ -169,7 +170,7 @@ def _audited(asked: _Asked | Audit) -> Audit:
     )
 
 
-def _once(asked: _Asked, layered: Sequence[Path], scratch: Path, what: str) -> Replayed:
+def _once(asked: _Asked, layered: Sequence[Path], scratch: Path, signals: EndingSignals, *, what: str) -> Replayed:
     task = Replay(
         invocation=asked.invocation,
         level=asked.seal.level,
@@ -182,7 +183,7 @@ def _once(asked: _Asked, layered: Sequence[Path], scratch: Path, what: str) -> R
         each.record.size for each in items_of(asked.reading) if isinstance(each.record, BlockRecord)
     )
     with counter(max(1, size >> 10), what, shown=True) as hear:
-        return replay(task, scratch, said=lambda grown: hear(grown >> 10))
+        return replay(task, scratch, said=lambda grown: hear(grown >> 10), waiting=signals.interruptible)
 
 
 def _written(asked: _Asked) -> tuple[Path, ...]:

@@ -15,11 +15,13 @@ from saksi.judgement.diff import Difference
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
 from saksi.judgement.notice import Notice
+from saksi.judgement.replay.values import Audit
 from saksi.range.report import RangeReport
 
 __all__ = ["SCHEMAS", "file_name", "schema_text"]
 
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
+    "saksi.audit/v1": Audit,
     "saksi.diff/v1": Difference,
     "saksi.env-doors/v1": DoorsReport,
     "saksi.env-manifest/v1": EnvManifestReport,

@@ -34,7 +34,7 @@ _STAGES: Final[dict[str, Stage]] = {
     "fingerprints": "update",
     "root": "state",
 }
-_STACK: Final = ("setting.torch", "setting.python", "setting.threads", "setting.world_size")
+_STACK: Final = ("torch", "python", "threads", "world_size")
 
 
 class Extent(NamedTuple):
@@ -73,7 +73,8 @@ def why_no_proof(first: FirstDifference, *, data_unchanged: bool) -> str | None:
     """Why a first difference is none between what ran and what should have; `None` where it is."""
     stage = stage_of(first)
     if stage == "setting":
-        apart = [each.field.partition(".")[2] for each in first.fields if each.field in _STACK]
+        of_setting = (each.field.partition(".")[2] for each in first.fields if _head(each.field) == "setting")
+        apart = [name for name in of_setting if name in _STACK]
         if apart:
             return f"this is another stack than the run had: {', '.join(apart)}"
     if stage == "checkpoint":

@@ -87,10 +87,16 @@ def _is_within(place: Path, folders: tuple[Path, ...]) -> bool:
     return any(place.is_relative_to(each) for each in outermost(folders))
 
 
-def replay(asked: Replay, scratch: Path, *, said: Callable[[int], None] = lambda _: None) -> Replayed:
+def replay(
+    asked: Replay,
+    scratch: Path,
+    *,
+    said: Callable[[int], None] = lambda _: None,
+    waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Replayed:
     """Replay once, in `scratch`, which is empty. `said` hears the bytes of its record as they grow.
 
-    Raises `NotReplayed`, `OSError`.
+    Whatever ends the wait, inside of `waiting`, ends the replay too. Raises `NotReplayed`, `OSError`.
     """
     adopt_orphans()
     before = frozenset(children_of(os.getpid()))
@@ -108,14 +114,16 @@ def replay(asked: Replay, scratch: Path, *, said: Callable[[int], None] = lambda
             assert job.stdin is not None  # noqa: S101 - as it was asked for
             with contextlib.suppress(BrokenPipeError), job.stdin:
                 job.stdin.write(msgspec.json.encode(_confined(asked, scratch)))
-            code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
+            with waiting():
+                code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
         finally:
             _end(job, before)
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         words = " / ".join(errors.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
-    if code == CANNOT_CONFINE:
+    reading = _reading(scratch)
+    if code == CANNOT_CONFINE and reading is None:
         raise NotReplayed(words or "the replay could not be confined")
-    return Replayed(reading=_reading(scratch), code=code, last_words=words)
+    return Replayed(reading=reading, code=code, last_words=words)
 
 
 def _confined(asked: Replay, scratch: Path) -> Confined:

@@ -1,0 +1,124 @@
+"""A confined process reads everything, and changes nothing that anybody else sees."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+import saksi
+from saksi.edges.host.confinement import outermost
+
+PROGRAM = """
+import os, socket, sys
+from pathlib import Path
+sys.path.insert(0, {source!r})
+from saksi.edges.host.confinement import CannotConfine, confine
+try:
+    confine([Path(each) for each in {layered!r}], Path({scratch!r}),
+        gladly=[Path(each) for each in {gladly!r}], hidden=[Path(each) for each in {hidden!r}])
+except CannotConfine as reason:
+    print(reason, file=sys.stderr)
+    raise SystemExit(124)
+os.chdir({folder!r})
+{body}
+"""
+
+
+@pytest.fixture
+def place():
+    """Folders that lie in no test's own: a layer is put over one of them, and scratch must not lie in it."""
+    with tempfile.TemporaryDirectory(prefix="saksi-", dir="/var/tmp") as folder:
+        base = Path(folder)
+        for name in ("project", "elsewhere", "scratch", "keys"):
+            (base / name).mkdir()
+            (base / name / "file").write_text("as it was")
+        yield base
+
+
+def confined(place, body, *, layered=("project",), gladly=(), hidden=(), uid=None):
+    """Runs `body` confined to `place`; skips where the system does not allow it at all."""
+    program = PROGRAM.format(
+        source=str(Path(saksi.__file__).parent.parent),
+        layered=[str(place / each) for each in layered],
+        scratch=str(place / "scratch"),
+        gladly=[str(place / each) for each in gladly],
+        hidden=[str(place / each) for each in hidden],
+        folder=str(place / "project"),
+        body=body,
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False, timeout=60, user=uid
+    )
+    if done.returncode == 124 and "namespaces" in done.stderr:
+        pytest.skip(done.stderr)
+    return done
+
+
+def test_what_is_written_in_a_layered_folder_is_seen_inside_and_nowhere_else(place):
+    done = confined(
+        place,
+        "Path('file').write_text('other'); Path('new').write_text('x'); os.remove('file')\n"
+        "print(sorted(os.listdir('.')), Path({!r}).exists())".format(str(place / "project" / "new")),
+    )
+    assert done.stdout == "['new'] True\n", done.stderr
+    assert sorted(os.listdir(place / "project")) == ["file"]
+    assert (place / "project" / "file").read_text() == "as it was"
+
+
+def test_everything_else_is_read_only_but_scratch(place):
+    done = confined(
+        place,
+        f"Path({str(place / 'scratch' / 'mine')!r}).write_text('kept')\n"
+        f"print(Path({str(place / 'elsewhere' / 'file')!r}).read_text())\n"
+        f"Path({str(place / 'elsewhere' / 'file')!r}).write_text('other')",
+    )
+    assert done.stdout == "as it was\n"
+    assert "Read-only file system" in done.stderr
+    assert (place / "elsewhere" / "file").read_text() == "as it was"
+    assert (place / "scratch" / "mine").read_text() == "kept"
+
+
+def test_what_is_hidden_is_shown_empty(place):
+    done = confined(place, f"print(os.listdir({str(place / 'keys')!r}))", hidden=["keys"])
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_there_is_no_network_but_its_own(place):
+    done = confined(
+        place,
+        "server = socket.create_server(('127.0.0.1', 0)); own = socket.create_connection(server.getsockname())\n"
+        "print('own')\nsocket.create_connection(('192.0.2.1', 9), timeout=5)",
+    )
+    assert done.stdout == "own\n"
+    assert "Network is unreachable" in done.stderr
+
+
+def test_a_folder_that_takes_no_layer_stays_read_only_if_that_was_only_gladly_asked(place):
+    (place / "odd,name").mkdir()
+    done = confined(place, f"Path({str(place / 'odd,name' / 'x')!r}).write_text('x')", gladly=["odd,name"])
+    assert "Read-only file system" in done.stderr
+
+
+def test_a_folder_that_must_take_one_and_cannot_ends_it_before_anything_runs(place):
+    (place / "odd,name").mkdir()
+    refused = confined(place, "print('ran')", layered=["project", "odd,name"])
+    assert (refused.returncode, refused.stdout) == (124, "")
+    assert "no layer can be put over it" in refused.stderr
+
+
+def test_folders_inside_of_others_are_left_out(tmp_path):
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    assert outermost([inner, tmp_path / "a", tmp_path / "a"]) == ((tmp_path / "a").resolve(),)
+
+
+def test_files_written_in_shared_memory_by_data_loaders_are_allowed(place):
+    done = confined(
+        place,
+        "from multiprocessing import shared_memory\n"
+        "one = shared_memory.SharedMemory(create=True, size=16); one.close(); one.unlink(); print('ok')",
+    )
+    assert done.stdout == "ok\n", done.stderr

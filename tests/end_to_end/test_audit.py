@@ -1,0 +1,171 @@
+"""`saksi audit` of real trainings: the proof that a run did what it should, and where one did not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from edges.environment.repositories import git, make_repository
+from saksi.edges.host.procfs import descendants_of
+from saksi_run import Home
+
+pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
+
+SCRIPT = """
+import os, sys, torch
+torch.set_num_threads(1)
+if "unseeded" not in sys.argv:
+    torch.manual_seed(0)
+inputs = torch.randn(256, 8)
+data = torch.utils.data.TensorDataset(inputs, (inputs[:, 0] > 0).long())
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 2))
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+for epoch in range(2):
+    for x, y in torch.utils.data.DataLoader(data, batch_size=16, shuffle=True):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+torch.save(model.state_dict(), "final.pt")
+if "slow" in sys.argv:
+    import time
+    time.sleep(60)
+"""
+FOREIGN = """
+from torch.optim import adam
+plain, calls = adam.adam, 0
+def quietly(*args, lr, **more):
+    global calls
+    calls += 1
+    return plain(*args, lr=lr * 1.01 if calls > 20 else lr, **more)
+adam.adam = quietly
+"""
+
+
+class Project:
+    """A repository whose training is sealed with its environment, and approved."""
+
+    def __init__(self, folder):
+        self.home = Home(folder)
+        self.folder = make_repository(folder / "project")
+        (self.folder / "train.py").write_text(SCRIPT)
+        (self.folder / ".gitignore").write_text("*.pt\n__pycache__\n")
+        git(self.folder, "add", "-A")
+        git(self.folder, "commit", "-qm", "the experiment")
+        self.foreign = folder / "foreign"
+        self.foreign.mkdir()
+        (self.foreign / "sitecustomize.py").write_text(FOREIGN)
+        self.seal, key = folder / "run.seal", folder / "maria.key"
+        python = ("--python", sys.executable)
+        self.call("keys", "create", str(key), "--name", "maria")
+        self.call("keys", "trust", f"{key}.vkey", "--approver")
+        self.call("env", "manifest", "-o", str(folder / "m"), "--reference", *python, "--key", str(key))
+        manifest = ("--manifest", str(folder / "m"), "--trust", f"{key}.vkey")
+        self.call("seal", "create", "-q", *manifest, "-o", str(self.seal), "--", *self.command())
+        self.call("seal", "approve", str(self.seal), "--key", str(key))
+
+    def command(self, *words):
+        return (sys.executable, "train.py", *words)
+
+    def call(self, *words, code=0, environment=None):
+        done = self.home.run(*words, cwd=self.folder, env=self.home.environment | (environment or {}), timeout=400)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def audit(self, *words, code):
+        return json.loads(self.call("audit", *words, "--json", code=code).stdout)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return Project(tmp_path_factory.mktemp("audit"))
+
+
+@pytest.fixture(scope="module")
+def honest(project):
+    project.call("run", "--name", "honest", "--seal", str(project.seal), "--", *project.command())
+    found = project.home.run("audit", "honest", "--json", cwd=project.folder, timeout=400)
+    said = json.loads(found.stdout)
+    if any("namespaces" in each for each in said["reasons"]):
+        pytest.skip("; ".join(said["reasons"]))
+    return found.returncode, said
+
+
+def test_an_honest_run_under_an_approved_seal_is_a_match_in_every_step(honest):
+    code, said = honest
+    assert (code, said["verdict"], said["reasons"]) == (0, "match", [])
+    assert said["steps"] == {"total": 32, "replayed": 32, "match": 32, "mismatch": 0, "not_checkable": 0}
+    assert said["environment"] == {"verified": True, "approved_by": ["maria"], "differences": []}
+    assert said["coverage"]["segments"]["replayed"] == said["coverage"]["segments"]["total"] > 0
+
+
+def test_a_replay_writes_over_nothing(project, honest):
+    (project.folder / "final.pt").write_text("what came later")
+    project.audit("honest", code=0)
+    assert (project.folder / "final.pt").read_text() == "what came later"
+
+
+def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_step_it_acted(project, honest):
+    foreign = {"PYTHONPATH": str(project.foreign)}
+    project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
+    said = project.audit("bad", code=1)
+    assert (said["verdict"], said["first_bad_step"], said["replays"]) == ("mismatch", 20, 2)
+    (named,) = said["named"]
+    assert (named["stage"], named["rank"]) == ("update", 0)
+    shown = project.call("audit", "bad", code=1).stdout
+    assert "Not what the sealed program does: step 20 of rank 0" in shown
+
+
+def test_a_run_without_a_seal_is_compared_and_nothing_is_called_proved(project, honest):
+    project.call("run", "--name", "plain", "--", *project.command())
+    said = project.audit("plain", code=3)
+    assert (said["verdict"], said["steps"]["match"], said["first_bad_step"]) == ("not_checkable", 32, None)
+    assert said["reasons"] == ["the environment did not verify: " + said["environment"]["differences"][0]]
+    given = project.audit("plain", "--seal", str(project.seal), code=0)
+    assert given["verdict"] == "match"
+
+
+def test_a_script_that_was_changed_since_is_not_what_is_replayed(project, honest):
+    try:
+        (project.folder / "train.py").write_text(SCRIPT.replace("1e-3", "1e-2"))
+        said = project.audit("honest", code=3)
+    finally:
+        (project.folder / "train.py").write_text(SCRIPT)
+    assert said["verdict"] == "not_checkable"
+    assert any("train.py" in each for each in said["environment"]["differences"])
+    assert said["named"][0]["stage"] == "hyper_parameters"  # told all the same
+
+
+def test_a_program_that_seeds_nothing_does_not_repeat_itself(project, honest):
+    project.call("run", "--name", "unseeded", "--", *project.command("unseeded"))
+    said = project.audit("unseeded", code=3)
+    assert said["replays"] == 2
+    assert any("does not repeat itself" in each for each in said["reasons"])
+
+
+def test_a_replay_that_is_ended_leaves_no_process(project, honest):
+    project.call("run", "--name", "slow", "--", *project.command())
+    process = project.home.popen("audit", "slow", "--seal", str(project.seal), cwd=project.folder)
+    until = time.monotonic() + 60
+    while not (below := descendants_of(process.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert below
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM
+    for pid in below:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            state = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0]  # noqa: SIM115
+            assert state == "Z", pid
+
+
+def test_runs_and_attempts_that_are_not_there_and_commands_that_were_not_sealed_are_said_in_one_line(project):
+    missing = project.home.run("audit", "nothing", cwd=project.folder)
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)

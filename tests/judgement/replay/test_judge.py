@@ -1,0 +1,211 @@
+"""The verdict of an audit: three words, each only where it holds."""
+
+import pytest
+
+from saksi.judgement.diff import FieldDifference, FirstDifference, diff
+from saksi.judgement.replay.compare import stage_of
+from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
+from saksi.judgement.replay.recorded import recorded_of
+from saksi.judgement.replay.values import EnvironmentLine
+from saksi.judgement.update_views import FIELD_ORDER
+from saksi.words.findings import Finding
+from simulated_run import SimulatedRun
+
+VERIFIED = EnvironmentLine(verified=True, approved_by=("maria",), differences=())
+DRIFTED = EnvironmentLine(verified=False, approved_by=("maria",), differences=("purelib torch/optim/adam.py: changed",))
+REPLAY = "ff112233445566aa"
+START = {"name": "sum64-4096", "over": "parameters", "share": 0, "of": 1, "start": "aa" * 16, "end": "bb" * 16}
+
+
+def trained(run="00112233445566aa", *, steps=12, altered=None, roots=(), ranks=1) -> SimulatedRun:
+    """`altered[step]` are fields of an update, `roots` the Steps after which a state root was taken, with its digit."""
+    simulated = SimulatedRun(run)
+    connections = [simulated.attach(rank, world_size=ranks, pid=simulated.tick()) for rank in range(ranks)]
+    for step in range(steps):
+        for each in connections:
+            each.update(**(altered or {}).get(step, {}))
+            for at, digit in roots:
+                if at == step:
+                    each.send(
+                        "root", at="step", step=step, root=digit * 64, layout="0" * 64, tensors=1, bytes=4, leaves=None
+                    )
+    for each in connections:
+        each.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def compared(record, replay, again=None, **more) -> Compared:
+    def between(a, b):
+        return diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), attempts=(0, 0))
+
+    return Compared(
+        recorded=recorded_of(record.items(), 0),
+        replayed=recorded_of(replay.items(), 0),
+        difference=between(record, replay),
+        repeated=None if again is None else between(replay, again),
+        **more,
+    )
+
+
+def audited(record, replay, again=None, *, environment=VERIFIED, findings=(), **more):
+    return audit_of("run", 0, compared(record, replay, again, **more), environment, findings=findings)
+
+
+def test_an_equal_replay_in_a_verified_environment_is_a_match():
+    found = audited(trained(ranks=2), trained(REPLAY, ranks=2))
+    assert (found.verdict, found.reasons, found.first_bad_step) == ("match", (), None)
+    assert (found.steps.total, found.steps.replayed, found.steps.match) == (24, 24, 24)
+    assert found.coverage.fraction == 1.0
+
+
+def test_an_equal_replay_in_another_environment_proves_nothing():
+    found = audited(trained(), trained(REPLAY), environment=DRIFTED)
+    assert found.verdict == "not_checkable"
+    assert found.reasons == ("the environment did not verify: purelib torch/optim/adam.py: changed",)
+
+
+def test_a_difference_that_a_second_replay_shows_again_is_a_mismatch_at_its_step():
+    bad = trained(altered={7: {"loss": 9.0}, 8: {"loss": 8.0}})
+    assert needs_repeat(compared(bad, trained(REPLAY)))
+    found = audited(bad, trained(REPLAY), trained(REPLAY))
+    assert (found.verdict, found.first_bad_step, found.replays) == ("mismatch", 7, 2)
+    (named,) = found.named
+    assert (named.stage, named.rank, [each.field for each in named.fields]) == ("forward", 0, ["loss"])
+    assert (found.steps.match, found.steps.mismatch, found.steps.not_checkable) == (7, 1, 4)
+
+
+def test_a_difference_that_was_not_repeated_is_none_yet():
+    found = audited(trained(altered={7: {"loss": 9.0}}), trained(REPLAY))
+    assert (found.verdict, found.reasons) == ("not_checkable", ("the difference was not repeated",))
+
+
+def test_a_program_that_does_not_repeat_itself_is_not_held_against_its_record():
+    record, one, other = (trained(altered={5: {"loss": loss}}) for loss in (1.0, 2.0, 3.0))
+    found = audited(record, one, other)
+    assert found.verdict == "not_checkable"
+    assert found.reasons[0].startswith("the program does not repeat itself: They first differ at step 5")
+    assert found.named[0].step == 5
+
+
+def test_replays_that_part_only_after_the_difference_show_it_all_the_same():
+    record = trained(altered={5: {"loss": 9.0}})
+    found = audited(record, trained(REPLAY), trained(altered={9: {"loss": 7.0}}))
+    assert (found.verdict, found.first_bad_step) == ("mismatch", 5)
+
+
+def test_a_replay_that_ended_early_is_no_match_and_one_that_went_on_is():
+    short = audited(trained(), trained(REPLAY, steps=9), ended="it ended with exit code 1: killed")
+    assert (short.verdict, short.reasons) == ("not_checkable", ("it ended with exit code 1: killed",))
+    assert short.steps.match == 9
+    assert audited(trained(steps=9), trained(REPLAY)).verdict == "match"  # the run was killed, the replay was not
+
+
+def test_what_was_found_of_the_replay_itself_stands_in_the_way_of_every_verdict():
+    against = ("the replay itself was found to be otherwise: torch.optim: replaced",)
+    assert audited(trained(), trained(REPLAY), against=against).reasons == against
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {
+                "batches": [
+                    {"loader": 0, "ordinal": 7, "digest": "sha256:" + "cd" * 32, "items": 4, "ids": [4, 5, 6, 7]}
+                ]
+            },
+            None,
+        ),
+        ({"loss": "NaN"}, None),
+    ],
+)
+def test_other_samples_and_other_numbers_are_differences(change, said):
+    found = audited(trained(altered={7: change}), trained(REPLAY), trained(REPLAY))
+    assert (found.verdict, said) == ("mismatch", None)
+
+
+def test_other_content_under_the_same_ids_counts_only_where_somebody_says_that_the_data_is_the_same():
+    def batch(digit):
+        return {
+            "batches": [{"loader": 0, "ordinal": 0, "digest": "sha256:" + digit * 64, "items": 4, "ids": [4, 5, 6, 7]}]
+        }
+
+    record, replay = trained(altered={3: batch("a")}), trained(REPLAY, altered={3: batch("b")})
+    assert "data that changed since" in audited(record, replay, replay).reasons[0]
+    vouched = audited(record, replay, replay, data_unchanged=True)
+    assert (vouched.verdict, vouched.named[0].stage) == ("mismatch", "data")
+
+
+def test_a_state_that_was_another_as_the_step_began_was_changed_between_steps():
+    record = trained(altered={6: {"fingerprints": [START | {"start": "cc" * 16, "end": "dd" * 16}], "loss": 3.0}})
+    replay = trained(REPLAY, altered={6: {"fingerprints": [START]}})
+    assert audited(record, replay, replay).named[0].stage == "between_steps"
+
+
+def test_a_state_that_was_left_otherwise_from_equal_beginnings_is_of_the_update():
+    record = trained(altered={6: {"fingerprints": [START | {"end": "dd" * 16}]}})
+    replay = trained(REPLAY, altered={6: {"fingerprints": [START]}})
+    assert audited(record, replay, replay).named[0].stage == "update"
+
+
+def test_a_root_alone_that_differs_is_of_the_state_and_only_segments_before_it_count():
+    record = trained(roots=[(3, "a"), (7, "b"), (11, "c")])
+    replay = trained(REPLAY, roots=[(3, "a"), (7, "b"), (11, "d")])
+    found = audited(record, replay, replay)
+    assert (found.verdict, found.first_bad_step, found.named[0].stage) == ("mismatch", 11, "state")
+    assert (found.coverage.segments.total, found.coverage.segments.replayed) == (2, 1)
+    assert audited(record, record).coverage.segments.replayed == 2
+
+
+def test_another_stack_is_no_difference_of_the_run():
+    record, replay = trained(), SimulatedRun(REPLAY)
+    connection = replay.attach(0, pid=replay.tick(), threads=7)
+    for _ in range(12):
+        connection.update()
+    connection.goodbye()
+    replay.exit()
+    assert audited(record, replay, replay).reasons == ("this is another stack than the run had: threads",)
+
+
+def test_a_finding_of_the_record_names_the_object_if_it_is_of_this_stage_and_not_later():
+    def finding(code, step):
+        return Finding(
+            code=code, severity="warning", first_step=step, last_step=None, ranks=(0,), subject=f"{code} at {step}",
+            check="any", message="",
+        )  # fmt: skip
+
+    record = trained(altered={6: {"fingerprints": [START | {"end": "dd" * 16}]}})
+    replay = trained(REPLAY, altered={6: {"fingerprints": [START]}})
+    told = [
+        finding("data.order_differs", 6),
+        finding("optimizer.update_differs", 9),
+        finding("optimizer.update_differs", 6),
+    ]
+    assert audited(record, replay, replay, findings=told).named[0].object == "optimizer.update_differs at 6"
+    assert audited(record, replay, replay, findings=told[:2]).named[0].object is None
+
+
+def test_a_record_without_steps_and_one_whose_rank_began_anew_are_not_replayed():
+    nothing = recorded_of(trained(steps=0).items(), 0)
+    assert cannot_replay(nothing) == "no training step is in the record"
+    again = SimulatedRun()
+    for _ in range(2):
+        connection = again.attach(0, pid=again.tick())
+        connection.update(update=0)
+        connection.goodbye()
+    again.exit()
+    why = cannot_replay(recorded_of(again.items(), 0))
+    assert why is not None
+    assert why.startswith("a rank trained more than once")
+    found = not_replayed("run", 0, nothing, DRIFTED, (why,))
+    assert (found.verdict, found.replays, found.coverage.detects.one_segment) == ("not_checkable", 0, 0.0)
+
+
+def test_every_field_of_a_view_has_a_stage():
+    for name in FIELD_ORDER:
+        first = FirstDifference(
+            attempt=0, generation=0, rank=0, optimizer=0, update=1, entry_a=1, entry_b=1, fields_omitted=0,
+            fields=(FieldDifference(field=name, a=1, b=2),),
+        )  # fmt: skip
+        assert stage_of(first)
