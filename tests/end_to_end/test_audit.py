@@ -131,15 +131,36 @@ def test_a_run_without_a_seal_is_compared_and_nothing_is_called_proved(project, 
     assert given["verdict"] == "match"
 
 
-def test_a_script_that_was_changed_since_is_not_what_is_replayed(project, honest):
+def test_what_lies_in_the_project_now_has_no_say_where_the_seal_names_a_commit(project, honest):
     try:
         (project.folder / "train.py").write_text(SCRIPT.replace("1e-3", "1e-2"))
-        said = project.audit("honest", code=3)
+        (project.folder / "torch.py").write_text("raise SystemExit('not torch')\n")
+        said = project.audit("honest", code=0)
     finally:
         (project.folder / "train.py").write_text(SCRIPT)
+        (project.folder / "torch.py").unlink()
+    assert (said["verdict"], said["environment"]["differences"]) == ("match", [])
+
+
+def test_a_weight_that_the_script_itself_edited_between_two_steps_is_named_at_the_later_one(project, honest):
+    edit = "optimizer.step()\n        if epoch == 1 and optimizer.state[model[0].weight]['step'] == 19:\n"
+    edit += "            model[0].weight.data[0, 0] += 1e-6"
+    try:
+        (project.folder / "train.py").write_text(SCRIPT.replace("optimizer.step()", edit))
+        project.call("run", "--name", "edited", "--seal", str(project.seal), "--", *project.command())
+        said = project.audit("edited", code=1)
+    finally:
+        (project.folder / "train.py").write_text(SCRIPT)
+    assert (said["verdict"], said["first_bad_step"]) == ("mismatch", 19)
+    assert (said["named"][0]["stage"], said["named"][0]["object"]) == ("between_steps", "parameters of optimizer 0")
+
+
+def test_another_interpreter_than_the_sealed_one_does_not_verify(project, honest):
+    other = project.home.folder / "other"
+    other.symlink_to(sys._base_executable)
+    said = project.audit("honest", "--python", str(other), code=3)
     assert said["verdict"] == "not_checkable"
-    assert any("train.py" in each for each in said["environment"]["differences"])
-    assert said["named"][0]["stage"] == "hyper_parameters"  # told all the same
+    assert not said["environment"]["verified"]
 
 
 def test_a_program_that_seeds_nothing_does_not_repeat_itself(project, honest):

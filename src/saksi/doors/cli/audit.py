@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
-from saksi.doors.cli.audit_environment import NOTHING_APPROVED, Basis, basis_of, verify_here
+from saksi.doors.cli.audit_environment import NOTHING_APPROVED, basis_of
+from saksi.doors.cli.audit_replays import AuditAsked, audited
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
-from saksi.doors.cli.progress import counter
-from saksi.doors.cli.reading import find_attempt, items_of, items_within, judged, open_reading, seal_of
+from saksi.doors.cli.reading import find_attempt, items_of, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
-from saksi.doors.launch.ending_signals import EndingSignals
-from saksi.edges.home import resolve_home
-from saksi.edges.runs import RunMaterials
-from saksi.judgement.diff import Difference, diff
-from saksi.judgement.replay.invocation import Invocation, invocation_of
-from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
-from saksi.judgement.replay.recorded import Recorded, recorded_of
-from saksi.judgement.replay.tensors import leaves_at, tensors_apart
-from saksi.judgement.replay.values import Audit, EnvironmentLine, ReplayVerdict
-from saksi.judgement.seal import Seal
-from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, replay, scratch_folder
+from saksi.judgement.replay.invocation import invocation_of
+from saksi.judgement.replay.judge import cannot_replay, not_replayed
+from saksi.judgement.replay.recorded import recorded_of
+from saksi.judgement.replay.values import Audit, ReplayVerdict
 from saksi.words.errors import UsageError
-from saksi.words.findings import at_or_above, is_about_coverage
-from saksi.words.records import BlockRecord
 
 __all__ = ["register"]
 
@@ -37,20 +26,6 @@ _EXIT_CODES: Final[dict[ReplayVerdict, int]] = {"match": 0, "mismatch": 1, "not_
 _LEAST_S: Final = 120.0
 _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
-
-
-class _Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One audit, before anything is replayed."""
-
-    reading: RunMaterials
-    attempt: int
-    seal: Seal
-    recorded: Recorded
-    basis: Basis | None
-    invocation: Invocation
-    environment: EnvironmentLine
-    limit_s: float
-    data_unchanged: bool
 
 
 def audit(
@@ -84,7 +59,8 @@ def audit(
 
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
-    found = _audited(_asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged))
+    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged)
+    found = asked if isinstance(asked, Audit) else audited(asked)
     if as_json:
         write(encode(found))
     else:
@@ -104,7 +80,7 @@ def _asked(
     limit: float | None,
     *,
     data_unchanged: bool,
-) -> _Asked | Audit:
+) -> AuditAsked | Audit:
     """What is to be replayed; the audit at once where nothing can be. Raises `UsageError`."""
     named = find_attempt(run)
     reading = open_reading(named.run)
@@ -127,106 +103,15 @@ def _asked(
     if not Path(invocation.folder).is_dir():
         reason = f"the folder that the command was started in is not here: {invocation.folder}"
         return not_replayed(reading.run, attempt, recorded, environment, (reason,))
-    if basis is not None:
-        environment = verify_here(basis, invocation)
-    return _Asked(
+    return AuditAsked(
         reading=reading,
         attempt=attempt,
         seal=own,
         recorded=recorded,
         basis=basis,
         invocation=invocation,
-        environment=environment,
         limit_s=limit or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
         data_unchanged=data_unchanged,
-    )
-
-
-def _audited(asked: _Asked | Audit) -> Audit:
-    """The program once, and once more where there is a difference that would be a mismatch."""
-    if isinstance(asked, Audit):
-        return asked
-    layered = _written(asked)
-    try:
-        with EndingSignals() as signals, scratch_folder(layered) as scratch:
-            first = _once(asked, layered, scratch, signals, what="replaying")
-            if first.reading is None:
-                reason = f"the replay left no record: {first.ending}"
-                return not_replayed(asked.reading.run, asked.attempt, asked.recorded, asked.environment, (reason,))
-            compared = _compared(asked, first, first.reading)
-            if needs_repeat(compared):
-                with scratch_folder(layered) as other:
-                    second = _once(asked, layered, other, signals, what="replaying once more")
-                    if second.reading is not None:
-                        again = _difference(first.reading, 0, second.reading)
-                        compared = msgspec.structs.replace(compared, repeated=again)
-    except NotReplayed as refused:
-        return not_replayed(asked.reading.run, asked.attempt, asked.recorded, asked.environment, (str(refused),))
-    environment = asked.environment
-    if environment.verified and asked.basis is not None:  # what was changed meanwhile was replayed with
-        environment = verify_here(asked.basis, asked.invocation)
-    return audit_of(
-        asked.reading.run, asked.attempt, compared, environment, findings=judged(asked.reading).report.items
-    )
-
-
-def _once(asked: _Asked, layered: Sequence[Path], scratch: Path, signals: EndingSignals, *, what: str) -> Replayed:
-    task = Replay(
-        invocation=asked.invocation,
-        level=asked.seal.level,
-        segment=asked.seal.segment,
-        written=tuple(layered),
-        hidden=(resolve_home(os.environ).root,),
-        limit_s=asked.limit_s,
-    )
-    size = sum(len(entry) for entry in asked.reading.entries) + sum(
-        each.record.size for each in items_of(asked.reading) if isinstance(each.record, BlockRecord)
-    )
-    with counter(max(1, size >> 10), what, shown=True) as hear:
-        return replay(task, scratch, said=lambda grown: hear(grown >> 10), waiting=signals.interruptible)
-
-
-def _written(asked: _Asked) -> tuple[Path, ...]:
-    """Folders that the run wrote into, as far as they are here: what is made anew in them is made above them."""
-    found: dict[Path, None] = {Path(asked.invocation.folder).resolve(): None}
-    for saved in asked.recorded.saved:
-        folder = Path(asked.invocation.folder, saved).parent
-        while not folder.is_dir():
-            folder = folder.parent
-        if folder.resolve() != Path("/"):
-            found[folder.resolve()] = None
-    return tuple(found)
-
-
-def _compared(asked: _Asked, replayed: Replayed, reading: RunMaterials) -> Compared:
-    difference = _difference(asked.reading, asked.attempt, reading)
-    first = difference.first
-    tensors: tuple[str, ...] = ()
-    if first is not None:
-        leaves = [
-            leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
-            for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
-        ]
-        tensors = tensors_apart(*leaves) if all(leaves) else ()
-    against = [
-        f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
-        for each in judged(reading).report.items
-        if at_or_above(each.severity, "warning") and not is_about_coverage(each)
-    ]
-    return Compared(
-        recorded=asked.recorded,
-        replayed=recorded_of(items_of(reading), 0),
-        difference=difference,
-        ended=replayed.ending,
-        against=tuple(against[:1]) if asked.environment.verified else (),
-        tensors=tensors,
-        data_unchanged=asked.data_unchanged,
-    )
-
-
-def _difference(one: RunMaterials, attempt: int, other: RunMaterials) -> Difference:
-    return diff(
-        a=one.run, b="replay", items_a=items_within(one, attempt), items_b=items_of(other), attempts=(attempt, 0)
     )
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from saksi.doors.cli.reading import approvers_here
 from saksi.doors.launch.environment import environment_reasons
-from saksi.edges.environment.observe import Launch, observe
-from saksi.edges.home import resolve_cache, resolve_home
-from saksi.edges.keys import open_keyring
+from saksi.edges.environment.clean_clone import clone_commit
+from saksi.edges.environment.interpreter import NotKnown
+from saksi.edges.environment.repository import find_repository
 from saksi.edges.runs import RunMaterials
 from saksi.edges.seal_files import read_seal_file
 from saksi.judgement.approvals import approvers_of, signatures_of, was_changed
@@ -23,10 +21,10 @@ from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.judgement.seal import Seal
 from saksi.judgement.seal_file import EnvironmentTree, SealFile, SignedSealFile, parse_seal_file
-from saksi.words.errors import SaksiError, UsageError
+from saksi.words.errors import UsageError
 from saksi.words.records import ApprovalRecord
 
-__all__ = ["NOTHING_APPROVED", "Basis", "basis_of", "verify_here"]
+__all__ = ["NOTHING_APPROVED", "Basis", "basis_of", "clean_project", "verify_here"]
 
 NOTHING_APPROVED: Final = EnvironmentLine(
     verified=False,
@@ -64,19 +62,27 @@ def _recorded(reading: RunMaterials, attempt: int) -> SignedSealFile | None:
     return None
 
 
-def verify_here(basis: Basis, invocation: Invocation) -> EnvironmentLine:
-    """Whether what would run here is what the seal file says, its files included. Raises `SaksiError`, `OSError`."""
+def verify_here(basis: Basis, invocation: Invocation, observed: Seal | None) -> EnvironmentLine:
+    """Whether what was replayed is what the seal file says, its files included. Raises `SaksiError`, `OSError`.
+
+    `observed` is the seal that the command had where it was replayed, seen before it was started.
+    """
     file = basis.signed.file
     reasons: list[str] = []
     if not basis.approved_by:
         reasons.append("no approver whose key is trusted here signed the seal file")
-    reasons += [
-        f"{each.subject}: {each.sentence}"
-        for each in held_to(file, _observed(invocation, file))
-        if each.weight == "matters" or (each.weight == "unknown" and each.news)
-    ]
+    reasons += ["what was started could not be observed"] if observed is None else against(file, observed)
     reasons += _of_files(file, invocation)
     return EnvironmentLine(verified=not reasons, approved_by=basis.approved_by, differences=tuple(reasons[:_LISTED]))
+
+
+def against(file: SealFile, observed: Seal) -> list[str]:
+    """In what a launch with the seal `observed` is not as the file says, as far as it matters."""
+    return [
+        f"{each.subject}: {each.sentence}"
+        for each in held_to(file, observed)
+        if each.weight == "matters" or (each.weight == "unknown" and each.news)
+    ]
 
 
 def _of_files(file: SealFile, invocation: Invocation) -> tuple[str, ...]:
@@ -91,29 +97,24 @@ def _of_files(file: SealFile, invocation: Invocation) -> tuple[str, ...]:
     return found
 
 
-def _observed(invocation: Invocation, file: SealFile) -> Seal:
-    """The seal that a launch of it would have, observed now under the keys of this home."""
-    scratch = Path(tempfile.mkdtemp(prefix="saksi-"))
+def clean_project(
+    basis: Basis, invocation: Invocation, observed: Seal | None, scratch: Path
+) -> tuple[Path, Path] | None:
+    """The sealed commit, checked out beside, and the folder in whose place it belongs.
+
+    `None` where the project is as sealed, or the seal is of no clean commit that is here: what lies there is replayed
+    then.
+    """
+    file = basis.signed.file
+    if observed is not None and not against(file, observed):
+        return None
+    if file.git is None or file.git.commit is None or file.git.dirty:
+        return None
     try:
-        launch = Launch(
-            run="0" * 16,
-            attempt=0,
-            name=None,
-            project=file.project,
-            level=file.level,
-            segment=file.segment,
-            plan=file.plan,
-            argv=invocation.argv,
-            environment=invocation.environment,
-            added={},
-            folder=Path(invocation.folder),
-            configuration=(),
-            redaction_key=open_keyring(resolve_home(os.environ)).redaction_key,
-            cache=resolve_cache(os.environ, uid=os.getuid()),
-            scratch=scratch,
-        )
-        return observe(launch, now_ns=time.time_ns()).seal
-    except FileNotFoundError as error:
-        raise SaksiError(f"{invocation.folder}: {error.strerror}", remedy="replay where the project lies") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        folder = Path(invocation.folder)
+        script = folder if file.script is None else (folder / file.script.path).parent
+        top = find_repository(script).top
+        clone_commit(top, file.git.commit, scratch / "project", os.environ)
+    except (NotKnown, OSError):
+        return None
+    return scratch / "project", top

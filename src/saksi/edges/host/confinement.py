@@ -58,17 +58,26 @@ def outermost(folders: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def confine(
-    layered: Sequence[Path], scratch: Path, *, gladly: Sequence[Path] = (), hidden: Sequence[Path] = ()
+    layered: Sequence[Path],
+    scratch: Path,
+    *,
+    gladly: Sequence[Path] = (),
+    hidden: Sequence[Path] = (),
+    placed: Sequence[tuple[Path, Path]] = (),
 ) -> None:
     """Confine this process, which must have one thread, for good: it and whatever it starts.
 
     `layered` are folders that it may write into without a trace, `gladly` others of that kind that stay read-only
-    where no layer can be put over them; `hidden` are shown empty; `scratch` stays writable, is the caller's, and lies
-    in none of them. Raises `CannotConfine`.
+    where no layer can be put over them; `hidden` are shown empty; of each pair that is `placed` the first folder stands
+    in the place of the second. `scratch` stays writable, is the caller's, and lies in none of them.
+
+    Raises `CannotConfine`.
     """
     _unshare()
     _mount(None, Path("/"), None, _MS_REC_PRIVATE, None)
     _mount(scratch, scratch, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
+    for source, target in placed:
+        _mount(source, target, None, _MS_BIND_REC, None)
     layers = _Layers(scratch / "layers")
     for folder in layered:
         layers.put_over(folder)

@@ -8,20 +8,42 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from saksi.edges.host.confinement import CannotConfine, confine
+from saksi.edges.configuration import read_configuration
+from saksi.edges.environment.observe import Launch, observe
+from saksi.edges.host.confinement import confine
+from saksi.judgement.plan.values import Plan
+from saksi.words.errors import SaksiError
+from saksi.words.run import Level
 
-__all__ = ["CANNOT_CONFINE", "Confined", "main"]
+__all__ = ["CANNOT_CONFINE", "Confined", "Observed", "main"]
 
 CANNOT_CONFINE: Final = 124
 
 
+class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be observed of the command before it is started, from where it will be, and who hears of it.
+
+    `descriptor` is closed before the command runs, so that it can say nothing there.
+    """
+
+    descriptor: int
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    project: str | None
+    level: Level
+    segment: int | None
+    plan: Plan | None
+    redaction_key: bytes
+
+
 class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be started, and where it may write."""
+    """What is to be started, and where it may write; without words nothing is."""
 
     argv: tuple[str, ...]
     environment: dict[str, str]
@@ -30,6 +52,8 @@ class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     layered: tuple[str, ...]
     gladly: tuple[str, ...]
     hidden: tuple[str, ...]
+    placed: tuple[tuple[str, str], ...]
+    observed: Observed | None
 
 
 def main() -> int:
@@ -41,14 +65,43 @@ def main() -> int:
             Path(asked.scratch),
             gladly=[Path(each) for each in asked.gladly],
             hidden=[Path(each) for each in asked.hidden],
+            placed=[(Path(source), Path(target)) for source, target in asked.placed],
         )
         os.chdir(asked.folder)  # anew: the layer lies above the folder that was current until now
+        if asked.observed is not None:
+            _observe(asked.observed, Path(asked.folder), Path(asked.scratch, "tmp"))
+        if not asked.argv:
+            return 0
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, sys.stdin.fileno())
         os.execve(asked.argv[0], asked.argv, asked.environment)  # noqa: S606 - no shell is what is wanted
-    except (CannotConfine, OSError) as reason:
+    except (SaksiError, OSError) as reason:
         sys.stderr.write(f"{reason}\n")
     return CANNOT_CONFINE
+
+
+def _observe(asked: Observed, folder: Path, scratch: Path) -> None:
+    """Write the seal that a launch of it here would have. The key is in no file, and gone with this program."""
+    configuration = read_configuration(folder).path
+    launch = Launch(
+        run="0" * 16,
+        attempt=0,
+        name=None,
+        project=asked.project,
+        level=asked.level,
+        segment=asked.segment,
+        plan=asked.plan,
+        argv=asked.argv,
+        environment=asked.environment,
+        added={},
+        folder=folder,
+        configuration=() if configuration is None else (str(configuration),),
+        redaction_key=asked.redaction_key,
+        cache=None,
+        scratch=scratch,
+    )
+    with os.fdopen(asked.descriptor, "wb") as heard:
+        heard.write(msgspec.json.encode(observe(launch, now_ns=time.time_ns()).seal))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -28,12 +28,14 @@ from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import RunMaterials, open_run
+from saksi.judgement.plan.values import Plan
 from saksi.judgement.replay.invocation import Invocation
-from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined
+from saksi.judgement.seal import Seal
+from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
 from saksi.words.errors import SaksiError
 from saksi.words.run import Level
 
-__all__ = ["NotReplayed", "Replay", "Replayed", "replay", "scratch_folder"]
+__all__ = ["NotReplayed", "Replay", "Replayed", "look", "replay", "scratch_folder"]
 
 _LAST_WORDS: Final = 4_000
 _LOOK_S: Final = 0.2
@@ -47,11 +49,19 @@ class NotReplayed(SaksiError):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be replayed, and within which limits. `written` are folders that the run wrote into."""
+    """What is to be replayed, and within which limits. `written` are folders that the run wrote into.
+
+    `clean` is a folder that stands in the place of the other one while it is replayed. With a `redaction_key`, the
+    seal that the command would have there is observed before it is started, with the variables as they are sealed.
+    """
 
     invocation: Invocation
     level: Level
     segment: int | None
+    project: str | None
+    plan: Plan | None
+    redaction_key: bytes | None
+    clean: tuple[Path, Path] | None
     written: tuple[Path, ...]
     hidden: tuple[Path, ...]
     limit_s: float
@@ -63,6 +73,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     reading: RunMaterials | None
     code: int | None
     last_words: str
+    observed: Seal | None
 
     @property
     def ending(self) -> str:
@@ -103,30 +114,58 @@ def replay(
     for name in ("home", "runs", "tmp"):
         (scratch / name).mkdir(mode=0o700)
     with (scratch / "stderr").open("w+b") as errors:
-        job = subprocess.Popen(
-            [sys.executable, "-I", "-m", "saksi.processes.auditor.confined"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,
-        )
-        try:
-            assert job.stdin is not None  # noqa: S101 - as it was asked for
-            with contextlib.suppress(BrokenPipeError), job.stdin:
-                job.stdin.write(msgspec.json.encode(_confined(asked, scratch)))
-            with waiting():
-                code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
-        finally:
-            _end(job, before)
+        with _begun(asked, scratch, errors) as (job, hearing):
+            try:
+                with waiting():
+                    observed = _observed(hearing.read())
+                    code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
+            finally:
+                _end(job, before)
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
         words = " / ".join(errors.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
     reading = _reading(scratch)
     if code == CANNOT_CONFINE and reading is None:
         raise NotReplayed(words or "the replay could not be confined")
-    return Replayed(reading=reading, code=code, last_words=words)
+    return Replayed(reading=reading, code=code, last_words=words, observed=observed)
 
 
-def _confined(asked: Replay, scratch: Path) -> Confined:
+def look(asked: Replay, scratch: Path) -> Seal | None:
+    """The seal that the command would have where it would be replayed; nothing of it is started. Raises `OSError`."""
+    (scratch / "tmp").mkdir(mode=0o700)
+    with (scratch / "stderr").open("w+b") as errors, _begun(asked, scratch, errors, only_look=True) as (job, hearing):
+        try:
+            return _observed(hearing.read())
+        finally:
+            job.kill()
+            job.wait()
+
+
+@contextlib.contextmanager
+def _begun(
+    asked: Replay, scratch: Path, errors: IO[bytes], *, only_look: bool = False
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """The process that confines itself, and where it says what it observed; whoever began it ends it."""
+    heard, told = os.pipe()
+    with os.fdopen(heard, "rb") as hearing:
+        with os.fdopen(told, "wb"):
+            job = subprocess.Popen(
+                [sys.executable, "-I", "-m", "saksi.processes.auditor.confined"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(told,),
+                start_new_session=True,
+            )
+        confined = _confined(asked, scratch, told)
+        if only_look:
+            confined = msgspec.structs.replace(confined, argv=())
+        if job.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), job.stdin:
+                job.stdin.write(msgspec.json.encode(confined))
+        yield job, hearing
+
+
+def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     options = ["-q", "--level", asked.level]
     if asked.segment is not None:
         options += ["--segment", str(asked.segment)]
@@ -153,7 +192,32 @@ def _confined(asked: Replay, scratch: Path) -> Confined:
         layered=layered,
         gladly=tuple(each for each in gladly if each not in layered),
         hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
+        placed=() if asked.clean is None else ((str(asked.clean[0]), str(asked.clean[1])),),
+        observed=_to_observe(asked, told),
     )
+
+
+def _to_observe(asked: Replay, told: int) -> Observed | None:
+    if asked.redaction_key is None:
+        return None
+    return Observed(
+        descriptor=told,
+        argv=asked.invocation.argv,
+        environment=asked.invocation.environment,
+        project=asked.project,
+        level=asked.level,
+        segment=asked.segment,
+        plan=asked.plan,
+        redaction_key=asked.redaction_key,
+    )
+
+
+def _observed(content: bytes) -> Seal | None:
+    """What was observed before anything of the command ran; nothing after that can write it."""
+    try:
+        return msgspec.json.decode(content, type=Seal)
+    except msgspec.DecodeError:
+        return None
 
 
 def _grown(scratch: Path) -> int:

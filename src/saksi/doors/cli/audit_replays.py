@@ -1,0 +1,161 @@
+"""The replays of one audit: the program once, once more where that decides, and what is held against the record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from saksi.doors.cli.audit_environment import NOTHING_APPROVED, Basis, clean_project, verify_here
+from saksi.doors.cli.progress import counter
+from saksi.doors.cli.reading import items_of, items_within, judged
+from saksi.doors.launch.ending_signals import EndingSignals
+from saksi.edges.home import resolve_home
+from saksi.edges.keys import open_keyring
+from saksi.edges.runs import RunMaterials
+from saksi.judgement.diff import Difference, diff
+from saksi.judgement.replay.invocation import Invocation
+from saksi.judgement.replay.judge import Compared, audit_of, needs_repeat, not_replayed
+from saksi.judgement.replay.recorded import Recorded, recorded_of
+from saksi.judgement.replay.tensors import leaves_at, tensors_apart
+from saksi.judgement.replay.values import Audit, EnvironmentLine
+from saksi.judgement.seal import Seal
+from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, look, replay, scratch_folder
+from saksi.words.findings import at_or_above, is_about_coverage
+from saksi.words.records import BlockRecord
+
+__all__ = ["AuditAsked", "audited"]
+
+
+class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """One audit, before anything is replayed."""
+
+    reading: RunMaterials
+    attempt: int
+    seal: Seal
+    recorded: Recorded
+    basis: Basis | None
+    invocation: Invocation
+    limit_s: float
+    data_unchanged: bool
+
+
+def audited(asked: AuditAsked) -> Audit:
+    """The audit, once the program ran; once more where there is a difference that would be a mismatch.
+
+    Raises `SaksiError`, `OSError`.
+    """
+    layered = _written(asked)
+    try:
+        with EndingSignals() as signals, scratch_folder(layered) as place:
+            return _replayed(asked, _task(asked, layered, place), place, signals)
+    except NotReplayed as refused:
+        return _nothing(asked, str(refused))
+
+
+def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTHING_APPROVED) -> Audit:
+    return not_replayed(asked.reading.run, asked.attempt, asked.recorded, environment, (reason,))
+
+
+def _replayed(asked: AuditAsked, task: Replay, place: Path, signals: EndingSignals) -> Audit:
+    first = _once(asked, task, _new(place, "first"), signals, what="replaying")
+    environment = _environment(asked, first)
+    if first.reading is None:
+        return _nothing(asked, f"the replay left no record: {first.ending}", environment)
+    compared = _compared(asked, first, first.reading, verified=environment.verified)
+    if needs_repeat(compared):
+        second = _once(asked, task, _new(place, "second"), signals, what="replaying once more")
+        if second.reading is not None:
+            again = _difference(first.reading, 0, second.reading)
+            compared = msgspec.structs.replace(compared, repeated=again)
+        if environment.verified:  # what was changed meanwhile was replayed with
+            environment = _environment(asked, second)
+    findings = judged(asked.reading).report.items
+    return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
+
+
+def _new(place: Path, name: str) -> Path:
+    folder = place / name
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def _environment(asked: AuditAsked, replayed: Replayed) -> EnvironmentLine:
+    if asked.basis is None:
+        return NOTHING_APPROVED
+    return verify_here(asked.basis, asked.invocation, replayed.observed)
+
+
+def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
+    """What to replay: what lies there, or the sealed commit where that is not as sealed."""
+    home = resolve_home(os.environ)
+    task = Replay(
+        invocation=asked.invocation,
+        level=asked.seal.level,
+        segment=asked.seal.segment,
+        project=asked.seal.project,
+        plan=None if asked.basis is None else asked.basis.signed.file.plan,
+        redaction_key=None if asked.basis is None else open_keyring(home).redaction_key,
+        written=tuple(layered),
+        hidden=(home.root,),
+        clean=None,
+        limit_s=asked.limit_s,
+    )
+    if asked.basis is None:
+        return task
+    clean = clean_project(asked.basis, asked.invocation, look(task, _new(place, "look")), place)
+    return msgspec.structs.replace(task, clean=clean)
+
+
+def _once(asked: AuditAsked, task: Replay, scratch: Path, signals: EndingSignals, *, what: str) -> Replayed:
+    size = sum(len(entry) for entry in asked.reading.entries) + sum(
+        each.record.size for each in items_of(asked.reading) if isinstance(each.record, BlockRecord)
+    )
+    with counter(max(1, size >> 10), what, shown=True) as hear:
+        return replay(task, scratch, said=lambda grown: hear(grown >> 10), waiting=signals.interruptible)
+
+
+def _written(asked: AuditAsked) -> tuple[Path, ...]:
+    """Folders that the run wrote into, as far as they are here: what is made anew in them is made above them."""
+    found: dict[Path, None] = {Path(asked.invocation.folder).resolve(): None}
+    for saved in asked.recorded.saved:
+        folder = Path(asked.invocation.folder, saved).parent
+        while not folder.is_dir():
+            folder = folder.parent
+        if folder.resolve() != Path("/"):
+            found[folder.resolve()] = None
+    return tuple(found)
+
+
+def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:
+    difference = _difference(asked.reading, asked.attempt, reading)
+    first = difference.first
+    tensors: tuple[str, ...] = ()
+    if first is not None:
+        leaves = [
+            leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
+            for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
+        ]
+        tensors = tensors_apart(*leaves) if all(leaves) else ()
+    against = [
+        f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
+        for each in judged(reading).report.items
+        if at_or_above(each.severity, "warning") and not is_about_coverage(each)
+    ]
+    return Compared(
+        recorded=asked.recorded,
+        replayed=recorded_of(items_of(reading), 0),
+        difference=difference,
+        ended=replayed.ending,
+        against=tuple(against[:1]) if verified else (),
+        tensors=tensors,
+        data_unchanged=asked.data_unchanged,
+    )
+
+
+def _difference(one: RunMaterials, attempt: int, other: RunMaterials) -> Difference:
+    return diff(
+        a=one.run, b="replay", items_a=items_within(one, attempt), items_b=items_of(other), attempts=(attempt, 0)
+    )
