@@ -1,4 +1,5 @@
-"""`make demo`: a witnessed run, its proof to an outsider, why another run differs, and a sabotaged one that is named.
+"""`make demo`: a witnessed run, its record given to an outsider, why another run differs, and a sabotaged one: named
+while it runs, and proved by doing its steps again.
 
 Uses three environments: `.venv` has saksi, `.venv-train` has torch and no saksi, `.venv-bare` has saksi's base install
 and nothing else, as an outsider would.
@@ -41,11 +42,36 @@ def flip_one_byte(source, target):
     target.write_bytes(content)
 
 
+def command():
+    return (PYTHON, ROOT / "examples/gpt/train.py", "--steps", STEPS, "--out", OUT / "model")
+
+
 def training(name):
-    return (
-        *(SAKSI, "run", "--name", name, "--"),
-        *(PYTHON, ROOT / "examples/gpt/train.py", "--steps", STEPS, "--out", OUT / name),
-    )
+    return (SAKSI, "run", "--name", name, "--seal", OUT / "run.seal", "--", *command())
+
+
+def approve(environment):
+    """Write down what should run, the environment's files included, and sign that as the one who answers for it."""
+    key, manifest = OUT / "approver.key", OUT / "env.manifest"
+    for words in (
+        ("keys", "create", key, "--name", "approver"),
+        ("keys", "trust", f"{key}.vkey", "--approver"),
+        ("env", "manifest", "-o", manifest, "--reference", "--python", PYTHON, "--key", key),
+        ("seal", "create", "--manifest", manifest, "--trust", f"{key}.vkey", "-o", OUT / "run.seal", "--", *command()),
+        ("seal", "approve", OUT / "run.seal", "--key", key),
+    ):
+        call(SAKSI, *words, environment=environment)
+
+
+def prove(name, environment, *, expect):
+    """Replay a run; where the system has no namespaces for it, that is said and the demonstration goes on."""
+    words = [str(SAKSI), "audit", name]
+    print(f"$ .venv/bin/saksi audit {name}", flush=True)
+    done = subprocess.run(words, env=environment, check=False, cwd=ROOT, capture_output=True, text=True)
+    print(done.stdout + done.stderr, end="")
+    if done.returncode != expect and "namespaces" not in done.stdout:
+        sys.exit(f"demo: exit code {done.returncode}, expected {expect}: saksi audit {name}")
+    print(f"(exit code {done.returncode})", flush=True)
 
 
 def train_and_ask(name, environment, *, as_environment):
@@ -74,6 +100,11 @@ def main():
         "SAKSI_HOME": str(OUT / "home"),
     }
     outsider = {**mine, "SAKSI_HOME": str(OUT / "nobody")}
+
+    heading(
+        "0. What should run is written down and approved: command, code, packages, and every file of the environment."
+    )
+    approve(mine)
 
     heading("1. Train a small GPT under witness. The script knows nothing of saksi; its environment has none.")
     call(*training("honest"), environment=mine)
@@ -108,6 +139,12 @@ def main():
     sabotaged = {**mine, "PYTHONPATH": str(ROOT / "examples/foreign_optimizer")}
     train_and_ask("sabotaged", sabotaged, as_environment=mine)
     call(SAKSI, "show", "sabotaged", environment=mine)
+
+    heading(
+        "8. The proof: the approved program's steps are done again, where it can change nothing, and compared bit for bit."
+    )
+    prove("honest", mine, expect=0)
+    prove("sabotaged", mine, expect=1)
 
     print(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {os.path.relpath(OUT, ROOT)}/.")
 

@@ -99,22 +99,28 @@ def _of_files(file: SealFile, invocation: Invocation) -> tuple[str, ...]:
 
 def clean_project(
     basis: Basis, invocation: Invocation, observed: Seal | None, scratch: Path
-) -> tuple[Path, Path] | None:
-    """The sealed commit, checked out beside, and the folder in whose place it belongs.
+) -> tuple[tuple[Path, Path], ...]:
+    """What stands in the place of what while it is replayed: the sealed commit, checked out beside, for the project.
 
-    `None` where the project is as sealed, or the seal is of no clean commit that is here: what lies there is replayed
-    then.
+    Empty where the project is as sealed, or the seal is of no clean commit that is here: what lies there is replayed
+    then. An environment inside of the project stays.
     """
     file = basis.signed.file
     if observed is not None and not against(file, observed):
-        return None
+        return ()
     if file.git is None or file.git.commit is None or file.git.dirty:
-        return None
+        return ()
+    clone, kept = scratch / "project", scratch / "environment"
     try:
         folder = Path(invocation.folder)
         script = folder if file.script is None else (folder / file.script.path).parent
-        top = find_repository(script).top
-        clone_commit(top, file.git.commit, scratch / "project", os.environ)
+        top = find_repository(script.resolve()).top
+        clone_commit(top, file.git.commit, clone, os.environ)
+        prefix = None if file.interpreter is None else Path(file.interpreter.prefix).resolve()
+        if prefix is None or not prefix.is_relative_to(top) or prefix == top:
+            return ((clone, top),)
+        for each in (kept, clone / prefix.relative_to(top)):
+            each.mkdir(parents=True, exist_ok=True)
     except (NotKnown, OSError):
-        return None
-    return scratch / "project", top
+        return ()
+    return ((prefix, kept), (clone, top), (kept, prefix))

@@ -100,13 +100,13 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         redaction_key=None if asked.basis is None else open_keyring(home).redaction_key,
         written=tuple(layered),
         hidden=(home.root,),
-        clean=None,
+        placed=(),
         limit_s=asked.limit_s,
     )
     if asked.basis is None:
         return task
     clean = clean_project(asked.basis, asked.invocation, look(task, _new(place, "look")), place)
-    return msgspec.structs.replace(task, clean=clean)
+    return msgspec.structs.replace(task, placed=clean)
 
 
 def _once(asked: AuditAsked, task: Replay, scratch: Path, signals: EndingSignals, *, what: str) -> Replayed:

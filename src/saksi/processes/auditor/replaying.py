@@ -51,8 +51,9 @@ class NotReplayed(SaksiError):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be replayed, and within which limits. `written` are folders that the run wrote into.
 
-    `clean` is a folder that stands in the place of the other one while it is replayed. With a `redaction_key`, the
-    seal that the command would have there is observed before it is started, with the variables as they are sealed.
+    Of each pair that is `placed` the first folder stands in the place of the second while it is replayed, one pair
+    after the other. With a `redaction_key`, the seal that the command would have there is observed before it is
+    started, with the variables as they are sealed.
     """
 
     invocation: Invocation
@@ -61,7 +62,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     project: str | None
     plan: Plan | None
     redaction_key: bytes | None
-    clean: tuple[Path, Path] | None
+    placed: tuple[tuple[Path, Path], ...]
     written: tuple[Path, ...]
     hidden: tuple[Path, ...]
     limit_s: float
@@ -192,7 +193,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         layered=layered,
         gladly=tuple(each for each in gladly if each not in layered),
         hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
-        placed=() if asked.clean is None else ((str(asked.clean[0]), str(asked.clean[1])),),
+        placed=tuple((str(source), str(target)) for source, target in asked.placed),
         observed=_to_observe(asked, told),
     )
 
