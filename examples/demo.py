@@ -1,5 +1,4 @@
-"""`make demo`: a witnessed run, its record given to an outsider, why another run differs, and a sabotaged one: named
-while it runs, and proved by doing its steps again.
+"""`make demo`: a witnessed run, its record given to an outsider, and a sabotaged run: named as it goes on, and proved.
 
 Uses three environments: `.venv` has saksi, `.venv-train` has torch and no saksi, `.venv-bare` has saksi's base install
 and nothing else, as an outsider would.
@@ -46,8 +45,8 @@ def command():
     return (PYTHON, ROOT / "examples/gpt/train.py", "--steps", STEPS, "--out", OUT / "model")
 
 
-def training(name):
-    return (SAKSI, "run", "--name", name, "--seal", OUT / "run.seal", "--", *command())
+def training(name, *options):
+    return (SAKSI, "run", "--name", name, *options, "--", *command())
 
 
 def approve(environment):
@@ -63,11 +62,11 @@ def approve(environment):
         call(SAKSI, *words, environment=environment)
 
 
-def prove(name, environment, *, expect):
+def prove(name, *options, environment, expect):
     """Replay a run; where the system has no namespaces for it, that is said and the demonstration goes on."""
-    words = [str(SAKSI), "audit", name]
-    print(f"$ .venv/bin/saksi audit {name}", flush=True)
-    done = subprocess.run(words, env=environment, check=False, cwd=ROOT, capture_output=True, text=True)
+    words = ["audit", name, *options]
+    print(f"$ .venv/bin/saksi {' '.join(words)}", flush=True)
+    done = subprocess.run([str(SAKSI), *words], env=environment, check=False, cwd=ROOT, capture_output=True, text=True)
     print(done.stdout + done.stderr, end="")
     if done.returncode != expect and "namespaces" not in done.stdout:
         sys.exit(f"demo: exit code {done.returncode}, expected {expect}: saksi audit {name}")
@@ -101,13 +100,11 @@ def main():
     }
     outsider = {**mine, "SAKSI_HOME": str(OUT / "nobody")}
 
-    heading(
-        "0. What should run is written down and approved: command, code, packages, and every file of the environment."
-    )
+    heading("0. What should run is written down and approved: command, code, packages, every file of the environment.")
     approve(mine)
 
     heading("1. Train a small GPT under witness. The script knows nothing of saksi; its environment has none.")
-    call(*training("honest"), environment=mine)
+    call(*training("honest", "--seal", OUT / "run.seal"), environment=mine)
 
     heading("2. What was seen.")
     call(SAKSI, "show", "honest", environment=mine)
@@ -141,10 +138,10 @@ def main():
     call(SAKSI, "show", "sabotaged", environment=mine)
 
     heading(
-        "8. The proof: the approved program's steps are done again, where it can change nothing, and compared bit for bit."
+        "8. The proof: the approved program's steps are done again, confined, and held against the records bit for bit."
     )
-    prove("honest", mine, expect=0)
-    prove("sabotaged", mine, expect=1)
+    prove("honest", environment=mine, expect=0)
+    prove("sabotaged", "--seal", os.path.relpath(OUT / "run.seal", ROOT), environment=mine, expect=1)
 
     print(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {os.path.relpath(OUT, ROOT)}/.")
 
