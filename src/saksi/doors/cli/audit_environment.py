@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,6 +13,7 @@ from saksi.doors.launch.environment import environment_reasons
 from saksi.edges.environment.clean_clone import clone_commit
 from saksi.edges.environment.interpreter import NotKnown
 from saksi.edges.environment.repository import find_repository
+from saksi.edges.host.confinement import outermost
 from saksi.edges.runs import RunMaterials
 from saksi.edges.seal_files import read_seal_file
 from saksi.judgement.approvals import approvers_of, signatures_of, was_changed
@@ -103,24 +105,25 @@ def clean_project(
     """What stands in the place of what while it is replayed: the sealed commit, checked out beside, for the project.
 
     Empty where the project is as sealed, or the seal is of no clean commit that is here: what lies there is replayed
-    then. An environment inside of the project stays.
+    then. Environments inside of the project stay, that of saksi too.
     """
     file = basis.signed.file
     if observed is not None and not against(file, observed):
         return ()
     if file.git is None or file.git.commit is None or file.git.dirty:
         return ()
-    clone, kept = scratch / "project", scratch / "environment"
+    clone = scratch / "project"
     try:
         folder = Path(invocation.folder)
         script = folder if file.script is None else (folder / file.script.path).parent
         top = find_repository(script.resolve()).top
         clone_commit(top, file.git.commit, clone, os.environ)
-        prefix = None if file.interpreter is None else Path(file.interpreter.prefix).resolve()
-        if prefix is None or not prefix.is_relative_to(top) or prefix == top:
-            return ((clone, top),)
-        for each in (kept, clone / prefix.relative_to(top)):
-            each.mkdir(parents=True, exist_ok=True)
+        stays = [sys.prefix] if file.interpreter is None else [sys.prefix, file.interpreter.prefix]
+        within = [each for each in outermost(Path(prefix) for prefix in stays) if each.is_relative_to(top)]
+        kept = [(prefix, scratch / f"environment.{number}") for number, prefix in enumerate(within) if prefix != top]
+        for prefix, place in kept:
+            for each in (place, clone / prefix.relative_to(top)):
+                each.mkdir(parents=True, exist_ok=True)
     except (NotKnown, OSError):
         return ()
-    return ((prefix, kept), (clone, top), (kept, prefix))
+    return (*kept, (clone, top), *((place, prefix) for prefix, place in kept))
