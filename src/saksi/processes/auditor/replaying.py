@@ -170,7 +170,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     options = ["-q", "--level", asked.level]
     if asked.segment is not None:
         options += ["--segment", str(asked.segment)]
-    own = (sys.executable, "-P", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv)
+    own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv)
     environment = {
         **asked.invocation.environment,
         "SAKSI_HOME": str(scratch / "home"),
