@@ -67,7 +67,7 @@ class _Loader:
         self.epochs: dict[int, Epoch | None] = {}  # `None`: not judged, or over
         self.openings: dict[int, Opening] = {}
         self.last_step: int | None = None
-        self.told: dict[str, str] = {}  # by code, what was said first: what comes later is the same cause
+        self.told: dict[tuple[str, bool], str] = {}  # what was said first: what comes later is the same cause
 
 
 class _Process:
@@ -264,7 +264,8 @@ def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:
 
 
 def _note(turn: _Turn, apart: Apart) -> None:
-    words = turn.loader.told.setdefault(apart.code, set_apart_in_words(apart, turn.said.hello.torch))
+    kind = apart.code, apart.torch_does
+    words = turn.loader.told.setdefault(kind, set_apart_in_words(apart, turn.said.hello.torch))
     turn.state.noted.note(set_apart(apart, words, turn.loader.name, turn.said, turn.step))
 
 

@@ -23,10 +23,11 @@ Code: TypeAlias = Literal["data.order_differs", "data.sample_repeated", "data.sa
 
 
 class Apart(NamedTuple):
-    """What was found, and what it looked like."""
+    """What was found, and what it looked like. `torch_does`: so does torch's sampler, of a dataset that changes."""
 
     code: Code
     what: str
+    torch_does: bool = False
 
 
 class Unjudged(NamedTuple):
@@ -191,7 +192,7 @@ class Epoch:
         return [self._order.at(place) for place in places]
 
     def _count(self, begin: int, ids: list[int]) -> Iterator[Apart]:
-        repeated = []
+        repeated, behind = [], []
         for at, sample in enumerate(ids):
             if not 0 <= sample < self._length:
                 continue
@@ -200,11 +201,20 @@ class Epoch:
                 self._marks = _Marks(self._length, is_spread=self._is_spread)
             if self._marks.add(sample):
                 self._distinct += 1
+            elif self._is_drawn_anew(begin + at):
+                behind.append(sample)
             else:
                 repeated.append(sample)
         if repeated:
             what = f"samples came that had been handed out before: {_named(repeated)}"
             yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")
+        if behind:
+            what = f"more samples came behind the {self._length:,} of the dataset: {_named(behind)}"
+            yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.", torch_does=True)
+
+    def _is_drawn_anew(self, place: int) -> bool:
+        """Whether a RandomSampler draws a sample anew there: at its end it asks the dataset for its length again."""
+        return self._frame.sampler == RANDOM and self._expected == self._length <= place
 
 
 def why_not_judged(frame: EpochFrame) -> Unjudged | None:
