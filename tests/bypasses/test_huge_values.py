@@ -53,3 +53,16 @@ def test_a_sample_id_that_no_check_could_pack_ends_no_judgement(sample, is_taken
     connection.goodbye()
     simulated.exit()
     assert judge(simulated.items(), run=simulated.run).report.coverage.steps_witnessed == 1
+
+
+def test_more_sample_ids_than_a_recorder_says_are_not_kept():
+    """A packet has room for thirty thousand, and a judge keeps the first batches of each epoch."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    batch = {"loader": 0, "ordinal": 0, "digest": None, "items": None}
+    connection.update(batches=[batch | {"ids": [0] * 256}])
+    connection.update(batches=[batch | {"ids": [0] * 257}])
+    taken, refused = connection.pending[-2:]
+    assert len(decode_frame(taken).batches[0].ids) == 256
+    with pytest.raises(MalformedInput, match="ids"):
+        decode_frame(refused)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
+from saksi.words.limits import MAX_IDS, MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
 
 __all__ = [
     "FRAME_VERSION",
@@ -129,7 +129,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ordinal: Count
     digest: Text | None
     items: Count | None
-    ids: list[Whole] | None
+    ids: Annotated[list[Whole], Meta(max_length=MAX_IDS)] | None
     epoch: Count | None = None
     place: Count | None = None
     before: Count | None = None
