@@ -244,13 +244,16 @@ def test_without_the_generators_state_samples_are_counted_all_the_same():
     ]  # fmt: skip
 
 
-def test_batches_without_ids_are_not_judged():
+@pytest.mark.parametrize(("size", "code"), [(257, "data.not_recomputed"), (256, "data.not_checkable")])
+def test_batches_without_ids_are_not_judged_and_small_ones_should_have_some(size, code):
+    """A function of torch's that hands out ids as numbers of another library would otherwise pass as a large batch."""
+
     def act(loader):
         loader.begin()
         loader.train(ids=None)
         loader.exhaust()
 
-    assert said(run_of(act)) == [("data.not_recomputed", "info", None, None)]
+    assert said(run_of(act, size=size, length=600)) == [(code, "info", None, None)]
 
 
 def test_an_epoch_whose_beginning_is_not_in_the_record_cannot_be_judged():

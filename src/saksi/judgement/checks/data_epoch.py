@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from saksi.judgement.ordering.orders import DISTRIBUTED, MAX_FEW, RANDOM, SEQUENTIAL, Order, Orders, others_drew
 from saksi.words.frames import Batch, EpochFrame
+from saksi.words.limits import MAX_IDS
 
 __all__ = ["MAX_SAMPLES", "Apart", "Epoch", "Unjudged", "epoch_of", "sampler_name", "why_not_judged"]
 
@@ -116,6 +117,11 @@ class Epoch:
         """How many more samples it needs room for, to take `batch`."""
         end = (batch.before or 0) + len(batch.ids or ())
         return 0 if self._is_spread or end <= MAX_FEW else self._length - MAX_FEW
+
+    @property
+    def may_go_unnamed(self) -> bool:
+        """Whether its batches are so large that their ids are in no record."""
+        return (self._frame.batch_size or 1) > MAX_IDS
 
     @property
     def is_over(self) -> bool:
