@@ -120,6 +120,16 @@ def test_a_server_that_never_answers_is_left(talk):
     assert time.monotonic() - before < 15
 
 
+def test_what_a_server_sends_cannot_write_into_a_terminal():
+    def talk(connection):
+        connection.recv(65536)
+        connection.sendall(b"\x1b[2J\x1b]0;all is well\x07 \x85\x9b31m\r\n")
+
+    with talker(talk) as url, pytest.raises(StoreError, match="BadStatusLine") as raised:
+        parse_webhook(url, what="--notify", seconds=5).send(b"{}")
+    assert str(raised.value).isprintable()
+
+
 def test_what_is_waited_for_is_broken_off_from_another_thread():
     here = threading.Event()
 

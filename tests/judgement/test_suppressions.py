@@ -126,6 +126,8 @@ LINE = format_act(made())
         (LINE.replace(b"2026-06-01", b"2026-05-03"), "is over"),
         (LINE.replace(b"2026-06-01", b"2028-06-01"), "days away"),
         (LINE.replace(b"12:00:00Z", b"12:00:00"), "no zone"),
+        (LINE.replace(b"2026-05-04T12:00:00Z", b"9999-12-31T12:00:00-23:00"), "not in the calendar"),
+        (LINE.replace(b"2026-05-04T12:00:00Z", b"0001-01-01T12:00:00+23:00"), "not in the calendar"),
         (LINE.replace(b"training-team", b"a\\nb"), "cannot be shown"),
         (LINE.replace(b"0a1b2c3d", b"0A1B2C3D"), "id"),
         (LINE.replace(b"0a1b2c3d", b"0a1b2c3d\\n"), "id"),

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from range.reports import ACCUSED, case_line, judged, report_of, variant_line
@@ -22,6 +29,8 @@ SCREEN = Screen(width=120, height=None, unicode=True, colour=False, zone=None)
         (["--group", "Z"], "--group 'Z' is no group (one of A, B"),
         (["--only", "G08", "--group", "A"], "no case is both in --only and in --group"),
         (["--seeds", "0"], "--seeds"),
+        (["--limit", "inf"], "--limit"),
+        (["--limit", "nan"], "--limit"),
         (["--python", "/nowhere/python"], "/nowhere/python"),
     ],
 )
@@ -77,3 +86,48 @@ def test_every_outcome_is_in_words():
         "Drawn again with --seed 5 --seeds 1.",
     ):
         assert words in shown, words
+
+
+def of_folder(folder):
+    """The processes whose command names something in `folder`."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = each.read_bytes()
+        except OSError:  # it is gone
+            continue
+        if os.fsencode(folder) in words:
+            found.append(words)
+    return found
+
+
+@pytest.mark.training
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_whatever_ends_it_nothing_stays(tmp_path, ends):
+    environment = os.environ | {"TMPDIR": str(tmp_path), "SAKSI_HOME": str(tmp_path / "home")}
+    words = (
+        sys.executable,
+        "-m",
+        "saksi.doors.main",
+        "range",
+        "--only",
+        "C04-decay-zeroed",
+        "--python",
+        sys.executable,
+    )
+    # A shell's background commands ignore SIGINT, and what the test was started from may be one.
+    restored = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    with subprocess.Popen([sys.executable, "-c", restored, *words], env=environment, stderr=subprocess.PIPE) as played:
+        until = time.monotonic() + 90
+        while not list(tmp_path.glob("saksi-range-*/played/*/home/runs/*")):
+            assert played.poll() is None, played.stderr.read()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        played.send_signal(ends)
+        played.communicate(timeout=60)
+    assert played.returncode in {128 + ends, 130}
+    assert list(tmp_path.glob("saksi-range-*")) == []
+    assert of_folder(tmp_path / "saksi-range-") == []

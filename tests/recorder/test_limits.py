@@ -35,6 +35,10 @@ def test_a_frame_of_the_recorder_fits_into_a_packet(recorder):
     assert recorder("channel").MAX_FRAME_BYTES <= frames.MAX_FRAME_BYTES
 
 
+def test_as_many_samples_of_a_batch_are_named_as_frames_hold(recorder):
+    assert recorder("batches").MAX_IDS == limits.MAX_IDS
+
+
 def test_a_text_of_the_recorder_is_one_that_frames_hold(recorder):
     (held,) = (each for each in frames.Text.__metadata__ if isinstance(each, Meta))
     assert held.max_length == recorder("plain").MAX_TEXT

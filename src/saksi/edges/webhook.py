@@ -61,7 +61,9 @@ class Webhook:
             connection.request("POST", self._path, body=document, headers=headers)
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise StoreError(f"webhook {self.target}: {type(error).__name__}: {error}"[:400]) from None
+            # What a peer sends may stand in it, and goes into a log that somebody reads on a terminal.
+            said = "".join(each if each.isprintable() else "?" for each in str(error))
+            raise StoreError(f"webhook {self.target}: {type(error).__name__}: {said}"[:400]) from None
         finally:
             watchdog.cancel()
             connection.close()

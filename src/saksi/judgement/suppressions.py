@@ -140,7 +140,10 @@ def check_made(made: Made) -> str | None:
         return "a text of it has characters that cannot be shown"
     if made.at.tzinfo is None:
         return "its time has no zone"
-    day = made.at.astimezone(UTC).date()
+    try:
+        day = made.at.astimezone(UTC).date()
+    except OverflowError:  # in its zone it is a day of the calendar, in UTC it is none
+        return "its time is not in the calendar"
     if made.until < day:
         return f"its last day {made.until} is over"
     if made.until - day > timedelta(days=MAX_DAYS):

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
+from saksi.words.limits import MAX_IDS, MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
 
 __all__ = [
     "FRAME_VERSION",
@@ -54,6 +54,7 @@ MAX_FRAME_BYTES: Final = 65_536
 """One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
@@ -128,13 +129,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ordinal: Count
     digest: Text | None
     items: Count | None
-    ids: list[int] | None
+    ids: Annotated[list[Whole], Meta(max_length=MAX_IDS)] | None
     epoch: Count | None = None
     place: Count | None = None
     before: Count | None = None
 
 
-Argument: TypeAlias = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Argument: TypeAlias = bool | Whole
 
 
 class EpochFrame(Frame, frozen=True, tag="epoch"):

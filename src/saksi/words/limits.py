@@ -9,6 +9,7 @@ from typing import Final
 
 __all__ = [
     "MAX_ENTRY_BYTES",
+    "MAX_IDS",
     "MAX_LIVE_FILES",
     "MAX_LIVE_HOMES",
     "MAX_LIVE_PIECES",
@@ -32,6 +33,9 @@ MAX_LIVE_HOMES: Final = 6
 """Classes from which a method may be inherited."""
 MAX_LIVE_FILES: Final = 256
 """Source files that one part of an inventory names."""
+
+MAX_IDS: Final = 256
+"""Samples of one batch that are named."""
 
 MAX_SAMPLED: Final = 1_024
 """Tensors in one layout of samples, and elements of one tensor that are taken."""

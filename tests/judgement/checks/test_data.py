@@ -83,6 +83,29 @@ def test_a_sampler_that_repeats_a_tenth_is_told_at_its_first_batch():
     assert "18 different samples, where its sampler hands out 20: " in missing.message
 
 
+def test_a_dataset_that_changes_its_length_within_an_epoch_accuses_nobody():
+    """At its end torch's sampler asks for the length again, and hands out what it makes of the rest."""
+    simulated = run_of(lambda loader: loader.whole(lambda order: [*order, 3, 7, 1]))
+    (found,), _ = judged(simulated)
+    assert (found.code, found.severity, found.first_step) == (AGAIN, "info", 5)
+    assert "more samples came behind the 20 of the dataset: 3, 7, 1. Torch's sampler does this" in found.message
+
+
+def test_what_repeats_within_an_epoch_weighs_also_where_more_came_behind_another():
+    def act(loader):
+        loader.whole(lambda order: [*order, *order])
+        loader.whole(lambda order: [*order[:10], *order[:10]])
+
+    assert (AGAIN, "warning", 12, 14) in said(run_of(act))
+    assert (AGAIN, "info", 5, 9) in said(run_of(act))
+
+
+@pytest.mark.parametrize("way", ["sequential", "a share", "fewer samples than the dataset has"])
+def test_more_samples_than_its_sampler_makes_weigh_where_torch_makes_none(way):
+    (found,), _ = judged(run_of(lambda loader: loader.whole(lambda order: [*order, *order]), **HONEST[way]))
+    assert (found.code, found.severity) == (AGAIN, "warning")
+
+
 def test_an_epoch_that_runs_out_early_is_told_and_one_that_is_broken_off_is_not():
     def runs_out(loader):
         loader.begin()
@@ -221,13 +244,16 @@ def test_without_the_generators_state_samples_are_counted_all_the_same():
     ]  # fmt: skip
 
 
-def test_batches_without_ids_are_not_judged():
+@pytest.mark.parametrize(("size", "code"), [(257, "data.not_recomputed"), (256, "data.not_checkable")])
+def test_batches_without_ids_are_not_judged_and_small_ones_should_have_some(size, code):
+    """A function of torch's that hands out ids as numbers of another library would otherwise pass as a large batch."""
+
     def act(loader):
         loader.begin()
         loader.train(ids=None)
         loader.exhaust()
 
-    assert said(run_of(act)) == [("data.not_recomputed", "info", None, None)]
+    assert said(run_of(act, size=size, length=600)) == [(code, "info", None, None)]
 
 
 def test_an_epoch_whose_beginning_is_not_in_the_record_cannot_be_judged():

@@ -76,6 +76,51 @@ def test_a_schedule_that_moves_from_the_first_updates_on_is_nothing_to_speak_of(
     assert judged(run_of(*({"momentum": each} for each in momentum))) == ((), [])
 
 
+BOUNDS = {"base_momentum": 0.85, "max_momentum": 0.95}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "severity"),
+    [
+        ("momentum", 0.95, 0.9, "info"),
+        ("momentum", 0.9, 0.85, "info"),
+        ("momentum", 0.95, 0.8, "warning"),
+        ("momentum", 0.95, "NaN", "warning"),
+        ("betas", [0.95, 0.99], [0.9, 0.99], "info"),
+        ("betas", [0.95, 0.99], [0.9, 0.999], "warning"),
+        ("betas", [0.95, 0.99], [], "warning"),
+        ("weight_decay", 0.9, 0.95, "warning"),
+    ],
+)
+def test_a_momentum_that_a_scheduler_of_torchs_cycles_once_an_epoch_is_told_and_no_more(name, before, after, severity):
+    (found,), _ = judged(run_of(*[{name: before} | BOUNDS] * 10, *[{name: after} | BOUNDS] * 10))
+    assert (found.severity, found.first_step) == (severity, 10)
+
+
+def test_a_change_that_weighs_is_told_also_behind_one_that_does_not():
+    momentum = [0.95] * 5 + [0.9] * 5 + [0.1] * 5
+    found, _ = judged(run_of(*({"momentum": each} | BOUNDS for each in momentum)))
+    assert [(each.severity, each.first_step, each.last_step) for each in found] == [("warning", 10, 10), ("info", 5, 5)]
+
+
+def test_what_an_optimizer_works_out_for_itself_is_told_and_no_more():
+    """Optimizers that learn their step size keep it in the group, where it stands still until they know enough."""
+    (found,), _ = judged(run_of(*[{"d": 1e-6}] * 20, *({"d": 1e-6 * power} for power in range(2, 9))))
+    assert (found.severity, found.alleges, found.first_step, found.last_step) == ("info", "unknown", 20, 20)
+
+
+def test_groups_behind_one_that_was_taken_out_begin_anew():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    first, second = {"weight_decay": 0.1}, {"weight_decay": 0.0}
+    for groups in [[first, second]] * 5 + [[second]] * 5 + [[first]] * 5:
+        connection.update(groups=groups)
+    connection.goodbye()
+    simulated.exit()
+    (found,), _ = judged(simulated)
+    assert (found.subject, found.first_step) == ("weight_decay of optimizer 0, group 0", 10)
+
+
 def test_a_learning_rate_is_not_judged_here():
     assert judged(run_of(*({"lr": each} for each in [0.1] * 5 + [0.01] * 5))) == ((), [])
 

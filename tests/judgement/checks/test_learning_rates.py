@@ -127,6 +127,12 @@ def test_any_rates_are_taken(rates):
     assert curve.only_change is None or len(set(rates)) > 1
 
 
+def test_a_rate_that_falls_by_more_than_a_float_can_say_is_taken():
+    curve = Curve()
+    for update, rate in enumerate([*(1e308 * 0.19**power for power in range(40)), 5e-324, 1.0, 1.0]):
+        assert curve.take(update, rate) is None
+
+
 def test_rates_that_are_no_numbers_are_passed_over():
     simulated = SimulatedRun()
     connection = simulated.attach()

@@ -8,6 +8,9 @@ import pytest
 
 from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.parameters import PARAMETERS
+from saksi.judgement.plan.idle import Tensors
+from saksi.words.codec import decode_frame
+from saksi.words.frames import SampledFrame, SampleFrame
 from simulated_run import SimulatedRun, honest_run
 
 ALL = [[0, at, f"layer.{at}.weight", 9, 4] for at in range(6)]
@@ -15,11 +18,11 @@ SOME = [each for each in ALL if each[1] not in {2, 3}]
 EMPTY = base64.b64encode(b"").decode()
 
 
-def layout(connection, name, tensors, *, optimizer=0, parts=1, left_out=None):
+def layout(connection, name, tensors, *, optimizer=0, parts=1, left_out=None, times=32):
     size = len(tensors) // parts
     for part in range(parts):
         connection.send(
-            "sampled", layout=name * 32, optimizer=optimizer, rule="torch.optim.sgd.SGD", dtype="torch.float32",
+            "sampled", layout=name * times, optimizer=optimizer, rule="torch.optim.sgd.SGD", dtype="torch.float32",
             part=part, parts=parts, tensors=tensors[part * size : (part + 1) * size], left_out=left_out or {},
         )  # fmt: skip
 
@@ -94,3 +97,20 @@ def test_groups_that_come_are_told_as_they_do():
 def test_another_optimizers_tensors_have_no_step():
     (found,), _ = judged(trained(lambda step: "a" if step < 200 else "b", optimizer=1))
     assert (found.subject, found.first_step) == ("tensors of optimizer 1", None)
+
+
+def test_of_tensors_that_no_layout_has_nothing_is_kept():
+    """What is kept of a process is counted by the tensors that its layouts list."""
+    connection, tensors = SimulatedRun().attach(), Tensors()
+    for number in range(64):
+        name = f"{number:032x}"
+        layout(connection, name, ALL if number == 7 else [], times=1)
+        sample = {"layout": name, "optimizer": 0, "update": number, "before": {}, "after": {}}
+        connection.send("sample", idle=list(range(900)), **sample)
+    for frame in map(decode_frame, connection.pending):
+        if isinstance(frame, SampledFrame):
+            tensors.sampled(frame, 100)
+        elif isinstance(frame, SampleFrame):
+            tensors.take(frame)
+    kept = tensors._layouts.values()
+    assert (tensors.size, sum(len(each.stopped) + len(each.idle) for each in kept)) == (6, 12)

@@ -72,6 +72,19 @@ def test_a_run_as_planned_alleges_nothing():
     assert found(train(launched(), map(rate, range(40)))) == []
 
 
+@pytest.mark.parametrize("value", ["np.float32(7.0)", None, "tensor of torch.float32 on cuda:0"])
+def test_a_rate_that_is_no_number_for_some_updates_is_said_to_be_held_to_nothing(value):
+    """A number of another library's is as good as one for an optimizer, and none in the record."""
+    changes = {
+        step: {"groups": [groups(rate(step))[0], groups(rate(step))[1] | {"lr": value}]} for step in range(20, 40)
+    }
+    (each,) = found(train(launched(), map(rate, range(40)), changes=changes))
+    assert (each.code, each.severity, each.subject) == (
+        "plan.not_checkable", "info", "the learning rate of optimizer 0",
+    )  # fmt: skip
+    assert "Of some updates" in each.message
+
+
 def test_without_a_plan_nothing_is_said():
     assert found(train(launched(None), [1.0, 7.0, 0.0])) == []
 

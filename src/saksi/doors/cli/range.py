@@ -21,6 +21,7 @@ from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.range_screen import draw_range
 from saksi.doors.cli.screen import screen_of_output, tell, write
+from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.range.report import RangeReport
 from saksi.range.session import Question, chosen, play_all
 from saksi.words.errors import UsageError
@@ -32,6 +33,7 @@ _ACCUSED: Final = 1
 _SEED_BITS: Final = 32
 _MAX_SEEDS: Final = 1_000
 _MAX_JOBS: Final = 64
+_MAX_LIMIT_S: Final = 86_400.0
 _ASKED_S: Final = 120.0
 _TRIES: Final = 10
 _PAUSE_S: Final = 1.0
@@ -56,7 +58,9 @@ def play(
         str | None, typer.Option(metavar="EXE", help="The interpreter that trains; it needs torch. Else that in PATH.")
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_JOBS, help="Cases played at once.")] = 1,
-    limit: Annotated[float, typer.Option(metavar="SECONDS", min=1.0, help="The longest that a command may take.")] = 90,
+    limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, max=_MAX_LIMIT_S, help="The longest that a command may take.")
+    ] = 90,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.range/v1.")] = False,
 ) -> int:
     """Play acts of sabotage and honest look-alikes, and say who tells them apart.
@@ -69,7 +73,8 @@ def play(
     version = _version_of(trains)
     drawn = secrets.randbits(_SEED_BITS) if seed is None else seed
     tell(f"the range is drawn with --seed {drawn}")
-    with _disposable_folder() as folder:
+    # Whatever ends the range, what it launched ends with it, and its folder goes.
+    with EndingSignals() as signals, _disposable_folder() as folder:
         question = Question(
             entries=entries,
             seed=drawn,
@@ -80,7 +85,7 @@ def play(
             limit_s=limit,
             jobs=jobs,
         )
-        with counter(question.turns, "playing", shown=True) as hear:
+        with counter(question.turns, "playing", shown=True) as hear, signals.interruptible():
             report = play_all(question, version=version, hear=hear)
     write(encode(report) if as_json else draw_range(report, screen_of_output()))
     return exit_code_of(report)

@@ -52,6 +52,7 @@ UNSAID: Final = Unjudged("the record does not say how the epoch began", owed=Tru
 UNORDERED: Final = Unjudged("its workers hand batches out as they are ready (`in_order=False`)", owed=False)
 MANY: Final = Unjudged(f"more than {MAX_EPOCHS} of its epochs are under way at a time", owed=False)
 NO_IDS: Final = Unjudged("the ids of its batches are not in the record, as of batches of more than 256", owed=False)
+UNNAMED: Final = Unjudged("its batches have ids that are none of its sampler's: those are whole numbers", owed=True)
 NO_ROOM: Final = Unjudged(f"more than {MAX_ALL:,} samples are under way, of all epochs of all processes", owed=True)
 NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=True)
 
@@ -67,7 +68,7 @@ class _Loader:
         self.epochs: dict[int, Epoch | None] = {}  # `None`: not judged, or over
         self.openings: dict[int, Opening] = {}
         self.last_step: int | None = None
-        self.told: dict[str, str] = {}  # by code, what was said first: what comes later is the same cause
+        self.told: dict[tuple[str, bool], str] = {}  # what was said first: what comes later is the same cause
 
 
 class _Process:
@@ -216,7 +217,8 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     loader, epoch = turn.loader, turn.loader.epochs[number]
     loader.last_step = turn.step
     if epoch is not None and batch.ids is None:
-        turn.state.unjudged.note(not_judged(loader.name, NO_IDS, turn.said))
+        why = NO_IDS if epoch.may_go_unnamed else UNNAMED
+        turn.state.unjudged.note(not_judged(loader.name, why, turn.said))
         loader.epochs[number] = None
     elif epoch is not None and epoch.grows(batch) > _room(turn.state, turn.process):
         turn.state.unjudged.note(not_judged(loader.name, NO_ROOM, turn.said))
@@ -264,7 +266,8 @@ def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:
 
 
 def _note(turn: _Turn, apart: Apart) -> None:
-    words = turn.loader.told.setdefault(apart.code, set_apart_in_words(apart, turn.said.hello.torch))
+    kind = apart.code, apart.torch_does
+    words = turn.loader.told.setdefault(kind, set_apart_in_words(apart, turn.said.hello.torch))
     turn.state.noted.note(set_apart(apart, words, turn.loader.name, turn.said, turn.step))
 
 

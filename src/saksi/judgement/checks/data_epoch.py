@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from saksi.judgement.ordering.orders import DISTRIBUTED, MAX_FEW, RANDOM, SEQUENTIAL, Order, Orders, others_drew
 from saksi.words.frames import Batch, EpochFrame
+from saksi.words.limits import MAX_IDS
 
 __all__ = ["MAX_SAMPLES", "Apart", "Epoch", "Unjudged", "epoch_of", "sampler_name", "why_not_judged"]
 
@@ -23,10 +24,11 @@ Code: TypeAlias = Literal["data.order_differs", "data.sample_repeated", "data.sa
 
 
 class Apart(NamedTuple):
-    """What was found, and what it looked like."""
+    """What was found, and what it looked like. `torch_does`: so does torch's sampler, of a dataset that changes."""
 
     code: Code
     what: str
+    torch_does: bool = False
 
 
 class Unjudged(NamedTuple):
@@ -117,6 +119,11 @@ class Epoch:
         return 0 if self._is_spread or end <= MAX_FEW else self._length - MAX_FEW
 
     @property
+    def may_go_unnamed(self) -> bool:
+        """Whether its batches are so large that their ids are in no record."""
+        return (self._frame.batch_size or 1) > MAX_IDS
+
+    @property
     def is_over(self) -> bool:
         """Whether every batch of it was heard."""
         return self.exhausted == self._heard
@@ -191,7 +198,7 @@ class Epoch:
         return [self._order.at(place) for place in places]
 
     def _count(self, begin: int, ids: list[int]) -> Iterator[Apart]:
-        repeated = []
+        repeated, behind = [], []
         for at, sample in enumerate(ids):
             if not 0 <= sample < self._length:
                 continue
@@ -200,11 +207,20 @@ class Epoch:
                 self._marks = _Marks(self._length, is_spread=self._is_spread)
             if self._marks.add(sample):
                 self._distinct += 1
+            elif self._is_drawn_anew(begin + at):
+                behind.append(sample)
             else:
                 repeated.append(sample)
         if repeated:
             what = f"samples came that had been handed out before: {_named(repeated)}"
             yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.")
+        if behind:
+            what = f"more samples came behind the {self._length:,} of the dataset: {_named(behind)}"
+            yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.", torch_does=True)
+
+    def _is_drawn_anew(self, place: int) -> bool:
+        """Whether a RandomSampler draws a sample anew there: at its end it asks the dataset for its length again."""
+        return self._frame.sampler == RANDOM and self._expected == self._length <= place
 
 
 def why_not_judged(frame: EpochFrame) -> Unjudged | None:

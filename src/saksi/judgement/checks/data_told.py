@@ -22,11 +22,16 @@ CAUSES: Final = (
     "A sampler or a function of torch that was patched and an edited torch look the same, whatever they are for; the "
     "inventory of live code tells which code ran."
 )
+CHANGES: Final = (
+    "Torch's sampler does this of a dataset whose length is another at the end of an epoch than at its beginning."
+)
 _finding = partial(observation, check=CHECK_NAME)
 
 
 def set_apart_in_words(apart: Apart, version: str) -> str:
     """What was found, and what would explain it."""
+    if apart.torch_does:
+        return f"{apart.what} {CHANGES}"
     if _weight(apart, version) == "info":
         return f"{apart.what} The order that torch {version[:MAX_VERSION]} makes is not known here."
     return f"{apart.what} {CAUSES}"
@@ -82,7 +87,8 @@ def not_judged(loader: str, why: Unjudged, said: Spoken) -> Finding:
 
 
 def _weight(apart: Apart, version: str) -> Severity:
-    return "info" if apart.code == "data.order_differs" and not _is_tested(version) else "warning"
+    is_known = apart.code != "data.order_differs" or _is_tested(version)
+    return "warning" if is_known and not apart.torch_does else "info"
 
 
 def _is_tested(version: str) -> bool:

@@ -4,8 +4,11 @@ A learning rate follows a schedule, and only a plan or a rehearsal can say which
 (betas, eps, weight decay, momentum, flags of the kernel) stand still in most programs, or move from the first Updates
 on, as momentum in a cyclic schedule does. One that stood still and then changed is told, with both values.
 
+What torch's schedulers cycle, within the bounds that they keep in the group, and what no optimizer of torch's has, is
+told and no more: the first is a schedule, the second may be what an optimizer works out for itself.
+
 Known weakness: one that is changed before the first Update was always so; a slow drift that begins at once looks like a
-schedule.
+schedule; whoever puts bounds of a cycle into the group has a schedule.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.words.digest import sha256
-from saksi.words.findings import Finding
+from saksi.words.findings import Finding, Severity
 from saksi.words.frames import UpdateFrame
 
 __all__ = ["HYPER_PARAMETERS", "HyperParameterCheck"]
@@ -30,6 +33,14 @@ CHECK_NAME: Final = "hyper_parameters"
 CHANGED: Final = "plan.hyper_parameter_changed"
 SCHEDULED: Final = frozenset({"lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum"})
 """Learning rates, and what torch's schedulers keep in a group for themselves."""
+TORCHS: Final = frozenset({
+    "adjust_lr_fn", "alpha", "amsgrad", "beta2_decay", "betas", "capturable", "centered", "dampening",
+    "decoupled_weight_decay", "differentiable", "eps", "etas", "foreach", "fused", "history_size",
+    "initial_accumulator_value", "lambd", "line_search_fn", "lr_decay", "max_eval", "max_iter", "maximize", "momentum",
+    "momentum_decay", "nesterov", "ns_coefficients", "ns_steps", "rho", "step_sizes", "t0", "tolerance_change",
+    "tolerance_grad", "weight_decay",
+})  # fmt: skip
+"""What optimizers of torch have, and most others too; but for `d`, Adafactor's threshold, which others learn."""
 STILL: Final = 3
 """Updates in a row with one value, after which it counts as standing still."""
 MAX_SHOWN: Final = 80
@@ -50,7 +61,7 @@ class _Value:
     def __init__(self, value: Any) -> None:
         self.value = value
         self.still = 1
-        self.told = ""
+        self.told: dict[Severity, str] = {}  # what was said first: what comes later stretches it
         self.moves = False  # it has moved before it stood still: a schedule
 
     def becomes(self, value: Any) -> bool:
@@ -66,17 +77,22 @@ class _Value:
 class _Changed(NamedTuple):
     subject: str
     message: str
+    severity: Severity
 
 
 class _Process:
-    __slots__ = ("size", "values")
+    __slots__ = ("groups", "size", "values")
 
     def __init__(self) -> None:
         self.size = 0
+        self.groups: dict[int, int] = {}  # of each optimizer
         self.values: dict[tuple[int, int, str], _Value] = {}
 
     def take(self, frame: UpdateFrame, room: int) -> Iterator[_Changed]:
         """Each hyper-parameter of an Update that had stood still and is another now. `room`: so many more are kept."""
+        if self._lost_groups(frame):
+            self.values = {key: each for key, each in self.values.items() if key[0] != frame.optimizer}
+            self.size = len(self.values)
         most = min(MAX_KEPT, self.size + room)
         for number, group in enumerate(frame.groups if not frame.skipped else ()):
             for name, value in group.items():
@@ -87,11 +103,19 @@ class _Process:
                     if known.becomes(_kept(value)):
                         subject = f"{name} of optimizer {frame.optimizer}, group {number}"
                         first = f"{_told(before, value)} after {stood} updates. {CAUSES}"
-                        known.told = known.told or first  # what comes later stretches the first
-                        yield _Changed(subject, known.told)
+                        severity = _weight(name, before, value, group)
+                        yield _Changed(subject, known.told.setdefault(severity, first), severity)
                 elif name not in SCHEDULED and self.size < most:
                     self.values[key] = _Value(_kept(value))
                     self.size += 1
+
+    def _lost_groups(self, frame: UpdateFrame) -> bool:
+        """Whether the optimizer has fewer groups than it had: those behind one that went have another number now."""
+        count = len(frame.groups) + frame.groups_omitted
+        before = self.groups.get(frame.optimizer, count)
+        if frame.optimizer in self.groups or len(self.groups) < MAX_KEPT:
+            self.groups[frame.optimizer] = count
+        return count < before
 
 
 class _State:
@@ -129,7 +153,21 @@ def _take(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) ->
     step = frame.update if frame.optimizer == 0 else None
     of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
     for found in process.take(frame, state.followed.room):
-        state.noted.note(of(code=CHANGED, severity="warning", subject=found.subject, message=found.message))
+        state.noted.note(of(code=CHANGED, severity=found.severity, subject=found.subject, message=found.message))
+
+
+def _weight(name: str, before: Any, now: Any, group: dict[str, Any]) -> Severity:
+    return "warning" if name in TORCHS and not _is_cycled(name, before, now, group) else "info"
+
+
+def _is_cycled(name: str, before: Any, now: Any, group: dict[str, Any]) -> bool:
+    """Whether a momentum moved as torch's OneCycleLR and CyclicLR move it: within the bounds that they keep."""
+    if name == "betas" and isinstance(before, list) and isinstance(now, list) and before[1:] == now[1:]:
+        now = now[0] if now else None
+    elif name != "momentum":
+        return False
+    low, high = group.get("base_momentum"), group.get("max_momentum")
+    return all(type(each) in {int, float} for each in (low, now, high)) and low <= now <= high
 
 
 def _kept(value: Any) -> Any:

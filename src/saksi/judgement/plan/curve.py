@@ -8,6 +8,7 @@ which programs have too: it is told, and no more.
 
 from __future__ import annotations
 
+import math
 from typing import Final, NamedTuple
 
 __all__ = ["Curve", "Scaled"]
@@ -57,6 +58,9 @@ class Curve:
             self._begin(1.0)
             return None
         growth = rate / before
+        if not 0 < growth < math.inf:  # the two are further apart than a float can say
+            self._begin(1.0)
+            return None
         if self._is_alike(growth):
             self._growth = growth
             self._smooth += 1

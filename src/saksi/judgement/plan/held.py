@@ -61,6 +61,7 @@ class Held:
         self._norm_unread = False
         self._others = False
         self._seen: set[str] = set()
+        self._unread: set[str] = set()
         self._updates = 0
         self._omitted = False
         self._left_out = 0
@@ -118,6 +119,11 @@ class Held:
         for name, is_there in wanted.items():
             if is_there and name not in self._seen:
                 yield f"the {name} of optimizer 0", f"It is planned, and in no record of this process. {_UNSEEN}"
+        for name in sorted(self._unread & self._seen):
+            yield (
+                f"the {name} of optimizer 0",
+                "Of some updates it is in the record as no number: not held to the plan.",
+            )
         if self._omitted:
             yield (
                 "groups of optimizer 0",
@@ -139,6 +145,7 @@ class Held:
         for number, group in enumerate(frame.groups):
             rate = _number(group.get("lr"))
             if rate is None:
+                self._unread.add("learning rate")
                 continue
             self._seen.add("learning rate")
             scale = _scale(self._plan, number)
@@ -171,7 +178,10 @@ class Held:
             own = plan.groups[number] if number < len(plan.groups) else {}
             for name, wanted in {**plan.hyper_parameters, **own}.items():
                 value = group.get(name)
-                if name == LR_SCALE or (isinstance(value, str) and value.startswith(ON_DEVICE)):
+                if name == LR_SCALE:
+                    continue
+                if isinstance(value, str) and value.startswith(ON_DEVICE):
+                    self._unread.add("hyper-parameters")
                     continue
                 self._seen.add("hyper-parameters")
                 if name not in group or not _same(value, wanted):

@@ -32,20 +32,21 @@ class Idle(NamedTuple):
 
 
 class _Layout:
-    __slots__ = ("idle", "last", "left_out", "stopped", "tensors")
+    __slots__ = ("idle", "last", "left_out", "size", "stopped", "tensors")
 
     def __init__(self) -> None:
         self.tensors: dict[int, list[SampledTensor]] = {}  # by part
+        self.size = 0
         self.left_out = 0
         self.idle: list[int] = []
         self.last = -1
         self.stopped: dict[int, int] = {}  # of those that are idle, the last Update with a gradient, -1 for none
 
     def take(self, frame: SampleFrame) -> None:
-        if frame.idle != self.idle:
-            now = set(frame.idle)
-            self.stopped = {at: self.stopped.get(at, self.last) for at in now}
-            self.idle = frame.idle
+        idle = frame.idle[: self.size]  # there are no more; what is counted is what is kept
+        if idle != self.idle:
+            self.stopped = {at: self.stopped.get(at, self.last) for at in idle}
+            self.idle = idle
         self.last = frame.update
 
     def latest(self) -> Iterator[tuple[SampledTensor, int]]:
@@ -74,6 +75,7 @@ class Tensors:
         if frame.part in layout.tensors or len(frame.tensors) > room:
             return
         layout.tensors[frame.part] = frame.tensors
+        layout.size += len(frame.tensors)
         layout.left_out += sum(frame.left_out.values())
         self.size += len(frame.tensors)
 

@@ -10,6 +10,7 @@ import contextlib
 import resource
 import selectors
 import signal
+from types import FrameType
 from typing import Final
 
 from saksi.processes.agent.attempt import WatchedAttempt
@@ -41,7 +42,11 @@ def raise_file_limit() -> None:
 
 
 def ignore_the_jobs_signals() -> None:
-    """What ends the job must not end its witness."""
+    """What ends the job must not end its witness. The commands that it starts hear signals as any other does."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(each, signal.SIG_IGN)
+        signal.signal(each, _do_nothing)  # `SIG_IGN` would be handed on: `timeout 5 COMMAND` could end nothing
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    return
