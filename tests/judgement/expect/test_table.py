@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from judgement.expectations import PRUNED, expectation, expectations, in_form
 from saksi.judgement.configuration import parse_configuration
 from saksi.judgement.expect.table import EXPECT_KEYS, expectations_in
-from saksi.judgement.expect.values import MAX_EXPECTATIONS, NEVER, Expectation, why_never
+from saksi.judgement.expect.values import MAX_EXPECTATIONS, NEVER, Expectation, in_order, why_never
 from saksi.words.errors import UsageError
 from saksi.words.findings import CODES
 
@@ -47,6 +48,30 @@ def test_every_key_has_its_place():
 def test_without_the_tables_nothing_is_expected():
     assert parse("level = 'full'") == ()
     assert parse("expect = []") == ()
+
+
+def test_a_pyproject_has_them_below_its_own_table():
+    text = PLAIN.replace("[[expect]]", "[[tool.saksi.expect]]").encode()
+    assert parse_configuration(text, where="pyproject.toml", table=("tool", "saksi")).expect == parse(PLAIN)
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(EXPECT_KEYS),
+            st.sampled_from([*CODES, "1-2", "2-1", ""])
+            | st.integers()
+            | st.booleans()
+            | st.lists(st.integers(), max_size=3),
+            max_size=7,
+        ),
+        max_size=3,
+    )
+)
+def test_only_usage_errors_escape_and_what_comes_out_fits_a_seal(found):
+    with suppress(UsageError):
+        expected = expectations_in(found, "saksi.toml")
+        assert not expected or in_order(expected)
 
 
 def test_the_order_in_which_they_are_written_says_nothing():
