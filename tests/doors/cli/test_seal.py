@@ -120,7 +120,7 @@ hyper_parameters = { betas = [0.9, 0.95] }
     assert (code, err.count("\n"), "saksi.toml: plan: a learning rate that is negative" in err) == (2, 1, True)
 
 
-def test_what_the_project_expects_is_sealed_shown_and_compared(home, project):
+def test_what_the_project_expects_is_sealed_shown_and_compared(home, project, approver):
     (project / "saksi.toml").write_text("""[[expect]]
 code = "state.changed_between_steps"
 subject = "parameters of optimizer 0"
@@ -145,6 +145,8 @@ why = "Decay is raised by hand."
         in shown
     )
     checked(home.call("seal", "show", "run.seal", "--json")[1], "saksi.seal/v1")
+    code, _, err = home.call("seal", "approve", "run.seal", "--key", str(approver))
+    assert (code, "what it expects will be held against nobody (2 expectations)" in err) == (0, True)
     text = (project / "saksi.toml").read_text()
     (project / "saksi.toml").write_text(text.replace("400-499", "400-500"))
     create(home, "-o", "other.seal", *COMMAND)
