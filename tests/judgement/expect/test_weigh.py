@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doors.cli.cli_home import SealedRun
+from judgement.checks import test_gradients as gradients
+from judgement.checks import test_shadow_update as shadow
 from judgement.checks.test_continuity import prints
 from judgement.expectations import PRUNED, declared, expectation
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.approvals import Approvers, assurance_of
 from saksi.judgement.checks import ALL
 from saksi.judgement.checks.fold import MAX_EVIDENCE
+from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.judging import Judging
+from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
 from saksi.judgement.expect.values import covers
 from saksi.judgement.expect.weigh import Expected
 from saksi.judgement.verdict import exit_code, judge
@@ -113,6 +117,33 @@ def test_what_comes_back_every_so_often_is_weighed_step_by_step():
 def test_a_part_that_is_not_expected_stays_and_each_part_says_which_it_is():
     simulated = train(launched(expectation(steps=((20, 24),))), edited=range(22, 27))
     assert found(simulated) == [("warning", 25, 26), ("info", 22, 24)]
+
+
+def weighed(check, simulated, each):
+    def weigh(found):
+        return msgspec.structs.replace(found, severity="info", message=BY) if covers(each, found) else found
+
+    judging = Judging([check], weigh=weigh)
+    for item in simulated.items():
+        judging.take(item)
+    return [(found.code, found.severity, found.first_step, found.last_step) for found in judging.findings(ended=True)]
+
+
+def test_updates_and_gradients_are_weighed_step_by_step_too():
+    code, every = "optimizer.update_differs", {"every": 2, "offset": 2}
+    samples = [shadow.sample(step) if step in (0, 1, 3) else shadow.sample(step, change=_more) for step in range(6)]
+    assert weighed(SHADOW_UPDATES, shadow.run_of(*samples), expectation(code=code, **every)) == [
+        (code, "warning", 5, 5), (code, "info", 2, 4),
+    ]  # fmt: skip
+    code = "gradient.changed_after_backward"
+    reads = [*gradients.USUAL, gradients.TURNED, gradients.TURNED, gradients.TURNED]
+    assert weighed(GRADIENTS, gradients.run_of(*reads), expectation(code=code, **every)) == [
+        (code, "warning", 9, 9), (code, "info", 8, 10),
+    ]  # fmt: skip
+
+
+def _more(_, value):
+    return value + 0.1
 
 
 def test_several_expectations_each_cover_their_own():
