@@ -17,7 +17,7 @@ import msgspec
 
 from saksi.judgement.checks.fold import MAX_EVIDENCE
 from saksi.judgement.checks.seal import file_in, seal_in
-from saksi.judgement.expect.values import Expectation, covers, why_never
+from saksi.judgement.expect.values import Expectation, covers
 from saksi.judgement.items import Item
 from saksi.judgement.seal import Sealed, expectations_of
 from saksi.words.findings import Finding
@@ -53,8 +53,7 @@ class Expected:
 
     def _declare(self, to: dict[int, tuple[Expectation, ...]], attempt: int, sealed: Sealed | None) -> None:
         if attempt not in to:
-            declared = () if sealed is None else expectations_of(sealed)
-            to[attempt] = tuple(each for each in declared if why_never(each.code) is None)
+            to[attempt] = () if sealed is None else expectations_of(sealed)
             self._codes.update(each.code for each in to[attempt])
 
     def weigh(self, finding: Finding) -> Finding:
