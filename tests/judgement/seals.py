@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from judgement.expectations import declared
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import hmac_of, key_id
@@ -167,6 +168,7 @@ seals = st.builds(
     kernel=texts,
     unobserved=tables,
     launch_key=st.just(msgspec.UNSET) | launch_keys,
+    expect=st.just(msgspec.UNSET) | declared,
 )
 
 

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
+from judgement.expectations import expectation
 from judgement.seals import KEY, plain_seal, seals
 from saksi.judgement.redaction import hmac_of
 from saksi.judgement.seal import Distribution, SealedFile
@@ -64,6 +65,7 @@ def test_every_other_field_is_compared():
         "hardware": replace(SEAL.hardware, cpu="B"),
         "kernel": "Linux 7",
         "unobserved": {"script": "no reason"},
+        "expect": (expectation(),),
     }
     compared = set(SEAL.__struct_fields__) - IGNORED - {"redaction_key"}
     assert set(changed) == compared

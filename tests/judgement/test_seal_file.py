@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from damage import flipped, replaced
+from judgement.expectations import expectation
 from judgement.rehearsals import rehearsal
 from judgement.seals import CREATOR, JOSE, MARIA, plain_seal, plain_seal_file, seal_files, seals, signed_file
 from saksi.judgement.approvals import Approvers, signatures_of
@@ -31,6 +32,7 @@ TREE = EnvironmentTree(digest=str(sha256(b"tree")), files=21_034, manifest=str(s
 SMOOTHED = RehearsedFunction(name="smoothed", code="a" * 32, defaults=(("eps", "0.1"),))
 CODE = RehearsedCode(place="module", name="torch.nn.functional.cross_entropy", functions=(SMOOTHED,))
 REHEARSAL = msgspec.structs.replace(rehearsal(), code=(CODE,))
+EXPECTED = (expectation(steps=((21, 21),)),)
 SIGNED = signed_file(plain_seal_file(), CREATOR, MARIA)
 KEYS = Approvers(approvers=(MARIA.key,), known=(CREATOR.key,))
 
@@ -71,7 +73,7 @@ def test_the_page_shows_every_member_in_order():
     blocks = [each.split("```")[0] for each in page.split("```json\n")[1:]]
     shown = json.loads(blocks[0])
     shown["predicate"] |= json.loads("{" + blocks[1] + "}")
-    file = plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL)
+    file = plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL, expect=EXPECTED)
     assert members(shown) == members(json.loads(make_file_statement(file)))
 
 
@@ -91,7 +93,7 @@ def test_a_seal_is_no_seal_file_and_a_seal_file_no_seal():
         parse_seal(make_file_statement(plain_seal_file()))
 
 
-STATEMENT = make_file_statement(plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL))
+STATEMENT = make_file_statement(plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL, expect=EXPECTED))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,13 @@ STATEMENT = make_file_statement(plain_seal_file(environment_tree=TREE, rehearsal
         (b'"defaults":[["eps","0.1"]]', b'"defaults":[["eps"]]'),
         (b'"environmentTree":{"digest"', b'"environmentTree":null,"x":{"digest"'),
         (b'"manifest":"sha256', b'"manifest":"sha512'),
+        (b'"steps":[[21,21]]', b'"steps":[[21,20]]'),
+        (b'"steps":[[21,21]]', b'"steps":[[21,22],[23,24]]'),
+        (b'"every":null', b'"every":0'),
+        (b'"offset":0', b'"offset":1'),
+        (b'"why":"It is pruned by hand."', b'"why":" "'),
+        (b'"why":"It is pruned by hand."', b'"why":"It is pruned by hand.","by":"x"'),
+        (b'"expect":[', b'"expects":['),
     ],
 )
 def test_what_is_not_the_one_form_of_the_statement_is_refused(before, after):
@@ -123,7 +132,7 @@ def test_what_is_not_the_one_form_of_the_statement_is_refused(before, after):
         parse_seal_file(format_envelope(sign(IN_TOTO, payload, [CREATOR])) + b"\n")
 
 
-@pytest.mark.parametrize("member", ["environmentTree", "rehearsal"])
+@pytest.mark.parametrize("member", ["environmentTree", "rehearsal", "expect"])
 def test_a_member_that_may_be_absent_is_never_null(member):
     whole = json.loads(STATEMENT)
     whole["predicate"][member] = None
@@ -163,3 +172,16 @@ def test_only_malformed_input_escapes_from_bytes(content):
 def test_a_text_that_is_not_unicode_is_refused_when_writing():
     with pytest.raises(MalformedInput):
         make_file_statement(msgspec.structs.replace(plain_seal_file(), kernel="\ud800"))
+
+
+def test_a_file_that_expects_nothing_has_no_member_for_it_and_one_that_does_has_them_in_order():
+    assert b'"expect"' not in make_file_statement(plain_seal_file())
+    two = (expectation(), expectation(why="So it is."))
+    payload = make_file_statement(plain_seal_file(expect=two))
+    assert parse_seal_file(signed_file(plain_seal_file(expect=two)).content).file.expect == two
+    first, second = (msgspec.json.encode(each) for each in two)
+    for other in (second + b"," + first, first + b"," + first, b""):
+        changed = payload.replace(first + b"," + second, other)
+        assert changed != payload
+        with pytest.raises(MalformedInput):
+            parse_seal_file(format_envelope(sign(IN_TOTO, changed, [CREATOR])) + b"\n")

@@ -1,8 +1,8 @@
 """The settings a project may give: `saksi.toml`, or the table `[tool.saksi]` of `pyproject.toml`.
 
 A project's files may be what was attacked. So they say how a run is labelled, how much of it is recorded and what is
-planned (which is held against a run once an approver has signed it), never whom to trust, how strictly to judge or
-where to send anything: such a key is refused, not ignored, since somebody wanted it to have an effect.
+planned and what is expected (which counts for a run once an approver has signed it), never whom to trust, how strictly
+to judge or where to send anything: such a key is refused, not ignored, since somebody wanted it to have an effect.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final, get_args
 
 import msgspec
 
+from saksi.judgement.expect.table import expectations_in
+from saksi.judgement.expect.values import Expectation
 from saksi.judgement.plan.table import plan_in
 from saksi.judgement.plan.values import Plan
 from saksi.words.errors import UsageError
@@ -22,7 +24,7 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("level", "name", "plan", "project", "segment")
+KEYS: Final = ("expect", "level", "name", "plan", "project", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
     *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
@@ -40,6 +42,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     level: Level | None = None
     segment: int | None = None
     plan: Plan | None = None
+    expect: tuple[Expectation, ...] = ()
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -84,6 +87,7 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         level=next((each for each in _LEVELS if each == level), None),
         segment=segment if isinstance(segment, int) else None,
         plan=plan_in(found.get("plan"), where),
+        expect=expectations_in(found.get("expect"), where),
     )
 
 

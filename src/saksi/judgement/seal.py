@@ -18,6 +18,7 @@ from typing import Annotated, Final, Literal, Protocol
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.expect.values import Expectation, in_order
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import HMAC_PATTERN
@@ -42,6 +43,7 @@ __all__ = [
     "Sealed",
     "SealedFile",
     "digest_of_changes",
+    "expectations_of",
     "make_statement",
     "parse_seal",
     "require_sorted",
@@ -153,7 +155,8 @@ class Hardware(Part, frozen=True):
 class Seal(Part, frozen=True):
     """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart.
 
-    `launch_key` is there only for a launch that had a key, which earlier versions did not know.
+    `launch_key` is there only for a launch that had a key, `expect` only where something is declared: earlier versions
+    knew neither.
     """
 
     run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
@@ -180,6 +183,7 @@ class Seal(Part, frozen=True):
     kernel: Text
     unobserved: dict[str, str]
     launch_key: LaunchKey | msgspec.UnsetType = msgspec.UNSET
+    expect: tuple[Expectation, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         require_sorted(self, self.environment_changed_by_saksi)
@@ -222,15 +226,24 @@ class Sealed(Protocol):
     def kernel(self) -> str: ...
     @property
     def unobserved(self) -> dict[str, str]: ...
+    @property
+    def expect(self) -> tuple[Expectation, ...] | msgspec.UnsetType: ...
 
 
 def require_sorted(sealed: Sealed, *more: dict[str, str]) -> None:
-    """Returns if tables and distributions are in their one order. Raises `ValueError`."""
+    """Returns if tables, distributions and expectations are in their one order. Raises `ValueError`."""
     for table in (sealed.seeds, sealed.environment, sealed.unobserved, *more):
         if list(table) != sorted(table):
             raise ValueError("a table whose names are not sorted")
     if list(sealed.distributions) != sorted(set(sealed.distributions)):
         raise ValueError("distributions that are not sorted, or repeated")
+    if not isinstance(sealed.expect, msgspec.UnsetType) and not in_order(sealed.expect):
+        raise ValueError("expectations that are none, too many, not sorted, or repeated")
+
+
+def expectations_of(sealed: Sealed) -> tuple[Expectation, ...]:
+    """What is declared to be expected; empty where nothing is."""
+    return () if isinstance(sealed.expect, msgspec.UnsetType) else sealed.expect
 
 
 def digest_of_changes(changes: Iterable[Change]) -> Digest:

@@ -11,9 +11,10 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from saksi.judgement.expect.values import in_words
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import reason_to_record
-from saksi.judgement.seal import Change, Git, Sealed, SealedFile
+from saksi.judgement.seal import Change, Git, Sealed, SealedFile, expectations_of
 
 __all__ = ["GROUPS", "KEYED", "Difference", "Group", "differences", "paths_apart"]
 
@@ -327,6 +328,22 @@ def _plan_sentence(before: Sealed, after: Sealed) -> str:
     return f"The plan is another one, in {', '.join(names)}."
 
 
+def _expect(before: Sealed, after: Sealed) -> Iterator[Difference]:
+    old, new = expectations_of(before), expectations_of(after)
+    if old != new:
+        was, now = (msgspec.json.encode(each).decode() if each else None for each in (old, new))
+        sides = ((old, new), (new, old))
+        gone, come = ([f"{in_words(each)} ({each.why})" for each in one if each not in other] for one, other in sides)
+        said = [f"only {when} {_some(words)}" for when, words in (("before", gone), ("after", come)) if words]
+        sentence = f"What is declared to be expected is not the same: {'; '.join(said)}."
+        yield Difference(group="plan", field="expect", before=was, after=now, sentence=sentence)
+
+
+def _some(words: Sequence[str]) -> str:
+    more = f" and {len(words) - _MANY} more" if len(words) > _MANY else ""
+    return f"{'; '.join(words[:_MANY])}{more}"
+
+
 def _recording(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _changed("recording", "project", before.project, after.project, "The project was")
     yield from _changed("recording", "level", before.level, after.level, "The level of recording was")
@@ -360,5 +377,6 @@ _COMPARISONS: Final[tuple[Callable[[Sealed, Sealed], Iterator[Difference]], ...]
     _interpreter,
     _hardware,
     _plan,
+    _expect,
     _recording,
 )

@@ -25,6 +25,7 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.subjects import fits
 from saksi.words.errors import UsageError
 from saksi.words.findings import Finding, Severity, at_or_above
 
@@ -227,22 +228,5 @@ def _covers(made: Made, finding: Finding, scope: Scope) -> bool:
         and at_or_above(made.up_to, finding.severity)
         and made.run in (None, scope.run)
         and made.project in (None, scope.project)
-        and _fits(made.subject, finding.subject)
+        and fits(made.subject, finding.subject)
     )
-
-
-def _fits(pattern: str, subject: str) -> bool:
-    """Whether `subject` is `pattern`, in which `*` stands for any text. Linear: no pattern can make it search long."""
-    first, *others = pattern.split("*")
-    if not others:
-        return pattern == subject
-    last = others.pop()
-    if len(subject) < len(first) + len(last) or not subject.startswith(first) or not subject.endswith(last):
-        return False
-    at, end = len(first), len(subject) - len(last)
-    for part in others:
-        found = subject.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True

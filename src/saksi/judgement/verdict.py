@@ -15,6 +15,7 @@ import msgspec
 from saksi.judgement.checks import ALL, Check, Judging, merge
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.plan import PlanCheck
+from saksi.judgement.expect.weigh import Expected
 from saksi.judgement.history import History, Recorded
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.items import Item
@@ -100,13 +101,15 @@ def judge(
     complete. Raises what reading the items raises, and `ValueError` if `checks` lack the coverage check.
     """
     weighed = [each.under(assurance.approved_attempts) if isinstance(each, PlanCheck) else each for each in checks]
-    judging, builder = Judging(weighed), HistoryBuilder()
+    expected = Expected(assurance.approved_attempts)
+    judging, builder = Judging(weighed, weigh=expected.weigh), HistoryBuilder()
     for item in items:
         builder.take(item)
+        expected.take(item)
         judging.take(item)
     history, ended = builder.build(), not live
-    computed = merge((*judging.findings(ended=ended), *assurance.findings))
-    findings = (*computed, *_recorded_only(history.findings, computed))
+    computed = merge(map(expected.judge, (*judging.findings(ended=ended), *assurance.findings)))
+    findings = (*computed, *_recorded_only(history.findings, computed, expected))
     state = judging.state_of(COVERAGE)
     coverage = COVERAGE.value(state, findings, ended=ended, planned_steps=assurance.planned_steps)
     ran_all = {check.name for check in ALL} <= {check.name for check in checks}
@@ -129,11 +132,13 @@ def reaching(findings: Iterable[Finding], fail_on: Severity) -> tuple[Finding, .
     return tuple(each for each in findings if at_or_above(each.severity, fail_on) and not is_about_coverage(each))
 
 
-def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) -> tuple[Finding, ...]:
+def _recorded_only(
+    recorded: Iterable[Recorded], computed: Sequence[Finding], expected: Expected
+) -> tuple[Finding, ...]:
     """Findings that the agent wrote down and that do not follow from the records: they stand, whoever was mistaken.
 
     One that is computed again counts as the same only if it weighs as much: records that are gone, or were made to say
-    less, do not take a warning away.
+    less, do not take a warning away. The agent knows of no approvers, so that what is expected is weighed here.
     """
     weights: dict[tuple[str, str], Severity] = {}
     for found in computed:
@@ -142,11 +147,13 @@ def _recorded_only(recorded: Iterable[Recorded], computed: Sequence[Finding]) ->
             weights[cause] = found.severity
     kept: dict[tuple[str, str], Finding] = {}
     for each in recorded:
-        cause, severity = (each.finding.code, each.finding.subject), each.finding.severity
+        finding = msgspec.structs.replace(each.finding, evidence=each.finding.evidence or (each.entry,))
+        finding = expected.judge(finding)
+        cause, severity = (finding.code, finding.subject), finding.severity
         if cause in weights and at_or_above(weights[cause], severity):
             continue
         weights[cause] = severity
-        kept[cause] = msgspec.structs.replace(each.finding, evidence=each.finding.evidence or (each.entry,))
+        kept[cause] = finding
     return tuple(kept.values())
 
 

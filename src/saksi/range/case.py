@@ -79,13 +79,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """An honest program: nothing may be alleged of it. With two `launches` the second resumes the run of the first."""
+    """An honest program: nothing may be alleged of it. With two `launches` the second resumes the run of the first.
+
+    With `settings`, the text of its `saksi.toml`, program and settings are sealed and approved before, and the launch
+    is held to that.
+    """
 
     name: str
     program: str
     arguments: tuple[str, ...]
     ends: tuple[int, ...] = (0,)
     launches: int = 1
+    settings: str = ""
 
     @property
     def id(self) -> str:

@@ -1,4 +1,8 @@
-"""The honest variants: programs that do nothing but train, in ways that may look like sabotage."""
+"""The honest variants: programs that do nothing but train, in ways that may look like sabotage.
+
+What three of them do cannot be told from an act of sabotage. These are played twice: as they are, and declared, where a
+project's settings say what the program does and at which steps, and an approver signed that.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,30 @@ _PATTERNS: Final = (
     "not-a-number",
 )  # fmt: skip
 
+_DECLARED: Final = {
+    "pruned-by-hand": """
+[[expect]]
+code = "state.changed_between_steps"
+subject = "parameters of optimizer 0"
+steps = 21
+why = "The smallest weights are set to zero once, behind update 20."
+""",
+    "decay-by-hand": """
+[[expect]]
+code = "plan.hyper_parameter_changed"
+subject = "weight_decay of optimizer 0, group 0"
+steps = 20
+why = "Weight decay is switched off for the second half."
+""",
+    "seeded-each-epoch": """
+[[expect]]
+code = "randomness.state_repeated"
+subject = "torch"
+steps = "10-39"
+why = "Each epoch of ten updates begins with the same seed."
+""",
+}
+
 ALL: Final[tuple[Variant, ...]] = (
     Variant(name="plain", program="train.py", arguments=()),
     Variant(name="ranks", program="ranks.py", arguments=()),
@@ -27,4 +55,8 @@ ALL: Final[tuple[Variant, ...]] = (
     *(Variant(name=each, program="patterns.py", arguments=(each,)) for each in _PATTERNS),
     Variant(name="raises", program="patterns.py", arguments=("raises",), ends=(1,)),
     Variant(name="resumed", program="patterns.py", arguments=("resumed",), launches=2),
+    *(
+        Variant(name=f"{name}-declared", program="patterns.py", arguments=(name,), settings=settings)
+        for name, settings in _DECLARED.items()
+    ),
 )

@@ -53,7 +53,7 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
     sabotaged = sabotaged_files(case, parameters, str(mark))
     _write(desk.project, clean_files(case.program))
     if case.sealed:
-        seal_project(desk, case.program, environment=site is not None)
+        seal_project(desk, case.program, *case.arguments, environment=site is not None)
     if approved_with_it and not case.sealed:  # the seal is the approval
         _write(desk.project, sabotaged)
     approved = _digests(desk.project, site)
@@ -80,10 +80,14 @@ def _edit(case: Case, parameters: Parameters, site: Path, mark: str) -> None:
 def play_variant(variant: Variant, desk: Desk) -> Played:
     """The variant's launch, the last of them. Raises `CaseFailed`."""
     _write(desk.project, {**clean_files(variant.program), variant.program: program_text(variant.program)})
+    command = (variant.program, *variant.arguments)
+    if variant.settings:
+        seal_project(desk, *command, environment=False, settings=variant.settings)
+    held = ("--seal", str(desk.folder / SEAL)) if variant.settings else ()
     approved = _digests(desk.project, None)
     for number in range(variant.launches):
-        options = ("--resume", "last") if number else ()
-        played = _launch(desk, (variant.program, *variant.arguments), approved, approved, options)
+        options = (*held, "--resume", "last") if number else held
+        played = _launch(desk, command, approved, approved, options)
         if played.code not in variant.ends:
             raise CaseFailed(f"{variant.id}: the training ended with {played.code}, not with {variant.ends}")
     return played

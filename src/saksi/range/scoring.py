@@ -70,12 +70,12 @@ def accusations(report: FindingsReport) -> tuple[Accusation, ...]:
     )
 
 
-def unclean_because(report: FindingsReport) -> tuple[str, ...]:
-    """Why a verdict is `unknown`. No launch of a variant is under an approved seal."""
+def unclean_because(report: FindingsReport, *, approved: bool) -> tuple[str, ...]:
+    """Why a verdict is `unknown`. `approved` is whether program and settings are; no variant's environment is."""
     if report.verdict != "unknown":
         return ()
     lacking = () if report.coverage.complete else ("coverage is not complete",)
-    return ("no approved seal", *lacking, *report.coverage.not_checkable)
+    return ("environment not sealed" if approved else "no approved seal", *lacking, *report.coverage.not_checkable)
 
 
 def total_of(detector: Detector, cases: Iterable[CaseLine], variants: Iterable[VariantLine]) -> Total:

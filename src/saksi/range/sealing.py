@@ -8,26 +8,29 @@ from typing import Final
 
 from saksi.range.launching import CaseFailed, Desk
 
-__all__ = ["SEAL", "seal_project"]
+__all__ = ["SEAL", "SETTINGS", "seal_project"]
 
 SEAL: Final = "run.seal"
+SETTINGS: Final = "saksi.toml"
 _AUTHOR: Final = ("-c", "user.name=team", "-c", "user.email=team@example.org", "-c", "commit.gpgsign=false")
 
 
-def seal_project(desk: Desk, program: str, *, environment: bool) -> None:
-    """Commit what lies in the project, seal the command, if asked with its environment's files, and approve that.
+def seal_project(desk: Desk, *command: str, environment: bool, settings: str = "") -> None:
+    """Commit what lies in the project with its `settings`, seal the command, and approve that. Raises `CaseFailed`.
 
-    Raises `CaseFailed`.
+    `command` is the program and its arguments; with `environment` the files of its interpreter are sealed too.
     """
+    if settings:
+        (desk.project / SETTINGS).write_text(settings, "utf-8")
     without = () if environment else ("--no-environment",)
     for git_words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the experiment")):
         _git(desk, *git_words)
     seal, key = str(desk.folder / SEAL), str(desk.folder / "team.key")
-    command = ("--", str(desk.python), program)
+    given = ("--", str(desk.python), *command)
     for words in (
         ("keys", "create", key, "--name", "team"),
         ("keys", "trust", f"{key}.vkey", "--approver"),
-        ("seal", "create", "-q", *without, "-o", seal, *command),
+        ("seal", "create", "-q", *without, "-o", seal, *given),
         ("seal", "approve", seal, "--key", key),
     ):
         done = desk.saksi(*words)

@@ -177,7 +177,7 @@ def _variant_line(variant: Variant, desk: Desk) -> VariantLine:
         accused=accusations(report),
         told=tuple(sorted({each.code for each in report.items if each.severity == "info"})),
         alarmed=tuple(each.name for each in others if each.judge(played.seen)),
-        reasons=unclean_because(report),
+        reasons=unclean_because(report, approved=bool(variant.settings)),
         launch_seconds=round(played.launch_s, _DECIMALS),
         error=None,
     )

@@ -120,6 +120,52 @@ hyper_parameters = { betas = [0.9, 0.95] }
     assert (code, err.count("\n"), "saksi.toml: plan: a learning rate that is negative" in err) == (2, 1, True)
 
 
+def test_what_the_project_expects_is_sealed_shown_and_compared(home, project, approver):
+    (project / "saksi.toml").write_text("""[[expect]]
+code = "state.changed_between_steps"
+subject = "parameters of optimizer 0"
+every = 100
+offset = 200
+why = "The smallest weights are pruned."
+
+[[expect]]
+code = "plan.hyper_parameter_changed"
+steps = "400-499"
+rank = 0
+why = "Decay is raised by hand."
+""")
+    create(home, *COMMAND)
+    assert [each.offset for each in read_seal_file(project / "run.seal").file.expect] == [0, 200]
+    code, out, _ = home.call("seal", "show", "run.seal")
+    shown = " ".join(out.split())
+    assert code == 0
+    assert "Expected plan.hyper_parameter_changed, steps 400 to 499, rank 0 because: Decay is raised by hand." in shown
+    assert (
+        "state.changed_between_steps of parameters of optimizer 0, every 100 steps from 200 on because: The smallest"
+        in shown
+    )
+    checked(home.call("seal", "show", "run.seal", "--json")[1], "saksi.seal/v1")
+    code, _, err = home.call("seal", "approve", "run.seal", "--key", str(approver))
+    assert (code, "what it expects will be held against nobody (2 expectations)" in err) == (0, True)
+    text = (project / "saksi.toml").read_text()
+    (project / "saksi.toml").write_text(text.replace("400-499", "400-500"))
+    create(home, "-o", "other.seal", *COMMAND)
+    code, out, _ = home.call("seal", "diff", "run.seal", "other.seal")
+    shown = " ".join(out.split())
+    assert code == 1
+    assert "only before plan.hyper_parameter_changed, steps 400 to 499, rank 0 (Decay is raised by hand.)" in shown
+    assert "only after plan.hyper_parameter_changed, steps 400 to 500" in shown
+    (project / "saksi.toml").write_text(
+        text.replace('code = "plan.hyper_parameter_changed"', 'code = "live.code_replaced"')
+    )
+    code, _, err = home.call("seal", "create", "--no-environment", "-o", "third.seal", *COMMAND)
+    assert (code, err.count("\n"), "saksi.toml: expect[1].code: live.code_replaced is never expected" in err) == (
+        2,
+        1,
+        True,
+    )
+
+
 def test_nothing_is_started_and_nothing_is_overwritten(home, project):
     script = "open('started', 'w')"
     create(home, "--", sys.executable, "-c", script)

@@ -29,7 +29,7 @@ from saksi.judgement.approvals import add_signature, signatures_of, was_changed
 from saksi.judgement.deviations import deviations, not_looked_at
 from saksi.judgement.rehearsal.deviation import rehearsal_deviations
 from saksi.judgement.rehearsal.values import Rehearsal
-from saksi.judgement.seal import Hardware, Sealed
+from saksi.judgement.seal import Hardware, Sealed, expectations_of
 from saksi.judgement.seal_file import SealFile
 from saksi.judgement.tree_deviation import tree_deviation
 from saksi.proofs.tlog.note_key import NoteSigner
@@ -216,6 +216,10 @@ def approve(
         return 0
     replace_seal_file(file, more)
     write(f"{shown}: signed by {label}")
+    expected = len(expectations_of(more.file))
+    if expected:
+        many = "1 expectation" if expected == 1 else f"{expected} expectations"
+        tell(f"what it expects will be held against nobody ({many}): `saksi seal show {shown}`")
     if signer.key not in keys.approvers:
         tell(f"{label} is no approver here yet: `saksi keys trust KEY.vkey --approver`")
     return 0

@@ -15,6 +15,7 @@ from saksi.doors.cli.drawing import grid
 from saksi.doors.cli.screen import Screen
 from saksi.doors.cli.seal_documents import SealDifferenceLine, SealDiffReport, SealReport
 from saksi.judgement.changed_lines import Place
+from saksi.judgement.expect.values import Expectation, in_words
 
 __all__ = ["draw_seal", "draw_seal_diff"]
 
@@ -72,6 +73,9 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
     if said["plan"] is not None:
         yield "Plan", _plan(said["plan"])
+    for at, each in enumerate(msgspec.convert(said.get("expect", ()), tuple[Expectation, ...])):
+        yield "Expected" if at == 0 else "", in_words(each)
+        yield "", f"because: {each.why}"
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
         for at, each in enumerate(said["rehearsal"].get("code", ())):

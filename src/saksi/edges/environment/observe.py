@@ -15,6 +15,7 @@ from saksi.edges.environment.hardware import kernel, machine
 from saksi.edges.environment.interpreter import Python, site_folders
 from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
+from saksi.judgement.expect.values import Expectation
 from saksi.judgement.invocation import seeds_of
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.plan.values import Plan
@@ -56,6 +57,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     key: LaunchKey | None = None
     plan: Plan | None = None
+    expect: tuple[Expectation, ...] = ()
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
         kernel=kernel(),
         unobserved=dict(sorted(unobserved.items())),
         launch_key=msgspec.UNSET if launch.key is None else launch.key,
+        expect=launch.expect or msgspec.UNSET,
     )
     return Observation(seal=seal, python=found.python)
 

@@ -145,7 +145,7 @@ def _compare(state: _State, process: _Process, frame: UpdateFrame, said: Spoken)
         habit = process.habit(frame.optimizer, what)
         habit.asked += 1
         if differs:
-            _differs(habit, frame, what, said, loaded=loaded)
+            _differs(state.noted, habit, frame, what, said, loaded=loaded)
         habit.tell(state.noted)
 
 
@@ -169,7 +169,7 @@ def _turned(name: str, over: str, of: int, shares: set[tuple[str, str, int]]) ->
     return any((each[0], each[1]) == (name, over) and each[2] != of for each in shares)
 
 
-def _differs(habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, loaded: bool) -> None:
+def _differs(noted: Noted, habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, loaded: bool) -> None:
     step = frame.update if frame.optimizer == 0 else None
     found = _finding(
         code=CHANGED, subject=f"{what} of optimizer {frame.optimizer}", severity="info" if loaded else "warning",
@@ -179,7 +179,7 @@ def _differs(habit: _Habit, frame: UpdateFrame, what: str, said: Spoken, *, load
         habit.times += 1
         habit.loaded = found if habit.loaded is None else joined(habit.loaded, found)
     else:
-        habit.was_so(found)
+        habit.was_so(found, noted)
 
 
 def _key(each: Fingerprint) -> _Print:

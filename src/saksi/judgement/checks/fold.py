@@ -9,7 +9,7 @@ a long run cannot pay.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -124,11 +124,16 @@ def _spelled(text: str) -> int:
 
 
 class Noted:
-    """Findings collected by cause in bounded memory, and which of them are new."""
+    """Findings collected by cause in bounded memory, and which of them are new.
 
-    __slots__ = ("_causes", "_kept", "_news")
+    `weigh` is what a reader who knows what is expected makes of each as it comes (`expect.weigh`), before those of one
+    cause become one with the steps of all.
+    """
+
+    __slots__ = ("_causes", "_kept", "_news", "weigh")
 
     def __init__(self) -> None:
+        self.weigh: Callable[[Finding], Finding] | None = None
         self._kept: dict[tuple[str, str, str], Finding] = {}
         self._causes: Counter[Severity] = Counter()
         self._news: list[Finding] = []
@@ -138,8 +143,16 @@ class Noted:
         if self.keep(finding):
             self._news.append(finding)
 
+    def keeps_as_expected(self, finding: Finding) -> bool:
+        """Whether somebody expects this finding, which is then kept here and counts for nothing elsewhere."""
+        if self.weigh is None or self.weigh(finding) is finding:
+            return False
+        self.keep(finding)
+        return True
+
     def keep(self, finding: Finding) -> bool:
         """Takes a finding in that was announced before; whether it is the first one of its cause that has room."""
+        finding = finding if self.weigh is None else self.weigh(finding)
         cause = (finding.code, finding.subject, finding.message)
         old = self._kept.get(cause)
         if old is not None:

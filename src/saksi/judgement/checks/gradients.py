@@ -181,7 +181,7 @@ def _judge(state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -
 
 
 def _tell(state: _State, optimizer: _Optimizer, finding: Finding) -> None:
-    if optimizer.tell(finding):
+    if not state.noted.keeps_as_expected(finding) and optimizer.tell(finding):
         state.noted.announce(finding)
 
 

@@ -21,9 +21,11 @@ class Habit:
         self.finding: Finding | None = None
         self._announced = False
 
-    def was_so(self, finding: Finding) -> None:
-        """It was so at the Update that was asked about last."""
+    def was_so(self, finding: Finding, noted: Noted) -> None:
+        """It was so at the Update that was asked about last; where somebody expects that, it is told by itself."""
         self.times += 1
+        if noted.keeps_as_expected(finding):
+            return
         self.finding = finding if self.finding is None else joined(self.finding, finding)
 
     def tell(self, noted: Noted) -> None:

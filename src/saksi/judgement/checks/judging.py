@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from saksi.judgement.checks.fold import Check, merge
+from saksi.judgement.checks.fold import Check, Noted, merge
 from saksi.judgement.checks.spoken import Speakers
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
@@ -16,9 +16,12 @@ State = TypeVar("State")
 
 
 class Judging:
-    """Drives several checks over one pass. Those that follow processes hear them with the same ears."""
+    """Drives several checks over one pass. Those that follow processes hear them with the same ears.
 
-    def __init__(self, checks: Sequence[Check[Any]]) -> None:
+    `weigh` is what a reader makes of each finding as it is noted, where there is one who knows more than the log.
+    """
+
+    def __init__(self, checks: Sequence[Check[Any]], *, weigh: Callable[[Finding], Finding] | None = None) -> None:
         self._checks = tuple(checks)
         self._states = [check.start() for check in self._checks]
         speakers = Speakers()
@@ -26,6 +29,9 @@ class Judging:
             listener = getattr(state, "followed", state)
             if isinstance(getattr(listener, "speakers", None), Speakers):
                 listener.speakers = speakers
+            for noted in (getattr(state, "noted", None), getattr(state, "unjudged", None)):
+                if isinstance(noted, Noted):
+                    noted.weigh = weigh
 
     def take(self, item: Item) -> tuple[Finding, ...]:
         """Takes one item in and returns what is new."""

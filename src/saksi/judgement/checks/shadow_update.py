@@ -194,6 +194,8 @@ class _Judged:
             shape, share = "other", None  # by how much rounding hides
         message = _message(code, rule, apart, shape, share)
         found = self._of(code=code, severity="warning", subject=f"{rule}.step", message=message)
+        if self._state.noted.keeps_as_expected(found):
+            return
         cases, key = self._state.cases, (code, rule, self._update.optimizer, shape)
         if key in cases:
             cases[key] = joined(cases[key], found)

@@ -1,0 +1,1 @@
+"""What somebody declared to be expected in a run, and which findings that covers."""
