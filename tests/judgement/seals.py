@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import hmac_of, key_id
 from saksi.judgement.rehearsal.values import (
@@ -140,6 +141,15 @@ plans = st.builds(
     max_norm=maybe(st.floats(1e-9, 1e9)),
     hyper_parameters=hyper_parameters,
     groups=tuples(hyper_parameters),
+    accumulation=st.just(msgspec.UNSET) | st.integers(1, 2**53),
+    trained=st.just(msgspec.UNSET) | st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple),
+)
+data_plans = st.builds(
+    DataPlan,
+    items=maybe(st.integers(1, 2**53)),
+    order=st.sampled_from(["shuffled", "sequential", "any"]),
+    each=st.sampled_from(["once", "any"]),
+    drop_last=maybe(st.booleans()),
 )
 seals = st.builds(
     Seal,
@@ -167,6 +177,7 @@ seals = st.builds(
     kernel=texts,
     unobserved=tables,
     launch_key=st.just(msgspec.UNSET) | launch_keys,
+    data=st.just(msgspec.UNSET) | data_plans,
 )
 
 

@@ -13,6 +13,7 @@ from typing import Final, get_args
 
 import msgspec
 
+from saksi.judgement.plan.data import DataPlan, data_in
 from saksi.judgement.plan.table import plan_in
 from saksi.judgement.plan.values import Plan
 from saksi.words.errors import UsageError
@@ -22,7 +23,7 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("level", "name", "plan", "project", "segment")
+KEYS: Final = ("data", "level", "name", "plan", "project", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
     *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
@@ -40,6 +41,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     level: Level | None = None
     segment: int | None = None
     plan: Plan | None = None
+    data: DataPlan | None = None
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -84,6 +86,7 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         level=next((each for each in _LEVELS if each == level), None),
         segment=segment if isinstance(segment, int) else None,
         plan=plan_in(found.get("plan"), where),
+        data=data_in(found.get("data"), where),
     )
 
 

@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import HMAC_PATTERN
 from saksi.proofs.attest import statement as in_toto
@@ -153,7 +154,8 @@ class Hardware(Part, frozen=True):
 class Seal(Part, frozen=True):
     """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart.
 
-    `launch_key` is there only for a launch that had a key, which earlier versions did not know.
+    `launch_key` is there only for a launch that had a key, `data` only where the project declares it; earlier versions
+    knew neither.
     """
 
     run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
@@ -180,6 +182,7 @@ class Seal(Part, frozen=True):
     kernel: Text
     unobserved: dict[str, str]
     launch_key: LaunchKey | msgspec.UnsetType = msgspec.UNSET
+    data: DataPlan | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         require_sorted(self, self.environment_changed_by_saksi)
@@ -196,6 +199,8 @@ class Sealed(Protocol):
     def segment(self) -> int | None: ...
     @property
     def plan(self) -> Plan | None: ...
+    @property
+    def data(self) -> DataPlan | msgspec.UnsetType: ...
     @property
     def redaction_key(self) -> str: ...
     @property

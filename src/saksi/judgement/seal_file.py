@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import (
@@ -66,7 +67,7 @@ class EnvironmentTree(Part, frozen=True):
 
 
 class SealFile(Part, frozen=True):
-    """What should run. The members are those of `Seal`; the last two are there only where they are known."""
+    """What should run. The members are those of `Seal`; the last three are there only where they are known."""
 
     created_ns: Count
     name: Text | None
@@ -89,6 +90,7 @@ class SealFile(Part, frozen=True):
     unobserved: dict[str, str]
     environment_tree: EnvironmentTree | msgspec.UnsetType = msgspec.UNSET
     rehearsal: Rehearsal | msgspec.UnsetType = msgspec.UNSET
+    data: DataPlan | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         require_sorted(self)

@@ -58,6 +58,8 @@ Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
 Word = Annotated[str, Meta(max_length=256)]
+MAX_COUNTED: Final = 4_096
+"""Groups of an optimizer whose tensors are counted."""
 MAX_STATE_TEXT: Final = 4_096
 """Of the state of a generator: 2,500 bytes in base64."""
 Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
@@ -184,7 +186,8 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     """One Update. `update` counts this optimizer's from 0.
 
     `deferred` are the fields whose values, or some of them, follow in a `deferred` frame. `thinned` is of how many
-    Updates one gives samples, where this one was drawn to give none; 0 elsewhere.
+    Updates one gives samples, where this one was drawn to give none; 0 elsewhere. `tensors` is how many each group
+    holds as the Update returns; empty of an older recorder.
     """
 
     optimizer: Count
@@ -204,6 +207,7 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     self_ns: Count
     deferred: list[Deferrable] = []
     thinned: Count = 0
+    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = []
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):

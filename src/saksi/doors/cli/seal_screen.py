@@ -72,6 +72,8 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
     if said["plan"] is not None:
         yield "Plan", _plan(said["plan"])
+    if "data" in said:
+        yield "Data", _data(said["data"])
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
         for at, each in enumerate(said["rehearsal"].get("code", ())):
@@ -120,6 +122,19 @@ def _plan(said: dict[str, Any]) -> str:
     words += [f"{name} {msgspec.json.encode(value).decode()}" for name, value in said["hyperParameters"].items()]
     if said["groups"]:
         words.append(f"{len(said['groups'])} groups with values of their own")
+    if "accumulation" in said:
+        words.append(f"gradients of {said['accumulation']} backwards an update")
+    if "trained" in said:
+        words.append(f"trained {', '.join(said['trained'])}")
+    return ", ".join(words) or "says nothing"
+
+
+def _data(said: dict[str, Any]) -> str:
+    words = [] if said["items"] is None else [f"{said['items']:,} samples an epoch"]
+    words += [] if said["order"] == "any" else [said["order"]]
+    words += [] if said["each"] == "any" else [f"each {said['each']}"]
+    if said["dropLast"] is not None:
+        words.append("the last batch dropped" if said["dropLast"] else "no batch dropped")
     return ", ".join(words) or "says nothing"
 
 

@@ -15,6 +15,7 @@ from saksi.edges.home import Home, find_run
 from saksi.edges.keys import Keyring
 from saksi.edges.run_folders import all_runs, folder_for
 from saksi.edges.run_labels import label_of
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.words.errors import UsageError
@@ -35,6 +36,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     segment: int | None
     configuration: tuple[str, ...]
     plan: Plan | None = None
+    data: DataPlan | None = None
     previous_keys: tuple[VerifierKey, ...] = ()
 
 
@@ -68,6 +70,7 @@ def begin_attempt(
             segment=arguments.segment or settings.segment,
             configuration=configuration,
             plan=settings.plan,
+            data=settings.data,
         )
     from saksi.edges.resumable import resumable  # noqa: PLC0415 - loads what verifies a log: a first launch needs none of it
 
@@ -88,5 +91,6 @@ def begin_attempt(
         segment=arguments.segment or earlier.seal.segment,
         configuration=configuration,
         plan=settings.plan,
+        data=settings.data,
         previous_keys=earlier.keys,
     )

@@ -66,6 +66,7 @@ def make_seal_file(
             level=found.settings.level or "standard",
             segment=found.settings.segment,
             plan=found.settings.plan,
+            data=found.settings.data,
             argv=tuple(command),
             environment=environment,
             added={},

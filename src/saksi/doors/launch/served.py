@@ -244,6 +244,7 @@ def _attempted(prepared: Prepared, arguments: LaunchArguments, folder: Path) -> 
         segment=arguments.segment or (settings.segment if fresh else prepared.segment),
         configuration=() if found.path is None else (str(found.path),),
         plan=settings.plan,
+        data=settings.data,
     )
 
 

@@ -50,6 +50,7 @@ def launch_of(
         level=attempt.level,
         segment=attempt.segment,
         plan=attempt.plan,
+        data=attempt.data,
         argv=arguments.command,
         environment=environment,
         added=added,

@@ -17,6 +17,7 @@ from saksi.edges.environment.repository import repository_folder
 from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.invocation import seeds_of
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import (
     NEVER_RECORDED,
@@ -56,6 +57,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     scratch: Path
     key: LaunchKey | None = None
     plan: Plan | None = None
+    data: DataPlan | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,6 +115,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
         kernel=kernel(),
         unobserved=dict(sorted(unobserved.items())),
         launch_key=msgspec.UNSET if launch.key is None else launch.key,
+        data=msgspec.UNSET if launch.data is None else launch.data,
     )
     return Observation(seal=seal, python=found.python)
 
