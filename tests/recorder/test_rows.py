@@ -32,7 +32,7 @@ def rows_of(agent, tmp_path, *, data="TensorDataset(x, y)", more="", inside=""):
     for update in kinds(agent.frames(0), "Update"):
         for batch in update.batches:
             assert {each[0] for each in batch.rows} <= set(batch.ids)
-            epochs[update.update // 4] |= {sample: (form, digest) for sample, form, digest in batch.rows}
+            epochs[update.update // 4] |= {sample: (batch.form, digest) for sample, digest in batch.rows}
     return epochs
 
 

@@ -218,4 +218,4 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
 
 def _batch(batch: Batch) -> dict[str, Any]:
     """A batch as two processes may compare it: each draws other samples of it by its own key."""
-    return {name: value for name, value in msgspec.to_builtins(batch).items() if name != "rows"}
+    return {name: value for name, value in msgspec.to_builtins(batch).items() if name not in {"form", "rows"}}

@@ -129,7 +129,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0, `before` the
     samples in its batches before this one: null where a recorder did not say them, or batches come in no order. `rows`
-    are the id, the form and the digest of a few of its samples; empty where they are not known one by one.
+    are the id and the digest of a few of its samples, whose kinds and shapes `form` names; neither is there where they
+    are not known one by one.
     """
 
     loader: Count
@@ -140,7 +141,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epoch: Count | None = None
     place: Count | None = None
     before: Count | None = None
-    rows: Annotated[list[tuple[SampleId, Hex32, Hex32]], Meta(max_length=MAX_ROWS)] = []
+    form: Hex32 | None = None
+    rows: Annotated[list[tuple[SampleId, Hex32]], Meta(max_length=MAX_ROWS)] = []
 
 
 Argument: TypeAlias = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

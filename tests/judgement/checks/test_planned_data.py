@@ -257,8 +257,9 @@ def with_rows(values, *, form=lambda _: "f" * 32, rows=True):
             loader.begin()
             for place in loader.places:
                 ids = loader.batch(place)["ids"]
-                said = [[each, form(epoch), hex64(f"{values(epoch, each)}")[:32]] for each in ids]
-                loader.connection.update(batches=[loader.batch(place, rows=said if rows else [])])
+                said = [[each, hex64(f"{values(epoch, each)}")[:32]] for each in ids]
+                batch = loader.batch(place, rows=said, form=form(epoch)) if rows else loader.batch(place)
+                loader.connection.update(batches=[batch])
             loader.exhaust()
 
     return act

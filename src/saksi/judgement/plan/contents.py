@@ -44,7 +44,8 @@ class Contents:
         """Takes a batch in; the samples of it that have other values than they had."""
         self.has_ids = self.has_ids or batch.ids is not None
         changed = []
-        for sample, form, digest in batch.rows:
+        form = batch.form or ""
+        for sample, digest in batch.rows:
             self.has_rows = True
             known = self._kept.get((sample, form))
             if known is None:

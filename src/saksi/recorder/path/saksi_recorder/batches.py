@@ -199,8 +199,8 @@ def handed_out(iterator: Any, batch: Any) -> None:
         "items": len(ids) if ids is not None else said.items,
         "ids": said_ids,
     }
-    if said.rows:
-        handed["rows"] = list(said.rows)
+    if said.rows is not None:
+        handed.update(said.rows)
     if known.epoch is not None and getattr(iterator, "_in_order", True):
         handed.update(epoch=known.epoch, place=max(0, place), before=before)
     gathered.batches.append((threading.get_ident(), handed))

@@ -33,7 +33,7 @@ class Said(NamedTuple):
 
     digest: Optional[str] = None
     items: Optional[int] = None
-    rows: tuple[list[Any], ...] = ()
+    rows: Optional[dict[str, Any]] = None
 
 
 def digest(batch: Any, ids: Optional[list[int]]) -> Said:
@@ -66,7 +66,7 @@ def _digest(found: list[tuple[str, Any]], ids: Optional[list[int]]) -> Said:
         (path, "numpy." + value.dtype.str if _is_array(value) else str(value.dtype), tuple(value.shape), tensor)
         for (path, value), tensor in zip(found, readable)  # noqa: B905  (strict= is newer than Python 3.9)
     ]
-    drawn = tuple(rows.of(ids, said)) if ids else ()
+    drawn = rows.of(ids, said) if ids else None
     if sum(t.numel() * t.element_size() for t in readable) > MAX_DIGEST_BYTES:
         return Said("sum64-4096:" + str(fingerprints.sums(readable)), items, drawn)
     whole = hashlib.sha256()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Optional
 
 from . import memory, session
 
@@ -23,14 +23,17 @@ _MASK = 2**64 - 1
 _factors: list[Any] = [b"", 0, 0]
 
 
-def of(ids: list[int], found: list[tuple[str, str, tuple[int, ...], Any]]) -> list[list[Any]]:
-    """Id, form and digest of the samples that are drawn. `found`: path, kind, shape and memory of each tensor."""
+def of(ids: list[int], found: list[tuple[str, str, tuple[int, ...], Any]]) -> Optional[dict[str, Any]]:
+    """The form of a sample, and id and digest of those that are drawn; None where a batch is not put together of them.
+
+    `found`: path, kind, shape and memory of each tensor.
+    """
     count = len(ids)
     whole = [one for one in found if one[2] and one[2][0] == count]
     held = [memory.hold(tensor) for _, _, _, tensor in whole if tensor.is_contiguous()]
     size = sum(one.nbytes // count for one in held) if count else 0
     if not size or size > MAX_ROW or len(held) < len(whole):
-        return []
+        return None
     form = json.dumps([[path, kind, list(shape[1:])] for path, kind, shape, _ in whole], separators=(",", ":"))
     named = hashlib.sha256(form.encode("ascii")).hexdigest()[:32]
     out = []
@@ -39,8 +42,8 @@ def of(ids: list[int], found: list[tuple[str, str, tuple[int, ...], Any]]) -> li
         for one in held:
             each = one.nbytes // count
             digest.update(one.view[place * each : (place + 1) * each])
-        out.append([ids[place], named, digest.hexdigest()[:32]])
-    return out
+        out.append([ids[place], digest.hexdigest()[:32]])
+    return {"form": named, "rows": out} if out else None
 
 
 def _drawn(ids: list[int]) -> list[int]:
