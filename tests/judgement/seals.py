@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from judgement.expectations import declared
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import hmac_of, key_id
 from saksi.judgement.rehearsal.values import (
@@ -141,6 +142,16 @@ plans = st.builds(
     max_norm=maybe(st.floats(1e-9, 1e9)),
     hyper_parameters=hyper_parameters,
     groups=tuples(hyper_parameters),
+    accumulation=st.just(msgspec.UNSET) | st.integers(1, 2**53),
+    trained=st.just(msgspec.UNSET) | st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple),
+)
+data_plans = st.builds(
+    DataPlan,
+    items=maybe(st.integers(1, 2**53)),
+    order=st.sampled_from(["shuffled", "sequential", "any"]),
+    each=st.sampled_from(["once", "any"]),
+    drop_last=maybe(st.booleans()),
+    content=st.sampled_from(["same", "any"]),
 )
 seals = st.builds(
     Seal,
@@ -169,6 +180,7 @@ seals = st.builds(
     unobserved=tables,
     launch_key=st.just(msgspec.UNSET) | launch_keys,
     expect=st.just(msgspec.UNSET) | declared,
+    data=st.just(msgspec.UNSET) | data_plans,
 )
 
 

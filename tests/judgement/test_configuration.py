@@ -38,7 +38,7 @@ def test_whom_to_trust_is_never_read_from_a_project(key):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nam = 1", "unknown key 'nam'.*known keys: expect, level, name"),
+        ("nam = 1", "unknown key 'nam'.*known keys: data, expect, level, name"),
         ('level = "loud"', "level is not one of standard, full"),
         ("level = ['full']", "level is not one of"),
         ("segment = 0", "segment is not a number"),

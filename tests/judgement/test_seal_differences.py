@@ -6,6 +6,7 @@ from hypothesis import given
 
 from judgement.expectations import expectation
 from judgement.seals import KEY, plain_seal, seals
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.redaction import hmac_of
 from saksi.judgement.seal import Distribution, SealedFile
 from saksi.judgement.seal_differences import GROUPS, differences
@@ -66,6 +67,7 @@ def test_every_other_field_is_compared():
         "kernel": "Linux 7",
         "unobserved": {"script": "no reason"},
         "expect": (expectation(),),
+        "data": DataPlan(items=4096, order="shuffled", each="once", drop_last=None, content="any"),
     }
     compared = set(SEAL.__struct_fields__) - IGNORED - {"redaction_key"}
     assert set(changed) == compared
@@ -86,6 +88,15 @@ def test_every_field_of_every_part_is_compared(part):
         if (part, field) == ("script", "size") or (part, field) == ("script", "reason"):
             other = 7 if field == "size" else "x"
         assert differences(SEAL, replace(SEAL, **{part: replace(whole, **{field: other})})), (part, field)
+
+
+def test_planned_data_that_is_another_is_named_by_what_is():
+    data = DataPlan(items=4096, order="shuffled", each="once", drop_last=None, content="any")
+    planned = replace(SEAL, data=data)
+    assert sentences(planned) == {"data": "What data is planned is said only after."}
+    assert sentences(SEAL, planned) == {"data": "What data is planned is said only before."}
+    other = replace(SEAL, data=replace(data, items=512, order="any"))
+    assert sentences(other, planned) == {"data": "The planned data is another, in items, order."}
 
 
 def test_a_changed_argument_is_shown_with_its_flag():

@@ -15,6 +15,7 @@ import msgspec
 
 from saksi.judgement.expect.table import expectations_in
 from saksi.judgement.expect.values import Expectation
+from saksi.judgement.plan.data import DataPlan, data_in
 from saksi.judgement.plan.table import plan_in
 from saksi.judgement.plan.values import Plan
 from saksi.words.errors import UsageError
@@ -24,7 +25,7 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("expect", "level", "name", "plan", "project", "segment")
+KEYS: Final = ("data", "expect", "level", "name", "plan", "project", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
     *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
@@ -43,6 +44,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     segment: int | None = None
     plan: Plan | None = None
     expect: tuple[Expectation, ...] = ()
+    data: DataPlan | None = None
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -88,6 +90,7 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         segment=segment if isinstance(segment, int) else None,
         plan=plan_in(found.get("plan"), where),
         expect=expectations_in(found.get("expect"), where),
+        data=data_in(found.get("data"), where),
     )
 
 

@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from saksi.judgement.expect.values import Expectation, in_order
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import HMAC_PATTERN
 from saksi.proofs.attest import statement as in_toto
@@ -155,8 +156,8 @@ class Hardware(Part, frozen=True):
 class Seal(Part, frozen=True):
     """What should run in one attempt. `environment` is the user's own; what the launcher adds to it stands apart.
 
-    `launch_key` is there only for a launch that had a key, `expect` only where something is declared: earlier versions
-    knew neither.
+    `launch_key` is there only for a launch that had a key, `expect` and `data` only where something is declared:
+    earlier versions knew none of them.
     """
 
     run: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
@@ -184,6 +185,7 @@ class Seal(Part, frozen=True):
     unobserved: dict[str, str]
     launch_key: LaunchKey | msgspec.UnsetType = msgspec.UNSET
     expect: tuple[Expectation, ...] | msgspec.UnsetType = msgspec.UNSET
+    data: DataPlan | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         require_sorted(self, self.environment_changed_by_saksi)
@@ -200,6 +202,8 @@ class Sealed(Protocol):
     def segment(self) -> int | None: ...
     @property
     def plan(self) -> Plan | None: ...
+    @property
+    def data(self) -> DataPlan | msgspec.UnsetType: ...
     @property
     def redaction_key(self) -> str: ...
     @property

@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from saksi.judgement.expect.values import in_words
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import reason_to_record
 from saksi.judgement.seal import Change, Git, Sealed, SealedFile, expectations_of
@@ -344,6 +345,19 @@ def _some(words: Sequence[str]) -> str:
     return f"{'; '.join(words[:_MANY])}{more}"
 
 
+def _data(before: Sealed, after: Sealed) -> Iterator[Difference]:
+    was, now = (each.data if isinstance(each.data, DataPlan) else None for each in (before, after))
+    if was == now:
+        return
+    if was is None or now is None:
+        sentence = f"What data is planned is said only {'after' if was is None else 'before'}."
+    else:
+        names = [each for each in DataPlan.__struct_fields__ if getattr(was, each) != getattr(now, each)]
+        sentence = f"The planned data is another, in {', '.join(names)}."
+    texts = [None if each is None else msgspec.json.encode(each).decode() for each in (was, now)]
+    yield Difference(group="plan", field="data", before=texts[0], after=texts[1], sentence=sentence)
+
+
 def _recording(before: Sealed, after: Sealed) -> Iterator[Difference]:
     yield from _changed("recording", "project", before.project, after.project, "The project was")
     yield from _changed("recording", "level", before.level, after.level, "The level of recording was")
@@ -378,5 +392,6 @@ _COMPARISONS: Final[tuple[Callable[[Sealed, Sealed], Iterator[Difference]], ...]
     _hardware,
     _plan,
     _expect,
+    _data,
     _recording,
 )

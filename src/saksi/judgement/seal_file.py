@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from saksi.judgement.expect.values import Expectation
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.rehearsal.values import Rehearsal
 from saksi.judgement.seal import (
@@ -67,7 +68,7 @@ class EnvironmentTree(Part, frozen=True):
 
 
 class SealFile(Part, frozen=True):
-    """What should run. The members are those of `Seal`; the last three are there only where they say something."""
+    """What should run. The members are those of `Seal`; the last four are there only where they say something."""
 
     created_ns: Count
     name: Text | None
@@ -91,6 +92,7 @@ class SealFile(Part, frozen=True):
     environment_tree: EnvironmentTree | msgspec.UnsetType = msgspec.UNSET
     rehearsal: Rehearsal | msgspec.UnsetType = msgspec.UNSET
     expect: tuple[Expectation, ...] | msgspec.UnsetType = msgspec.UNSET
+    data: DataPlan | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         require_sorted(self)

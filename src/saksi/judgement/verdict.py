@@ -14,7 +14,7 @@ import msgspec
 
 from saksi.judgement.checks import ALL, Check, Judging, merge
 from saksi.judgement.checks.coverage import COVERAGE
-from saksi.judgement.checks.plan import PlanCheck
+from saksi.judgement.checks.declared import HeldToApproved
 from saksi.judgement.expect.weigh import Expected
 from saksi.judgement.history import History, Recorded
 from saksi.judgement.history_builder import HistoryBuilder
@@ -100,7 +100,7 @@ def judge(
     `live` is whether its agent still writes: what may still come is then not held against the run, and coverage is not
     complete. Raises what reading the items raises, and `ValueError` if `checks` lack the coverage check.
     """
-    weighed = [each.under(assurance.approved_attempts) if isinstance(each, PlanCheck) else each for each in checks]
+    weighed = [each.under(assurance.approved_attempts) if isinstance(each, HeldToApproved) else each for each in checks]
     expected = Expected(assurance.approved_attempts)
     judging, builder = Judging(weighed, weigh=expected.weigh), HistoryBuilder()
     for item in items:

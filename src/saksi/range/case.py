@@ -46,7 +46,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     that can show it (an edit behind step k is in the record of step k + 1). `ends` are the codes with which the command
     may end. `script` is put into the program, `files` beside it, `site` behind files of the installed packages; the
     rows of those that are `listed` are made to fit. If `sealed`, program and packages were sealed and approved before,
-    and the launch is held to that. `reason` says why it passes unseen, where that is known.
+    and the launch is held to that. With `settings`, the text of `saksi.toml`, the payload lies in the files that are
+    sealed and approved, so that the plan alone is against it. `reason` says why it passes unseen, where that is known.
     """
 
     row: str
@@ -60,6 +61,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     site: Mapping[str, str] = {}
     listed: tuple[str, ...] = ()
     sealed: bool = False
+    settings: str = ""
     program: str = "train.py"
     arguments: tuple[str, ...] = ()
     first: str | None = "AT"
@@ -81,8 +83,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """An honest program: nothing may be alleged of it. With two `launches` the second resumes the run of the first.
 
-    With `settings`, the text of its `saksi.toml`, program and settings are sealed and approved before, and the launch
-    is held to that.
+    With `settings`, the text of `saksi.toml`, it is sealed and approved with them first, and held to what they declare.
     """
 
     name: str

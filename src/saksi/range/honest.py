@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Variant
 
 __all__ = ["ALL"]
@@ -54,6 +55,11 @@ ALL: Final[tuple[Variant, ...]] = (
     *(Variant(name=each, program="optimizers.py", arguments=(each,)) for each in _OPTIMIZERS),
     *(Variant(name=each, program="patterns.py", arguments=(each,)) for each in _PATTERNS),
     Variant(name="raises", program="patterns.py", arguments=("raises",), ends=(1,)),
+    Variant(name="plain-planned", program="train.py", arguments=(), settings=declared.TRAIN),
+    *(
+        Variant(name=f"{name}-planned", program="patterns.py", arguments=(name,), settings=settings)
+        for name, settings in declared.PATTERNS.items()
+    ),
     Variant(name="resumed", program="patterns.py", arguments=("resumed",), launches=2),
     *(
         Variant(name=f"{name}-declared", program="patterns.py", arguments=(name,), settings=settings)

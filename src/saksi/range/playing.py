@@ -19,7 +19,7 @@ from saksi.range.compose import clean_files, program_text, sabotaged_files, site
 from saksi.range.detectors.protocol import Seen, StepNumbers
 from saksi.range.disposable import list_anew, make_environment, write_in_site
 from saksi.range.launching import CaseFailed, Desk, Done
-from saksi.range.sealing import SEAL, seal_project
+from saksi.range.sealing import seal_project, under_seal
 from saksi.words.errors import SaksiError
 from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
 from saksi.words.frames import Number, UpdateFrame
@@ -52,17 +52,20 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
         desk = msgspec.structs.replace(desk, python=python)
     sabotaged = sabotaged_files(case, parameters, str(mark))
     _write(desk.project, clean_files(case.program))
+    command = (case.program, *case.arguments)
     if case.sealed:
-        seal_project(desk, case.program, *case.arguments, environment=site is not None)
-    if approved_with_it and not case.sealed:  # the seal is the approval
+        seal_project(desk, command, environment=site is not None)
+    if case.settings or (approved_with_it and not case.sealed):  # the seal is the approval
         _write(desk.project, sabotaged)
+    if case.settings:
+        seal_project(desk, command, environment=False, settings=case.settings)
     approved = _digests(desk.project, site)
     _write(desk.project, sabotaged)
     if site is not None:
         _edit(case, parameters, site, str(mark))
-    options = ("--seal", str(desk.folder / SEAL)) if case.sealed else ()
+    options = under_seal(desk) if case.sealed or case.settings else ()
     launched = _digests(desk.project, site)
-    played = _launch(desk, (case.program, *case.arguments), approved, launched, options)
+    played = _launch(desk, command, approved, launched, options)
     if played.code not in case.ends:
         raise CaseFailed(f"{case.id}: the training ended with {played.code}, not with {case.ends}")
     if not mark.exists():
@@ -82,11 +85,11 @@ def play_variant(variant: Variant, desk: Desk) -> Played:
     _write(desk.project, {**clean_files(variant.program), variant.program: program_text(variant.program)})
     command = (variant.program, *variant.arguments)
     if variant.settings:
-        seal_project(desk, *command, environment=False, settings=variant.settings)
-    held = ("--seal", str(desk.folder / SEAL)) if variant.settings else ()
+        seal_project(desk, command, environment=False, settings=variant.settings)
+    held_to = under_seal(desk) if variant.settings else ()
     approved = _digests(desk.project, None)
     for number in range(variant.launches):
-        options = (*held, "--resume", "last") if number else held
+        options = (*held_to, "--resume", "last") if number else held_to
         played = _launch(desk, command, approved, approved, options)
         if played.code not in variant.ends:
             raise CaseFailed(f"{variant.id}: the training ended with {played.code}, not with {variant.ends}")

@@ -70,12 +70,13 @@ def accusations(report: FindingsReport) -> tuple[Accusation, ...]:
     )
 
 
-def unclean_because(report: FindingsReport, *, approved: bool) -> tuple[str, ...]:
-    """Why a verdict is `unknown`. `approved` is whether program and settings are; no variant's environment is."""
+def unclean_because(report: FindingsReport, *, sealed: bool = False) -> tuple[str, ...]:
+    """Why a verdict is `unknown`. `sealed`: the launch was under an approved seal; its environment never is."""
     if report.verdict != "unknown":
         return ()
     lacking = () if report.coverage.complete else ("coverage is not complete",)
-    return ("environment not sealed" if approved else "no approved seal", *lacking, *report.coverage.not_checkable)
+    first = "environment not verified" if sealed else "no approved seal"
+    return (first, *lacking, *report.coverage.not_checkable)
 
 
 def total_of(detector: Detector, cases: Iterable[CaseLine], variants: Iterable[VariantLine]) -> Total:

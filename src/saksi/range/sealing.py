@@ -8,17 +8,22 @@ from typing import Final
 
 from saksi.range.launching import CaseFailed, Desk
 
-__all__ = ["SEAL", "SETTINGS", "seal_project"]
+__all__ = ["SEAL", "SETTINGS", "seal_project", "under_seal"]
 
 SEAL: Final = "run.seal"
 SETTINGS: Final = "saksi.toml"
 _AUTHOR: Final = ("-c", "user.name=team", "-c", "user.email=team@example.org", "-c", "commit.gpgsign=false")
 
 
-def seal_project(desk: Desk, *command: str, environment: bool, settings: str = "") -> None:
-    """Commit what lies in the project with its `settings`, seal the command, and approve that. Raises `CaseFailed`.
+def under_seal(desk: Desk) -> tuple[str, ...]:
+    """The options of a launch that is held to the seal."""
+    return ("--seal", str(desk.folder / SEAL))
 
-    `command` is the program and its arguments; with `environment` the files of its interpreter are sealed too.
+
+def seal_project(desk: Desk, command: tuple[str, ...], *, environment: bool, settings: str = "") -> None:
+    """Commit what lies in the project, seal the command, if asked with its environment's files, and approve that.
+
+    `settings` are what the project declares in its configuration. Raises `CaseFailed`.
     """
     if settings:
         (desk.project / SETTINGS).write_text(settings, "utf-8")
@@ -26,11 +31,11 @@ def seal_project(desk: Desk, *command: str, environment: bool, settings: str = "
     for git_words in (("init", "-q"), ("add", "-A"), ("commit", "-qm", "the experiment")):
         _git(desk, *git_words)
     seal, key = str(desk.folder / SEAL), str(desk.folder / "team.key")
-    given = ("--", str(desk.python), *command)
+    words_of_it = ("--", str(desk.python), *command)
     for words in (
         ("keys", "create", key, "--name", "team"),
         ("keys", "trust", f"{key}.vkey", "--approver"),
-        ("seal", "create", "-q", *without, "-o", seal, *given),
+        ("seal", "create", "-q", *without, "-o", seal, *words_of_it),
         ("seal", "approve", seal, "--key", key),
     ):
         done = desk.saksi(*words)

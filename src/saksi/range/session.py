@@ -129,7 +129,7 @@ def _play(question: Question, entry: Case | Variant, turn: int) -> Line:
 
 def _case_line(case: Case, seed: str, desk: Desk) -> CaseLine:
     rng = Random(seed)  # noqa: S311 - drawn so that it can be drawn again; it keeps no secret
-    approved_with_it = rng.random() < 0.5  # noqa: PLR2004 - a fair coin
+    approved_with_it = rng.random() < 0.5 or bool(case.settings)  # noqa: PLR2004 - a fair coin
     parameters = case.draw(rng)
     true_step = None if case.first is None else int(parameters[case.first]) + case.delay
     played, error = None, None
@@ -177,7 +177,7 @@ def _variant_line(variant: Variant, desk: Desk) -> VariantLine:
         accused=accusations(report),
         told=tuple(sorted({each.code for each in report.items if each.severity == "info"})),
         alarmed=tuple(each.name for each in others if each.judge(played.seen)),
-        reasons=unclean_because(report, approved=bool(variant.settings)),
+        reasons=unclean_because(report, sealed=bool(variant.settings)),
         launch_seconds=round(played.launch_s, _DECIMALS),
         error=None,
     )

@@ -59,6 +59,8 @@ Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
 Text = Annotated[str, Meta(max_length=4096)]
 Word = Annotated[str, Meta(max_length=256)]
+MAX_COUNTED: Final = 4_096
+"""Groups of an optimizer whose tensors are counted."""
 MAX_STATE_TEXT: Final = 4_096
 """Of the state of a generator: 2,500 bytes in base64."""
 Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
@@ -118,11 +120,18 @@ class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     coefficient: Number
 
 
+SampleId: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+MAX_ROWS: Final = 16
+"""Samples of one batch whose digests are said."""
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known.
 
     `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0, `before` the
-    samples in its batches before this one: null where a recorder did not say them, or batches come in no order.
+    samples in its batches before this one: null where a recorder did not say them, or batches come in no order. `rows`
+    are the id and the digest of a few of its samples, whose kinds and shapes `form` names; neither is there where they
+    are not known one by one.
     """
 
     loader: Count
@@ -133,6 +142,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epoch: Count | None = None
     place: Count | None = None
     before: Count | None = None
+    form: Hex32 | None = None
+    rows: Annotated[list[tuple[SampleId, Hex32]], Meta(max_length=MAX_ROWS)] = []
 
 
 Argument: TypeAlias = bool | Whole
@@ -185,7 +196,8 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     """One Update. `update` counts this optimizer's from 0.
 
     `deferred` are the fields whose values, or some of them, follow in a `deferred` frame. `thinned` is of how many
-    Updates one gives samples, where this one was drawn to give none; 0 elsewhere.
+    Updates one gives samples, where this one was drawn to give none; 0 elsewhere. `tensors` is how many each group
+    holds as the Update returns; empty of an older recorder.
     """
 
     optimizer: Count
@@ -205,6 +217,7 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     self_ns: Count
     deferred: list[Deferrable] = []
     thinned: Count = 0
+    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = []
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):

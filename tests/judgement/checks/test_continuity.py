@@ -96,6 +96,17 @@ def test_updates_between_which_a_group_was_added_are_not_compared():
     assert said(simulated) == []
 
 
+def test_a_tensor_that_left_its_group_is_no_change_of_the_others():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    for tensors, (start, end) in (([8, 2], "ab"), ([8, 2], "bc"), ([7, 2], "de"), ([7, 3], "fa"), ([7, 3], "ab")):
+        connection.update(tensors=tensors, fingerprints=[prints(start, end)])
+    connection.update(tensors=[7, 3], fingerprints=[prints("c", "d")])
+    connection.goodbye()
+    simulated.exit()
+    assert said(simulated) == [("warning", "unknown", 5, 5)]
+
+
 def test_shares_of_other_tensors_are_not_compared():
     simulated = SimulatedRun()
     connection = simulated.attach()

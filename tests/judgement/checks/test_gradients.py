@@ -7,9 +7,15 @@ import struct
 
 import pytest
 
+from doors.cli.cli_home import SealedRun
+from judgement.checks.test_plan import BY_MARIA
+from judgement.plan.test_schedule import plan
+from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
+from saksi.judgement.approvals import assurance_of
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.judging import Judging
 from saksi.judgement.items import item_of
+from saksi.judgement.verdict import judge
 from saksi.words.codec import decode_record
 from saksi.words.findings import is_about_coverage
 from simulated_run import SimulatedRun
@@ -34,9 +40,9 @@ def clipping(coefficient, norm=2.0):
     return {"value": norm, "max_norm": norm * coefficient, "coefficient": coefficient}
 
 
-def run_of(*reads, norms=None, finished=FINISHED, skipped=(), dtype="torch.float32"):
+def run_of(*reads, norms=None, finished=FINISHED, skipped=(), dtype="torch.float32", simulated=None):
     """A run that read these gradients, one list for each update; `None` says nothing of what the backward left."""
-    simulated = SimulatedRun()
+    simulated = simulated or SimulatedRun()
     connection = simulated.attach()
     connection.send("sampled", **layout(dtype))
     for step, read in enumerate(reads):
@@ -166,3 +172,44 @@ def test_a_norm_that_is_out_of_all_bounds_raises_nothing(coefficient):
 def test_a_sample_that_does_not_fit_raises_nothing_and_is_not_judged(dtype):
     simulated = run_of(SAME, [1.0], [1.0] * 7, SAME, dtype=dtype)
     assert {severity for _, severity, *_ in said(simulated)} <= {"info"}
+
+
+def planned(*reads, norms=None, signers=(CREATOR, MARIA), **given):
+    """Code, severity and first step of what is told of a run that read these gradients, under a plan."""
+    simulated = SealedRun()
+    declared = plan(**{"max_norm": 1.0, "trained": ("*",)} | given)
+    simulated.approve(signed_file(plain_seal_file(plan=declared), *signers).content)
+    run_of(*reads, norms=norms, simulated=simulated)
+    assurance = assurance_of(simulated.entries, simulated.blob, BY_MARIA)
+    report = judge(simulated.items(), run=simulated.run, assurance=assurance).report
+    return sorted((each.code, each.severity, each.first_step) for each in report.items if each.check == "gradients")
+
+
+CLIPPED = {step: clipping(0.5) for step in range(12)}
+
+
+def test_under_a_plan_gradients_that_are_clipped_as_planned_are_nothing_to_speak_of():
+    assert planned(*[HALF] * 12, norms=CLIPPED) == []
+
+
+def test_under_a_plan_what_a_clipping_does_not_explain_is_held_against_a_run_if_it_did_before():
+    reads = [*[HALF] * 9, times(0.03), HALF, times(0.03)]
+    assert planned(*reads, norms=CLIPPED) == [("gradient.clipping_differs", "warning", 9)]
+    assert planned(*reads, norms=CLIPPED, signers=(CREATOR,)) == [("gradient.clipping_differs", "info", 9)]
+    assert planned(*reads, norms=CLIPPED, max_norm=None) == [("gradient.clipping_differs", "info", 9)]
+
+
+def test_under_a_plan_what_a_program_did_from_the_first_updates_on_it_does_for_a_purpose():
+    divided = [HALF, times(0.1), *[times(0.05)] * 10]  # by a number of tokens
+    assert planned(*divided, norms=CLIPPED) == [("gradient.clipping_differs", "info", 1)]
+    assert planned(SAME, WEAKENED, *[SAME] * 9, WEAKENED) == [("gradient.scaled_unevenly", "info", 1)]
+
+
+def test_under_a_plan_a_trained_tensor_whose_gradient_was_set_to_zero_is_named():
+    reads = [*USUAL, WEAKENED, SAME, WEAKENED]
+    told = ("gradient.scaled_unevenly", "info", 8)
+    assert planned(*reads) == [told, ("gradient.zeroed", "warning", 8)]
+    assert planned(*reads, trained=("a.bias",)) == [told, ("gradient.zeroed", "warning", 8)]
+    assert planned(*reads, signers=(CREATOR,)) == [told, ("gradient.zeroed", "info", 8)]
+    assert planned(*reads, trained=("a.weight",)) == [told]
+    assert planned(*[*USUAL, [*FINISHED[:3], -0.5, 0.0]]) == [told], "a part of a tensor is clipping of rows"

@@ -114,3 +114,50 @@ def test_of_tensors_that_no_layout_has_nothing_is_kept():
             tensors.take(frame)
     kept = tensors._layouts.values()
     assert (tensors.size, sum(len(each.stopped) + len(each.idle) for each in kept)) == (6, 12)
+
+
+def dropped(at, *, names=True, groups=1):
+    """From update `at` on the group holds four of six tensors."""
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    layout(connection, "a", ALL)
+    layout(connection, "b", [[0, place, each[2], 9, 4] for place, each in enumerate(SOME)])
+    for step in range(40):
+        if names:
+            connection.send(
+                "sample", layout=("a" if step < at else "b") * 32, optimizer=0, update=step, idle=[],
+                before={"x": EMPTY}, after={},
+            )  # fmt: skip
+        held = 6 if step < at else 4
+        connection.update(groups=[{"lr": 0.1}] * groups, tensors=[held, *[2] * (groups - 1)])
+    connection.goodbye()
+    simulated.exit()
+    return simulated
+
+
+def test_tensors_that_leave_their_group_are_told_by_name():
+    (found,), news = judged(dropped(17))
+    assert (found.code, found.severity, found.first_step) == ("plan.groups_changed", "info", 17)
+    assert "group 0 holds 4 tensors, and held 6: without layer.2.weight, layer.3.weight, which" in found.message
+    assert len(news) == 1
+
+
+def test_of_an_optimizer_that_gives_no_samples_their_number_is_told():
+    (found,), _ = judged(dropped(17, names=False))
+    assert "From update 17 on group 0 holds 4 tensors, and held 6. Layers" in found.message
+
+
+def test_a_tensor_that_left_its_group_is_the_one_that_is_idle():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    layout(connection, "a", ALL)
+    layout(connection, "b", [[0, place, each[2], 9, 4] for place, each in enumerate(ALL[1:])])
+    for step in range(400):
+        name = "a" if step < 100 else "b"
+        connection.send("sample", layout=name * 32, optimizer=0, update=step, idle=[], before={"x": EMPTY}, after={})
+        connection.update()
+        connection.flush()
+    connection.goodbye()
+    simulated.exit()
+    (found,), _ = judged(simulated)
+    assert "1 of 6 tensors had a gradient and have none any more, layer.0.weight since update 100" in found.message

@@ -114,6 +114,51 @@ def test_what_nobody_approved_is_told_and_not_held_against_a_run():
         assert severities == {"info"}
 
 
+def test_an_update_with_more_backwards_than_planned_is_named():
+    simulated = launched(plan(accumulation=1))
+    (only,) = found(train(simulated, [0.1] * 9, changes={4: {"losses": 3}, 6: {"losses": 2}}))
+    assert (only.code, only.severity, only.first_step, only.last_step) == (
+        "plan.accumulation_differs", "warning", 4, 6,
+    )  # fmt: skip
+    assert "Update 4 has 3, and 1 are planned for each." in only.message
+
+
+def test_with_further_optimizers_nobody_knows_whose_backward_it_was():
+    simulated = launched(plan(accumulation=1))
+    connection = simulated.attach()
+    for step in range(6):
+        connection.update(optimizer=step % 2, losses=1 + step % 3)
+    connection.goodbye()
+    simulated.exit()
+    assert [each.subject for each in found(simulated)] == ["further optimizers"]
+
+
+def sampled(connection, step, *, of):
+    """The samples of an update, of as many of four tensors."""
+    if step in {0, 5}:
+        connection.send(
+            "sampled", layout=f"{of:x}" * 32, optimizer=0, rule="torch.optim.sgd.SGD", dtype="torch.float32", part=0,
+            parts=1, tensors=[[0, at, f"{at + 4 - of}.weight", 9, 4] for at in range(of)], left_out={},
+        )  # fmt: skip
+    connection.send("sample", layout=f"{of:x}" * 32, optimizer=0, update=step, idle=[], before={}, after={})
+
+
+@pytest.mark.parametrize(
+    ("held", "said"), [(4, "At update 5 0.weight has no gradient"), (3, "Since update 5 0.weight is in no group of")]
+)
+def test_a_tensor_that_is_trained_no_longer_is_named_and_one_that_left_its_group_is_said_to(held, said):
+    simulated = train(
+        launched(plan(trained=("*",))), [0.1] * 9,
+        changes={step: {"tensors": [4 if step < 5 else held]} for step in range(9)},
+        at=lambda connection, step: sampled(connection, step, of=4 if step < 5 else 3),
+    )  # fmt: skip
+    (only,) = found(simulated)
+    assert (only.code, only.severity, only.first_step, only.last_step) == (
+        "plan.parameter_not_trained", "warning", 5, 8,
+    )  # fmt: skip
+    assert (only.subject, said in only.message) == ("0.weight", True)
+
+
 def test_the_agent_tells_at_once_and_the_reader_who_knows_the_approver_weighs():
     simulated = train(launched(), [rate(step) * 0.5 for step in range(4)])
     judging = Judging(ALL)

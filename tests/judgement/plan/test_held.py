@@ -54,7 +54,8 @@ def test_whatever_a_run_says_is_taken(plan, resumed, updates):
     st.lists(st.booleans(), min_size=1, max_size=30),
 )  # fmt: skip
 def test_a_run_that_follows_the_schedule_is_never_held_to_another_rate(plan, resumed, offset, moves, skips):
-    plan = msgspec.structs.replace(plan, steps=None, hyper_parameters={}, groups=(), max_norm=None)
+    rest = {"steps": None, "hyper_parameters": {}, "groups": (), "max_norm": None}
+    plan = msgspec.structs.replace(plan, **rest, accumulation=msgspec.UNSET, trained=msgspec.UNSET)
     schedule, held, at = Schedule(plan), Held(plan, resumed=resumed), offset if resumed else 0
     for step, skipped in enumerate(skips):
         found = list(held.take(update(step, groups=[{"lr": schedule.at(at)}], skipped=skipped)))

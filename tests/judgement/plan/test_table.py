@@ -23,6 +23,8 @@ warm_up_from = 1e-5
 max_norm = 1
 hyper_parameters = { eps = 1e-8, betas = [0.9, 0.95] }
 groups = [{ weight_decay = 0.1, lr_scale = 0.5 }, { weight_decay = 0 }]
+accumulation = 4
+trained = ["head.*", "norm.weight"]
 """
 
 
@@ -34,7 +36,8 @@ def test_every_key_has_its_place_in_the_plan():
     assert parse(WHOLE) == Plan(
         optimizer="AdamW", steps=5000, lr=((100, 1e-3), (5000, 1e-4)), between="cosine", warm_up=100,
         warm_up_from=1e-5, max_norm=1.0, hyper_parameters={"betas": (0.9, 0.95), "eps": 1e-8},
-        groups=({"lr_scale": 0.5, "weight_decay": 0.1}, {"weight_decay": 0}),
+        groups=({"lr_scale": 0.5, "weight_decay": 0.1}, {"weight_decay": 0}), accumulation=4,
+        trained=("head.*", "norm.weight"),
     )  # fmt: skip
     assert all(key.encode() in WHOLE for key in PLAN_KEYS)
 
@@ -42,6 +45,15 @@ def test_every_key_has_its_place_in_the_plan():
 def test_a_rate_that_stays_is_one_point():
     assert parse(b"[plan]\nlr = 1").lr == ((0, 1.0),)
     assert parse(b"[plan]\nlr = 0.1\nwarm_up = 7").lr == ((7, 0.1),)
+
+
+def test_all_that_is_trained_is_one_pattern():
+    assert parse(b"[plan]\ntrained = 'all'").trained == ("*",)
+
+
+def test_what_earlier_versions_did_not_know_is_in_no_plan_that_does_not_say_it():
+    written = msgspec.json.decode(msgspec.json.encode(parse(b"[plan]\nlr = 1")))
+    assert not {"accumulation", "trained"} & set(written)
 
 
 def test_without_the_table_there_is_no_plan():
@@ -57,7 +69,7 @@ def test_a_plan_is_the_same_after_it_was_written(plan):
     ("text", "said"),
     [
         ("plan = 1", "plan is not a table"),
-        ("[plan]\nlrs = 1", "unknown key 'lrs'.*known keys: between"),
+        ("[plan]\nlrs = 1", "unknown key 'lrs'.*known keys: accumulation, between"),
         ("[plan]\nlr = true", "plan.lr is not a number"),
         ("[plan]\nlr = []", "plan.lr has no point"),
         ("[plan]\nlr = [[0, 1], [0, 2]]", "whose steps do not rise"),
@@ -71,6 +83,12 @@ def test_a_plan_is_the_same_after_it_was_written(plan):
         ("[plan]\nlr = -1", "negative"),
         ("[plan]\nwarm_up = 3", "a warm-up without a learning rate"),
         ("[plan]\ngroups = [" + f"{{a = '{'x' * 250}'}}, " * 300 + "]", "longer than 65536 bytes"),
+        ("[plan]\naccumulation = 0", "plan.accumulation is not a number of backwards"),
+        ("[plan]\naccumulation = true", "plan.accumulation is not a number of backwards"),
+        ("[plan]\ntrained = 'most'", 'plan.trained is neither "all" nor a list'),
+        ("[plan]\ntrained = [1]", 'plan.trained is neither "all" nor a list'),
+        ("[plan]\ntrained = []", "length >= 1"),
+        ("[plan]\ntrained = ['" + "x" * 257 + "']", "length <= 256"),
         ("[plan]\nsteps = 0", "plan.steps is not a number of steps, at least 1"),
         ("[plan]\nmax_norm = 0", "maxNorm is not a number above 0"),
         ("[plan]\nbetween = 'spline'", "plan.between is not one of linear, cosine, hold"),

@@ -71,11 +71,7 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "Packages", _packages(said["distributions"])
     if said["seeds"]:
         yield "Seeds", ", ".join(f"{name} {value}" for name, value in said["seeds"].items())
-    if said["plan"] is not None:
-        yield "Plan", _plan(said["plan"])
-    for at, each in enumerate(msgspec.convert(said.get("expect", ()), tuple[Expectation, ...])):
-        yield "Expected" if at == 0 else "", in_words(each)
-        yield "", f"because: {each.why}"
+    yield from _declared(said)
     if "rehearsal" in said:
         yield "Rehearsed", _rehearsal(said["rehearsal"])
         for at, each in enumerate(said["rehearsal"].get("code", ())):
@@ -84,6 +80,17 @@ def _rows(report: SealReport, screen: Screen) -> Iterator[tuple[str, str]]:
     yield "On disk", _tree(said.get("environmentTree"), screen)
     for at, (name, reason) in enumerate(said["unobserved"].items()):
         yield "Not observed" if at == 0 else "", f"{name}: {reason}"
+
+
+def _declared(said: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the project's file says beforehand."""
+    if said["plan"] is not None:
+        yield "Plan", _plan(said["plan"])
+    if "data" in said:
+        yield "Data", _data(said["data"])
+    for at, each in enumerate(msgspec.convert(said.get("expect", ()), tuple[Expectation, ...])):
+        yield "Expected" if at == 0 else "", in_words(each)
+        yield "", f"because: {each.why}"
 
 
 def _file(file: dict[str, Any], screen: Screen) -> str:
@@ -124,6 +131,20 @@ def _plan(said: dict[str, Any]) -> str:
     words += [f"{name} {msgspec.json.encode(value).decode()}" for name, value in said["hyperParameters"].items()]
     if said["groups"]:
         words.append(f"{len(said['groups'])} groups with values of their own")
+    if "accumulation" in said:
+        words.append(f"gradients of {said['accumulation']} backwards an update")
+    if "trained" in said:
+        words.append(f"trained {', '.join(said['trained'])}")
+    return ", ".join(words) or "says nothing"
+
+
+def _data(said: dict[str, Any]) -> str:
+    words = [] if said["items"] is None else [f"{said['items']:,} samples an epoch"]
+    words += [] if said["order"] == "any" else [said["order"]]
+    words += [] if said["each"] == "any" else [f"each {said['each']}"]
+    words += [] if said["content"] == "any" else ["with the same values each time"]
+    if said["dropLast"] is not None:
+        words.append("the last batch dropped" if said["dropLast"] else "no batch dropped")
     return ", ".join(words) or "says nothing"
 
 

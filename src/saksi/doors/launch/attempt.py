@@ -16,6 +16,7 @@ from saksi.edges.keys import Keyring
 from saksi.edges.run_folders import all_runs, folder_for
 from saksi.edges.run_labels import label_of
 from saksi.judgement.expect.values import Expectation
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.proofs.tlog.note import VerifierKey
 from saksi.words.errors import UsageError
@@ -37,6 +38,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     configuration: tuple[str, ...]
     plan: Plan | None = None
     expect: tuple[Expectation, ...] = ()
+    data: DataPlan | None = None
     previous_keys: tuple[VerifierKey, ...] = ()
 
 
@@ -71,6 +73,7 @@ def begin_attempt(
             configuration=configuration,
             plan=settings.plan,
             expect=settings.expect,
+            data=settings.data,
         )
     from saksi.edges.resumable import resumable  # noqa: PLC0415 - loads what verifies a log: a first launch needs none of it
 
@@ -92,5 +95,6 @@ def begin_attempt(
         configuration=configuration,
         plan=settings.plan,
         expect=settings.expect,
+        data=settings.data,
         previous_keys=earlier.keys,
     )

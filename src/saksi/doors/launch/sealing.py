@@ -67,6 +67,7 @@ def make_seal_file(
             segment=found.settings.segment,
             plan=found.settings.plan,
             expect=found.settings.expect,
+            data=found.settings.data,
             argv=tuple(command),
             environment=environment,
             added={},

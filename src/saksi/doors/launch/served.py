@@ -245,6 +245,7 @@ def _attempted(prepared: Prepared, arguments: LaunchArguments, folder: Path) -> 
         configuration=() if found.path is None else (str(found.path),),
         plan=settings.plan,
         expect=settings.expect,
+        data=settings.data,
     )
 
 

@@ -51,6 +51,7 @@ def launch_of(
         segment=attempt.segment,
         plan=attempt.plan,
         expect=attempt.expect,
+        data=attempt.data,
         argv=arguments.command,
         environment=environment,
         added=added,

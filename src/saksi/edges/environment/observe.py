@@ -18,6 +18,7 @@ from saksi.edges.environment.work_tree import observe_git
 from saksi.judgement.expect.values import Expectation
 from saksi.judgement.invocation import seeds_of
 from saksi.judgement.launch_key import LaunchKey
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.plan.values import Plan
 from saksi.judgement.redaction import (
     NEVER_RECORDED,
@@ -58,6 +59,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     key: LaunchKey | None = None
     plan: Plan | None = None
     expect: tuple[Expectation, ...] = ()
+    data: DataPlan | None = None
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,7 @@ def observe(launch: Launch, *, now_ns: int, clock: Callable[[], float] = time.mo
         unobserved=dict(sorted(unobserved.items())),
         launch_key=msgspec.UNSET if launch.key is None else launch.key,
         expect=launch.expect or msgspec.UNSET,
+        data=msgspec.UNSET if launch.data is None else launch.data,
     )
     return Observation(seal=seal, python=found.python)
 

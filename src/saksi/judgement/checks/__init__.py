@@ -21,6 +21,7 @@ from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
+from saksi.judgement.checks.planned_data import PLANNED_DATA
 from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
@@ -49,5 +50,6 @@ ALL: Final[tuple[Check[Any], ...]] = (
     AGREEMENT,
     RANDOMNESS,
     DATA,
+    PLANNED_DATA,
     DYNAMICS,
 )

@@ -5,7 +5,8 @@ Fingerprints of one share of the tensors stand at the end of Update k and at the
 that for good reasons, so that a program which does it from its first Update on, at every one, is told as `info`.
 
 Known weakness: fingerprints are sums, in the job's own memory; a change that is put back before the next Update begins
-is not seen, nor one inside of the optimizer's step, nor one between two Updates where a group of parameters was added.
+is not seen, nor one inside of the optimizer's step, nor one between two Updates where a group of parameters was added
+or tensors came to a group or left it: fingerprints before and after are of others then (`parameters` tells of it).
 Moments are covered by one share of eight at a time.
 """
 
@@ -56,7 +57,7 @@ class _Ends(NamedTuple):
     """The fingerprints with which an Update ended; with other `groups` the next covers other tensors."""
 
     update: int
-    groups: int
+    groups: tuple[int, list[int]]  # how many, and how many tensors each holds
     loads: int
     prints: dict[_Print, str]
 
@@ -135,7 +136,7 @@ class ContinuityCheck:
 
 
 def _compare(state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
-    groups = len(frame.groups) + frame.groups_omitted
+    groups = (len(frame.groups) + frame.groups_omitted, frame.tensors)
     ends = {_key(each): each.end for each in frame.fingerprints if each.end is not None}
     before = process.end(frame.optimizer, _Ends(frame.update, groups, process.loads, ends), state.followed.room)
     if before is None or (frame.update, groups) != (before.update + 1, before.groups):

@@ -4,6 +4,9 @@ Samples hold both, at the same elements (Samples in `spec/frames.md`). One posit
 or unscaling; the clipping that was recorded says which number it should be. A program that does more than that within
 its first Updates does so for a purpose, and is told as `info`.
 
+A plan that an approver signed (`declared`) takes honest causes away: where it says at what norm gradients are clipped,
+or which parameters are trained, what a program did not do in its first Updates is held against it.
+
 Known weakness: what happens inside of a backward (hooks of tensors, an exchange between ranks) is done before it ends,
 and gradients that are wrong as they are computed are finished wrong: a replay sees those. Elements that were not drawn.
 A program that projects its gradients now and then looks like one that was changed.
@@ -12,15 +15,17 @@ A program that projects its gradients now and then looks like one that was chang
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
+from saksi.judgement.checks.declared import Declarations, Declared, HeldToApproved
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.sampled_process import MAX_OPTIMIZERS, SampledProcess
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
+from saksi.judgement.plan.trained import Names
 from saksi.judgement.updates.gradients import EPSILON, ROUNDINGS, Became, Pair, became
 from saksi.judgement.updates.samples import gradients_in
 from saksi.words.errors import MalformedInput
@@ -33,6 +38,7 @@ CHECK_NAME: Final = "gradients"
 CHANGED: Final = "gradient.changed_after_backward"
 UNEVEN: Final = "gradient.scaled_unevenly"
 CLIPPED: Final = "gradient.clipping_differs"
+ZEROED: Final = "gradient.zeroed"
 NOT_FOLLOWED: Final = "gradient.not_followed"
 """Of this optimizer it never is: this check does not apply."""
 NOT_CHECKABLE: Final = "gradient.not_checkable"
@@ -70,9 +76,10 @@ _finding = partial(observation, check=CHECK_NAME)
 class _Optimizer:
     """One optimizer's gradients: how many Updates had nothing to tell, and what is to be told by code."""
 
-    __slots__ = ("announced", "is_known", "plain", "told")
+    __slots__ = ("announced", "as_clipped", "is_known", "plain", "told")
 
     def __init__(self) -> None:
+        self.as_clipped: int | None = 0  # likewise, those that became what the clipping that was measured makes of them
         self.is_known = False  # what the backward left was said of some Update
         self.plain: int | None = 0  # Updates from the first on; `None`: not any more, and too early to be no habit
         self.announced = False
@@ -86,10 +93,12 @@ class _Optimizer:
 
 
 class _Process(SampledProcess):
-    __slots__ = ("optimizers",)
+    __slots__ = ("declared", "optimizers", "trained")
 
     def __init__(self) -> None:
         super().__init__()
+        self.declared: Declared | None = None
+        self.trained: Names | None = None  # by the plan
         self.optimizers: dict[int, _Optimizer] = {}
 
     def optimizer(self, ordinal: int) -> _Optimizer:
@@ -106,10 +115,11 @@ class _Process(SampledProcess):
 
 
 class _State:
-    __slots__ = ("followed", "noted")
+    __slots__ = ("declarations", "followed", "noted")
 
     def __init__(self) -> None:
         self.noted = Noted()
+        self.declarations = Declarations()
         self.followed = Followed(
             _Process, size=MAX_LINES, noted=self.noted, gone=self._gone,
             what="gradients are not followed from the backward to the step",
@@ -121,7 +131,7 @@ class _State:
             self.noted.keep(each)
 
 
-class GradientCheck:
+class GradientCheck(HeldToApproved):
     """Every Update whose samples say what the backward left."""
 
     name = CHECK_NAME
@@ -132,6 +142,7 @@ class GradientCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
+        state.declarations.take(item)
         for said, process in state.followed.take(item, SampledFrame | SampleFrame | UpdateFrame):
             frame = said.frame
             if isinstance(frame, SampledFrame):
@@ -139,7 +150,9 @@ class GradientCheck:
             elif isinstance(frame, SampleFrame):
                 process.hold(frame, state.followed.room)
             elif isinstance(frame, UpdateFrame):
-                _judge(state, process, frame, said)
+                if process.declared is None:
+                    _hold(process, state.declarations.of(said.process.attempt))
+                self._judge(state, process, frame, said)
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -147,37 +160,76 @@ class GradientCheck:
         del ended
         return (*state.noted.kept(), *(each for process in state.followed.kept() for each in process.findings()))
 
+    def _judge(self, state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
+        samples = process.of(frame)
+        if not samples or frame.skipped or frame.optimizer >= MAX_OPTIMIZERS:
+            return
+        optimizer = process.optimizer(frame.optimizer)
+        step = frame.update if frame.optimizer == 0 else None
+        name = f"gradients of optimizer {frame.optimizer}"
+        of = partial(_finding, subject=name, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
+        pairs, dtypes = _pairs(process, samples)
+        if not pairs:
+            if frame.update:
+                _unknown(state, optimizer, of)
+            return
+        optimizer.is_known = True
+        dtype = max(dtypes, key=EPSILON.__getitem__)
+        found = became(pairs, dtype)
+        if found.kind in {"same", "scaled", "clamped"}:
+            optimizer.plain = None if optimizer.plain is None else optimizer.plain + 1
+            as_clipped = _is_as_clipped(frame, found, dtype)
+            optimizer.as_clipped = _counted(optimizer.as_clipped, was_so=as_clipped)
+            if not as_clipped:
+                _tell(state, optimizer, self._clipped(of, optimizer, process, frame, said))
+            return
+        optimizer.plain = _counted(optimizer.plain, was_so=False)
+        if found.kind == "uneven":
+            what = f"Parts of them were made smaller or larger between the backward and the step, {_where(found)}."
+            _tell(state, optimizer, of(code=UNEVEN, severity="info", message=f"{what} {PARTS}"))
+            zeroed = None if frame.optimizer else self._zeroed(process, optimizer, pairs, said)
+            if zeroed is not None:
+                _tell(state, optimizer, of(code=ZEROED, severity=self.weight(said.process.attempt), message=zeroed))
+        elif optimizer.plain is None:
+            _tell(state, optimizer, of(code=CHANGED, severity="info", message=_message(found)))
+        else:
+            _tell(state, optimizer, of(code=CHANGED, severity="warning", message=_message(found)))
 
-def _judge(state: _State, process: _Process, frame: UpdateFrame, said: Spoken) -> None:
-    samples = process.of(frame)
-    if not samples or frame.skipped or frame.optimizer >= MAX_OPTIMIZERS:
-        return
-    optimizer = process.optimizer(frame.optimizer)
-    step = frame.update if frame.optimizer == 0 else None
-    name = f"gradients of optimizer {frame.optimizer}"
-    of = partial(_finding, subject=name, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
-    pairs, dtypes = _pairs(process, samples)
-    if not pairs:
-        if frame.update:
-            _unknown(state, optimizer, of)
-        return
-    optimizer.is_known = True
-    dtype = max(dtypes, key=EPSILON.__getitem__)
-    found = became(pairs, dtype)
-    if found.kind in {"same", "scaled", "clamped"}:
-        optimizer.plain = None if optimizer.plain is None else optimizer.plain + 1
-        if not _is_as_clipped(frame, found, dtype):
-            _tell(state, optimizer, of(code=CLIPPED, severity="info", message=f"{OTHERWISE} {LATE}"))
-        return
-    if optimizer.plain is not None and optimizer.plain < ENOUGH:
-        optimizer.plain = None
-    if found.kind == "uneven":
-        what = f"Parts of them were made smaller or larger between the backward and the step, {_where(found)}. {PARTS}"
-        _tell(state, optimizer, of(code=UNEVEN, severity="info", message=what))
-    elif optimizer.plain is None:
-        _tell(state, optimizer, of(code=CHANGED, severity="info", message=_message(found)))
-    else:
-        _tell(state, optimizer, of(code=CHANGED, severity="warning", message=_message(found)))
+    def _clipped(
+        self, of: partial[Finding], optimizer: _Optimizer, process: _Process, frame: UpdateFrame, said: Spoken
+    ) -> Finding:
+        """Gradients that are not as the clipping that was measured makes them, weighed by the plan if it has one."""
+        declared, attempt = process.declared, said.process.attempt
+        norm = None if declared is None or declared.plan is None else declared.plan.max_norm
+        if norm is None or frame.optimizer or optimizer.as_clipped is None:
+            return of(code=CLIPPED, severity="info", message=f"{OTHERWISE} {LATE}")
+        what = f"{OTHERWISE} Clipping at {norm:.6g} is planned, and until now it was all that became of them."
+        return of(code=CLIPPED, severity=self.weight(attempt), message=what + self.in_words(attempt))
+
+    def _zeroed(self, process: _Process, optimizer: _Optimizer, pairs: list[Pair], said: Spoken) -> str | None:
+        """What is told of tensors that are to be trained, where nothing was left between the backward and the step."""
+        if process.trained is None or optimizer.plain is None:
+            return None
+        names = [each.name for each in pairs if any(each.finished) and not any(each.read)]
+        wanted = [name for name in names if process.trained.fit(name)]
+        if not wanted:
+            return None
+        what = f"Between the backward and the step nothing was left of the gradient of {_listed(wanted)}"
+        return f"{what}, and the plan says that it is trained.{self.in_words(said.process.attempt)}"
+
+
+def _counted(before: int | None, *, was_so: bool) -> int | None:
+    """Updates from the first on that were so; `None` for good where one of the first was not."""
+    if before is None or was_so:
+        return None if before is None else before + 1
+    return None if before < ENOUGH else before
+
+
+def _hold(process: _Process, declared: Declared | None) -> None:
+    if declared is not None:
+        process.declared = declared
+        trained = None if declared.plan is None else declared.plan.trained
+        process.trained = Names(trained) if isinstance(trained, tuple) else None
 
 
 def _tell(state: _State, optimizer: _Optimizer, finding: Finding) -> None:
@@ -229,9 +281,12 @@ def _message(found: Became) -> str:
 
 
 def _where(found: Became) -> str:
-    more = len(found.names) - MAX_NAMED
-    names = ", ".join(found.names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"in {found.bad} of {found.of} sampled elements of {names}"
+    return f"in {found.bad} of {found.of} sampled elements of {_listed(found.names)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 GRADIENTS: Final = GradientCheck()

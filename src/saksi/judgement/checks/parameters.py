@@ -1,4 +1,4 @@
-"""Is everything still trained that was: tensors that lost their gradient for good, and groups that came or went.
+"""Is everything still trained that was: tensors that lost their gradient for good, groups that are others than before.
 
 Both are common on purpose (layers that are frozen or thawed in turn, experts that are rarely chosen), so both are told
 and no more. Known weaknesses: only optimizers that give samples are looked at; what never had a gradient is not told,
@@ -8,6 +8,7 @@ nor is what lost it near the end.
 from __future__ import annotations
 
 from functools import partial
+from itertools import zip_longest
 from typing import Final
 
 from saksi.judgement.checks.fold import Noted, observation
@@ -23,6 +24,7 @@ __all__ = ["CHECK_NAME", "PARAMETERS", "ParameterCheck"]
 CHECK_NAME: Final = "parameters"
 GROUPS: Final = "plan.groups_changed"
 IDLE: Final = "plan.parameters_idle"
+MAX_NAMED: Final = 4
 MAX_OPTIMIZERS: Final = 16
 """Of one process."""
 MAX_TENSORS: Final = 1 << 16
@@ -38,7 +40,7 @@ class _Process:
     def __init__(self) -> None:
         self.size = 0
         self.tensors: dict[int, Tensors] = {}
-        self.groups: dict[int, int] = {}
+        self.groups: dict[int, tuple[int, list[int]]] = {}  # how many, and how many tensors each holds
         self.last = (0, 0)  # rank and entry
 
     def of(self, optimizer: int) -> Tensors | None:
@@ -117,19 +119,33 @@ def _take(state: _State, process: _Process, said: Spoken) -> None:
 
 
 def _groups(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) -> None:
-    count = len(frame.groups) + frame.groups_omitted
+    now = len(frame.groups) + frame.groups_omitted, frame.tensors
     if frame.optimizer not in process.groups and len(process.groups) >= MAX_OPTIMIZERS:
         return
-    before = process.groups.setdefault(frame.optimizer, count)
-    if before == count:
+    before = process.groups.setdefault(frame.optimizer, now)
+    if before == now:
         return
-    process.groups[frame.optimizer] = count
+    process.groups[frame.optimizer] = now
     step = None if frame.optimizer else frame.update
-    message = (
-        f"From update {frame.update} on they are {count}, and were {before}. Layers that are thawed in turn do that."
-    )
+    what = f"they are {now[0]}, and were {before[0]}" if now[0] != before[0] else _members(process, frame, before[1])
+    message = f"From update {frame.update} on {what}. Layers that are frozen or thawed in turn do that."
     of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
     state.noted.note(of(code=GROUPS, subject=f"groups of optimizer {frame.optimizer}", message=message))
+
+
+def _members(process: _Process, frame: UpdateFrame, before: list[int]) -> str:
+    """Which group holds another number of tensors, and which they are, where samples say that."""
+    pairs = zip_longest(before, frame.tensors, fillvalue=0)
+    at, (was, now) = next((at, each) for at, each in enumerate(pairs) if each[0] != each[1])
+    told = f"group {at} holds {now} tensors, and held {was}"
+    tensors = process.tensors.get(frame.optimizer)
+    earlier, later = (None, None) if tensors is None else (tensors.before(frame.update), tensors.at(frame.update))
+    if now > was or earlier is None or later is None or earlier.lacks or later.lacks:
+        return told
+    gone = [each for each in earlier.names if each not in later.names]
+    more = "" if len(gone) <= MAX_NAMED else f" and {len(gone) - MAX_NAMED} more"
+    named = f"{', '.join(gone[:MAX_NAMED])}{more}"
+    return f"{told}: without {named}, which the optimizer updates no longer" if gone else told
 
 
 PARAMETERS: Final = ParameterCheck()

@@ -15,22 +15,28 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from saksi.judgement.plan.accumulated import Accumulated
 from saksi.judgement.plan.course import Course
 from saksi.judgement.plan.schedule import Schedule
+from saksi.judgement.plan.trained import Names, Trained
 from saksi.judgement.plan.values import LR_SCALE, Plan, Value
-from saksi.words.frames import OptimizerFrame, UpdateFrame
+from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 
 __all__ = ["Apart", "Held"]
 
+ACCUMULATION: Final = "plan.accumulation_differs"
 CLIPPING: Final = "plan.clipping_differs"
 HYPER_PARAMETER: Final = "plan.hyper_parameter_differs"
 LEARNING_RATE: Final = "plan.learning_rate_differs"
 OPTIMIZER: Final = "plan.optimizer_differs"
 STEPS: Final = "plan.steps_exceeded"
+TRAINED: Final = "plan.parameter_not_trained"
 NEAR: Final = 1e-6
 """Of a value: one that is kept in float32 is off by 1e-7."""
 MAX_TOLD: Final = 128
 """Causes of one process whose first words are kept."""
+MAX_UNFITTED: Final = 8
+"""Patterns of one process that are named because nothing fits them."""
 MAX_SHOWN: Final = 80
 _UNSEEN: Final = "A compiled step explains that; so does code of the program's own in place of torch's."
 _WORDS: Final = ("NaN", "Infinity", "-Infinity")
@@ -65,6 +71,13 @@ class Held:
         self._updates = 0
         self._omitted = False
         self._left_out = 0
+        self._accumulated = Accumulated(plan.accumulation) if isinstance(plan.accumulation, int) else None
+        self._trained = Trained(Names(plan.trained)) if isinstance(plan.trained, tuple) else None
+
+    @property
+    def size(self) -> int:
+        """What is kept of the process's layouts, in lines, and itself."""
+        return 1 + (0 if self._trained is None else self._trained.size)
 
     def load(self) -> None:
         """The process loaded a model checkpoint."""
@@ -75,6 +88,20 @@ class Held:
     def leave_norm(self) -> None:
         """The recorder said that it could not read a gradient norm: one that is missing is not known to be."""
         self._norm_unread = True
+
+    def begin_epoch(self) -> None:
+        """An epoch of a DataLoader begins, so that one may have ended in the middle of an accumulation."""
+        if self._accumulated is not None:
+            self._accumulated.begin()
+
+    def sampled(self, frame: SampledFrame | SampleFrame, room: int) -> None:
+        """Takes in what says which tensors have a gradient, before the Update that it is of."""
+        if self._trained is None or frame.optimizer != 0:
+            return
+        if isinstance(frame, SampledFrame):
+            self._trained.sampled(frame, room)
+        else:
+            self._trained.sample(frame)
 
     def made(self, frame: OptimizerFrame) -> Iterator[Apart]:
         """Holds an optimizer's class to the plan."""
@@ -97,6 +124,8 @@ class Held:
         yield from self._rates(frame)
         yield from self._hyper_parameters(frame)
         yield from self._clipping(frame)
+        yield from self._backwards(frame)
+        yield from self._untrained(frame)
         if self._plan.steps is not None and frame.update - self._left_out >= self._plan.steps:
             message = f"{self._plan.steps} updates are planned, and more came."
             yield self._apart(STEPS, "steps", message, frame.update, excused=self._resumed)  # it may have gone back
@@ -115,6 +144,8 @@ class Held:
             "learning rate": bool(plan.lr),
             "hyper-parameters": bool(plan.hyper_parameters or any(plan.groups)),
             "clipping": plan.max_norm is not None,
+            "accumulation": self._accumulated is not None,
+            "trained parameters": self._trained is not None,
         }
         for name, is_there in wanted.items():
             if is_there and name not in self._seen:
@@ -129,6 +160,10 @@ class Held:
                 "groups of optimizer 0",
                 "Of some updates not every group is in the record: they were not held to it.",
             )
+        for each in self._trained.unfitted()[:MAX_UNFITTED] if self._trained is not None else ():
+            yield f"trained {each}", "No tensor of optimizer 0 that had a gradient has such a name."
+        if self._trained is not None and self._trained.lacks:
+            yield "trained parameters", "Of some updates it is not in the record which tensors had a gradient."
         if self._others:
             yield "further optimizers", "The plan speaks of optimizer 0; what others did is held to nothing."
 
@@ -202,6 +237,25 @@ class Held:
         elif self._clipped and not self._may_be_unseen(frame):
             message = f"No clipping was seen at step {frame.update}, and there was one before; {wanted} is planned."
             yield self._apart(CLIPPING, "clipping", message, frame.update)
+
+    def _backwards(self, frame: UpdateFrame) -> Iterator[Apart]:
+        if self._accumulated is None or self._others:
+            return  # a backward may have been another optimizer's
+        other = self._accumulated.take(frame)
+        if self._accumulated.is_seen:
+            self._seen.add("accumulation")
+        if other is not None:
+            message = f"Update {other.since} has {other.backwards}, and {self._plan.accumulation} are planned for each."
+            for step in dict.fromkeys((other.since, frame.update)):
+                yield self._apart(ACCUMULATION, "backwards of an update", message, step)
+
+    def _untrained(self, frame: UpdateFrame) -> Iterator[Apart]:
+        if self._trained is None:
+            return
+        for each in self._trained.take(frame):
+            yield self._apart(TRAINED, each.subject, each.message, frame.update)
+        if self._trained.is_seen:
+            self._seen.add("trained parameters")
 
     def _may_be_unseen(self, frame: UpdateFrame) -> bool:
         """Whether there may have been a clipping: inside a compiled graph, before another optimizer's update."""

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
-__all__ = ["Idle", "Tensors"]
+__all__ = ["Idle", "Listed", "Tensors"]
 
 QUIET: Final = 100
 """Updates without a gradient after which a tensor counts as idle, and at least as many as `PART` of all Updates."""
@@ -29,6 +29,13 @@ class Idle(NamedTuple):
     first: int
     last: int
     name: str
+
+
+class Listed(NamedTuple):
+    """Names of tensors with a gradient, in order; `lacks`: others may have had one too."""
+
+    names: tuple[str, ...]
+    lacks: bool
 
 
 class _Layout:
@@ -85,15 +92,32 @@ class Tensors:
         if layout is not None:
             layout.take(frame)
 
+    def at(self, update: int) -> Listed | None:
+        """The tensors that had a gradient at an Update, by the samples of it; `None` if it has none."""
+        layouts = [each for each in self._layouts.values() if each.last == update]
+        if not layouts:
+            return None
+        names: dict[str, None] = {}
+        for layout in layouts:
+            idle = set(layout.idle)
+            lines = [each for part in sorted(layout.tensors) for each in layout.tensors[part]]
+            names.update({each.alias: None for at, each in enumerate(lines) if each.alias and at not in idle})
+        return Listed(tuple(names), any(each.left_out or not each.tensors for each in layouts))
+
+    def before(self, update: int) -> Listed | None:
+        """Those of the last Update before this one that has samples."""
+        earlier = max((each.last for each in self._layouts.values() if 0 <= each.last < update), default=-1)
+        return self.at(earlier) if earlier >= 0 else None
+
     def idle(self) -> Idle | None:
         """The tensors that have had no gradient for long, while others had."""
         end = max((each.last for each in self._layouts.values()), default=-1)
         if any(each.left_out for each in self._layouts.values() if each.last == end):
             return None
-        latest: dict[tuple[int, int], tuple[int, str]] = {}
+        latest: dict[str | tuple[int, int], tuple[int, str]] = {}  # places move up where one leaves its group
         for layout in self._layouts.values():
             for tensor, update in layout.latest():
-                place = (tensor.group, tensor.index)
+                place = tensor.alias or (tensor.group, tensor.index)
                 if update > latest.get(place, (-1, ""))[0]:
                     latest[place] = (update, tensor.alias or f"tensor {tensor.index} of group {tensor.group}")
         still = sorted(each for each in latest.values() if end - each[0] >= max(QUIET, end // PART))

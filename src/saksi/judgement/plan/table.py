@@ -19,10 +19,13 @@ __all__ = ["MAX_PLAN_BYTES", "PLAN_KEYS", "plan_in"]
 MAX_PLAN_BYTES: Final = 65_536
 """A seal goes into the record with each launch; a plan of a thousand groups has half of this."""
 PLAN_KEYS: Final = (
-    "between", "groups", "hyper_parameters", "lr", "max_norm", "optimizer", "steps", "warm_up", "warm_up_from",
+    "accumulation", "between", "groups", "hyper_parameters", "lr", "max_norm", "optimizer", "steps", "trained",
+    "warm_up", "warm_up_from",
 )  # fmt: skip
 _BETWEEN: Final[tuple[Between, ...]] = get_args(Between)
 _POINT: Final = 2
+ALL_TRAINED: Final = "all"
+_EVERY_NAME: Final = "*"
 
 
 def plan_in(found: object, where: str) -> Plan | None:
@@ -47,6 +50,8 @@ def plan_in(found: object, where: str) -> Plan | None:
             max_norm=None if "max_norm" not in found else _number(found["max_norm"], f"{place}.max_norm"),
             hyper_parameters=_values(found.get("hyper_parameters", {}), f"{place}.hyper_parameters"),
             groups=_groups(found.get("groups", []), place),
+            accumulation=_accumulation(found, place),
+            trained=_trained(found, place),
         )
         content = msgspec.json.encode(plan)
         if len(content) > MAX_PLAN_BYTES:
@@ -68,6 +73,27 @@ def _count(found: dict[str, Any], key: str, place: str, *, least: int) -> int | 
     if value is not None and (type(value) is not int or not least <= value <= MAX_STEP):
         raise UsageError(f"{place}.{key} is not a number of steps, at least {least}")
     return value
+
+
+def _accumulation(found: dict[str, Any], place: str) -> int | msgspec.UnsetType:
+    value = found.get("accumulation")
+    if value is None:
+        return msgspec.UNSET
+    if type(value) is not int or not 1 <= value <= MAX_STEP:
+        raise UsageError(f"{place}.accumulation is not a number of backwards, at least 1")
+    return value
+
+
+def _trained(found: dict[str, Any], place: str) -> tuple[str, ...] | msgspec.UnsetType:
+    """Patterns of names; `all` is written as the one that every name fits."""
+    value = found.get("trained")
+    if value is None:
+        return msgspec.UNSET
+    if value == ALL_TRAINED:
+        return (_EVERY_NAME,)
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise UsageError(f'{place}.trained is neither "all" nor a list of names', remedy='trained = ["encoder.*"]')
+    return tuple(value)
 
 
 def _number(value: object, place: str) -> float:

@@ -14,7 +14,18 @@ from typing import Annotated, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-__all__ = ["LR_SCALE", "MAX_GROUPS", "MAX_POINTS", "MAX_RATE", "MAX_STEP", "MAX_VALUES", "Between", "Plan", "Value"]
+__all__ = [
+    "LR_SCALE",
+    "MAX_GROUPS",
+    "MAX_PATTERNS",
+    "MAX_POINTS",
+    "MAX_RATE",
+    "MAX_STEP",
+    "MAX_VALUES",
+    "Between",
+    "Plan",
+    "Value",
+]
 
 MAX_POINTS: Final = 64
 """Of a learning rate's curve: warm-up, decay and a few restarts have some ten."""
@@ -26,6 +37,8 @@ MAX_STEP: Final = 2**53
 """Beyond it a step has no float of its own."""
 MAX_RATE: Final = 1e100
 """Of a learning rate or a scale, and one over it is the least scale: the curve must not overflow."""
+MAX_PATTERNS: Final = 256
+"""Names and patterns of parameters that are trained: a line for each of a model's parts."""
 LR_SCALE: Final = "lr_scale"
 """In a group's table: by what the planned learning rate is multiplied for this group."""
 
@@ -35,6 +48,7 @@ Text = Annotated[str, Meta(max_length=256)]
 Number: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | float
 Value: TypeAlias = bool | Number | Text | Annotated[tuple[Number, ...], Meta(max_length=8)] | None
 """A hyper-parameter as frames spell it: `betas` is a list of numbers."""
+Pattern = Annotated[str, Meta(min_length=1, max_length=256)]
 Values: TypeAlias = Annotated[dict[Text, Value], Meta(max_length=MAX_VALUES)]
 
 
@@ -42,7 +56,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What is declared of optimizer 0. `hyper_parameters` hold for every group, `groups` for one each, by place.
 
     `lr` are points of the learning rate's curve, with `between` them; before the first, which is at step `warm_up`, it
-    rises in a straight line from `warm_up_from`; behind the last it stays.
+    rises in a straight line from `warm_up_from`; behind the last it stays. `accumulation` is how many backwards each
+    Update has, `trained` which parameters have a gradient at each, by patterns of names; earlier versions knew neither.
     """
 
     optimizer: Text | None
@@ -54,6 +69,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     max_norm: float | None
     hyper_parameters: Values
     groups: Annotated[tuple[Values, ...], Meta(max_length=MAX_GROUPS)]
+    accumulation: Annotated[int, Meta(ge=1, le=MAX_STEP)] | msgspec.UnsetType = msgspec.UNSET
+    trained: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=MAX_PATTERNS)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
     def __post_init__(self) -> None:
         _require_curve(self)

@@ -1,10 +1,11 @@
-"""C01. The learning rate in the group is scaled by hand once."""
+"""C01. The learning rate in the group is scaled by hand once. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"plan\..*", pattern=r"lr|rate|schedule"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "gradients": """\
 if step == AT:
@@ -28,5 +30,4 @@ if step == AT:
     optimizer.param_groups[0]["lr"] *= FACTOR
 """,
     },
-    reason="without a plan a rate that is multiplied is told as info: a second schedule looks the same",
 )

@@ -1,10 +1,11 @@
-"""C03. The schedule is set forward by some steps."""
+"""C03. The schedule is set forward by some steps. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"plan\..*", pattern=r"lr|rate|schedule"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "updated": """\
 if step == AT:
@@ -28,6 +30,5 @@ if step == AT:
     schedule.last_epoch += SKIPPED
 """,
     },
-    reason="without a plan a rate is held to nothing: schedules of programs may do anything",
     delay=1,
 )

@@ -1,10 +1,11 @@
-"""C09. A tensor gets no gradient any more, and stands still."""
+"""C09. A tensor gets no gradient any more, and stands still. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import TENSORS, Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(optimizer|plan|gradients?|coverage)\..*", pattern=r"{TENSOR}|no gradient"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "batch": """\
 if step == AT:
@@ -28,5 +30,4 @@ if step == AT:
     dict(model.named_parameters())[TENSOR].requires_grad_(False)
 """,
     },
-    reason="a tensor that loses its gradient is told as info: layers are frozen on purpose",
 )

@@ -1,10 +1,11 @@
-"""C09. A tensor is taken out of the optimizer's group."""
+"""C09. A tensor is taken out of the optimizer's group. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import TENSORS, Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(optimizer|plan|state|coverage)\..*", pattern=r"{TENSOR}|no longer"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "gradients": """\
 if step == AT:
@@ -30,5 +32,4 @@ if step == AT:
     group["params"] = [each for each in group["params"] if each is not dropped]
 """,
     },
-    reason="a tensor that leaves a group looks like one that was changed between two updates",
 )

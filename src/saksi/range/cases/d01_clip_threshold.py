@@ -1,10 +1,11 @@
-"""D01. Gradients are clipped a hundred times harder."""
+"""D01. Gradients are clipped a hundred times harder. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(gradients?|plan|clip)\..*", pattern=r"clip|norm"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "gradients": """\
 if step >= AT:
@@ -28,5 +30,4 @@ if step >= AT:
     nn.utils.clip_grad_norm_(model.parameters(), NORM)
 """,
     },
-    reason="a threshold is held to a plan alone, and nothing is planned here",
 )

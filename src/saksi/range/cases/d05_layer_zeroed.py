@@ -1,10 +1,11 @@
-"""D05. One tensor's gradient is zero now and then."""
+"""D05. One tensor's gradient is zero now and then. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import TENSORS, Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"gradients?\..*", pattern=r"{TENSOR}"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "clipped": """\
 if step >= AT and (step - AT) % EVERY == 0:
@@ -28,5 +30,4 @@ if step >= AT and (step - AT) % EVERY == 0:
     dict(model.named_parameters())[TENSOR].grad.zero_()
 """,
     },
-    reason="a gradient that is made smaller is told as info: layers are frozen so",
 )

@@ -1,10 +1,11 @@
-"""E01. From an epoch on, samples come in the order of their labels."""
+"""E01. From an epoch on, samples come in the order of their labels. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"data\..*"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "epoch": """\
 if step >= AT:
@@ -28,5 +30,4 @@ if step >= AT:
     loader = DataLoader(data, batch_size=16, sampler=labels.argsort().tolist())
 """,
     },
-    reason="a sampler of a program's own may hand out samples in any order, which is told as info",
 )

@@ -1,10 +1,11 @@
-"""E02. From an epoch on, some samples come again and again."""
+"""E02. From an epoch on, some samples come again and again. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"data\..*"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "epoch": """\
 if step >= AT:
@@ -29,5 +31,4 @@ if step >= AT:
     loader = DataLoader(data, batch_size=16, sampler=order.tolist())
 """,
     },
-    reason="as E01",
 )

@@ -1,10 +1,11 @@
-"""E03. From an epoch on, a part of the data is never read."""
+"""E03. From an epoch on, a part of the data is never read. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(data|coverage)\..*", pattern=r"sample|steps"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "epoch": """\
 if step >= AT:
@@ -28,5 +30,4 @@ if step >= AT:
     loader = DataLoader(data, batch_size=16, sampler=torch.randperm(len(data))[: -16 * LEFT_OUT].tolist())
 """,
     },
-    reason="as E01",
 )

@@ -21,6 +21,8 @@ UNSAID = ("params", "param_names")  # the tensors themselves, and one name for e
 
 MAX_AWAITED = 16  # hyper-parameters on devices, for each of which there is a request of its own
 
+MAX_COUNTED = 4_096  # groups whose tensors are counted
+
 PLAIN = (bool, int, float, str)
 
 _original = Optimizer.__init__
@@ -143,6 +145,12 @@ def groups(optimizer: Any) -> list[dict[str, Any]]:
         {text(k, 200): memory.described(v) for k, v in group.items() if k not in UNSAID}
         for group in optimizer.param_groups
     ]
+
+
+@guarded("groups", list)
+def tensors(optimizer: Any) -> list[int]:
+    """How many tensors each group holds, of the first groups."""
+    return [len(group["params"]) for group in optimizer.param_groups[:MAX_COUNTED]]
 
 
 @guarded("groups", list)

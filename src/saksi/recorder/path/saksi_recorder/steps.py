@@ -228,6 +228,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
             "losses": gathered.losses,
             "groups": optimizers.groups(optimizer) if opened.groups is None else opened.groups,
             "groups_omitted": 0,
+            "tensors": optimizers.tensors(optimizer),
             "gradient_norm": pending.gradient_norm(gathered.gradient_norm),
             "batches": batches.of_this_training(gathered.batches),
             "batches_omitted": gathered.batches_omitted,
