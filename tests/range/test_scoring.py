@@ -121,11 +121,11 @@ def test_an_accusation_is_a_warning_or_an_allegation():
 
 
 def test_why_a_verdict_is_unknown():
-    assert unclean_because(report(), approved=False) == ("no approved seal", "x")
-    assert unclean_because(report(), approved=True) == ("environment not sealed", "x")
+    assert unclean_because(report(), sealed=False) == ("no approved seal", "x")
+    assert unclean_because(report(), sealed=True) == ("environment not verified", "x")
     incomplete = report(complete=False)
-    assert unclean_because(incomplete, approved=False) == ("no approved seal", "coverage is not complete", "x")
-    assert unclean_because(report(verdict="affected"), approved=False) == ()
+    assert unclean_because(incomplete, sealed=False) == ("no approved seal", "coverage is not complete", "x")
+    assert unclean_because(report(verdict="affected"), sealed=False) == ()
 
 
 @given(st.floats(0.1, 1e6), st.integers(0, 40))

@@ -96,7 +96,6 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         level=asked.seal.level,
         segment=asked.seal.segment,
         project=asked.seal.project,
-        plan=None if asked.basis is None else asked.basis.signed.file.plan,
         redaction_key=None if asked.basis is None else open_keyring(home).redaction_key,
         written=tuple(layered),
         hidden=(home.root,),

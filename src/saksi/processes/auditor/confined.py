@@ -17,7 +17,6 @@ import msgspec
 from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.observe import Launch, observe
 from saksi.edges.host.confinement import confine
-from saksi.judgement.plan.values import Plan
 from saksi.words.errors import SaksiError
 from saksi.words.run import Level
 
@@ -38,7 +37,6 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     project: str | None
     level: Level
     segment: int | None
-    plan: Plan | None
     redaction_key: bytes
 
 
@@ -82,7 +80,7 @@ def main() -> int:
 
 def _observe(asked: Observed, folder: Path, scratch: Path) -> None:
     """Write the seal that a launch of it here would have. The key is in no file, and gone with this program."""
-    configuration = read_configuration(folder).path
+    found = read_configuration(folder)
     launch = Launch(
         run="0" * 16,
         attempt=0,
@@ -90,12 +88,14 @@ def _observe(asked: Observed, folder: Path, scratch: Path) -> None:
         project=asked.project,
         level=asked.level,
         segment=asked.segment,
-        plan=asked.plan,
+        plan=found.settings.plan,
+        expect=found.settings.expect,
+        data=found.settings.data,
         argv=asked.argv,
         environment=asked.environment,
         added={},
         folder=folder,
-        configuration=() if configuration is None else (str(configuration),),
+        configuration=() if found.path is None else (str(found.path),),
         redaction_key=asked.redaction_key,
         cache=None,
         scratch=scratch,

@@ -28,7 +28,6 @@ from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import RunMaterials, open_run
-from saksi.judgement.plan.values import Plan
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.seal import Seal
 from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
@@ -60,7 +59,6 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     level: Level
     segment: int | None
     project: str | None
-    plan: Plan | None
     redaction_key: bytes | None
     placed: tuple[tuple[Path, Path], ...]
     written: tuple[Path, ...]
@@ -208,7 +206,6 @@ def _to_observe(asked: Replay, told: int) -> Observed | None:
         project=asked.project,
         level=asked.level,
         segment=asked.segment,
-        plan=asked.plan,
         redaction_key=asked.redaction_key,
     )
 
