@@ -7,6 +7,7 @@ from typing import Any, Final
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.ckpts import CKPTS
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
@@ -43,6 +44,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     SHADOW_UPDATES,
     GRADIENTS,
     CONTINUITY,
+    CKPTS,
     HYPER_PARAMETERS,
     LEARNING_RATES,
     PARAMETERS,
