@@ -7,6 +7,7 @@ from typing import Any, Final
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.ckpt_state import CKPT_STATES
 from saksi.judgement.checks.ckpts import CKPTS
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
@@ -45,6 +46,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     GRADIENTS,
     CONTINUITY,
     CKPTS,
+    CKPT_STATES,
     HYPER_PARAMETERS,
     LEARNING_RATES,
     PARAMETERS,

@@ -14,7 +14,7 @@ from saksi.judgement.items import Item
 from saksi.words.frames import CkptFrame, Holding
 from saksi.words.records import BlockRecord, DetachRecord, FileRecord
 
-__all__ = ["Use", "Uses", "is_before"]
+__all__ = ["Use", "Uses", "is_before", "keep"]
 
 MAX_WAITING: Final = 8_192
 """Saves and loads of which only the frame or only the record was read yet; an agent lets 1,024 files wait."""
@@ -22,6 +22,7 @@ SKEW_NS: Final = 5_000_000_000
 """How far what two processes of one machine say may be out of order."""
 
 _Key = tuple[int, int, int]
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -86,7 +87,7 @@ class Uses:
     def _read(self, key: _Key, record: FileRecord, entry: int) -> Iterator[Use]:
         use = self._said.pop(key, None)
         if use is None:
-            self.lost = self.lost or _keep(self._records, key, (record, entry))
+            self.lost = self.lost or keep(self._records, key, (record, entry), MAX_WAITING)
         else:
             yield _joined(use, record, entry)
 
@@ -99,15 +100,16 @@ class Uses:
         if frame.action == "saved" or frame.path is None:
             yield use
         if frame.path is not None:
-            self.lost = self.lost or _keep(self._said, key, use)
+            self.lost = self.lost or keep(self._said, key, use, MAX_WAITING)
 
 
-def _keep(waiting: dict[_Key, T], key: _Key, value: T) -> bool:
-    """Keeps it; whether an older one was let go for that."""
-    waiting[key] = value
-    if len(waiting) <= MAX_WAITING:
+def keep(kept: dict[K, T], key: K, value: T, limit: int) -> bool:
+    """Keeps `value` as the newest; whether the oldest was let go for that."""
+    kept.pop(key, None)
+    kept[key] = value
+    if len(kept) <= limit:
         return False
-    del waiting[next(iter(waiting))]
+    del kept[next(iter(kept))]
     return True
 
 
