@@ -7,6 +7,7 @@ from typing import Any, Final
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.ckpt_imports import CKPT_IMPORTS
 from saksi.judgement.checks.ckpt_state import CKPT_STATES
 from saksi.judgement.checks.ckpts import CKPTS
 from saksi.judgement.checks.continuity import CONTINUITY
@@ -47,6 +48,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     CONTINUITY,
     CKPTS,
     CKPT_STATES,
+    CKPT_IMPORTS,
     HYPER_PARAMETERS,
     LEARNING_RATES,
     PARAMETERS,

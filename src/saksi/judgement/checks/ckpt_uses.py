@@ -47,7 +47,6 @@ class Use(NamedTuple):
     file: tuple[int, int, int, int] | None
     holds: Holding | None
     entry: int
-    imports: tuple[str, ...] | None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -129,7 +128,6 @@ def _use(key: _Key, said: Spoken, frame: CkptFrame) -> Use:
         file=(frame.device or 0, frame.inode or 0, frame.size or 0, frame.mtime_ns or 0) if known else None,
         holds=frame.holds,
         entry=said.entry,
-        imports=None,
     )
 
 
