@@ -65,8 +65,65 @@ def test_bytes_and_errors_are_the_same_and_streams_are_digested(agent, tmp_path)
     saved = [frame for frame in kinds(frames, "Ckpt") if frame.action == "saved"]
     paths = [frame.path and frame.path.rpartition("/")[2] for frame in saved]
     assert paths[:4] == ["path.pt", "text.bin", "relative.pt", "nämlich.pt"]
-    assert all(frame.digest is None and frame.size for frame in saved[:4])
+    assert all(frame.size for frame in saved[:4])
+    for frame, name in zip(saved[:4], ("path", "text", "relative", "not ascii"), strict=True):
+        assert name == "not ascii" or frame.digest == f"sha256:{said[name]}"
+        assert frame.digest is not None  # read back: nobody can have changed it yet
     digests = {frame.digest for frame in saved}
     for name in ("stream", "keyword", "gzip", "only write"):
         assert f"sha256:{said[name]}" in digests
     assert paths[4:6] == ["stream.pt", "keyword.pt"]
+
+
+HELD = r"""
+import io, os, torch
+torch.manual_seed(0)
+model = torch.nn.Linear(4, 4)
+optimizer = torch.optim.Adam(model.parameters())
+model(torch.ones(2, 4)).sum().backward(); optimizer.step()
+whole = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+os.chdir(os.environ["FOLDER"])
+torch.save(whole, "whole.pt")
+torch.save(model.state_dict(), "weights.pt")
+torch.save([{"deep": whole["optimizer"]}], "state.pt")
+torch.save({name: each.clone() for name, each in model.state_dict().items()}, "copies.pt")
+torch.save({"loss": 1.0}, "numbers.pt")
+torch.save(model, "module.pt")
+with open("stream.pt", "wb") as stream: torch.save(whole, f=stream)
+"""
+
+
+def test_what_of_parameters_and_state_is_in_a_file_is_known_by_their_memory(agent, tmp_path):
+    run(HELD, environment(tmp_path / "s", FOLDER=str(tmp_path)))
+    agent.drain()
+    frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    held = {
+        frame.path.rpartition("/")[2]: None if frame.holds is None else (frame.holds.parameters, frame.holds.state)
+        for frame in kinds(frames, "Ckpt")
+    }
+    assert held == {
+        "whole.pt": (2, 6), "weights.pt": (2, 0), "state.pt": (0, 6), "copies.pt": (0, 0), "numbers.pt": None,
+        "module.pt": (2, 0), "stream.pt": (2, 6),
+    }  # fmt: skip
+    assert {(one.holds.of_parameters, one.holds.of_state) for one in kinds(frames, "Ckpt") if one.holds} == {(2, 6)}
+
+
+LARGE = r"""
+import os, torch, saksi_recorder.read_back as read_back
+read_back.MAX_BYTES = 4000
+os.chdir(os.environ["FOLDER"])
+torch.save(torch.zeros(10), "small.pt")
+torch.save(torch.zeros(1000), "large.pt")
+read_back._spent_ns[0] = 10**12
+torch.save(torch.zeros(10), "later.pt")
+"""
+
+
+def test_a_large_file_is_left_to_the_agent_and_so_is_one_that_comes_too_soon(agent, tmp_path):
+    run(LARGE, environment(tmp_path / "s", FOLDER=str(tmp_path)))
+    agent.drain()
+    frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    read = {frame.path.rpartition("/")[2]: frame.digest is not None for frame in kinds(frames, "Ckpt")}
+    assert read == {"small.pt": True, "large.pt": False, "later.pt": False}

@@ -260,3 +260,58 @@ print(hashlib.sha256(model.fine.contiguous().numpy().tobytes()).hexdigest())
     assert set(uncovered(frames)) == {"tensors whose memory was let go", "tensors expanded over their own elements"}
     assert leaves(kinds(frames, "Root")[-1])[-1] == said.strip()
     assert len(hashlib.sha256().hexdigest()) == len(said.strip())
+
+
+LOADS = """
+model = net(); optimizer = torch.optim.Adam(model.parameters())
+def load(path="model.pt"):
+    kept = torch.load(path)
+    model.load_state_dict(kept["model"]); optimizer.load_state_dict(kept["optimizer"])
+for _ in range(3): step(model, optimizer)
+torch.save({{"model": model.state_dict(), "optimizer": optimizer.state_dict()}}, "model.pt")
+saved = digests(model.parameters())
+{more}
+print(json.dumps(saved))
+"""
+
+
+def test_a_load_within_training_has_a_root_as_it_returns_and_as_the_next_update_begins(agent, tmp_path):
+    more = (
+        "step(model, optimizer); before = digests(model.parameters()); load(); step(model, optimizer)\nsaved += before"
+    )
+    out, frames = recorded(agent, tmp_path, LOADS.format(more=more))
+    assert roots(frames) == [("attach", -1), ("ckpt", 2), ("load", 3), ("resumed", 3), ("exit", 4)]
+    saved, (_, ckpt, load, resumed, _) = json.loads(out), kinds(frames, "Root")
+    assert ckpt.root == resumed.root != load.root
+    assert [leaves(resumed)[0], leaves(load)[0]] == [saved[0], saved[2]]
+
+
+def test_a_load_just_behind_a_root_needs_no_other_one_before_it(agent, tmp_path):
+    _, frames = recorded(agent, tmp_path, LOADS.format(more="load(); step(model, optimizer)"))
+    assert roots(frames) == [("attach", -1), ("ckpt", 2), ("resumed", 2), ("exit", 3)]
+
+
+def test_loads_that_follow_each_other_soon_cost_no_further_roots(agent, tmp_path):
+    more = "for _ in range(15): load(); step(model, optimizer)"
+    _, frames = recorded(agent, tmp_path, LOADS.format(more=more), SAKSI_SEGMENT="1000")
+    assert [one for one in roots(frames) if one[0] in ("load", "resumed")] == [
+        ("resumed", 2), ("load", 12), ("resumed", 12),
+    ]  # fmt: skip
+
+
+def test_small_files_and_loads_before_the_first_update_or_after_the_last_one_have_no_root_of_their_own(agent, tmp_path):
+    script = """
+model = net(); optimizer = sgd(model)
+torch.save({}, "small.pt"); torch.save(torch.zeros(100), "large.pt")
+torch.load("large.pt"); step(model, optimizer)
+torch.save(torch.zeros(()), "tiny.pt")
+for _ in range(2): step(model, optimizer)
+"""
+    _, frames = recorded(agent, tmp_path, script)
+    assert [at for at, _ in roots(frames) if at in ("load", "resumed")] == []
+
+
+def test_what_is_loaded_at_the_end_is_in_the_root_at_the_end(agent, tmp_path):
+    out, frames = recorded(agent, tmp_path, LOADS.format(more="step(model, optimizer); load()"))
+    assert roots(frames) == [("attach", -1), ("ckpt", 2), ("load", 3), ("exit", 3)]
+    assert leaves(kinds(frames, "Root")[-1])[0] == json.loads(out)[0]

@@ -82,16 +82,23 @@ def state_of(found: os.stat_result) -> FileState:
     return FileState(device=found.st_dev, inode=found.st_ino, size=found.st_size, mtime_ns=found.st_mtime_ns)
 
 
-def hash_file(path: Path, expected: FileState | None, *, on_behalf_of: OnBehalf | None = None) -> HashedFile:
+def hash_file(
+    path: Path,
+    expected: FileState | None,
+    *,
+    on_behalf_of: OnBehalf | None = None,
+    look: Callable[[io.FileIO], None] | None = None,
+) -> HashedFile:
     """The digest of `path` as it was in state `expected` (any state if `None`). Never raises.
 
     With `on_behalf_of`, only what that account could see by itself, and nothing is told of anything else.
 
     One read through a reused buffer, the file's state compared before and after: a file that changed meanwhile, or
     is no longer the one that was named, has no digest and a reason. A writer that restores size and modification
-    time within the read is not seen here.
+    time within the read is not seen here. `look` is given the file that was hashed, in the same state, and may read on
+    in it; what it raises counts as a file that cannot be read.
     """
-    return _reading(path, lambda file: _hash(file, expected, on_behalf_of), on_behalf_of)
+    return _reading(path, lambda file: _hash(file, expected, on_behalf_of, look), on_behalf_of)
 
 
 def read_file(path: Path, limit: int, *, on_behalf_of: OnBehalf | None = None) -> ReadFile:
@@ -142,7 +149,12 @@ def _read(file: io.FileIO, limit: int, on_behalf_of: OnBehalf | None, held: list
     return HashedFile(digest=Digest(hashlib.sha256(content).digest()), size=len(content), reason=None)
 
 
-def _hash(file: io.FileIO, expected: FileState | None, on_behalf_of: OnBehalf | None) -> HashedFile:
+def _hash(
+    file: io.FileIO,
+    expected: FileState | None,
+    on_behalf_of: OnBehalf | None,
+    look: Callable[[io.FileIO], None] | None,
+) -> HashedFile:
     found = os.fstat(file.fileno())
     before = state_of(found)
     # Asked again of the file that was opened: another one may have taken the path since.
@@ -162,6 +174,8 @@ def _hash(file: io.FileIO, expected: FileState | None, on_behalf_of: OnBehalf | 
         while length <= before.size and (count := file.readinto(buffer)):
             hasher.update(view[:count])
             length += count
+        if look is not None and length == before.size:
+            look(file)
     except OSError as error:
         return _without_digest(before.size, error.strerror or type(error).__name__)
     if length != before.size or state_of(os.fstat(file.fileno())) != before:  # files of /proc have no size at all

@@ -13,8 +13,9 @@ from typing import Final, Literal
 import msgspec
 
 from saksi.judgement.story import CkptUse
+from saksi.words.digest import short_digest
 
-__all__ = ["Origin", "Saved", "in_words", "origin_of_load", "saves_of", "short_digest"]
+__all__ = ["Origin", "Saved", "in_words", "origin_of_load", "saves_of"]
 
 _SKEW_NS: Final = 60_000_000_000
 """How far the clocks of two machines may be apart: a save of another run that came later explains no load."""
@@ -97,11 +98,3 @@ def _place(load: CkptUse, origin: Origin, run: str) -> str:
         return f"{when} of attempt {origin.attempt}{restart}"
     attempt = f", attempt {origin.attempt}" if origin.attempt else ""
     return f"{when} of run {origin.run}{attempt}{restart}"
-
-
-def short_digest(digest: str | None) -> str:
-    """The start of a digest, enough to compare by eye."""
-    if digest is None:
-        return "no digest"
-    name, _, value = digest.partition(":")
-    return f"{name}:{value[:12]}" if value else name[:12]

@@ -13,7 +13,7 @@ import msgspec
 
 from saksi.words.errors import MalformedInput
 
-__all__ = ["DIGEST_PATTERN", "Digest", "sha256"]
+__all__ = ["DIGEST_PATTERN", "Digest", "sha256", "short_digest"]
 
 DIGEST_PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
 _TEXT: Final = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
@@ -44,3 +44,11 @@ class Digest(msgspec.Struct, frozen=True, order=True):
 def sha256(content: bytes | bytearray | memoryview) -> Digest:
     """The SHA-256 digest of `content`."""
     return Digest(hashlib.sha256(content).digest())
+
+
+def short_digest(digest: str | None) -> str:
+    """The start of a digest, enough to compare by eye."""
+    if digest is None:
+        return "no digest"
+    name, _, value = digest.partition(":")
+    return f"{name}:{value[:12]}" if value else name[:12]

@@ -30,6 +30,7 @@ __all__ = [
     "Frame",
     "GradientNorm",
     "HelloFrame",
+    "Holding",
     "InventoryFrame",
     "LayoutFrame",
     "LiveFrame",
@@ -292,7 +293,7 @@ class LayoutFrame(Frame, frozen=True, tag="layout"):
 class RootFrame(Frame, frozen=True, tag="root"):
     """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
 
-    at: Literal["attach", "step", "ckpt", "released", "exit"]
+    at: Literal["attach", "step", "ckpt", "load", "resumed", "released", "exit"]
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     root: Hex64
     layout: Hex64
@@ -330,8 +331,24 @@ class SeededFrame(Frame, frozen=True, tag="seeded"):
     caller: Text | None
 
 
+class Holding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of the parameters and state tensors that optimizers hold were in what was saved: the same memory.
+
+    A copy of a tensor is not recognised: what is not counted may be there all the same.
+    """
+
+    parameters: Count
+    of_parameters: Count
+    state: Count
+    of_state: Count
+
+
 class CkptFrame(Frame, frozen=True, tag="ckpt"):
-    """A model checkpoint was saved or loaded. `digest` is set where the recorder saw the bytes pass."""
+    """A model checkpoint was saved or loaded.
+
+    `digest` is set where the recorder saw the bytes pass, or read them back at once. `holds` is null where that is not
+    known.
+    """
 
     action: Literal["saved", "loaded"]
     path: Text | None
@@ -341,6 +358,7 @@ class CkptFrame(Frame, frozen=True, tag="ckpt"):
     inode: Count | None
     mtime_ns: Count | None
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    holds: Holding | None = None
 
 
 class InventoryFrame(Frame, frozen=True, tag="inventory"):

@@ -204,8 +204,11 @@ class BlockRecord(Record, frozen=True, tag="block"):
     last_step: Count | None
 
 
-class FileRecord(Record, frozen=True, tag="file"):
-    """A model checkpoint's file as the agent found it when the job said that it saved or loaded it."""
+class FileRecord(Record, frozen=True, omit_defaults=True, tag="file"):
+    """A model checkpoint's file as the agent found it when the job said that it saved or loaded it.
+
+    `imports` are the functions and classes that a pickle which was loaded names; null where it was not looked into.
+    """
 
     connection: Count
     seq: Count
@@ -217,6 +220,7 @@ class FileRecord(Record, frozen=True, tag="file"):
     size: Count | None
     claimed_digest: Text | None
     reason: Text | None
+    imports: Annotated[list[Word], Meta(max_length=256)] | None = None
 
 
 class EnvironmentRecord(Record, frozen=True, tag="environment"):

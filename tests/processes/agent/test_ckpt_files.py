@@ -21,7 +21,7 @@ def test_an_error_in_one_file_does_not_end_the_others(tmp_path, monkeypatch):
     woken = threading.Semaphore(0)
     real = ckpt_files.hash_file
 
-    def failing(path, expected, *, on_behalf_of):
+    def failing(path, expected, *, on_behalf_of, look):
         if path.name == "bad":
             raise RuntimeError("a defect")
         return real(path, expected)
@@ -43,7 +43,7 @@ def test_what_is_abandoned_has_the_reason_and_is_never_collected(tmp_path, monke
     going, done = threading.Event(), threading.Semaphore(0)
     real, read = ckpt_files.hash_file, []
 
-    def waiting(path, expected, *, on_behalf_of):
+    def waiting(path, expected, *, on_behalf_of, look):
         going.wait(10)
         read.append(path.name)
         return real(path, expected, on_behalf_of=on_behalf_of)
@@ -65,7 +65,7 @@ def test_what_is_abandoned_has_the_reason_and_is_never_collected(tmp_path, monke
 def test_what_finds_no_room_to_wait_wakes_the_agent_too(tmp_path, monkeypatch):
     begun, going, woken = threading.Event(), threading.Event(), threading.Semaphore(0)
 
-    def waiting(path, expected, *, on_behalf_of):
+    def waiting(path, expected, *, on_behalf_of, look):
         begun.set()
         going.wait(10)
         return HashedFile(digest=None, size=None, reason="read")

@@ -7,6 +7,9 @@ from typing import Any, Final
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
 from saksi.judgement.checks.challenges import CHALLENGES
+from saksi.judgement.checks.ckpt_imports import CKPT_IMPORTS
+from saksi.judgement.checks.ckpt_state import CKPT_STATES
+from saksi.judgement.checks.ckpts import CKPTS
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
@@ -44,6 +47,9 @@ ALL: Final[tuple[Check[Any], ...]] = (
     SHADOW_UPDATES,
     GRADIENTS,
     CONTINUITY,
+    CKPTS,
+    CKPT_STATES,
+    CKPT_IMPORTS,
     HYPER_PARAMETERS,
     LEARNING_RATES,
     PARAMETERS,

@@ -10,8 +10,9 @@ from saksi.judgement.continuation.sides import read_earlier, read_later
 from saksi.judgement.continuation.state_parts import state_parts
 from saksi.judgement.continuation.values import PARTS, Continuation, Part
 from saksi.judgement.items import Item
-from saksi.judgement.origins import origin_of_load, saves_of, short_digest
+from saksi.judgement.origins import origin_of_load, saves_of
 from saksi.judgement.story import CkptUse, GroupStory, Story
+from saksi.words.digest import short_digest
 
 __all__ = ["Link", "Read", "compare_continuation", "link_of"]
 

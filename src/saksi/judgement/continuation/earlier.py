@@ -38,7 +38,7 @@ class Earlier(Side):
         """Takes one of the rank's frames in."""
         if isinstance(frame, LayoutFrame):
             self.lay(frame)
-        elif isinstance(frame, RootFrame) and frame.step == self.step:
+        elif isinstance(frame, RootFrame) and frame.step == self.step and frame.at in _ROOTS:
             self._roots[frame.at] = frame
         elif isinstance(frame, UpdateFrame):
             self._settle(frame)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Final, TypeAlias
 
 import msgspec
 
 from saksi.words.frames import Batch, LayoutFrame, RootFrame, UpdateFrame
 
-__all__ = ["AFTER", "Leaves", "Lines", "Side", "batches_of"]
+__all__ = ["AFTER", "Leaves", "Lines", "Side", "batches_of", "leaves_of"]
 
 AFTER: Final = 512
 """Steps behind the seam that are compared: what was done twice, usually less than one interval between two saves."""
 _MAX_BATCHES: Final = 1024
 """Batches that are kept of the updates that other optimizers made between two Steps."""
+
+_DIGEST: Final = 32
 
 Lines: TypeAlias = list[tuple[str, str | None, str, list[int]]]
 Leaves: TypeAlias = dict[str, bytes]
@@ -55,3 +59,16 @@ def batches_of(frame: UpdateFrame, width: int) -> list[Batch] | None:
     if frame.batches_omitted or len(frame.batches) < width:
         return None
     return frame.batches[-width:]
+
+
+def leaves_of(text: str | None, lines: Lines) -> Leaves | None:
+    """The digest of each tensor by its key; `None` where the record does not hold them."""
+    if text is None:
+        return None
+    try:
+        content = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if len(content) != _DIGEST * len(lines):
+        return None
+    return {line[0]: content[at * _DIGEST : (at + 1) * _DIGEST] for at, line in enumerate(lines)}

@@ -7,8 +7,6 @@ nothing. A root without parameters was taken where they could not be read: what 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -17,13 +15,12 @@ import msgspec
 
 from saksi.judgement.continuation.earlier import Earlier
 from saksi.judgement.continuation.later import Later
-from saksi.judgement.continuation.side import Leaves, Lines
+from saksi.judgement.continuation.side import Leaves, Lines, leaves_of
 from saksi.judgement.continuation.values import Part, PartName
 
 __all__ = ["state_parts"]
 
 _KEY: Final = re.compile(r"\d+/\d+/\d+(?:/(.+))?", re.DOTALL)
-_DIGEST: Final = 32
 _EXAMPLES: Final = 8
 _STATE: Final[tuple[PartName, ...]] = ("parameters", "optimizer_state", "update_counters", "buffers")
 _WORDS: Final[dict[PartName, tuple[str, str]]] = {
@@ -45,7 +42,7 @@ def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
     if lines_a is None or lines_b is None:
         yield _unknown("parameters", rank, "the list of the tensors under a state root is not in the record")
         return
-    leaves_a, leaves_b = _leaves(a.leaves, lines_a), _leaves(b.leaves, lines_b)
+    leaves_a, leaves_b = leaves_of(a.leaves, lines_a), leaves_of(b.leaves, lines_b)
     equal = (a.root, a.layout) == (b.root, b.layout)
     kinds_a, kinds_b = _by_kind(lines_a), _by_kind(lines_b)
     for name in _STATE:
@@ -76,19 +73,6 @@ def _kind(key: str) -> PartName:
     if state is None:
         return "parameters"
     return "update_counters" if state.rpartition("/")[2] == "step" else "optimizer_state"
-
-
-def _leaves(text: str | None, lines: Lines) -> Leaves | None:
-    """The digest of each tensor by its key; `None` where the record does not hold them."""
-    if text is None:
-        return None
-    try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    if len(content) != _DIGEST * len(lines):
-        return None
-    return {line[0]: content[at * _DIGEST : (at + 1) * _DIGEST] for at, line in enumerate(lines)}
 
 
 def _part(

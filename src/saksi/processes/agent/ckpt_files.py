@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from saksi.edges.files import FileState, HashedFile, OnBehalf, hash_file
+from saksi.edges.pickle_imports import pickle_imports
 from saksi.words.frames import CkptFrame
 
 __all__ = ["CkptFiles", "HashedCkpt"]
@@ -35,6 +36,8 @@ class HashedCkpt(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     frame: CkptFrame
     found: HashedFile
+    imports: tuple[str, ...] | None = None
+    """What a pickle that was loaded imports; `None` where the file was not looked into."""
 
 
 class _Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +60,7 @@ class CkptFiles:
         self._on_behalf_of = on_behalf_of
         self._closed = False
         self._waiting: queue.Queue[_Given | None] = queue.Queue(MAX_WAITING)
-        self._done: queue.SimpleQueue[tuple[_Given, HashedFile]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[_Given, HashedFile, tuple[str, ...] | None]] = queue.SimpleQueue()
         self._open: dict[int, _Given] = {}
         self._given = 0
         self._thread = threading.Thread(target=self._work, name="saksi-ckpt-files", daemon=True)
@@ -79,7 +82,7 @@ class CkptFiles:
             self._waiting.put_nowait(given)
         except queue.Full:
             reason = f"more than {MAX_WAITING} files were waiting to be read"
-            self._done.put((given, HashedFile(digest=None, size=None, reason=reason)))
+            self._done.put((given, HashedFile(digest=None, size=None, reason=reason), None))
             self._wake()
 
     def collect(self) -> list[HashedCkpt]:
@@ -87,11 +90,11 @@ class CkptFiles:
         hashed: list[HashedCkpt] = []
         while True:
             try:
-                given, found = self._done.get_nowait()
+                given, found, imports = self._done.get_nowait()
             except queue.Empty:
                 return hashed
             if self._open.pop(given.number, None) is not None:
-                hashed.append(_hashed(given, found))
+                hashed.append(_hashed(given, found, imports))
 
     def abandon(self, reason: str) -> list[HashedCkpt]:
         """Those that are not read yet, without a digest and with this reason. They are never collected."""
@@ -107,18 +110,28 @@ class CkptFiles:
 
     def _work(self) -> None:
         while (given := self._waiting.get()) is not None and not self._closed:
+            seen: list[tuple[str, ...] | None] = []
             try:
-                assert given.frame.path is not None  # noqa: S101 - `give` lets no other through
-                found = hash_file(Path(given.frame.path), _expected(given.frame), on_behalf_of=self._on_behalf_of)
+                found = self._read(given.frame, seen)
             except Exception as error:  # one file must not end the work on all others
                 _logger.exception("a file could not be hashed")
                 found = HashedFile(digest=None, size=None, reason=f"the agent failed: {type(error).__name__}")
-            self._done.put((given, found))
+            self._done.put((given, found, seen[0] if seen and found.digest is not None else None))
             self._wake()
 
+    def _read(self, frame: CkptFrame, seen: list[tuple[str, ...] | None]) -> HashedFile:
+        """The file's digest; what a pickle that was loaded imports is put into `seen`."""
+        assert frame.path is not None  # noqa: S101 - `give` lets no other through
+        return hash_file(
+            Path(frame.path),
+            _expected(frame),
+            on_behalf_of=self._on_behalf_of,
+            look=(lambda file: seen.append(pickle_imports(file))) if frame.action == "loaded" else None,
+        )
 
-def _hashed(given: _Given, found: HashedFile) -> HashedCkpt:
-    return HashedCkpt(connection=given.connection, rank=given.rank, frame=given.frame, found=found)
+
+def _hashed(given: _Given, found: HashedFile, imports: tuple[str, ...] | None = None) -> HashedCkpt:
+    return HashedCkpt(connection=given.connection, rank=given.rank, frame=given.frame, found=found, imports=imports)
 
 
 def _expected(frame: CkptFrame) -> FileState | None:

@@ -154,6 +154,7 @@ def file_record(hashed: HashedCkpt, stamp: Stamp) -> FileRecord:
         size=found.size,
         claimed_digest=frame.digest,
         reason=found.reason,
+        imports=None if hashed.imports is None else list(hashed.imports),
         **stamp,
     )
 

@@ -19,7 +19,7 @@ CASE: Final = Case(
     name="rolled-back",
     what="An older model checkpoint is put in the place of the last one.",
     layers=("live", "outside"),
-    named=(Named(code=r"(ckpt|state)\.(?!not_checkable).*"),),
+    named=(Named(code=r"ckpt\.rolled_back"),),
     draw=_draw,
     script={
         "updated": """\
@@ -34,6 +34,5 @@ if step == AT:
     acted()
 """,
     },
-    reason="state that changes as a model checkpoint is loaded is told as info: loading one changes it honestly",
     delay=1,
 )

@@ -4,8 +4,9 @@ Patched, because there is no hook: `torch.save` and `torch.load` (also in `torch
 
 A save to a path is left exactly as it is: torch names the folder inside the zip after the file, and `archive` for any
 stream, so a save that passed through us would have other bytes. The agent hashes that file from outside, by device,
-inode, size and mtime. A save to a stream passes through a thin proxy, which changes nothing: torch calls only `write`
-and `flush` there, and the zip does not depend on the stream's class.
+inode, size and mtime; a small one is read back besides, before anybody else can have changed it. A save to a stream
+passes through a thin proxy, which changes nothing: torch calls only `write` and `flush` there, and the zip does not
+depend on the stream's class.
 """
 
 # ruff: noqa: SLF001, PTH100, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
@@ -21,7 +22,7 @@ from typing import Any, Optional
 import torch
 import torch.serialization as _serialization
 
-from . import session, state
+from . import holding, read_back, seams, session, state
 from .guard import guarded
 from .plain import text
 
@@ -116,12 +117,13 @@ def _tee(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Optional[Tee]:
 def saved(teed: Optional[Tee], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say what was saved; a save wakes a forked child."""
     session.wake()
+    holds = holding.of(args[0] if args else kwargs.get("obj"))
     if teed is not None:
         digest = None if teed._digest is None else "sha256:" + teed._digest.hexdigest()
-        _say("saved", _path_of(teed._stream), None, digest, teed._size)
+        _say("saved", _path_of(teed._stream), None, digest, teed._size, holds)
         state.at_ckpt(teed._size)
         return
-    size = say_file("saved", args[1] if len(args) > 1 else kwargs.get("f"))
+    size = say_file("saved", args[1] if len(args) > 1 else kwargs.get("f"), holds)
     if size:
         state.at_ckpt(size)
 
@@ -130,7 +132,7 @@ def saved(teed: Optional[Tee], args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 def loaded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say what was loaded; not in the workers of a DataLoader, which may load one file for each sample."""
     if not is_in_a_worker():
-        say_file("loaded", args[0] if args else kwargs.get("f"))
+        seams.loaded(say_file("loaded", args[0] if args else kwargs.get("f")))
 
 
 def is_in_a_worker() -> bool:
@@ -138,10 +140,12 @@ def is_in_a_worker() -> bool:
     return session.dormant or torch.utils.data.get_worker_info() is not None
 
 
-def say_file(action: str, target: Any) -> int:
+def say_file(action: str, target: Any, holds: Optional[dict[str, int]] = None) -> int:
     """Say a file by its path, or a stream by its name; how many bytes it has, 0 where there is no such file."""
     path, status = _stat(target)
-    _say(action, path, status, None, None)
+    by_path = action == "saved" and isinstance(target, (str, os.PathLike))  # a stream may not be written to its end
+    digest = read_back.digest_of(path, status) if by_path and path is not None and status is not None else None
+    _say(action, path, status, digest, None, holds)
     return 0 if status is None else status.st_size
 
 
@@ -164,17 +168,19 @@ def _path_of(target: Any) -> Optional[str]:
     return text(os.path.abspath(path)) if isinstance(path, str) else None
 
 
-def _say(action: str, path: Any, status: Any, digest: Optional[str], size: Optional[int]) -> None:
-    session.say(
-        "ckpt",
-        {
-            "action": action,
-            "path": path,
-            "digest": digest,
-            "size": size if status is None else status.st_size,
-            "device": None if status is None else status.st_dev,
-            "inode": None if status is None else status.st_ino,
-            "mtime_ns": None if status is None else status.st_mtime_ns,
-            "step": session.step,
-        },
-    )
+def _say(action: str, path: Any, status: Any, *known: Any) -> None:
+    """`known`: the digest and the size, where `status` does not tell it, and what is known to be in the file."""
+    digest, size, holds = known
+    fields: dict[str, Any] = {
+        "action": action,
+        "path": path,
+        "digest": digest,
+        "size": size if status is None else status.st_size,
+        "device": None if status is None else status.st_dev,
+        "inode": None if status is None else status.st_ino,
+        "mtime_ns": None if status is None else status.st_mtime_ns,
+        "step": session.step,
+    }
+    if holds is not None:
+        fields["holds"] = holds
+    session.say("ckpt", fields)

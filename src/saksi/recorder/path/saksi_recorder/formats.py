@@ -14,11 +14,11 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 
-from . import files, session, state
+from . import files, holding, seams, session, state
 from .guard import guarded
 
 MAX_FILES = 256
@@ -82,7 +82,8 @@ def _told(original: Any, tell: Callable[..., None]) -> Any:
 @guarded("ckpt")
 def saved_file(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`save_file(tensors, filename)` has returned."""
-    _saved([args[1] if len(args) > 1 else kwargs.get("filename")])
+    holds = holding.of(args[0] if args else kwargs.get("tensors"))
+    _saved([args[1] if len(args) > 1 else kwargs.get("filename")], holds)
 
 
 @guarded("ckpt")
@@ -98,10 +99,11 @@ def loaded_model(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 @guarded("ckpt")
-def saved_folder(_args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def saved_folder(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`dcp.save` has returned: the files that this rank wrote."""
     rank, _ = session.world()
-    _saved([path for path in _in_folder(kwargs, "storage_writer") if _is_of_rank(os.path.basename(path), rank)])
+    holds = holding.of(args[0] if args else kwargs.get("state_dict"))
+    _saved([path for path in _in_folder(kwargs, "storage_writer") if _is_of_rank(os.path.basename(path), rank)], holds)
 
 
 @guarded("ckpt")
@@ -126,14 +128,13 @@ def _is_of_rank(name: str, rank: int) -> bool:
     return name.startswith("__%d_" % rank) or (name == ".metadata" and rank == 0)
 
 
-def _saved(paths: list[Any]) -> None:
+def _saved(paths: list[Any], holds: Optional[dict[str, int]]) -> None:
     session.wake()
-    size = sum(files.say_file("saved", path) for path in paths)
+    size = sum(files.say_file("saved", path, holds) for path in paths)
     if size:
         state.at_ckpt(size)
 
 
 def _loaded(paths: list[Any]) -> None:
     if not files.is_in_a_worker():
-        for path in paths:
-            files.say_file("loaded", path)
+        seams.loaded(sum(files.say_file("loaded", path) for path in paths))

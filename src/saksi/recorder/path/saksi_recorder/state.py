@@ -25,6 +25,8 @@ MAX_PART_BYTES = MAX_FRAME_BYTES - 2048
 MAX_LAYOUTS = 256  # remembered as said; one that is not remembered is said again
 MAX_LEAVES = 1300  # 41,600 bytes are 55,468 in base64
 
+AT_LOADS = ("load", "resumed")
+
 _said: dict[str, None] = {}  # the layouts that this connection has heard, the newest last
 _last_ckpt = [None]
 _bound = [-2]  # the Step of the last root; -1 is the initial state
@@ -75,7 +77,8 @@ def root(at: str, step: int) -> bool:
             return False
         taken = _Taken(at, step, entries)
         hashed, total = leaves.digests([one for one in tensors if memory.lies_here(one)])
-    _bound[0], _unbound[0] = step, 0
+    if at not in AT_LOADS:  # the state that is left at the end is another one
+        _bound[0], _unbound[0] = step, 0
     if awaited is None:
         taken.say(hashed, [], total)
     else:
@@ -167,15 +170,8 @@ def at_segment_end(step: int) -> bool:
 
 @guarded("root")
 def at_ckpt(size: int) -> None:
-    """A file was saved: one root for each Step, if the file is large enough to hold a model.
-
-    A quarter, because a model may be exported in half precision and in two files; much smaller files are
-    statistics that a script may save at every step.
-    """
-    with memory.quiet():
-        held = [p for _, one in optimizers.living() for p in optimizers.parameters(one)]
-        nbytes = sum(p.numel() * p.element_size() for p in held)
-    if held and size * 4 >= nbytes and _last_ckpt[0] != session.step:
+    """A file was saved: one root for each Step, if the file is large enough to hold a model."""
+    if may_hold_a_model(size) and _last_ckpt[0] != session.step:
         if session.trains_elsewhere():
             reason = (
                 "updates go on meanwhile: no root is taken, and the Step it is said with is the one they had reached"
@@ -184,6 +180,17 @@ def at_ckpt(size: int) -> None:
             return
         _last_ckpt[0] = session.step  # type: ignore[call-overload]
         root("ckpt", session.step)
+
+
+def may_hold_a_model(size: int) -> bool:
+    """Whether a file of this size has room for a quarter of the parameters that are trained.
+
+    A quarter, because a model may be exported in half precision and in two files; much smaller files are
+    statistics that a script may save at every step.
+    """
+    with memory.quiet():
+        held = [p for _, one in optimizers.living() for p in optimizers.parameters(one)]
+        return bool(held) and size * 4 >= sum(p.numel() * p.element_size() for p in held)
 
 
 def _say_layout(layout: str, lines: list[Any], sizes: list[int]) -> None:

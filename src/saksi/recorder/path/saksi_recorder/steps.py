@@ -29,6 +29,7 @@ from . import (
     optimizers,
     readings,
     samples,
+    seams,
     session,
     state,
     thinning,
@@ -136,6 +137,9 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
         _first.append(True)
         _at_first_update()
         state.root("attach", -1)  # before any optimizer's update: the first to step may not be the first that was built
+        seams.begun()
+    else:
+        seams.update_begins()
     unseen.at_update(optimizer, ordinal)
     for act in begun:
         act()
