@@ -107,12 +107,22 @@ UNTOLD = {"own_method_replaced"}
 """A program may give its own classes other methods of its own."""
 
 
-@pytest.fixture(scope="module")
-def changed(tmp_path_factory):
+BY_ASKING = """
+import torch
+from saksi_recorder import kept_words, live_met, live_rows
+kept_words.FUNCTIONS = kept_words.CELLS = None
+for one in (kept_words, live_met, live_rows):
+    one.HAVE_VERSIONS, one.identities = False, kept_words._by_number
+"""
+"""As on an interpreter that keeps its objects otherwise than is known."""
+
+
+@pytest.fixture(scope="module", params=["", BY_ASKING], ids=["as it lies", "by asking"])
+def changed(request, tmp_path_factory):
     """The frames of a training in which everything is changed in turn, its findings, and the Step of each change."""
     folder = tmp_path_factory.mktemp("own")
     script = folder / "train.py"
-    script.write_text(CHANGES.replace("NAMES", repr(list(PLACES))).replace("EVERY", str(EVERY)))
+    script.write_text(request.param + CHANGES.replace("NAMES", repr(list(PLACES))).replace("EVERY", str(EVERY)))
     with Listener(folder / "s") as agent:
         done = run(str(script), environment(folder / "s"))
         agent.drain()
@@ -188,6 +198,45 @@ def test_a_program_that_only_goes_on_makes_hardly_any_prompt_inventory(tmp_path)
     prompt = {frame.number for frame in kinds(frames, "Live") if frame.at == "changed"}
     assert len(prompt) <= 4  # what its objects and its script's own functions are made anew for, twice each
     assert [each for each in judged(frames, script=script, folders=(tmp_path,)) if each.severity != "info"] == []
+
+
+LETS_GO = """
+import gc, time, weakref
+import torch
+torch.manual_seed(0); torch.set_num_threads(1)
+class Held: pass
+class Net(torch.nn.Linear): pass
+def train():
+    held = Held()
+    def hook(*args): held.seen = True
+    class Own(Net):
+        def forward(self, x, held=held): return super().forward(x)
+    m = Own(4, 1)
+    m.register_forward_hook(hook); m.weight.register_hook(lambda g: g if held else g)
+    m.note = hook
+    data = torch.utils.data.DataLoader([torch.ones(4)] * 8, batch_size=2)
+    o = torch.optim.SGD(m.parameters(), lr=0.1)
+    for k, x in enumerate(data):
+        if k == 2: torch.nn.functional.elu = lambda x: x
+        o.zero_grad(); m(x).sum().backward(); o.step()
+        time.sleep(0.02)
+    return [weakref.ref(one) for one in (held, m, m.weight, o, data, hook, Own)]
+references = train()
+gc.collect()
+print([reference() is None for reference in references])
+"""
+
+
+def test_nothing_of_a_program_is_kept_alive_for_the_next_glance(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(LETS_GO)
+    with Listener(tmp_path / "s") as agent:
+        done = run(str(script), environment(tmp_path / "s"))
+        agent.drain()
+        frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    assert "changed" in {frame.at for frame in kinds(frames, "Live")}
+    assert done.stdout == str([True] * 7) + "\n"
 
 
 BUSY = """
