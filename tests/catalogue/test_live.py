@@ -1,4 +1,4 @@
-"""What is changed in a running process is named with function and file within three inventories."""
+"""What is changed in a running process is named with function and file, at most two steps late."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from catalogue.scripts import ATTACKED_AT
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(400)]
 
-INVENTORIES = 3
+LATEST = 2
+"""Steps: a glance sees a third of all functions and objects, in turn, and then an inventory is taken at once."""
 ATTACKS = {
     "A07, the code": ("live.code_replaced", "torch.optim.adam._multi_tensor_adam", "kernel, {site}/payload.py:4"),
     "A07, the method": ("live.code_replaced", "torch.nn.modules.linear.Linear.forward", "forward, {site}/payload.py:5"),
@@ -47,13 +48,12 @@ def finding(scenes, code, subject, words):
 
 
 @pytest.mark.parametrize("row", ATTACKS)
-def test_what_is_changed_while_it_trains_is_named_within_three_inventories(scenes, row):
+def test_what_is_changed_while_it_trains_is_named_within_two_steps(scenes, row):
     seen = scenes.of("attacked")
     if row == "A17" and "written from outside: True" not in seen["stdout"]:
         pytest.skip("this system lets no process write into another's memory")
     assert seen["code"] == 0, seen["stderr"]
-    after = [step for step in seen["inventories"] if step >= ATTACKED_AT - 1]
-    assert finding(scenes, *ATTACKS[row])["first_step"] in after[:INVENTORIES]
+    assert ATTACKED_AT <= finding(scenes, *ATTACKS[row])["first_step"] <= ATTACKED_AT + LATEST
 
 
 def test_forged_bytecode_that_is_executed_is_named_at_the_first_inventory(scenes):

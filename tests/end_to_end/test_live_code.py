@@ -31,7 +31,7 @@ for step in range(30):
 """
 
 
-def test_a_method_that_is_replaced_while_a_run_goes_on_is_named_with_its_file(tmp_path):
+def test_a_method_that_is_replaced_while_a_run_goes_on_is_named_with_its_file_at_most_two_steps_late(tmp_path):
     own, elsewhere = tmp_path / "own", tmp_path / "elsewhere"
     own.mkdir()
     elsewhere.mkdir()
@@ -48,5 +48,5 @@ def test_a_method_that_is_replaced_while_a_run_goes_on_is_named_with_its_file(tm
     item = {each["subject"]: each for each in report["items"]}["torch.nn.modules.linear.Linear.forward"]
     assert (item["code"], item["severity"], item["alleges"]) == ("live.code_replaced", "warning", "unknown")
     assert f"forward, {tmp_path}/elsewhere/payload.py:2" in item["message"]
-    assert 11 <= item["first_step"] <= 29
+    assert 12 <= item["first_step"] <= 14
     assert report["verdict"] == "affected"

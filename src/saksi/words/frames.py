@@ -409,7 +409,7 @@ class LiveFrame(Frame, frozen=True, tag="live"):
     """
 
     number: Count
-    at: Literal["first", "challenge", "exit"]
+    at: Literal["first", "second", "challenge", "changed", "exit"]
     nonce: Annotated[str, Meta(max_length=64)] | None
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     part: Count

@@ -592,3 +592,59 @@ def test_a_recorder_that_says_that_it_cannot_watch_the_code_is_not_checkable_for
     (found,) = found_in(began(fault=where))
     assert (found.code, found.severity) == ("live.not_checkable", "info")
     assert "could not watch which code it executes: ImportError: no module of that name" in found.message
+
+
+def told_of(*frames):
+    """What is said of a process that began with `LOSS` and told these inventories afterwards."""
+    simulated = SimulatedRun()
+    connection = simulated.attach(0, world_size=1)
+    del connection.pending[1:]  # the twin's own empty inventory
+    connection.seq = 1
+    connection.send("live", **live_fields(files=FILES, subjects=[LOSS]))
+    for path in FILES:
+        source(simulated, path)
+    for number, frame in enumerate(frames, start=1):
+        connection.update()
+        connection.send("live", **live_fields(number=number, files=FILES, **frame))
+    connection.update()
+    connection.goodbye()
+    simulated.exit()
+    return found_in(simulated)
+
+
+@pytest.mark.parametrize(("at", "step", "first"), [
+    ("second", 0, 1), ("challenge", 6, 7), ("changed", 6, 7), ("changed", -1, 0), ("exit", 6, 6),
+])  # fmt: skip
+def test_what_an_inventory_finds_as_an_update_begins_is_of_the_step_that_this_update_makes(at, step, first):
+    (found,) = (
+        each for each in told_of({"at": at, "step": step, "subjects": [HOOK]}) if each.code == "live.hook_added"
+    )
+    assert (found.first_step, found.last_step) == (first, first)
+
+
+def kernel(name, file, *notes):
+    return subject(name, "operator", [], owner=file, notes=["registered at x.py:1", *notes])
+
+
+@pytest.mark.parametrize("at", ["second", "challenge"])
+@pytest.mark.parametrize(("file", "severity"), [(SCRIPT, "info"), (OTHER, "info"), (STRAY, "warning")])
+def test_a_kernel_of_the_second_inventory_is_taken_for_one_that_was_there_from_the_start(at, file, severity):
+    (found,) = told_of({"at": at, "step": 0, "subjects": [kernel("aten::mm CPU", file)]})
+    assert (found.code, found.severity) == ("live.operator_overridden", severity)
+
+
+@pytest.mark.parametrize(("name", "file", "notes", "severity"), [
+    ("aten::mm CPU", SCRIPT, (), "warning"),
+    ("aten::mm CPU", OTHER, (), "warning"),
+    ("pkg::nms CPU", OTHER, (), "info"),
+    ("mine::sum CPU", SCRIPT, (), "info"),
+    ("pkg::nms CPU", STRAY, (), "warning"),
+    ("pkg::nms CPU", OTHER, ("in place of /pkg/nms.cpp:3",), "warning"),
+])  # fmt: skip
+def test_an_operator_of_a_packages_own_that_comes_late_is_info_and_another_kernel_of_torchs_is_not(
+    name, file, notes, severity
+):
+    (found,) = told_of(
+        {"at": "second", "step": 0}, {"at": "changed", "step": 3, "subjects": [kernel(name, file, *notes)]}
+    )
+    assert (found.code, found.severity, found.first_step) == ("live.operator_overridden", severity, 4)

@@ -152,7 +152,7 @@ class LiveCodeCheck:
             if frame.where in FAULTS:
                 process.fault = frame.error
         elif isinstance(frame, LiveFrame):
-            self._inventory(state, process, frame, Context(record.rank, max(0, frame.step), entry))
+            self._inventory(state, process, frame, Context(record.rank, _step_of(frame), entry))
 
     def _inventory(self, state: _Live, process: LiveProcess, frame: LiveFrame, context: Context) -> None:
         places = places_of(frame)
@@ -295,6 +295,11 @@ def _let_go(state: _Live, key: ProcessKey) -> None:
 def _silence(process: LiveProcess, *, ended: bool) -> list[Finding]:
     silence = process.silence(ended=ended)
     return [] if silence is None else [_of(Said(NOT_CHECKABLE, "info", "live code", silence), process.context)]
+
+
+def _step_of(frame: LiveFrame) -> int:
+    """The first Step that was made with what an inventory found: it is taken as an Update begins, but for the last."""
+    return max(0, frame.step if frame.at == "exit" else frame.step + 1)
 
 
 def _optimize(hello: HelloFrame) -> int:

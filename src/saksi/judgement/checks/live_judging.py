@@ -61,6 +61,9 @@ GENERATED: Final = frozenset(
 )  # fmt: skip
 """What `dataclasses` and `attrs` write."""
 MORE: Final = "more"
+TORCHS: Final = "aten::"
+INSTEAD: Final = "in place of "
+"""The recorder's word for a kernel that took another one's place."""
 INTERPRETERS: Final = ("signal ", "gc.callbacks: ")
 """What the interpreter calls beside the training: programs come to set these at any time."""
 TRACED: Final = "torch.fx.graph_module.GraphModule.__new__.<locals>.GraphModuleImpl"
@@ -92,7 +95,9 @@ def judge(place: Place, since: Since, view: View) -> Iterator[Said]:
 def _operator(place: Place, since: Since, view: View) -> Iterator[Said]:
     source = view.of(place.owner)
     origin = None if source is None else source.origin
-    severity: Severity = "info" if since.first and origin in {"script", "tree", "package"} else "warning"
+    # A package that is imported late registers operators of its own then; torch's are there from the start.
+    mild = since.first or not (place.name.startswith(TORCHS) or any(each.startswith(INSTEAD) for each in place.notes))
+    severity: Severity = "info" if mild and origin in {"script", "tree", "package"} else "warning"
     when = "" if since.first else " after the first update"
     message = f"A kernel was {', '.join(place.notes)} ({LIES.get(origin, 'another place')}){when}. {HONEST}"
     yield Said("live.operator_overridden", severity, place.name, message)

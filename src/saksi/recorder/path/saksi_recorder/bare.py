@@ -63,6 +63,15 @@ def held(value: Any) -> dict[str, Any]:
     return {}
 
 
+def keeper(kind: type) -> Union[Callable[[Any], Any], None]:
+    """What gives the dictionary of an object of that class as it lies there; None where it has none."""
+    for one in _MRO(kind):
+        slot = _DICT(one).get("__dict__")
+        if type(slot) is _GETSET or type(slot) is _MEMBER:
+            return slot.__get__  # type: ignore[no-any-return]
+    return None
+
+
 def items(table: Any) -> list[tuple[Any, Any]]:
     """What a dictionary holds, in its order; nothing of what is no dictionary."""
     kind = type(table)

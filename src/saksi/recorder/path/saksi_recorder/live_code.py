@@ -11,10 +11,12 @@ from __future__ import annotations
 import builtins
 import json
 import threading
+import time
 from typing import Any, Callable, Iterable, Iterator, Optional, TypeVar
 
 from . import (
     bare,
+    live_glance,
     live_hooks,
     live_names,
     live_objects,
@@ -66,7 +68,7 @@ def restore() -> None:
 
 @guarded("live")
 def at_update() -> None:
-    """An Update begins: the first inventory, or the answer to what the agent has asked since the last one."""
+    """An Update begins: the first and the second inventory, the answer to what the agent has asked, or a prompt one."""
     lock = _lock[0]
     if not lock.acquire(blocking=False):  # another thread, or what a signal interrupted, takes one: the question waits
         return
@@ -75,8 +77,15 @@ def at_update() -> None:
             take("first", None)
             return
         asked = None if session.channel is None else session.channel.asked(len(ASKS) + NONCE)
+        differs = live_glance.differs()
         if asked is not None and _is_a_question(asked):
             take("challenge", asked[len(ASKS) :].decode("ascii"))
+        elif _taken[0] == 1:
+            take("second", None)
+        elif differs:
+            began = time.thread_time_ns()
+            news = take("changed", None)
+            live_glance.followed(time.thread_time_ns() - began, news=news)
     finally:
         lock.release()
 
@@ -96,8 +105,8 @@ def _is_a_question(packet: bytes) -> bool:
     return len(packet) == len(ASKS) + NONCE and packet.startswith(ASKS) and _DIGITS.issuperset(packet[len(ASKS) :])
 
 
-def take(at: str, nonce: Optional[str]) -> None:
-    """Take an inventory and say what of it the connection has not heard."""
+def take(at: str, nonce: Optional[str]) -> bool:
+    """Take an inventory and say what of it the connection has not heard; whether that is anything."""
     turn, _taken[0] = _taken[0], _taken[0] + 1
     if pieces.forget_when_full():
         _signatures.clear()
@@ -109,10 +118,13 @@ def take(at: str, nonce: Optional[str]) -> None:
         look.at_places(at)
         flags = live_hooks.flags()
         _let_go(turn - walk.rounds)
+        if at != "exit":
+            live_glance.rest(_owners)
     news = {} if flags == _flags else flags
     _flags.clear()
     _flags.update(flags)
     _say({"at": at, "nonce": nonce, "compared": look.compared, "omitted": look.omitted}, look.changed, news)
+    return bool(look.changed or news)
 
 
 class _Look:
@@ -287,6 +299,7 @@ def _say(about: dict[str, Any], changed: list[tuple[list[Any], int]], flags: dic
 def _forget() -> None:
     """Another connection begins: it has heard nothing."""
     _taken[0] = 0
+    live_glance.forget()
     _heard.forget()
     for key, (_, owner) in list(_owners.items()):
         owner.look_anew()

@@ -206,6 +206,14 @@ def _importers() -> Iterator[Subject]:
                 yield Subject("importer", name, None, (), one if find is None else find)
 
 
+def readers() -> list[Any]:
+    """What gives the flags of `flags` that every version has, one by one and in less than a microsecond."""
+    found = [
+        functools.reduce(lambda one, word: getattr(one, word, None), place.split("."), torch) for _, place in _FLAGS
+    ]
+    return [one for one in found if type(one) is types.BuiltinFunctionType or type(one) is types.FunctionType]
+
+
 def flags() -> dict[str, str]:
     """What decides about precision and determinism, as far as this version of torch tells."""
     out = {name: _flag(place) for name, place in _FLAGS}

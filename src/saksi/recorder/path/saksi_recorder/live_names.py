@@ -56,13 +56,13 @@ def others() -> Iterator[Subject]:
             held, file = bare.held(module), file_of(name)
             for attribute in _constants_of(name, held):
                 yield Subject("constant", "%s.%s" % (name, attribute), file, (), held.get(attribute))
-    for name in _looked_up_in():
+    for name in looked_up_in():
         words = _modules_in(name)
         if words:
             yield Subject("constant", text(name + MODULES, MAX_NAME), file_of(name), (), pieces.Words(*_packed(words)))
 
 
-def _looked_up_in() -> list[str]:
+def looked_up_in() -> list[str]:
     """The modules in which the code of the classes in use looks names up, and those of which everything counts."""
     names = dict.fromkeys(WHOLE[1:])
     names.update((home_of(one), None) for one in classes_in_use())

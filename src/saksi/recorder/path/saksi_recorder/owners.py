@@ -6,11 +6,13 @@ the literal defaults of its functions themselves, so that their numbers are give
 
 from __future__ import annotations
 
+import types
 import weakref
-from typing import Any, Iterable
+from typing import Any, Iterable, Iterator
 
 from . import bare, pieces
 from .code_digest import is_literal
+from .live_subjects import OF_DYNAMO
 
 MAX_LISTED = 4096
 
@@ -32,6 +34,27 @@ class Owner:
     def is_as_before(self, one: Any, values: list[Any]) -> bool:
         """Whether it holds the same objects."""
         return self.is_of(one) and self._held == list(map(id, values))
+
+    def holds_news(self, items: list[tuple[Any, Any]]) -> bool:
+        """Whether it holds anything else than it did, but for modules that came in and what dynamo makes."""
+        more = items[len(self._held) :]
+        if [id(value) for _, value in items[: len(self._held)]] != self._held:
+            return True
+        return any(
+            type(one) is not types.ModuleType and not bare.word(name).startswith(OF_DYNAMO) for name, one in more
+        )
+
+    def of(self) -> Any:
+        """The module or class, as long as it is there."""
+        return self._one()
+
+    def functions(self) -> Iterator[Any]:
+        """The functions that are remembered and still there."""
+        for _, watched in self._watched:
+            for one in watched:
+                function = one.function()
+                if function is not None:
+                    yield function
 
     def is_of(self, one: Any) -> bool:
         """Whether this is what is remembered of that very module or class, and not of another with its name."""

@@ -148,7 +148,7 @@ def leads_to(value: Any) -> list[Any]:
     """What is called, or may be, where `value` is called."""
     kind = type(value)
     if kind is _FUNCTION:
-        found = [_content(cell) for cell in value.__closure__ or ()]
+        found = [content_of(cell) for cell in value.__closure__ or ()]
         found.extend(bare.each(value.__defaults__))
         found.extend(bare.values(value.__kwdefaults__))
         found.extend(dict.get(value.__dict__, name) for name in _BEHIND[:2])  # it may be a dictionary of their own
@@ -179,6 +179,11 @@ def _leads_on(value: Any) -> bool:
     return kind is _FUNCTION or id(kind) in _LEADS or is_called(kind)
 
 
+def is_followed(value: Any) -> bool:
+    """Whether a value is a function, or one of Python's own ways to make something else of one."""
+    return type(value) is _FUNCTION or id(type(value)) in _LEADS
+
+
 def is_called(kind: type) -> bool:
     """Whether objects of a class are called for code in Python. Modules and tensors are looked at for themselves."""
     if issubclass(kind, (type, torch.nn.Module, torch.Tensor)):
@@ -197,7 +202,8 @@ def has_a_modules_globals(function: Any) -> bool:
     return bare.held(sys.modules.get(bare.word(dict.get(held, "__name__")))) is held
 
 
-def _content(cell: Any) -> Any:
+def content_of(cell: Any) -> Any:
+    """What a cell holds; None as long as it is not filled."""
     try:
         return cell.cell_contents
     except ValueError:  # not filled yet
@@ -315,7 +321,7 @@ def given_to(function: Any) -> tuple[int, ...]:
     """Numbers for the keyword defaults of a function and the contents of its cells."""
     given = mark(bare.values(function.__kwdefaults__))
     if function.__closure__:
-        given += mark([_content(cell) for cell in function.__closure__])
+        given += mark([content_of(cell) for cell in function.__closure__])
     return given
 
 
