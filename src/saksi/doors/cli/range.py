@@ -21,6 +21,7 @@ from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.range_screen import draw_range
 from saksi.doors.cli.screen import screen_of_output, tell, write
+from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.range.report import RangeReport
 from saksi.range.session import Question, chosen, play_all
 from saksi.words.errors import UsageError
@@ -69,7 +70,7 @@ def play(
     version = _version_of(trains)
     drawn = secrets.randbits(_SEED_BITS) if seed is None else seed
     tell(f"the range is drawn with --seed {drawn}")
-    with _disposable_folder() as folder:
+    with EndingSignals() as signals, _disposable_folder() as folder:
         question = Question(
             entries=entries,
             seed=drawn,
@@ -80,7 +81,7 @@ def play(
             limit_s=limit,
             jobs=jobs,
         )
-        with counter(question.turns, "playing", shown=True) as hear:
+        with signals.interruptible(), counter(question.turns, "playing", shown=True) as hear:
             report = play_all(question, version=version, hear=hear)
     write(encode(report) if as_json else draw_range(report, screen_of_output()))
     return exit_code_of(report)
