@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from saksi.range.disposable import list_anew, write_in_site
+from saksi.range.disposable import forge_bytecode, list_anew, write_in_site
 from saksi.range.launching import CaseFailed
 
 
@@ -45,3 +48,15 @@ def test_a_file_that_is_in_no_list_is_a_failure(site):
     write_in_site(site, "torch/new.py", "new")
     with pytest.raises(CaseFailed, match="in no list"):
         list_anew(site, "torch/new.py")
+
+
+def test_forged_bytecode_fits_its_source_and_is_of_other_code(site):
+    write_in_site(site, "toy.py", "SAID = 'as written'\n")
+    written = (site / "toy.py").read_bytes()
+    forge_bytecode(Path(sys.executable), site, "toy.py", "\nSAID = 'otherwise'\n")
+    assert (site / "toy.py").read_bytes() == written
+    told = "import sys; sys.path.insert(0, sys.argv[1]); import toy; print(toy.SAID)"
+    done = subprocess.run([sys.executable, "-I", "-c", told, str(site)], capture_output=True, text=True, check=True)
+    assert done.stdout == "otherwise\n"
+    with pytest.raises(CaseFailed, match="no file of the disposable environment"):
+        forge_bytecode(Path(sys.executable), site, "numpy.py", "")

@@ -1,25 +1,34 @@
-"""A few cases played for real, each with a fresh seed that is printed; and what happens to one that does not run."""
+"""A few cases played for real, each with a fresh seed that is printed; and what happens to one that does not run.
+
+All of them are played by `make range` alone.
+"""
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
 
 from saksi.doors.cli.range import exit_code_of
 from saksi.range.case import Case, Named
+from saksi.range.cases import ALL as CASES
+from saksi.range.honest import ALL as VARIANTS
 from saksi.range.session import Question, chosen, play_all
-from saksi_run import Home
+from saksi_run import SAKSI, Home
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def play(tmp_path, *entries, limit_s=90.0):
-    seed = secrets.randbits(32)
+def play(tmp_path, *entries, limit_s=90.0, jobs=1, seed=None):
+    seed = secrets.randbits(32) if seed is None else seed
     sys.stdout.write(f"seed {seed}\n")
     environment = Home(tmp_path).environment  # one cache for all tests of a session
     question = Question(
@@ -30,7 +39,7 @@ def play(tmp_path, *entries, limit_s=90.0):
         folder=tmp_path / "range",
         cache=Path(environment["XDG_CACHE_HOME"]),
         limit_s=limit_s,
-        jobs=1,
+        jobs=jobs,
     )
     return play_all(question, version="", hear=lambda _: None)
 
@@ -90,3 +99,49 @@ def test_what_takes_too_long_is_ended_and_is_a_failure(tmp_path):
     while Path(f"/proc/{stays.read_text()}").exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.timeout(900)
+def test_three_cases_and_two_honest_programs_that_chance_chooses_run_side_by_side(tmp_path):
+    """Of those that need no environment of their own. What saksi makes of them is for the whole range to say."""
+    seed = secrets.randbits(32)
+    rng = Random(seed)
+    cases = rng.sample([each for each in CASES if not (each.site or each.bytecode or each.sealed)], 3)
+    variants = rng.sample([each for each in VARIANTS if each.launches == 1], 2)
+    report = play(tmp_path, *cases, *variants, jobs=2, seed=seed, limit_s=300.0)
+    assert [each.case for each in report.cases] == [each.id for each in cases], "in order, whoever is done first"
+    assert [each.error for each in (*report.cases, *report.variants)] == [None] * 5
+    for line in report.cases:
+        assert len(line.judged) == 3
+        assert line.first_step is None or line.first_step < 60
+    assert not list((tmp_path / "range").iterdir())
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_range_that_is_asked_to_end_leaves_no_folder_and_no_process(tmp_path, jobs):
+    folders = tmp_path / "temporary"
+    folders.mkdir()
+    words = ("range", "--only", "G08", "--only", "I02", "--python", sys.executable, "--jobs", str(jobs))
+    environment = {**Home(tmp_path).environment, "TMPDIR": str(folders)}
+    with subprocess.Popen([*SAKSI, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as ended:
+        deadline = time.monotonic() + 200
+        while len(list(folders.glob("saksi-range-*/played/*/home"))) < jobs:
+            assert ended.poll() is None, ended.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        ended.send_signal(signal.SIGTERM)
+        said = ended.communicate(timeout=90)[0]
+    assert (ended.returncode, said) == (128 + signal.SIGTERM, b"")
+    assert list(folders.glob("saksi-range-*")) == []
+    deadline = time.monotonic() + 30
+    while left := [each for each in _command_lines() if str(folders) in each]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def _command_lines():
+    for pid in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            yield f"{Path('/proc', pid, 'cwd').readlink()} {Path('/proc', pid, 'cmdline').read_bytes()!r}"
+        except OSError:
+            continue  # gone meanwhile

@@ -19,7 +19,8 @@ Layer = Literal["disk", "live", "outside", "replay"]
 """Where a row of the catalogue says that it can be seen. `replay`: only by doing the steps again."""
 
 Place = Literal[
-    "start", "seeded", "built", "epoch", "batch", "loss", "gradients", "clipped", "updated", "end"
+    "start", "seeded", "built", "epoch", "batch", "loss", "gradients", "clipped", "updated", "evaluating", "evaluated",
+    "end",
 ]  # fmt: skip
 """A line `# <NAME>` of a program; the payload stands there at the same indentation."""
 
@@ -45,9 +46,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     `first` is the parameter that says at which step it begins, and `delay` how many steps later the first record is
     that can show it (an edit behind step k is in the record of step k + 1). `ends` are the codes with which the command
     may end. `script` is put into the program, `files` beside it, `site` behind files of the installed packages; the
-    rows of those that are `listed` are made to fit. If `sealed`, program and packages were sealed and approved before,
-    and the launch is held to that. With `settings`, the text of `saksi.toml`, the payload lies in the files that are
-    sealed and approved, so that the plan alone is against it. `reason` says why it passes unseen, where that is known.
+    rows of those that are `listed` are made to fit; `bytecode` is compiled with such files, whose sources stay as they
+    are. With two `launches` the second resumes the run of the first. If `sealed`, program and packages were sealed and
+    approved before, and the launch is held to that. With `settings`, the text of `saksi.toml`, the payload lies in the
+    files that are sealed and approved, so that the plan alone is against it. `reason` says why it passes unseen, where
+    that is known.
     """
 
     row: str
@@ -60,6 +63,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     files: Mapping[str, str] = {}
     site: Mapping[str, str] = {}
     listed: tuple[str, ...] = ()
+    bytecode: Mapping[str, str] = {}
     sealed: bool = False
     settings: str = ""
     program: str = "train.py"
@@ -67,6 +71,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     first: str | None = "AT"
     delay: int = 0
     ends: tuple[int, ...] = (0,)
+    launches: int = 1
     reason: str = ""
 
     @property

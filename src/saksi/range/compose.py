@@ -9,7 +9,7 @@ from typing import Final
 
 from saksi.range.case import Case, Parameters, Place
 
-__all__ = ["STARTUP", "clean_files", "program_text", "sabotaged_files", "site_files"]
+__all__ = ["STARTUP", "clean_files", "compiled_files", "program_text", "sabotaged_files", "site_files"]
 
 STARTUP: Final = "packages/sitecustomize.py"
 """`packages` stands for a folder of packages that many share; it is on the module search path of every launch."""
@@ -58,6 +58,12 @@ def site_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:
     """What is written behind files of the folder of packages."""
     header = _header(parameters, mark)
     return {name: f"\n\n{header}{text}" if name.endswith(".py") else text for name, text in case.site.items()}
+
+
+def compiled_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:
+    """What is compiled together with a file of the folder of packages, and not written into it."""
+    header = _header(parameters, mark)
+    return {name: f"\n\n{header}{text}" for name, text in case.bytecode.items()}
 
 
 def _header(parameters: Parameters, mark: str) -> str:

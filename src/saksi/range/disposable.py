@@ -15,11 +15,22 @@ from typing import Final
 
 from saksi.range.launching import CaseFailed
 
-__all__ = ["list_anew", "make_environment", "write_in_site"]
+__all__ = ["forge_bytecode", "list_anew", "make_environment", "write_in_site"]
 
 _EDITED: Final = "optim"
 _ASKED: Final = "import sysconfig; print(sysconfig.get_path('purelib'))"
 _LIMIT_S: Final = 120.0
+_FORGED: Final = """\
+import importlib.util, sys
+from importlib._bootstrap_external import _code_to_timestamp_pyc
+from pathlib import Path
+
+source, more = Path(sys.argv[1]), sys.argv[2]
+found, compiled = source.stat(), Path(importlib.util.cache_from_source(source))
+code = compile(source.read_text("utf-8") + more, str(source), "exec")
+compiled.parent.mkdir(exist_ok=True)
+compiled.write_bytes(_code_to_timestamp_pyc(code, int(found.st_mtime), found.st_size))
+"""
 
 
 def make_environment(folder: Path, python: Path) -> tuple[Path, Path]:
@@ -51,12 +62,25 @@ def _link_but_the_edited(installed: Path, here: Path) -> None:
 
 def write_in_site(site: Path, name: str, text: str) -> None:
     """Append `text` to the file `name`, which may be new. Raises `CaseFailed` if it would be written through a link."""
-    path = site / name
-    if not path.resolve().is_relative_to(site.resolve()):
-        raise CaseFailed(f"{name} is no file of the disposable environment")
+    path = _own(site, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(text)
+
+
+def forge_bytecode(python: Path, site: Path, name: str, text: str) -> None:
+    """Compile the file `name` and `text` behind it to its bytecode, with a header that fits the file as it is.
+
+    Raises `CaseFailed`, also if it would be written through a link.
+    """
+    _ask(python, "-I", "-c", _FORGED, str(_own(site, name)), text)
+
+
+def _own(site: Path, name: str) -> Path:
+    path = site / name
+    if not path.resolve().is_relative_to(site.resolve()):
+        raise CaseFailed(f"{name} is no file of the disposable environment")
+    return path
 
 
 def list_anew(site: Path, name: str) -> None:

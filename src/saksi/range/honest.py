@@ -24,6 +24,15 @@ _PATTERNS: Final = (
     "workers", "tied-weights", "decay-by-hand", "seeded-each-epoch", "warmed-by-hand", "own-patch", "generators",
     "not-a-number",
 )  # fmt: skip
+_RECIPES: Final = (
+    "mixed-up", "cut-and-mixed", "smoothed-on-schedule", "noisy-gradients", "sharpness-aware", "looked-ahead",
+    "averaged-at-the-end", "one-cycle", "rates-by-layer", "frozen-in-turn", "easy-ones-first", "computed-twice",
+    "spectral-norms", "weight-norms", "clipped-by-value", "clipped-by-layer", "layers-left-out", "distilled",
+    "adversaries", "values-learned", "rounded-weights", "profiled", "compiled", "zeros-kept", "evaluated-alike",
+    "augmented-later", "batch-grows", "closures",
+)  # fmt: skip
+_RESTARTS: Final = ("rate-looked-for", "best-put-back", "state-of-another-run")
+_RESUMED: Final = ("optimizer-forgotten", "seeded-anew")
 
 _DECLARED: Final = {
     "pruned-by-hand": """
@@ -65,4 +74,10 @@ ALL: Final[tuple[Variant, ...]] = (
         Variant(name=f"{name}-declared", program="patterns.py", arguments=(name,), settings=settings)
         for name, settings in _DECLARED.items()
     ),
+    Variant(name="recipe", program="recipe.py", arguments=()),
+    *(Variant(name=each, program="recipes.py", arguments=(each,)) for each in _RECIPES),
+    *(Variant(name=each, program="restarts.py", arguments=(each,)) for each in _RESTARTS),
+    *(Variant(name=each, program="restarts.py", arguments=(each,), launches=2) for each in _RESUMED),
+    Variant(name="went-down", program="restarts.py", arguments=("went-down",), ends=(0, 1), launches=2),
+    Variant(name="elastic", program="elastic.py", arguments=(), launches=2),
 )

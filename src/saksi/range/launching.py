@@ -1,7 +1,7 @@
 """One launch under witness, as a user makes it: the installed command, a home and a cache of the range's own.
 
 Rules: nothing of the caller's environment is handed on but what finds programs and libraries; every process that is
-started here is ended within the time limit, by its group.
+started here is ended within the time limit, by its group, and at once where the range itself is ended.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,7 @@ import msgspec
 
 from saksi.words.errors import SaksiError
 
-__all__ = ["CaseFailed", "Desk", "Done"]
+__all__ = ["CaseFailed", "Desk", "Done", "Running"]
 
 _HANDED_ON: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 # Isolated: PYTHONPATH is the training's, and what lies there is not to run in saksi's own interpreter.
@@ -44,13 +45,63 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
         return " / ".join(self.stderr.strip().splitlines()[-_LINES:])[-400:]
 
 
+class Running:
+    """The commands that run now, in any thread. Once they were ended, none begins."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[str]] = set()
+        self._ended = False
+
+    def start(self, words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+        """A process in a group of its own. Raises `CaseFailed` if the range was ended."""
+        with self._lock:
+            if self._ended:
+                raise CaseFailed("the range was ended")
+            process = subprocess.Popen(
+                words,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="backslashreplace",
+                start_new_session=True,
+            )
+            self._processes.add(process)
+            return process
+
+    def is_over(self, process: subprocess.Popen[str]) -> None:
+        """It was waited for."""
+        with self._lock:
+            self._processes.discard(process)
+
+    def end_all(self) -> None:
+        """End all of them. Whoever waits for one sees that it did."""
+        with self._lock:
+            self._ended = True
+            processes = tuple(self._processes)
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            try:
+                process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one case is played: `folder` has its project and its home. `python` trains; `cache` is shared by all."""
+    """Where one case is played: `folder` has its project and its home. `python` trains; `cache` is shared by all.
+
+    `running` has the commands of all desks.
+    """
 
     folder: Path
     python: Path
     cache: Path
     limit_s: float
+    running: Running
 
     @property
     def project(self) -> Path:
@@ -78,17 +129,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
         return self._run((*_SAKSI, *words), self.environment() | dict(environment or {}))
 
     def _run(self, words: Sequence[str], environment: Mapping[str, str]) -> Done:
-        with subprocess.Popen(
-            words,
-            cwd=self.project,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="backslashreplace",
-            start_new_session=True,
-        ) as process:
+        with self.running.start(words, self.project, environment) as process:
             try:
                 stdout, stderr = process.communicate(timeout=self.limit_s)
             except subprocess.TimeoutExpired:
@@ -97,6 +138,8 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
             except BaseException:
                 _end(process)  # an interrupt is for the whole range; this group of processes does not hear it
                 raise
+            finally:
+                self.running.is_over(process)
         return Done(code=process.returncode, stdout=stdout, stderr=stderr)
 
 

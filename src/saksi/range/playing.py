@@ -15,9 +15,9 @@ import msgspec
 from saksi.edges.runs import open_run
 from saksi.judgement.items import read_items
 from saksi.range.case import Case, Parameters, Variant
-from saksi.range.compose import clean_files, program_text, sabotaged_files, site_files
+from saksi.range.compose import clean_files, compiled_files, program_text, sabotaged_files, site_files
 from saksi.range.detectors.protocol import Seen, StepNumbers
-from saksi.range.disposable import list_anew, make_environment, write_in_site
+from saksi.range.disposable import forge_bytecode, list_anew, make_environment, write_in_site
 from saksi.range.launching import CaseFailed, Desk, Done
 from saksi.range.sealing import seal_project, under_seal
 from saksi.words.errors import SaksiError
@@ -47,7 +47,7 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
     Raises `CaseFailed` if it did not run as written: no launch, no record, another end, or a payload that never acted.
     """
     mark, site = desk.folder / _MARK, None
-    if case.site:
+    if case.site or case.bytecode:
         python, site = make_environment(desk.folder / "venv", desk.python)
         desk = msgspec.structs.replace(desk, python=python)
     sabotaged = sabotaged_files(case, parameters, str(mark))
@@ -62,22 +62,22 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
     approved = _digests(desk.project, site)
     _write(desk.project, sabotaged)
     if site is not None:
-        _edit(case, parameters, site, str(mark))
+        _edit(case, parameters, desk.python, site, str(mark))
     options = under_seal(desk) if case.sealed or case.settings else ()
     launched = _digests(desk.project, site)
-    played = _launch(desk, command, approved, launched, options)
-    if played.code not in case.ends:
-        raise CaseFailed(f"{case.id}: the training ended with {played.code}, not with {case.ends}")
+    played = _launches(desk, case, approved, launched, options)
     if not mark.exists():
         raise CaseFailed(f"{case.id}: the payload never acted")
     return played
 
 
-def _edit(case: Case, parameters: Parameters, site: Path, mark: str) -> None:
+def _edit(case: Case, parameters: Parameters, python: Path, site: Path, mark: str) -> None:
     for name, text in site_files(case, parameters, mark).items():
         write_in_site(site, name, text)
     for name in case.listed:
         list_anew(site, name)
+    for name, text in compiled_files(case, parameters, mark).items():
+        forge_bytecode(python, site, name, text)
 
 
 def play_variant(variant: Variant, desk: Desk) -> Played:
@@ -88,11 +88,23 @@ def play_variant(variant: Variant, desk: Desk) -> Played:
         seal_project(desk, command, environment=False, settings=variant.settings)
     held_to = under_seal(desk) if variant.settings else ()
     approved = _digests(desk.project, None)
-    for number in range(variant.launches):
-        options = (*held_to, "--resume", "last") if number else held_to
-        played = _launch(desk, command, approved, approved, options)
-        if played.code not in variant.ends:
-            raise CaseFailed(f"{variant.id}: the training ended with {played.code}, not with {variant.ends}")
+    return _launches(desk, variant, approved, approved, held_to)
+
+
+def _launches(
+    desk: Desk,
+    entry: Case | Variant,
+    approved: Mapping[str, str],
+    launched: Mapping[str, str],
+    options: tuple[str, ...] = (),
+) -> Played:
+    """Each launch of an entry, the last of them to be judged. Raises `CaseFailed` if one ends otherwise than it may."""
+    command = (entry.program, *entry.arguments)
+    for number in range(entry.launches):
+        resuming = ("--resume", "last") if number else ()
+        played = _launch(desk, command, approved, launched, (*options, *resuming))
+        if played.code not in entry.ends:
+            raise CaseFailed(f"{entry.id}: the training ended with {played.code}, not with {entry.ends}")
     return played
 
 

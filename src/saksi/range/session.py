@@ -6,8 +6,9 @@ Every case draws from a generator of its own, so that leaving cases out changes 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Final, TypeAlias
@@ -18,7 +19,7 @@ from saksi.range import detectors
 from saksi.range.case import Case, Parameters, Variant
 from saksi.range.cases import ALL as CASES
 from saksi.range.honest import ALL as VARIANTS
-from saksi.range.launching import CaseFailed, Desk
+from saksi.range.launching import CaseFailed, Desk, Running
 from saksi.range.playing import Played, play_case, play_variant
 from saksi.range.report import CaseLine, Judged, RangeReport, VariantLine
 from saksi.range.scoring import accusations, judge_case, total_of, unclean_because
@@ -83,9 +84,10 @@ def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -
     """Everything played and judged. `hear` is told how many are done; `version` says what trains."""
     turns = [(entry, turn) for entry in question.entries for turn in range(_turns(entry, question.seeds))]
     lines: list[Line] = []
-    for line in _played(question, turns):
-        lines.append(line)
-        hear(len(lines))
+    with closing(_played(question, turns)) as played:
+        for line in played:
+            lines.append(line)
+            hear(len(lines))
     cases = tuple(each for each in lines if isinstance(each, CaseLine))
     variants = tuple(each for each in lines if isinstance(each, VariantLine))
     return RangeReport(
@@ -99,14 +101,18 @@ def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -
     )
 
 
-def _played(question: Question, turns: Sequence[tuple[Case | Variant, int]]) -> Iterator[Line]:
-    """One line for each turn, in order. An interrupt ends what runs; of several at once, those that run finish."""
+def _played(question: Question, turns: Sequence[tuple[Case | Variant, int]]) -> Generator[Line]:
+    """One line for each turn, in order. An interrupt ends what runs."""
+    running = Running()
     if question.jobs == 1:
-        yield from (_play(question, *each) for each in turns)
+        yield from (_play(question, running, *each) for each in turns)
         return
     pool = ThreadPoolExecutor(max_workers=question.jobs)
     try:
-        yield from pool.map(lambda each: _play(question, *each), turns)
+        yield from pool.map(lambda each: _play(question, running, *each), turns)
+    except BaseException:
+        running.end_all()  # other threads wait for them, and hear of no interrupt
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -115,10 +121,10 @@ def _turns(entry: Case | Variant, seeds: int) -> int:
     return seeds if isinstance(entry, Case) else 1
 
 
-def _play(question: Question, entry: Case | Variant, turn: int) -> Line:
+def _play(question: Question, running: Running, entry: Case | Variant, turn: int) -> Line:
     folder = question.folder / f"{entry.id}-{turn}"
     (folder / "project").mkdir(parents=True)
-    desk = Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s)
+    desk = Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s, running=running)
     try:
         if isinstance(entry, Case):
             return _case_line(entry, f"{question.seed}/{entry.id}/{turn}", desk)

@@ -1,0 +1,41 @@
+"""J05. The recorder's connection is closed under it at each step."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from saksi.range.case import Case, Named, Parameters, somewhere
+
+__all__ = ["CASE"]
+
+
+def _draw(rng: Random) -> Parameters:
+    return {"AT": somewhere(rng)}
+
+
+CASE: Final = Case(
+    row="J05",
+    name="connection-closed",
+    what="The recorder's connection is closed under it at each step.",
+    layers=("live", "outside"),
+    named=(Named(code=r"(coverage\.(records_dropped|uncovered|steps_missing|rank_ended_silently|gap)|witness\..*)"),),
+    draw=_draw,
+    script={
+        "batch": """\
+if step >= AT:
+    import os
+    import socket
+
+    for number in range(3, 256):
+        try:
+            held = socket.socket(fileno=os.dup(number))
+            if held.type == socket.SOCK_SEQPACKET and held.getpeername() is not None:
+                os.close(number)
+                acted()
+        except OSError:
+            continue
+""",
+    },
+    reason="nothing is lost: the recorder notices it and connects anew, and the record has every step",
+)

@@ -1,0 +1,38 @@
+"""J07. Warnings and the stream of errors are thrown away from a step on."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final
+
+from saksi.range.case import Case, Named, Parameters, somewhere
+
+__all__ = ["CASE"]
+
+
+def _draw(rng: Random) -> Parameters:
+    return {"AT": somewhere(rng)}
+
+
+CASE: Final = Case(
+    row="J07",
+    name="silenced",
+    what="Warnings and the stream of errors are thrown away from a step on.",
+    layers=("live", "outside"),
+    named=(Named(code=r"(live|coverage|witness)\..*", pattern=r"stderr|warning|stream"),),
+    draw=_draw,
+    script={
+        "batch": """\
+if step == AT:
+    import os
+    import sys
+    import warnings
+
+    acted()
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    sys.stderr = open(os.devnull, "w")
+""",
+    },
+    reason="what a job prints is its own, and is not in the record",
+)
