@@ -22,7 +22,7 @@ from load import RANK, SAKSI, cpu_s, read, rss
 
 from saksi.edges.runs import open_run
 from saksi.judgement.items import read_items
-from saksi.words.frames import UpdateFrame
+from saksi.words.frames import DetachFrame, UpdateFrame
 from saksi.words.records import AttachRecord, BlockRecord
 
 PEER = Path(__file__).resolve().parents[1] / "tests" / "fuzz" / "hostile_peer.py"
@@ -55,7 +55,7 @@ def about(home: Path, folder: Path, environment: dict[str, str]) -> dict[str, ob
     """
     run = open_run(next((home / "runs").iterdir()))
     pid = int((folder / "honest.pid").read_text())
-    connections, entries, updates = set(), set(), 0
+    connections, entries, updates, made = set(), set(), 0, None
     for item in read_items(run.entries, run.blob):
         record = item.record
         if isinstance(record, AttachRecord) and record.peer.pid == pid:
@@ -64,10 +64,11 @@ def about(home: Path, folder: Path, environment: dict[str, str]) -> dict[str, ob
             entries.add(item.index)
         if isinstance(record, BlockRecord) and record.connection in connections:
             updates += sum(isinstance(line.frame, UpdateFrame) for line in item.lines)
+            made = next((line.frame.updates[0] for line in item.lines if isinstance(line.frame, DetachFrame)), made)
     said = subprocess.run([*SAKSI, "findings", "last", "--json"], env=environment, capture_output=True, check=False)
     items = json.loads(said.stdout)["items"]
     codes = sorted({each["code"] for each in items if entries & set(each["evidence"])})
-    return {"updates": updates, "findings": codes}
+    return {"updates": updates, "made": made, "findings": codes}
 
 
 def agent_of(home: Path) -> int:
@@ -113,7 +114,6 @@ def main() -> int:
         "kib_before_the_end": max(under_way[half:], default=0),
         "kib_with_closing": max((kib for _, kib in memory), default=0),  # it judges the whole record to close
         "kib_over_time": under_way[:: max(1, len(under_way) // 30)],
-        "honest_updates_made": int(60 * options.minutes * RATE),
         "honest": honest,
         "findings": record["findings"],
         "verify": record["verify"],
