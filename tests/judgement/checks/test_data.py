@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DistributedSampler
 
 from judgement.checks.loaders import DISTRIBUTED, RANDOM, SEQUENTIAL, Loader, judged, run_of, said, seeded_by_torch
 from saksi.judgement.checks import data, data_epoch
@@ -89,6 +90,21 @@ def test_a_dataset_that_changes_its_length_within_an_epoch_accuses_nobody():
     (found,), _ = judged(simulated)
     assert (found.code, found.severity, found.first_step) == (AGAIN, "info", 5)
     assert "more samples came behind the 20 of the dataset: 3, 7, 1. Torch's sampler does this" in found.message
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+@pytest.mark.parametrize("length", [7, 12, 20, 21, 24])
+def test_a_dataset_that_became_shorter_than_a_share_was_made_for_accuses_nobody(rank, length):
+    share, samples = SHARE | {"rank": rank}, list(range(32))
+    made = DistributedSampler(samples, **share)
+    del samples[length:]
+    order, arguments = list(made), share | {"epoch": 0, "num_samples": len(made)}
+    simulated = run_of(
+        lambda loader: loader.whole(lambda _: order, arguments=arguments), sampler=DISTRIBUTED, length=length, **share
+    )
+    assert {(code, severity) for code, severity, *_ in said(simulated)} == (
+        {(AGAIN, "info")} if length in {12, 21, 24} else set()
+    )
 
 
 def test_what_repeats_within_an_epoch_weighs_also_where_more_came_behind_another():

@@ -80,6 +80,7 @@ class Epoch:
     __slots__ = (
         "_distinct",
         "_expected",
+        "_first",
         "_frame",
         "_heard",
         "_is_in_rounds",
@@ -90,6 +91,7 @@ class Epoch:
         "_marks",
         "_order",
         "_round",
+        "_step",
         "exhausted",
     )
 
@@ -101,6 +103,8 @@ class Epoch:
         self._marks = _Marks(self._length, is_spread=self._is_spread)
         self._expected = frame.arguments.get("num_samples", self._length)  # by the sampler, of this rank
         self._is_in_rounds = self._expected > self._length  # of a RandomSampler: each has every sample once
+        self._first = frame.arguments.get("rank", 0)
+        self._step = max(1, frame.arguments.get("num_replicas", 1))
         self._round = 0
         self._distinct = 0
         self._heard = 0  # batches
@@ -153,7 +157,7 @@ class Epoch:
         """What is missing, once the loader had no more and every batch was heard."""
         if not self.is_over or self._is_in_rounds:
             return
-        expected, size = self._expected, self._frame.batch_size
+        expected, size = self._distinct_expected(), self._frame.batch_size
         if self._frame.drop_last and size:
             if not self._is_regular:
                 return  # how many are dropped depends on the last batch size
@@ -219,8 +223,20 @@ class Epoch:
             yield Apart("data.sample_repeated", f"First in epoch {self._frame.epoch}, {what}.", torch_does=True)
 
     def _is_drawn_anew(self, place: int) -> bool:
-        """Whether a RandomSampler draws a sample anew there: at its end it asks the dataset for its length again."""
+        """Whether torch's sampler begins again there, of a dataset that is longer or shorter than it was.
+
+        At its end a RandomSampler asks for the length once more; a DistributedSampler fills up to the length it had.
+        """
+        if self._frame.sampler == DISTRIBUTED:
+            return place < self._expected and self._first + place * self._step >= self._length
         return self._frame.sampler == RANDOM and self._expected == self._length <= place
+
+    def _distinct_expected(self) -> int:
+        """How many different samples at least the sampler hands out."""
+        first, step = self._first, self._step
+        if self._frame.sampler != DISTRIBUTED or self._expected * step < self._length + step:
+            return self._expected
+        return max(0, -(-(self._length - first) // step))
 
 
 def why_not_judged(frame: EpochFrame) -> Unjudged | None:

@@ -22,9 +22,7 @@ CAUSES: Final = (
     "A sampler or a function of torch that was patched and an edited torch look the same, whatever they are for; the "
     "inventory of live code tells which code ran."
 )
-CHANGES: Final = (
-    "Torch's sampler does this of a dataset whose length is another at the end of an epoch than at its beginning."
-)
+CHANGES: Final = "Torch's sampler does this of a dataset whose length changes while it is used."
 _finding = partial(observation, check=CHECK_NAME)
 
 
