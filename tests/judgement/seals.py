@@ -150,6 +150,7 @@ data_plans = st.builds(
     order=st.sampled_from(["shuffled", "sequential", "any"]),
     each=st.sampled_from(["once", "any"]),
     drop_last=maybe(st.booleans()),
+    content=st.sampled_from(["same", "any"]),
 )
 seals = st.builds(
     Seal,

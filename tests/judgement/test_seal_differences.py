@@ -65,7 +65,7 @@ def test_every_other_field_is_compared():
         "hardware": replace(SEAL.hardware, cpu="B"),
         "kernel": "Linux 7",
         "unobserved": {"script": "no reason"},
-        "data": DataPlan(items=4096, order="shuffled", each="once", drop_last=None),
+        "data": DataPlan(items=4096, order="shuffled", each="once", drop_last=None, content="any"),
     }
     compared = set(SEAL.__struct_fields__) - IGNORED - {"redaction_key"}
     assert set(changed) == compared
@@ -89,7 +89,7 @@ def test_every_field_of_every_part_is_compared(part):
 
 
 def test_planned_data_that_is_another_is_named_by_what_is():
-    data = DataPlan(items=4096, order="shuffled", each="once", drop_last=None)
+    data = DataPlan(items=4096, order="shuffled", each="once", drop_last=None, content="any")
     planned = replace(SEAL, data=data)
     assert sentences(planned) == {"data": "What data is planned is said only after."}
     assert sentences(SEAL, planned) == {"data": "What data is planned is said only before."}

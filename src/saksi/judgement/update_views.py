@@ -17,6 +17,7 @@ from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
 from saksi.words.frames import (
     AnyFrame,
+    Batch,
     CkptFrame,
     DetachFrame,
     HelloFrame,
@@ -202,7 +203,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
     return {
         "groups": frame.groups,
         "groups_omitted": frame.groups_omitted,
-        "batches": [msgspec.to_builtins(each) for each in frame.batches],
+        "batches": [_batch(each) for each in frame.batches],
         "batches_omitted": frame.batches_omitted,
         "rng": frame.rng,
         "inventory": frame.inventory if stream.hooks is None else {"digest": frame.inventory, "hooks": stream.hooks},
@@ -213,3 +214,8 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
         "fingerprints": prints,
         **stream.between,
     }
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    """A batch as two processes may compare it: each draws other samples of it by its own key."""
+    return {name: value for name, value in msgspec.to_builtins(batch).items() if name not in {"form", "rows"}}

@@ -25,6 +25,7 @@ items = 320
 order = "shuffled"
 each = "once"
 drop_last = false
+content = "same"
 """
 """Of `programs/train.py`, whose schedule is stopped at its half."""
 
@@ -79,6 +80,7 @@ trained = "all"
 items = 160
 order = "shuffled"
 each = "once"
+content = "same"
 """,
 }
 """Of the ways of `programs/patterns.py` that have a plan to keep, by name."""

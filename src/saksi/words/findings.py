@@ -51,6 +51,7 @@ CODES: Final = (
     "coverage.steps_missing",
     "coverage.uncovered",
     "data.content_changed",
+    "data.content_not_planned",
     "data.epoch_repeated",
     "data.items_not_planned",
     "data.not_checkable",

@@ -119,11 +119,18 @@ class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     coefficient: Number
 
 
+SampleId: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+MAX_ROWS: Final = 16
+"""Samples of one batch whose digests are said."""
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One batch a DataLoader handed out. `digest` names its algorithm; `ids` are sample indices where known.
 
     `epoch` counts the times that this loader was iterated, `place` the batches of that epoch, both from 0, `before` the
-    samples in its batches before this one: null where a recorder did not say them, or batches come in no order.
+    samples in its batches before this one: null where a recorder did not say them, or batches come in no order. `rows`
+    are the id and the digest of a few of its samples, whose kinds and shapes `form` names; neither is there where they
+    are not known one by one.
     """
 
     loader: Count
@@ -134,6 +141,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     epoch: Count | None = None
     place: Count | None = None
     before: Count | None = None
+    form: Hex32 | None = None
+    rows: Annotated[list[tuple[SampleId, Hex32]], Meta(max_length=MAX_ROWS)] = []
 
 
 Argument: TypeAlias = bool | Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

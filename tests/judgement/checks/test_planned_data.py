@@ -11,6 +11,7 @@ from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.approvals import Approvers, assurance_of
 from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.verdict import judge
+from simulated_run import hex64
 
 LIST = "builtins.list"
 ITERABLE = "torch.utils.data.dataloader._InfiniteConstantSampler"
@@ -18,7 +19,7 @@ LOADED = dict.fromkeys(("path", "digest", "size", "device", "inode", "mtime_ns")
 
 
 def planned(**given):
-    return DataPlan(**{"items": 20, "order": "shuffled", "each": "once", "drop_last": False} | given)
+    return DataPlan(**{"items": 20, "order": "shuffled", "each": "once", "drop_last": False, "content": "any"} | given)
 
 
 def launched(data, *, signers=(CREATOR, MARIA), file=True):
@@ -246,3 +247,49 @@ def test_training_without_a_loader_is_said():
 
 def test_without_a_declaration_nothing_is_said():
     assert found(run_of(own(lambda _: [3] * 20), None, simulated=SealedRun())) == []
+
+
+def with_rows(values, *, form=lambda _: "f" * 32, rows=True):
+    """Epochs whose samples have these values: `values(epoch, sample)`."""
+
+    def act(loader):
+        for epoch in range(3):
+            loader.begin()
+            for place in loader.places:
+                ids = loader.batch(place)["ids"]
+                said = [[each, hex64(f"{values(epoch, each)}")[:32]] for each in ids]
+                batch = loader.batch(place, rows=said, form=form(epoch)) if rows else loader.batch(place)
+                loader.connection.update(batches=[batch])
+            loader.exhaust()
+
+    return act
+
+
+def test_samples_that_come_with_the_values_that_they_had_are_nothing_to_speak_of():
+    assert found(run_of(with_rows(lambda _, sample: sample), planned(content="same"))) == []
+    flipped = with_rows(lambda epoch, sample: (sample, epoch == 1 and sample < 4))
+    assert found(run_of(flipped, planned())) == [], "nothing is declared of it"
+
+
+def test_samples_whose_values_changed_are_named_while_others_stood_still():
+    flipped = with_rows(lambda epoch, sample: (sample, epoch > 0 and sample < 4))
+    (only,) = found(run_of(flipped, planned(content="same")))
+    assert (only.code, only.severity, only.alleges) == ("data.content_not_planned", "warning", "unknown")
+    assert 5 <= only.first_step < 10 <= only.last_step < 15
+    assert "samples came with other values than they had, " in only.message
+    assert "while others had the same" in only.message
+    everything = with_rows(lambda epoch, sample: (sample, epoch == 2))
+    (only,) = found(run_of(everything, planned(content="same")))
+    assert (only.code, only.first_step, only.last_step) == ("data.content_not_planned", 10, 14)
+
+
+def test_values_that_are_others_each_time_or_of_another_form_are_not_held_against_a_run():
+    augmented = with_rows(lambda epoch, sample: (sample, epoch))
+    (only,) = found(run_of(augmented, planned(content="same")))
+    assert (only.code, only.severity) == ("data.plan_not_checkable", "info")
+    assert "too few of the samples that came again had the same values" in only.message
+    filled_up = with_rows(lambda epoch, sample: (sample, epoch), form=lambda epoch: f"{epoch:x}" * 32)
+    assert found(run_of(filled_up, planned(content="same"))) == []
+    nothing = with_rows(lambda _, sample: sample, rows=False)
+    (only,) = found(run_of(nothing, planned(content="same")))
+    assert (only.code, "have no digests, one by one" in only.message) == ("data.plan_not_checkable", True)

@@ -18,6 +18,7 @@ items = 4096
 order = "shuffled"
 each = "once"
 drop_last = true
+content = "same"
 """
 
 
@@ -26,12 +27,12 @@ def parse(text):
 
 
 def test_every_key_has_its_place_in_what_is_declared():
-    assert parse(WHOLE) == DataPlan(items=4096, order="shuffled", each="once", drop_last=True)
+    assert parse(WHOLE) == DataPlan(items=4096, order="shuffled", each="once", drop_last=True, content="same")
     assert all(key.encode() in WHOLE for key in DATA_KEYS)
 
 
 def test_what_is_left_out_is_held_to_nothing():
-    assert parse(b"[data]") == DataPlan(items=None, order="any", each="any", drop_last=None)
+    assert parse(b"[data]") == DataPlan(items=None, order="any", each="any", drop_last=None, content="any")
     assert parse(b"level = 'full'") is None
 
 
@@ -44,7 +45,9 @@ def test_a_seal_that_says_nothing_of_data_has_the_form_that_it_had():
     seal = plain_seal()
     assert b'"data"' not in make_statement(seal)
     planned = make_statement(msgspec.structs.replace(seal, data=parse(WHOLE)))
-    assert planned.endswith(b',"data":{"items":4096,"order":"shuffled","each":"once","dropLast":true}}}')
+    assert planned.endswith(
+        b',"data":{"items":4096,"order":"shuffled","each":"once","dropLast":true,"content":"same"}}}'
+    )
     assert parse_seal(planned).data == parse(WHOLE)
     with pytest.raises(MalformedInput):
         parse_seal(make_statement(seal)[:-2] + b',"data":null}}')
@@ -54,12 +57,13 @@ def test_a_seal_that_says_nothing_of_data_has_the_form_that_it_had():
     ("text", "said"),
     [
         ("data = 1", "data is not a table"),
-        ("[data]\nitem = 1", "data: unknown key 'item'.*known keys: drop_last, each, items, order"),
+        ("[data]\nitem = 1", "data: unknown key 'item'.*known keys: content, drop_last, each, items, order"),
         ("[data]\nitems = 0", "data.items is not a number of samples"),
         ("[data]\nitems = true", "data.items is not a number of samples"),
         ("[data]\nitems = 9007199254740993", "data.items is not a number of samples"),
         ("[data]\norder = 'random'", "data.order is not one of shuffled, sequential, any"),
         ("[data]\neach = 1", "data.each is not one of once, any"),
+        ("[data]\ncontent = true", "data.content is not one of same, any"),
         ("[data]\ndrop_last = 'no'", "data.drop_last is neither true nor false"),
     ],
 )

@@ -133,6 +133,7 @@ def _data(said: dict[str, Any]) -> str:
     words = [] if said["items"] is None else [f"{said['items']:,} samples an epoch"]
     words += [] if said["order"] == "any" else [said["order"]]
     words += [] if said["each"] == "any" else [f"each {said['each']}"]
+    words += [] if said["content"] == "any" else ["with the same values each time"]
     if said["dropLast"] is not None:
         words.append("the last batch dropped" if said["dropLast"] else "no batch dropped")
     return ", ".join(words) or "says nothing"

@@ -119,16 +119,14 @@ def _found(epochs: Epochs, frame: AnyFrame, room: int) -> Iterable[OtherData]:
 
 
 def _not_seen(process: _Process) -> list[Finding]:
-    """Data is planned, and none that was trained on is in the record."""
-    if process.epochs is None or process.last is None or process.epochs.is_seen:
+    """Data is planned, and none that was trained on is in the record, or of what is there not all can be told."""
+    if process.epochs is None or process.last is None:
         return []
     rank, entry = process.last
-    return [
-        _finding(
-            code=NOT_CHECKABLE, severity="info", subject="training data", message=NONE_SEEN, ranks=(rank,),
-            evidence=(entry,),
-        )
-    ]  # fmt: skip
+    of = partial(_finding, code=NOT_CHECKABLE, severity="info", ranks=(rank,), evidence=(entry,))
+    if not process.epochs.is_seen:
+        return [of(subject="training data", message=NONE_SEEN)]
+    return [of(subject=each.subject, message=each.message) for each in process.epochs.unsettled()]
 
 
 PLANNED_DATA: Final = PlannedDataCheck()

@@ -13,11 +13,27 @@ from saksi.judgement.ordering.orders import DISTRIBUTED, RANDOM, SEQUENTIAL
 from saksi.judgement.plan.data import DataPlan
 from saksi.words.frames import EpochFrame
 
-__all__ = ["ITEMS", "NOT_CHECKABLE", "ORDER", "REPEATS", "Cause", "Code", "begun", "is_counted", "sampler_of"]
+__all__ = [
+    "CONTENT",
+    "ITEMS",
+    "NOT_CHECKABLE",
+    "ORDER",
+    "REPEATS",
+    "Cause",
+    "Code",
+    "begun",
+    "is_counted",
+    "sampler_of",
+]
 
 Code: TypeAlias = Literal[
-    "data.items_not_planned", "data.order_not_planned", "data.repeats_not_planned", "data.plan_not_checkable"
+    "data.content_not_planned",
+    "data.items_not_planned",
+    "data.order_not_planned",
+    "data.repeats_not_planned",
+    "data.plan_not_checkable",
 ]
+CONTENT: Final = "data.content_not_planned"
 ITEMS: Final = "data.items_not_planned"
 ORDER: Final = "data.order_not_planned"
 REPEATS: Final = "data.repeats_not_planned"

@@ -14,23 +14,30 @@ from msgspec import Meta
 from saksi.judgement.plan.values import MAX_STEP
 from saksi.words.errors import UsageError
 
-__all__ = ["DATA_KEYS", "DataPlan", "Each", "SampleOrder", "data_in"]
+__all__ = ["DATA_KEYS", "Content", "DataPlan", "Each", "SampleOrder", "data_in"]
 
 SampleOrder: TypeAlias = Literal["shuffled", "sequential", "any"]
 """`shuffled`: as one of torch's own samplers shuffles, from a state that is in the record."""
 Each: TypeAlias = Literal["once", "any"]
-DATA_KEYS: Final = ("drop_last", "each", "items", "order")
+Content: TypeAlias = Literal["same", "any"]
+"""`same`: a sample has the same values each time that it comes."""
+DATA_KEYS: Final = ("content", "drop_last", "each", "items", "order")
 _ORDERS: Final[tuple[SampleOrder, ...]] = get_args(SampleOrder)
+_CONTENTS: Final[tuple[Content, ...]] = get_args(Content)
 _EACH: Final[tuple[Each, ...]] = get_args(Each)
 
 
 class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
-    """What an epoch hands out: so many different `items`, of all ranks together, in this order, each so often."""
+    """What an epoch hands out: so many different `items`, of all ranks together, in this order, each so often.
+
+    `content` is whether a sample that comes again has the values that it had.
+    """
 
     items: Annotated[int, Meta(ge=1, le=MAX_STEP)] | None
     order: SampleOrder
     each: Each
     drop_last: bool | None
+    content: Content
 
 
 def data_in(found: object, where: str) -> DataPlan | None:
@@ -54,7 +61,10 @@ def data_in(found: object, where: str) -> DataPlan | None:
         raise UsageError(f"{place}.order is not one of {', '.join(_ORDERS)}")
     if each is None:
         raise UsageError(f"{place}.each is not one of {', '.join(_EACH)}")
-    return DataPlan(items=items, order=order, each=each, drop_last=drop_last)
+    content = next((each for each in _CONTENTS if each == _word(found, "content")), None)
+    if content is None:
+        raise UsageError(f"{place}.content is not one of {', '.join(_CONTENTS)}")
+    return DataPlan(items=items, order=order, each=each, drop_last=drop_last, content=content)
 
 
 def _word(found: dict[str, Any], key: str) -> object:

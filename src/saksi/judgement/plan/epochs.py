@@ -17,7 +17,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from saksi.judgement.plan.begun import ITEMS, NOT_CHECKABLE, ORDER, REPEATS, Cause, Code, begun, is_counted, sampler_of
+from saksi.judgement.plan.begun import (
+    CONTENT,
+    ITEMS,
+    NOT_CHECKABLE,
+    ORDER,
+    REPEATS,
+    Cause,
+    Code,
+    begun,
+    is_counted,
+    sampler_of,
+)
+from saksi.judgement.plan.contents import MAX_NAMED, Contents
 from saksi.judgement.plan.data import DataPlan
 from saksi.words.frames import Batch, EpochFrame, ExhaustedFrame, UpdateFrame
 
@@ -29,7 +41,6 @@ MAX_EPOCHS: Final = 2
 """Of one loader: two of its iterators may take turns."""
 MAX_COUNTED: Final = 1 << 20
 """Samples of one epoch whose sampler is not torch's."""
-MAX_NAMED: Final = 8
 GOES_ON: Final = "It is the first epoch of a process that goes on from a model checkpoint, and may be the rest of one."
 
 
@@ -64,9 +75,12 @@ class _Epoch:
 
 
 class _Loader:
-    __slots__ = ("begun", "epochs", "trains")
+    __slots__ = ("begun", "changed", "contents", "epochs", "latest", "trains")
 
     def __init__(self) -> None:
+        self.latest: EpochFrame | None = None
+        self.contents = Contents()
+        self.changed: tuple[int | None, int | None] | None = None  # steps with samples that are others, not told yet
         self.begun = -1  # the latest epoch
         self.epochs: dict[int, _Epoch] = {}
         self.trains = False
@@ -102,12 +116,13 @@ class Epochs:
         loader = self._loaders.pop(frame.loader, None) or _Loader()
         self._loaders[frame.loader] = loader
         if frame.epoch > loader.begun:
-            loader.begun = frame.epoch
+            loader.begun, loader.latest = frame.epoch, frame
             loader.epochs[frame.epoch] = _Epoch(frame, is_counted=is_counted(frame, self._plan))
         for over in list(loader.epochs)[:-MAX_EPOCHS]:
             self._let_go(loader, over)
         if len(self._loaders) > MAX_LOADERS:
             oldest = self._loaders.pop(next(iter(self._loaders)))
+            self.size -= oldest.contents.size
             for each in list(oldest.epochs):
                 self._let_go(oldest, each)
 
@@ -120,9 +135,11 @@ class Epochs:
         for batch in frame.batches:
             loader = self._loaders.get(batch.loader)
             epoch = None if loader is None or batch.epoch is None else loader.epochs.get(batch.epoch)
-            if epoch is not None:
+            if loader is not None and epoch is not None:
                 for cause in self._batch(epoch, batch, step, room):
                     _keep(epoch, _Found(cause, step, step))
+                if self._plan.content == "same":
+                    self._contents(loader, epoch, batch, step, room)
         alone = {each.loader for each in frame.batches}
         now = alone.pop() if len(alone) == 1 and not frame.batches_omitted else None
         before, self._alone_before = self._alone_before, now
@@ -200,6 +217,32 @@ class Epochs:
             place, sample = next(((at, each) for at, each in places if at != each), (0, None))
             if sample is not None:
                 yield Cause(ORDER, "counted", f"sample {sample} came at place {place}, and in turn is planned")
+
+    def _contents(self, loader: _Loader, epoch: _Epoch, batch: Batch, step: int | None, room: int) -> None:
+        contents, size = loader.contents, loader.contents.size
+        if contents.take(batch, room):
+            loader.changed = (step if loader.changed is None else loader.changed[0], step)
+        self.size += contents.size - size
+        if loader.changed is not None and contents.stands_still:
+            named = _named([*contents.differed])
+            what = f"samples came with other values than they had, {named}, while others had the same"
+            _keep(epoch, _Found(Cause(CONTENT, "rows", what), *loader.changed))
+            loader.changed = None
+
+    def unsettled(self) -> Iterator[OtherData]:
+        """What of the loaders that train could not be told: whether samples have the values that they had."""
+        for loader in self._loaders.values():
+            known = loader.contents
+            lacks = known.has_ids and not known.has_rows
+            if self._plan.content != "same" or not loader.trains or not (lacks or loader.changed is not None):
+                continue
+            why = (
+                "its samples have no digests, one by one"
+                if lacks
+                else "too few of the samples that came again had the same values to say that others should have them"
+            )
+            if loader.latest is not None:
+                yield self._other(loader.latest, _Found(Cause(NOT_CHECKABLE, "content", why), None, None))
 
     def _other(self, frame: EpochFrame, found: _Found) -> OtherData:
         cause, judged = found.cause, found.cause.code != NOT_CHECKABLE

@@ -1,10 +1,11 @@
-"""E04. Labels of one class become those of another, in the data in memory."""
+"""E04. Labels of one class become those of another, in the data in memory. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"data\..*"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "updated": """\
 if step == AT:
@@ -28,6 +30,5 @@ if step == AT:
     labels[labels == FROM] = TO
 """,
     },
-    reason="under a shuffle no batch comes twice, so that none has stood still before it changes",
     delay=1,
 )

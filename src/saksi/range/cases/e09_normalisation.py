@@ -1,10 +1,11 @@
-"""E09. Inputs are scaled in the middle of the run."""
+"""E09. Inputs are scaled in the middle of the run. Held to the plan of its program."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"data\..*"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "updated": """\
 if step == AT:
@@ -28,6 +30,5 @@ if step == AT:
     inputs.mul_(FACTOR)
 """,
     },
-    reason="as E04",
     delay=1,
 )

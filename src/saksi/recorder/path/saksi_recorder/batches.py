@@ -188,16 +188,19 @@ def handed_out(iterator: Any, batch: Any) -> None:
     if len(gathered.batches) >= session.MAX_BATCHES:
         gathered.batches_omitted += 1
         return
-    with memory.quiet():
-        digest, items = contents.digest(batch)
     ids = _ids(index)
+    said_ids = ids if ids is not None and len(ids) <= MAX_IDS else None
+    with memory.quiet():
+        said = contents.digest(batch, said_ids)
     handed = {
         "loader": known.loader[0],
         "ordinal": number,
-        "digest": digest,
-        "items": len(ids) if ids is not None else items,
-        "ids": ids if ids is not None and len(ids) <= MAX_IDS else None,
+        "digest": said.digest,
+        "items": len(ids) if ids is not None else said.items,
+        "ids": said_ids,
     }
+    if said.rows is not None:
+        handed.update(said.rows)
     if known.epoch is not None and getattr(iterator, "_in_order", True):
         handed.update(epoch=known.epoch, place=max(0, place), before=before)
     gathered.batches.append((threading.get_ident(), handed))

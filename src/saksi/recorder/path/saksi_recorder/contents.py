@@ -14,11 +14,11 @@ import json
 from collections import UserDict
 from enum import Enum
 from itertools import islice
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, NamedTuple, Optional
 
 import torch
 
-from . import bare, fingerprints, memory, session
+from . import bare, fingerprints, memory, rows, session
 from .code_digest import is_literal
 from .plain import text
 
@@ -28,13 +28,21 @@ MAX_VALUES = 10_000
 _PLAIN = (type(None), int, float, complex, str, bytes)
 
 
-def digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
-    """The digest of a batch's tensors and arrays, and the items in the first; None where there is none. In `quiet`."""
+class Said(NamedTuple):
+    """The digest of a batch, how many items its first tensor has, and the digests of a few of its samples."""
+
+    digest: Optional[str] = None
+    items: Optional[int] = None
+    rows: Optional[dict[str, Any]] = None
+
+
+def digest(batch: Any, ids: Optional[list[int]]) -> Said:
+    """What is said of a batch's tensors and arrays; nothing where there are none. `ids` of its samples. In `quiet`."""
     found, named = [], False
     for count, (path, value) in enumerate(islice(_values(batch), MAX_VALUES + 1)):
         if count == MAX_VALUES:
             session.uncovered("batches of more than %d values" % MAX_VALUES, "they have no digest")
-            return None, None
+            return Said()
         if bare.is_a(value, torch.Tensor) or _is_array(value):
             found.append((path, value))
         elif not bare.is_a(value, _PLAIN):
@@ -44,26 +52,30 @@ def digest(batch: Any) -> tuple[Optional[str], Optional[int]]:
             session.uncovered("what batches hold in objects of class " + text(kind, 200), reason)
     if not found and not named:
         session.uncovered("batches without a tensor or an array", "they have no digest")
-    return _digest(found) if found else (None, None)
+    return _digest(found, ids) if found else Said()
 
 
-def _digest(found: list[tuple[str, Any]]) -> tuple[Optional[str], Optional[int]]:
+def _digest(found: list[tuple[str, Any]], ids: Optional[list[int]]) -> Said:
     tensors = [_bytes_of(value) if _is_array(value) else value for _, value in found]
     readable = memory.present(memory.readable((one for one in tensors if one is not None), "batches: "))
     if len(readable) != len(found):
-        return None, None
+        return Said()
     first = found[0][1]
     items = int(first.shape[0]) if len(first.shape) else None
+    said = [
+        (path, "numpy." + value.dtype.str if _is_array(value) else str(value.dtype), tuple(value.shape), tensor)
+        for (path, value), tensor in zip(found, readable)  # noqa: B905  (strict= is newer than Python 3.9)
+    ]
+    drawn = rows.of(ids, said) if ids else None
     if sum(t.numel() * t.element_size() for t in readable) > MAX_DIGEST_BYTES:
-        return "sum64-4096:" + str(fingerprints.sums(readable)), items
+        return Said("sum64-4096:" + str(fingerprints.sums(readable)), items, drawn)
     whole = hashlib.sha256()
-    for (path, value), tensor in zip(found, readable):  # noqa: B905  (strict= is newer than Python 3.9)
-        kind = "numpy." + value.dtype.str if _is_array(value) else str(value.dtype)
-        line = json.dumps([path, kind, list(value.shape)], separators=(",", ":"))
+    for path, kind, shape, tensor in said:
+        line = json.dumps([path, kind, list(shape)], separators=(",", ":"))
         whole.update(line.encode("ascii") + b"\n")
         held = memory.hold(tensor)  # keeps a copy that was made while its view is read
         whole.update(held.view)
-    return "sha256:" + whole.hexdigest(), items
+    return Said("sha256:" + whole.hexdigest(), items, drawn)
 
 
 def _values(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

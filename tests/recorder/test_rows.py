@@ -1,0 +1,69 @@
+"""Digests of single samples: of the same ids in each epoch, over what a batch holds of each."""
+
+from __future__ import annotations
+
+import pytest
+
+from recorder.listener import environment, kinds, run
+
+pytestmark = pytest.mark.training
+
+LOOP = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+x, y = torch.randn(64, 3), torch.arange(64)
+model = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(3):
+    for inputs, labels in DataLoader({data}, batch_size=16, shuffle=True{more}):
+        {inside}
+        model(inputs.reshape(len(inputs), -1)[:, :3]).sum().backward()
+        optimizer.step()
+    if epoch == 1:
+        y[:8] += 100
+"""
+
+
+def rows_of(agent, tmp_path, *, data="TensorDataset(x, y)", more="", inside=""):
+    """Of each epoch the digest of each sample that has one, with its form."""
+    run(LOOP.format(data=data, more=more, inside=inside), environment(tmp_path / "s"))
+    agent.drain(1)
+    epochs = [{}, {}, {}]
+    for update in kinds(agent.frames(0), "Update"):
+        for batch in update.batches:
+            assert {each[0] for each in batch.rows} <= set(batch.ids)
+            epochs[update.update // 4] |= {sample: (batch.form, digest) for sample, digest in batch.rows}
+    return epochs
+
+
+def test_the_same_samples_have_the_same_digest_until_their_values_change(agent, tmp_path):
+    first, second, third = rows_of(agent, tmp_path)
+    assert first == second
+    assert first.keys() == third.keys()
+    assert 4 <= len(first) <= 32
+    assert {each for each in first if first[each] != third[each]} == {each for each in first if each < 8}
+    assert len({form for form, _ in first.values()}) == 1
+
+
+def test_workers_hand_out_the_same(agent, tmp_path):
+    first, second, _ = rows_of(agent, tmp_path, more=", num_workers=1")
+    assert first == second != {}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "TensorDataset(x.repeat(1, 90_000), y)",  # a sample of more than a megabyte
+        "[(x[at], y[at]) for at in range(64)]",
+    ],
+    ids=["large", "list"],
+)
+def test_what_is_too_large_has_none_and_what_is_put_together_has(agent, tmp_path, data):
+    first, _, _ = rows_of(agent, tmp_path, data=data)
+    assert bool(first) == data.startswith("[")
+
+
+def test_a_batch_that_is_not_as_its_ids_has_none(agent, tmp_path):
+    flat = ", collate_fn=lambda found: (torch.stack([x for x, _ in found]).reshape(-1), torch.tensor(0))"
+    first, _, _ = rows_of(agent, tmp_path, more=flat, inside="inputs = inputs.reshape(-1, 3)")
+    assert first == {}
