@@ -13,6 +13,7 @@ from judgement.expectations import expectation
 from judgement.rehearsals import rehearsal
 from judgement.seals import CREATOR, JOSE, MARIA, plain_seal, plain_seal_file, seal_files, seals, signed_file
 from saksi.judgement.approvals import Approvers, signatures_of
+from saksi.judgement.plan.data import DataPlan
 from saksi.judgement.rehearsal.values import RehearsedCode, RehearsedFunction
 from saksi.judgement.seal import Seal, make_statement, parse_seal
 from saksi.judgement.seal_file import (
@@ -28,6 +29,7 @@ from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput
 
 ROOT = Path(__file__).parents[2]
+DATA = DataPlan(items=4096, order="shuffled", each="once", drop_last=False, content="same")
 TREE = EnvironmentTree(digest=str(sha256(b"tree")), files=21_034, manifest=str(sha256(b"manifest")))
 SMOOTHED = RehearsedFunction(name="smoothed", code="a" * 32, defaults=(("eps", "0.1"),))
 CODE = RehearsedCode(place="module", name="torch.nn.functional.cross_entropy", functions=(SMOOTHED,))
@@ -73,7 +75,7 @@ def test_the_page_shows_every_member_in_order():
     blocks = [each.split("```")[0] for each in page.split("```json\n")[1:]]
     shown = json.loads(blocks[0])
     shown["predicate"] |= json.loads("{" + blocks[1] + "}")
-    file = plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL, expect=EXPECTED)
+    file = plain_seal_file(environment_tree=TREE, rehearsal=REHEARSAL, expect=EXPECTED, data=DATA)
     assert members(shown) == members(json.loads(make_file_statement(file)))
 
 

@@ -68,6 +68,18 @@ def test_an_edited_weight_and_another_rate_are_named_at_their_step_and_the_hones
     assert msgspec.json.decode(msgspec.json.encode(report), type=type(report)) == report
 
 
+def test_what_only_a_plan_tells_is_held_to_one_that_is_approved_and_the_honest_program_keeps_it(tmp_path):
+    report = play(tmp_path, *chosen(["E01", "honest-plain-planned"], []))
+    (line,), (honest,) = report.cases, report.variants
+    assert [line.error, honest.error] == [None, None]
+    found = by_saksi(line)
+    assert (found.found, found.object_named, found.step_error, found.by) == (True, True, 0, ("data.order_not_planned",))
+    assert line.approved_with_it
+    assert not next(each for each in line.judged if each.detector == "file hashes").found
+    assert (honest.accused, honest.complete) == ((), True)
+    assert honest.reasons == ("environment not verified",)
+
+
 def test_a_start_up_file_is_seen_by_file_hashes_only_if_it_came_after_the_approval(tmp_path):
     report = play(tmp_path, *chosen(["A05"], []))
     (line,) = report.cases

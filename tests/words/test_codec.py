@@ -240,6 +240,32 @@ def test_a_frame_is_nested_only_as_deep_as_every_reader_goes(depth, accepted):
             decode_frame(raw)
 
 
+BATCH = {"loader": 0, "ordinal": 0, "digest": None, "items": 1, "ids": [5]}
+ROW = [5, "ab" * 16]
+
+
+@pytest.mark.parametrize(
+    ("changed", "accepted"),
+    [
+        ({"tensors": [8, 2]}, True),
+        ({"tensors": [1] * 4_097}, False),
+        ({"tensors": [-1]}, False),
+        ({"tensors": None}, False),
+        ({"batches": [BATCH | {"form": "cd" * 16, "rows": [ROW] * 16}]}, True),
+        ({"batches": [BATCH | {"form": "cd" * 16, "rows": [ROW] * 17}]}, False),
+        ({"batches": [BATCH | {"form": "cd", "rows": [ROW]}]}, False),
+        ({"batches": [BATCH | {"rows": [[5, "AB" * 16]]}]}, False),
+        ({"batches": [BATCH | {"rows": [[2**63, "ab" * 16]]}]}, False),
+    ],
+)
+def test_what_an_update_says_of_tensors_and_samples_has_limits(changed, accepted):
+    if accepted:
+        assert decode_frame(update_frame(**changed)).seq == 0
+    else:
+        with pytest.raises(MalformedInput):
+            decode_frame(update_frame(**changed))
+
+
 def test_text_that_has_no_utf8_is_malformed():
     finding = Finding(
         code="coverage.gap", severity="info", first_step=None, last_step=None, ranks=(), subject="\udcff", check="c",
