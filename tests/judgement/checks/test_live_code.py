@@ -210,6 +210,28 @@ def test_torchs_name_for_one_function_that_leads_to_another_is_said():
     assert said(inherited) == []
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "written", "severity"),
+    [
+        (ADAMW, "make.<locals>.step", [], None),
+        (ADAMW, "step", [], "warning"),
+        (FUNCTIONAL, "make.<locals>.step", [], "warning"),
+        (ADAMW, "make.<locals>.step", [10], "warning"),
+    ],
+)
+def test_a_class_that_torch_makes_as_it_runs_has_functions_that_are_made_with_it(file, name, written, severity):
+    """It overrides what its base, in another file, has under that name; a class that its file writes down does not."""
+    step = subject(
+        "torch.optim.Made.step", "class", [piece(file, name, 99)], owner=ADAMW,
+        homes=[(ADAMW, "Made.step"), (FUNCTIONAL, "Base.step")],
+    )  # fmt: skip
+    simulated = run_of([step], sources=False)
+    for each, homes in ((ADAMW, {"Made.step": written}), (FUNCTIONAL, {"Base.step": [40]})):
+        source(simulated, each, (("step", 99, GOOD, {}),), homes=homes)
+    found = [] if severity is None else [("live.code_replaced", severity, "torch.optim.Made.step")]
+    assert said(simulated) == found
+
+
 def test_closures_and_constants_that_change_are_said_and_those_of_the_users_own_code_are_info():
     def with_closure(file, value):
         return subject("x", "class", [piece(file, "loss", closure={"scale": value})], owner=file)

@@ -46,7 +46,7 @@ def play(
         list[str] | None, typer.Option(metavar="ID", help="A case or a row, such as C02; may be given again.")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(metavar="G", help="A group of rows: A to M, or `honest`; may be given again.")
+        list[str] | None, typer.Option(metavar="G", help="A group of rows: A to M, X, or `honest`; may be given again.")
     ] = None,
     seeds: Annotated[
         int, typer.Option(metavar="N", min=1, max=_MAX_SEEDS, help="How often each case is drawn and played.")

@@ -243,7 +243,7 @@ def _not_at_home(place: Place, own: Source | None, view: View) -> Iterator[Said]
     """Whether the function that its file defines under this name is among those that are called."""
     if place.place not in {"module", "class"} or own is None or not _has_fixed_homes(own):
         return
-    if any(_is_its_own(place, piece, own, view) for piece in place.pieces):
+    if any(_is_its_own(place, piece, own, view) or _is_made_with_it(place, piece, own) for piece in place.pieces):
         return
     for file, name in place.homes:
         home = view.of(file)
@@ -266,6 +266,15 @@ def _is_its_own(place: Place, piece: Piece, own: Source, view: View) -> bool:
     """
     source = view.of(piece.file)
     return bool(place.homes) and piece.name == place.homes[0][1] and source is not None and source.unit == own.unit
+
+
+def _is_made_with_it(place: Place, piece: Piece, own: Source) -> bool:
+    """Whether a class without such a function in its file has one that is written inside of a function of that file.
+
+    Torch makes some classes as it runs, each with functions that are made along with it (`nn.utils.parametrize`).
+    """
+    beside = place.place == "class" and piece.file == place.owner and ".<locals>." in piece.name
+    return beside and any(file == place.owner and own.homes.get(name) == [] for file, name in place.homes[:1])
 
 
 def _has_fixed_homes(own: Source) -> bool:

@@ -1,4 +1,7 @@
-"""X01. A function of torch is another in the forward pass only, and put back before an inventory."""
+"""X01. A function of torch is another in the forward pass only, and put back before an inventory.
+
+It knows that an inventory of live code is taken as an update begins, or as one is asked for in between, which is rare.
+"""
 
 from __future__ import annotations
 

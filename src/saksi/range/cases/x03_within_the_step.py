@@ -1,4 +1,7 @@
-"""X03. A hook that takes itself away moves a few weights just before the optimizer reads them."""
+"""X03. A hook that takes itself away moves a few weights just before the optimizer reads them.
+
+It knows that what is compared at both ends of an update was taken before the optimizer's own hooks run.
+"""
 
 from __future__ import annotations
 

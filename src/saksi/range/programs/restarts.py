@@ -74,17 +74,20 @@ def best_put_back():
 
 def state_of_another_run():
     """It begins with weights and optimizer of a run before: the file is loaded before the first update."""
-    before = net()
-    earlier = adamw(before)
-    x, y = batch()
-    nn.functional.cross_entropy(before(x), y).backward()
-    state = earlier.state_dict()
-    for number, each in enumerate(before.parameters()):
-        moments = {"exp_avg": each.grad * 0.1, "exp_avg_sq": each.grad.square() * 0.001}
-        state["state"][number] = {"step": torch.tensor(100.0), **moments}
-    torch.save({"model": before.state_dict(), "optimizer": state}, "before.pt")
     model = net()
     optimizer = adamw(model)
+    moments = [
+        {
+            "step": torch.tensor(100.0),
+            "exp_avg": torch.randn_like(each) * 1e-3,
+            "exp_avg_sq": torch.rand_like(each) * 1e-4,
+        }
+        for each in model.parameters()
+    ]
+    state = {**optimizer.state_dict(), "state": dict(enumerate(moments))}
+    torch.save(
+        {"model": {name: each * 0.9 for name, each in model.state_dict().items()}, "optimizer": state}, "before.pt"
+    )
     kept = torch.load("before.pt")
     model.load_state_dict(kept["model"])
     optimizer.load_state_dict(kept["optimizer"])
