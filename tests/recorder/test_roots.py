@@ -315,3 +315,21 @@ def test_what_is_loaded_at_the_end_is_in_the_root_at_the_end(agent, tmp_path):
     out, frames = recorded(agent, tmp_path, LOADS.format(more="step(model, optimizer); load()"))
     assert roots(frames) == [("attach", -1), ("ckpt", 2), ("load", 3), ("exit", 3)]
     assert leaves(kinds(frames, "Root")[-1])[0] == json.loads(out)[0]
+
+
+def test_loads_within_training_leave_the_same_bits(agent, tmp_path):
+    more = """
+torch.manual_seed(7); model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
+optimizer = torch.optim.Adam(model.parameters())
+for number in range(6):
+    for _ in range(3): step(model, optimizer)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "other.pt")
+    step(model, optimizer); load("other.pt"); step(model, optimizer)
+saved += digests([*model.state_dict().values(), torch.get_rng_state()])
+saved += digests([each for one in optimizer.state.values() for each in one.values()])
+saved.append(hashlib.sha256(open("other.pt", "rb").read()).hexdigest())
+"""
+    script = "torch.manual_seed(3)" + LOADS.format(more=more)
+    out, frames = recorded(agent, tmp_path, script)
+    assert [one for one in roots(frames) if one[0] == "resumed"]
+    assert run(BEGIN + script, environment(None, PYTHONPATH=""), cwd=tmp_path).stdout == out

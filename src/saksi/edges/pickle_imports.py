@@ -67,7 +67,7 @@ def _of_zip(file: io.FileIO) -> Iterator[io.BytesIO]:
     found = False
     with zipfile.ZipFile(file) as archive:
         for entry in archive.infolist():
-            if entry.filename.rpartition("/")[2] == "data.pkl":
+            if f"/{entry.filename}".endswith("/data.pkl"):
                 found = True
                 with archive.open(entry) as member:
                     yield io.BytesIO(member.read(MAX_BYTES))
