@@ -11,7 +11,14 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.limits import MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
+from saksi.words.limits import (
+    MAX_LIVE_FILES,
+    MAX_LIVE_HOMES,
+    MAX_LIVE_PIECES,
+    MAX_METRICS,
+    MAX_QUANTITIES,
+    MAX_SAMPLED,
+)
 
 __all__ = [
     "FRAME_VERSION",
@@ -36,6 +43,7 @@ __all__ = [
     "LivePiece",
     "LivePlace",
     "LiveSubject",
+    "MetricFrame",
     "ModuleFrame",
     "Number",
     "OptimizerFrame",
@@ -329,6 +337,22 @@ class CkptFrame(Frame, frozen=True, tag="ckpt"):
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
 
 
+MetricName = Annotated[str, Meta(max_length=200)]
+
+
+class MetricFrame(Frame, frozen=True, tag="metric"):
+    """Numbers that the program gave a tracker in one call. `at` is the tracker's step, `step` the last Step by then.
+
+    `omitted` counts the numbers, so far in this process, that are in no frame.
+    """
+
+    tracker: Literal["tensorboard", "wandb", "mlflow"]
+    at: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    values: Annotated[list[tuple[MetricName, Number]], Meta(max_length=MAX_METRICS)]
+    omitted: Count
+
+
 class InventoryFrame(Frame, frozen=True, tag="inventory"):
     """The hooks and modes in force, sent when they change; `inventory` is the digest the updates carry."""
 
@@ -435,6 +459,7 @@ AnyFrame: TypeAlias = (
     | EpochFrame
     | ExhaustedFrame
     | CkptFrame
+    | MetricFrame
     | InventoryFrame
     | LiveFrame
     | EnvironmentFrame

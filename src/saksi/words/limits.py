@@ -13,6 +13,7 @@ __all__ = [
     "MAX_LIVE_HOMES",
     "MAX_LIVE_PIECES",
     "MAX_LIVE_SUBJECTS",
+    "MAX_METRICS",
     "MAX_OPTIMIZERS",
     "MAX_QUANTITIES",
     "MAX_SAMPLED",
@@ -32,6 +33,9 @@ MAX_LIVE_HOMES: Final = 6
 """Classes from which a method may be inherited."""
 MAX_LIVE_FILES: Final = 256
 """Source files that one part of an inventory names."""
+
+MAX_METRICS: Final = 64
+"""Numbers that one frame says of a call to a tracker."""
 
 MAX_SAMPLED: Final = 1_024
 """Tensors in one layout of samples, and elements of one tensor that are taken."""

@@ -12,6 +12,7 @@ from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
 from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
+from saksi.judgement.checks.evaluation import EVALUATIONS
 from saksi.judgement.checks.fold import Check, merge
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
@@ -19,6 +20,7 @@ from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.metrics import METRICS
 from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.randomness import RANDOMNESS
@@ -50,4 +52,6 @@ ALL: Final[tuple[Check[Any], ...]] = (
     RANDOMNESS,
     DATA,
     DYNAMICS,
+    METRICS,
+    EVALUATIONS,
 )
