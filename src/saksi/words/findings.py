@@ -60,6 +60,7 @@ CODES: Final = (
     "dynamics.gradient_norm_jumped",
     "dynamics.loss_jumped",
     "dynamics.not_finite",
+    "dynamics.phase_slow",
     "dynamics.slowed",
     "dynamics.stalled",
     "dynamics.updates_left_out",

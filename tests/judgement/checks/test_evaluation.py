@@ -68,8 +68,8 @@ def test_a_pass_that_is_broken_off_after_three_that_ran_out_is_told():
     )  # fmt: skip
     assert found.message == (
         "A pass that no backward followed was broken off behind step 6, after each of 3 passes before it ran out with "
-        "5 batches of a dataset of 20 samples. An evaluation that is limited or stopped early, and other data, look the "
-        "same."
+        "5 batches of a dataset of 20 samples. An evaluation that is limited or stopped early, and other data, look "
+        "the same."
     )
 
 

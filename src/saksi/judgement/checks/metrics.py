@@ -1,8 +1,8 @@
 """What a program told a tracker of its loss, held against the losses that backward was called on.
 
 How the one is made of the other is learned from the first reports (`metrics.relation`), and only a break of what held
-is told, as `info`: a loss that is weighed or accumulated otherwise from a step on looks the same. Reports are put beside
-Updates by the Step that they name, since a device may deliver either of them later.
+is told, as `info`: a loss that is weighed or accumulated otherwise from a step on looks the same. Reports are put
+beside Updates by the Step that they name, since a device may deliver either of them later.
 
 Known weaknesses: only metrics whose name is that of a training loss, of the process's optimizer 0, are looked at; what
 was reported otherwise from the first report on is not told, nor what departs slowly.
@@ -196,8 +196,8 @@ def _differs(process: _Process, metric: _Metric, broken: Broken) -> Finding:
         )
     message = (
         f"It was {factor}{broken.form} in {broken.held:,} reports up to step {broken.held_until}, and is {now} from "
-        f"the report behind step {broken.step} on.{levels} A loss that is weighed or accumulated otherwise from then on, "
-        "and a program that reports something else, look the same."
+        f"the report behind step {broken.step} on.{levels} A loss that is weighed or accumulated otherwise from then "
+        "on, and a program that reports something else, look the same."
     )
     steps = (max(0, broken.step), max(0, metric.relation.last))
     return _finding(
