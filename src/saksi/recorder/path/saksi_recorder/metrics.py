@@ -30,7 +30,7 @@ TENSORBOARD = "torch.utils.tensorboard.writer"
 WANDB = "wandb.sdk.wandb_run"
 MLFLOW = "mlflow.tracking.fluent"
 BEYOND = "metrics beyond the first %d between two updates" % MAX_VALUES
-NOT_READ = "metrics on a device"
+NOT_READ = "metrics in tensors that were not read"
 
 _replaced: list[tuple[Any, str, Any]] = []
 _pending: list["Report"] = []
@@ -185,7 +185,7 @@ def _number(value: Any) -> Any:
             return known
         awaited = readings.scalar(value)
         if awaited is None:
-            _leave_out(NOT_READ, "nobody waits for the device, and it could not be asked")
+            _leave_out(NOT_READ, memory.NOT_READ)
         return awaited
     numpy = session.loaded("numpy")
     if numpy is not None and type(value) in (numpy.float64, numpy.float32, numpy.float16, *_integers(numpy)):
