@@ -121,6 +121,11 @@ def test_training_and_accumulation_over_a_whole_loader_are_no_evaluation():
     assert judged(run_of(trains)) == judged(run_of(accumulates)) == judged(run_of(in_turn)) == []
 
 
+def test_a_loader_of_an_iterable_dataset_is_not_counted():
+    endless = "torch.utils.data.dataloader._InfiniteConstantSampler"
+    assert passes(*({"batches": many, "sampler": endless, "length": None} for many in (5, 5, 5, 2))) == []
+
+
 def test_more_batches_than_a_frame_holds_are_counted_by_the_loader():
     def act(connection, held):
         held.length = 4 * 100

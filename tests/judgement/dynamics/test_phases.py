@@ -20,14 +20,14 @@ def found(slow, *, updates=100, usual=10, odd=(), noise=0.5):
 
 def test_updates_that_sleep_now_and_then_are_found_with_what_they_cost():
     (slow,) = found(lambda update: 300 if update >= 30 and update % 5 == 0 else 0)
-    assert (slow.phase, slow.count, slow.first, slow.last) == ("data", 14, 30, 95)
+    assert (slow.phase, slow.updates, slow.first, slow.last) == ("data", 14, 30, 95)
     assert slow.lost_ns == 14 * 300 * MS or abs(slow.lost_ns - 14 * 300 * MS) < 100 * MS
     assert 10 * MS <= slow.usual_ns <= 15 * MS
 
 
 def test_what_is_usual_does_not_follow_slow_updates_at_once():
     (slow,) = found(lambda update: 120 if update >= 40 else 0)
-    assert (slow.count, slow.first) == (60, 40)
+    assert (slow.updates, slow.first) == (60, 40)
 
 
 def test_few_cheap_or_known_ones_are_nothing():

@@ -6,8 +6,8 @@ as `info`: evaluations are limited, stopped early and given other data on purpos
 number of batches than the same sampler, length and batch size gave before is a `warning`: nothing that the record holds
 explains it.
 
-Known weaknesses: a loader that is made anew for each evaluation has nothing to be held against, and data that comes
-from no DataLoader is not seen.
+Known weaknesses: a loader that is made anew for each evaluation has nothing to be held against, nor have those of
+iterable datasets; data that comes from no DataLoader is not seen.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ CHECK_NAME: Final = "evaluation"
 DIFFERS: Final = "metrics.evaluation_items_differ"
 EQUAL: Final = 3
 """Passes that ran out and were equal, before one that differs is told."""
+ENDLESS: Final = "torch.utils.data.dataloader._InfiniteConstantSampler"
+"""What loaders of iterable datasets have: it is asked for more than is handed out."""
 MAX_LOADERS: Final = 64
 """Of one process."""
 MAX_ALL: Final = 65_536
@@ -138,7 +140,7 @@ def _take(state: _State, process: _Process, said: Spoken) -> None:
     frame, process.rank = said.frame, said.rank
     if isinstance(frame, UpdateFrame):
         _updated(state, process, frame, said.entry)
-    elif isinstance(frame, EpochFrame):
+    elif isinstance(frame, EpochFrame) and frame.sampler != ENDLESS:
         loader = process.loaders.get(frame.loader)
         if loader is None:
             if len(process.loaders) >= MAX_LOADERS or not state.followed.room:

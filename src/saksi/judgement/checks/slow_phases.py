@@ -80,7 +80,7 @@ class PhasesOfRanks:
         ranks, of = tuple(sorted({each.rank for each in slow})), len(self._ranks.get((attempt, optimizer), ()))
         message = (
             f"{_IN[worst.phase]} took {worst.usual_ns / _NS:.2g} s as a rule, and at least three times as long in "
-            f"{worst.count:,} updates from {worst.first} to {worst.last}: {worst.lost_ns / _NS:.1f} s more in all."
+            f"{worst.updates:,} updates from {worst.first} to {worst.last}: {worst.lost_ns / _NS:.1f} s more in all."
         )
         if len(ranks) < of:
             others = self._others(attempt, optimizer, worst.phase, ranks)

@@ -32,10 +32,10 @@ WIDE: Final = 10
 
 
 class SlowPhase(NamedTuple):
-    """A phase that was slow in `count` Updates from `first` to `last`, and took `lost_ns` longer than usual in all."""
+    """A phase that was slow in so many `updates` from `first` to `last`, and took `lost_ns` longer than usual in all."""
 
     phase: str
-    count: int
+    updates: int
     first: int
     last: int
     usual_ns: int
