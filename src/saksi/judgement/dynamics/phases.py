@@ -32,7 +32,7 @@ WIDE: Final = 10
 
 
 class SlowPhase(NamedTuple):
-    """A phase that was slow in so many `updates` from `first` to `last`, and took `lost_ns` longer than usual in all."""
+    """A phase that was slow in so many `updates` from `first` to `last`, and took `lost_ns` longer than usual."""
 
     phase: str
     updates: int
