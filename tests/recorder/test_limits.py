@@ -92,6 +92,18 @@ print(max(pieces.MAX_NAME, live_subjects.MAX_NAME, live_code.MAX_WORD), live_par
 
 
 @pytest.mark.training
+def test_numbers_for_a_tracker_are_as_many_as_frames_hold(tmp_path):
+    numbers = f"""
+import sys; sys.path.insert(0, {str(PATH)!r})
+from saksi_recorder import metrics
+print(metrics.MAX_VALUES, metrics.MAX_NAME)
+"""
+    done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
+    (name,) = (each for each in frames.MetricName.__metadata__ if isinstance(each, Meta))
+    assert tuple(map(int, done.stdout.split())) == (limits.MAX_METRICS, name.max_length)
+
+
+@pytest.mark.training
 def test_segments_end_every_10_steps_and_then_every_100(tmp_path):
     done = run(SEGMENTS, environment(None, PYTHONPATH=""), cwd=tmp_path)
     every_ten = " ".join(str(step) for step in range(9, 100, 10))

@@ -17,6 +17,18 @@ _OURS: Final = """\
 def standardized(values):
     return (values - values.mean(0)) / values.std(0)
 """
+_TRACKER: Final = {
+    "packages/mlflow/__init__.py": "from mlflow.tracking.fluent import log_metric\n",
+    "packages/mlflow/tracking/__init__.py": "",
+    "packages/mlflow/tracking/fluent.py": """\
+shown = []
+
+
+def log_metric(key, value, step=None, synchronous=None, timestamp=None, run_id=None):
+    shown.append((key, value, step))
+""",
+}
+"""A stand-in for a tracker, with the call that the recorder knows."""
 _PLACE: Final = re.compile(r"^( *)# <(\w+)>\n", re.MULTILINE)
 _ACTED: Final = """\
 MARK = {mark!r}
@@ -37,7 +49,8 @@ def program_text(name: str) -> str:
 
 def clean_files(program: str) -> dict[str, str]:
     """What lies there before anything is done to it: the program, and a module that others share."""
-    return {program: program_text(program), "packages/ours.py": _OURS}
+    tracker = _TRACKER if program == "tracked.py" else {}
+    return {program: program_text(program), "packages/ours.py": _OURS, **tracker}
 
 
 def sabotaged_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:

@@ -60,6 +60,7 @@ why = "Each epoch of ten updates begins with the same seed."
 
 ALL: Final[tuple[Variant, ...]] = (
     Variant(name="plain", program="train.py", arguments=()),
+    Variant(name="tracked", program="tracked.py", arguments=()),
     Variant(name="ranks", program="ranks.py", arguments=()),
     *(Variant(name=each, program="optimizers.py", arguments=(each,)) for each in _OPTIMIZERS),
     *(Variant(name=each, program="patterns.py", arguments=(each,)) for each in _PATTERNS),

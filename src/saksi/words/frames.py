@@ -11,7 +11,15 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.limits import MAX_IDS, MAX_LIVE_FILES, MAX_LIVE_HOMES, MAX_LIVE_PIECES, MAX_QUANTITIES, MAX_SAMPLED
+from saksi.words.limits import (
+    MAX_IDS,
+    MAX_LIVE_FILES,
+    MAX_LIVE_HOMES,
+    MAX_LIVE_PIECES,
+    MAX_METRICS,
+    MAX_QUANTITIES,
+    MAX_SAMPLED,
+)
 
 __all__ = [
     "FRAME_VERSION",
@@ -37,6 +45,7 @@ __all__ = [
     "LivePiece",
     "LivePlace",
     "LiveSubject",
+    "MetricFrame",
     "ModuleFrame",
     "Number",
     "OptimizerFrame",
@@ -361,6 +370,22 @@ class CkptFrame(Frame, frozen=True, tag="ckpt"):
     holds: Holding | None = None
 
 
+MetricName = Annotated[str, Meta(max_length=200)]
+
+
+class MetricFrame(Frame, frozen=True, tag="metric"):
+    """Numbers that the program gave a tracker in one call. `at` is the tracker's step, `step` the last Step by then.
+
+    `omitted` counts the numbers, so far in this process, that are in no frame.
+    """
+
+    tracker: Literal["tensorboard", "wandb", "mlflow"]
+    at: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    values: Annotated[list[tuple[MetricName, Number]], Meta(max_length=MAX_METRICS)]
+    omitted: Count
+
+
 class InventoryFrame(Frame, frozen=True, tag="inventory"):
     """The hooks and modes in force, sent when they change; `inventory` is the digest the updates carry."""
 
@@ -467,6 +492,7 @@ AnyFrame: TypeAlias = (
     | EpochFrame
     | ExhaustedFrame
     | CkptFrame
+    | MetricFrame
     | InventoryFrame
     | LiveFrame
     | EnvironmentFrame

@@ -14,6 +14,7 @@ __all__ = [
     "MAX_LIVE_HOMES",
     "MAX_LIVE_PIECES",
     "MAX_LIVE_SUBJECTS",
+    "MAX_METRICS",
     "MAX_OPTIMIZERS",
     "MAX_QUANTITIES",
     "MAX_SAMPLED",
@@ -36,6 +37,8 @@ MAX_LIVE_FILES: Final = 256
 
 MAX_IDS: Final = 256
 """Samples of one batch that are named."""
+MAX_METRICS: Final = 64
+"""Numbers that one frame says of a call to a tracker."""
 
 MAX_SAMPLED: Final = 1_024
 """Tensors in one layout of samples, and elements of one tensor that are taken."""

@@ -105,6 +105,43 @@ def test_a_stretch_that_is_slow_is_told_with_both_durations():
     assert "what grew most is waiting for data" in found.message
 
 
+def test_a_phase_that_is_slow_now_and_then_is_told_with_what_it_cost_and_on_whom():
+    simulated = SimulatedRun()
+    ranks = [simulated.attach(rank, world_size=3) for rank in range(3)]
+    for step in range(100):
+        for rank, each in enumerate(ranks):
+            spent = {"data": 10 * MS, "compute": 40 * MS, "optimizer": 2 * MS}
+            if step >= 30 and step % 6 == 0:
+                spent["data" if rank == 1 else "compute"] += 400 * MS
+            each.update(**usual(step) | {"phase_ns": spent})
+    for each in ranks:
+        each.goodbye()
+    simulated.exit()
+    by_subject = {each.subject: each for each in judged(simulated)[0]}
+    assert {each.code for each in by_subject.values()} == {"dynamics.phase_slow"}
+    assert {each.severity for each in by_subject.values()} == {"info"}
+    data, compute = by_subject["data"], by_subject["compute"]
+    assert (data.first_step, data.last_step, data.ranks, compute.ranks) == (30, 96, (1,), (0, 2))
+    assert data.message.startswith(
+        "Waiting for data took 0.01 s as a rule, and at least three times as long in 12 updates from 30 to 96: 4.8 s "
+        "more in all. It was so on 1 of 3 ranks, and 2 others took longer in computing."
+    )
+
+
+def test_a_phase_that_is_slow_behind_a_model_checkpoint_or_at_even_distances_is_not_told():
+    simulated = SimulatedRun()
+    connection = simulated.attach()
+    where = dict.fromkeys(("path", "digest", "size", "device", "inode", "mtime_ns"))
+    for step in range(200):
+        saved = step > 20 and step % 7 in {0, 3}
+        if saved:
+            connection.send("ckpt", action="saved", step=step, **where)
+        connection.update(**usual(step) | took(600 if saved or step % 25 == 0 else 1))
+    connection.goodbye()
+    simulated.exit()
+    assert judged(simulated) == ([], [])
+
+
 def test_ranks_that_stall_together_are_one_finding():
     (found,), _ = judged(trained({step: took(9_000) for step in (200, 231, 318)}, ranks=2))
     assert (found.ranks, found.first_step) == ((0, 1), 200)

@@ -15,6 +15,7 @@ from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
 from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
+from saksi.judgement.checks.evaluation import EVALUATIONS
 from saksi.judgement.checks.fold import Check, merge
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
@@ -22,6 +23,7 @@ from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.metrics import METRICS
 from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.planned_data import PLANNED_DATA
@@ -58,4 +60,6 @@ ALL: Final[tuple[Check[Any], ...]] = (
     DATA,
     PLANNED_DATA,
     DYNAMICS,
+    METRICS,
+    EVALUATIONS,
 )

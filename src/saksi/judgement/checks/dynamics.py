@@ -16,13 +16,15 @@ from typing import Final, NamedTuple
 
 from saksi.judgement.checks.fold import MAX_EVIDENCE, Noted, observation
 from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.slow_phases import PhasesOfRanks
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.dynamics.durations import BLOCK, PHASES, Distances, Durations, Slow
 from saksi.judgement.dynamics.jumps import Window
 from saksi.judgement.dynamics.left_out import LeftOut
+from saksi.judgement.dynamics.phases import SlowPhases
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
-from saksi.words.frames import Number, UpdateFrame
+from saksi.words.frames import CkptFrame, EpochFrame, Number, UpdateFrame
 
 __all__ = ["CHECK_NAME", "DYNAMICS", "DynamicsCheck"]
 
@@ -63,20 +65,23 @@ _finding = partial(observation, check=CHECK_NAME, severity="info")
 class _Series:
     """One optimizer's Updates in one process."""
 
-    __slots__ = ("durations", "left_out", "loss", "norm")
+    __slots__ = ("durations", "left_out", "loss", "norm", "phases")
 
     def __init__(self) -> None:
         self.loss = Window(LOSS_TIMES)
         self.norm = Window(NORM_TIMES)
         self.durations = Durations()
         self.left_out = LeftOut()
+        self.phases = SlowPhases()
 
 
 class _Process:
-    __slots__ = ("series", "size")
+    __slots__ = ("attempt", "entry", "is_odd", "rank", "series", "size")
 
     def __init__(self) -> None:
         self.size = 0
+        self.attempt = self.rank = self.entry = 0  # of the last Update
+        self.is_odd = False  # something that takes time was heard of since
         self.series: dict[int, _Series] = {}
 
     def of(self, optimizer: int, room: int) -> _Series | None:
@@ -137,13 +142,17 @@ class _Cause:
 
 
 class _State:
-    __slots__ = ("causes", "followed", "noted")
+    __slots__ = ("causes", "followed", "noted", "phases")
 
     def __init__(self) -> None:
         self.noted = Noted()
+        self.phases = PhasesOfRanks()
         self.causes: dict[tuple[int, int, str, str], _Cause] = {}  # by attempt, optimizer, code and subject
         what = "how training went is not looked at"
-        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what)
+        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what, gone=self._gone)
+
+    def _gone(self, process: _Process) -> None:
+        _take_phases(self.phases, process)
 
 
 class DynamicsCheck:
@@ -157,11 +166,15 @@ class DynamicsCheck:
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
-        for said, process in state.followed.take(item, UpdateFrame):
-            if isinstance(said.frame, UpdateFrame):
+        for said, process in state.followed.take(item, UpdateFrame | CkptFrame | EpochFrame):
+            if not isinstance(said.frame, UpdateFrame):
+                process.is_odd = True
+            else:
+                process.attempt, process.rank, process.entry = said.process.attempt, said.rank, said.entry
                 series = process.of(said.frame.optimizer, state.followed.room)
-                for seen in () if series is None else _seen(series, said.frame):
+                for seen in () if series is None else _seen(series, said.frame, is_odd=process.is_odd):
                     _take(state, seen, said, said.frame)
+                process.is_odd = False
         return state, state.noted.news()
 
     def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
@@ -172,7 +185,11 @@ class DynamicsCheck:
             for (_, optimizer, code, _), cause in state.causes.items()
             if code != STALLED or not cause.distances.are_even
         ]
-        return (*state.noted.kept(), *told)
+        slow = {(attempt, optimizer) for attempt, optimizer, code, _ in state.causes if code in {SLOWED, STALLED}}
+        phases = state.phases.copy()
+        for process in state.followed.kept():
+            _take_phases(phases, process)
+        return (*state.noted.kept(), *told, *phases.findings(slow))
 
 
 def _take(state: _State, seen: _Seen, said: Spoken, frame: UpdateFrame) -> None:
@@ -189,7 +206,12 @@ def _take(state: _State, seen: _Seen, said: Spoken, frame: UpdateFrame) -> None:
         state.noted.announce(cause.finding(frame.optimizer))
 
 
-def _seen(series: _Series, frame: UpdateFrame) -> Iterator[_Seen]:
+def _take_phases(phases: PhasesOfRanks, process: _Process) -> None:
+    for optimizer, series in process.series.items():
+        phases.take(process.attempt, optimizer, process.rank, process.entry, series.phases.found())
+
+
+def _seen(series: _Series, frame: UpdateFrame, *, is_odd: bool) -> Iterator[_Seen]:
     """What there is to tell of one Update."""
     of = "" if frame.optimizer == 0 else f" of optimizer {frame.optimizer}"
     left_out = frame.skipped or "skipped" in frame.deferred  # an overflow is a scaler's business
@@ -203,7 +225,10 @@ def _seen(series: _Series, frame: UpdateFrame) -> Iterator[_Seen]:
         message = f"A gradient scaler left out {odd}, at update {frame.update} for the first time."
         yield _Seen(LEFT_OUT, f"updates{of}", frame.update, 0.0, message)
     phases = frame.phase_ns
-    stalled, slow = series.durations.take((phases.data, phases.compute, phases.optimizer))
+    took = (phases.data, phases.compute, phases.optimizer)
+    evaluated = frame.batches_omitted > 0 or len({batch.loader for batch in frame.batches}) > 1
+    series.phases.take(frame.update, took, is_odd=is_odd or evaluated)
+    stalled, slow = series.durations.take(took)
     if stalled:
         yield _stall(frame, of)
     if slow is not None:

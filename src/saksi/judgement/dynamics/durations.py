@@ -65,7 +65,11 @@ class Distances:
     @property
     def are_even(self) -> bool:
         """Whether there are enough of them to tell, at even distances."""
-        return self._places >= TOLD and self._gap >= EVEN
+        return self.are_apart(EVEN)
+
+    def are_apart(self, gap: int) -> bool:
+        """Whether there are enough of them to tell, all at multiples of one distance that is at least `gap`."""
+        return self._places >= TOLD and self._gap >= gap
 
 
 class Durations:

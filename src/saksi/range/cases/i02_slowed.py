@@ -19,7 +19,10 @@ CASE: Final = Case(
     name="slowed",
     what="Some steps sleep.",
     layers=("live", "outside"),
-    named=(Named(code=r"availability\..*", pattern=r"slow|long|said nothing"),),
+    named=(
+        Named(code=r"availability\..*", pattern=r"slow|long|said nothing"),
+        Named(code=r"dynamics\.(phase_slow|slowed|stalled)", pattern=r"compute|data and optimizer"),
+    ),
     draw=_draw,
     script={
         "batch": """\
@@ -28,5 +31,5 @@ if step >= AT and (step - AT) % EVERY == 0:
     time.sleep(SLEEP)
 """,
     },
-    reason="silences are told from a length on that no sleep here reaches, and as info; slow phases are not judged yet",
+    reason="slow phases are told as info, where they cost a second in all: a loaded machine looks the same",
 )

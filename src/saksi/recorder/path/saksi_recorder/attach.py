@@ -17,7 +17,7 @@ from .plain import text
 
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
-PARTS += ("batches", "generators", "files", "live_code")
+PARTS += ("batches", "generators", "files", "metrics", "live_code")
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
@@ -56,6 +56,9 @@ def _install() -> None:
         formats = _module("formats")
         FINDER.wait_for(formats.SAFETENSORS, formats.install_safetensors)
         FINDER.wait_for(formats.DISTRIBUTED, formats.install_distributed)
+    if "metrics" in _installed:
+        for name, install in _module("metrics").INSTALLERS:
+            FINDER.wait_for(name, install)
     if "steps" in _installed:
         FINDER.wait_for("torch._dynamo", _module("dynamo").hide)
 
@@ -132,6 +135,8 @@ def _after_fork_in_child() -> None:
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:
             _module("unseen").after_fork_in_child()
+        if "metrics" in _installed:
+            _module("metrics").after_fork_in_child()
     except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came
         session.channel = None
 

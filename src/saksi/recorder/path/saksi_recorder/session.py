@@ -55,6 +55,7 @@ class Gathered:
         self.gradient_norm: Optional[dict[str, Any]] = None
         self.batches: list[tuple[int, dict[str, Any]]] = []  # with the thread that each was handed to
         self.batches_omitted = 0
+        self.metrics = 0  # numbers that were reported to trackers
 
 
 gathered = Gathered()
