@@ -372,7 +372,8 @@ def test_seeds_optimizer_module_and_environment(standard):
 def test_checkpoints_say_the_file_and_the_digest_of_a_stream(standard):
     frames, said = standard
     path, stream, loaded = kinds(frames, "Ckpt")
-    assert (path.action, path.digest, path.step) == ("saved", None, 23)
+    assert (path.action, path.step, loaded.digest) == ("saved", 23, None)
+    assert path.digest.startswith("sha256:")  # read back
     assert path.path.endswith("/model.pt")
     assert (path.device, path.inode, path.size, path.mtime_ns) == (
         loaded.device,
