@@ -46,5 +46,5 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="an update that stalls is told from 5 seconds on, and as info",
+    reason="an update that stalls is told from 5 seconds and 20 times the usual on, and as info",
 )
