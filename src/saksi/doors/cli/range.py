@@ -35,7 +35,9 @@ _MAX_SEEDS: Final = 1_000
 _MAX_JOBS: Final = 64
 _MAX_LIMIT_S: Final = 86_400.0
 _ASKED_S: Final = 120.0
-_TRIES: Final = 10
+_TRIES: Final = 20
+_STAYS_GONE: Final = 3
+"""How often it has to be absent, so that it is not made anew once nobody looks any more."""
 _PAUSE_S: Final = 1.0
 _VERSION: Final = "import platform, torch; print('Python', platform.python_version(), 'torch', torch.__version__)"
 
@@ -98,11 +100,13 @@ def _disposable_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        gone = 0
         for _ in range(_TRIES):
+            gone = 0 if folder.exists() else gone + 1
+            if gone == _STAYS_GONE:
+                break
             shutil.rmtree(folder, ignore_errors=True)
             time.sleep(_PAUSE_S)
-            if not folder.exists():
-                break
 
 
 def exit_code_of(report: RangeReport) -> int:

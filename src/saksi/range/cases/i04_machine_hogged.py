@@ -36,5 +36,5 @@ for each in hogs:
     each.wait()
 """,
     },
-    reason="updates that take longer are told from four times on, over 64 updates, and as info",
+    reason="as I09",
 )
