@@ -198,3 +198,18 @@ def test_a_program_that_reports_otherwise_from_a_step_on_is_not_alleged(seed, on
         relation.take_loss(loss)
         relation.take_report(step, meter.value())
     assert relation.broken is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_numbers_of_any_kind_are_no_trouble(seed):
+    random = Random(seed)
+    odd = [0.0, -0.0, math.inf, -math.inf, math.nan, 1e-320, -1e-30, 1e308, -1e308, 1e12, 2.0**-1074, -1.0]
+    known = Losses()
+    relation = Relation(known)
+    for step in range(150):
+        is_calm = random.random() < 0.7
+        loss = 1 + random.random() if is_calm else random.choice([*odd, None])
+        known.take(loss if loss is None or math.isfinite(loss) else None, random.choice([0, 1, 2**63 - 1]))
+        relation.take_loss(loss if loss is None or math.isfinite(loss) else None)
+        relation.take_report(step, loss if is_calm and step < 100 else random.choice(odd))
+    assert relation.reports == 150

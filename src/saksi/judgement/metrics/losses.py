@@ -10,7 +10,7 @@ import math
 from collections import deque
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-__all__ = ["KEPT", "Form", "Losses", "Mark", "Running", "forms"]
+__all__ = ["KEPT", "LARGEST", "Form", "Losses", "Mark", "Running", "forms"]
 
 KEPT: Final = 256
 """Updates whose losses are kept: the longest window that is known has 250."""

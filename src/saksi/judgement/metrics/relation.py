@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
-from saksi.judgement.metrics.losses import KEPT, Form, Losses, Mark, Running, forms
+from saksi.judgement.metrics.losses import KEPT, LARGEST, Form, Losses, Mark, Running, forms
 
 __all__ = ["BROKEN", "HELD", "NEAR", "Broken", "Relation"]
 
@@ -42,6 +42,8 @@ MAX_STARTS: Final = 64
 """Updates at which a form may have begun anew, that are tried."""
 SCALED: Final = 0.75
 """A factor below it: a gradient scaler may have made the losses larger, which means do not survive as it changes."""
+LEAST: Final = 1e-12
+"""A smaller number is nothing that a program trains on, and its share of another may be no number."""
 MAX_EXPONENT: Final = 32
 DECIMALS: Final = 8
 """A program that rounds to more decimals is taken not to round."""
@@ -136,7 +138,7 @@ class _Candidate:
     def learn(self, report: _Report, losses: Losses) -> None:
         """Takes a report in while nothing is known."""
         found = self.running.value(losses, report.mark)
-        if not found or not report.value:
+        if not _is_measurable(found):
             return
         if self.constant is not None and report.is_near(self.constant * found):
             self._hit(report, losses)
@@ -150,7 +152,7 @@ class _Candidate:
     def judge(self, report: _Report, losses: Losses) -> bool:
         """Takes a report in once it is learned; `False` if it departs slowly, and is of no use any more."""
         found, constant = self.running.value(losses, report.mark), self.constant
-        if not found or not report.value or constant is None:
+        if found is None or constant is None or not _is_measurable(found):
             return True
         ratio = report.value / (constant * found)
         scaled = self.running.form.kind == "last" and _is_power_of_two(ratio)
@@ -195,7 +197,7 @@ class _Candidate:
             starts = range(max(self.hits_at[0], losses.count - MAX_STARTS), losses.count)
             self.restarts, self.anew = [Running(form, losses, start) for start in starts], 0
         found = [(each, each.value(losses, report.mark)) for each in self.restarts]
-        self.restarts = [each for each, value in found if value and report.off(constant * value) <= FAR]
+        self.restarts = [each for each, value in found if _is_measurable(value) and report.off(constant * value) <= FAR]
         self.anew += 1
         if self.anew < ANEW or not self.restarts:
             return False
@@ -260,7 +262,8 @@ class Relation:
     def take_report(self, step: int, value: float) -> None:
         """A report behind the Update `step`."""
         self.reports += 1
-        if self.gave_up or not math.isfinite(value):
+        if self.gave_up or not _is_measurable(value):
+            self._mark = self._losses.mark()
             return
         self._looked += 1
         self._decimals = max(self._decimals, _decimals(value))
@@ -348,6 +351,11 @@ def _both(kinds: list[Form], losses: Losses, start: int, constant: float | None)
     return [
         _Candidate(form, losses, start, is_early=early, constant=constant) for form in kinds for early in (False, True)
     ]
+
+
+def _is_measurable(value: float | None) -> TypeGuard[float]:
+    """Whether it is a number of which a share says anything."""
+    return value is not None and LEAST <= abs(value) <= LARGEST
 
 
 def _is_power_of_two(ratio: float) -> bool:
