@@ -130,7 +130,6 @@ class GradientNorm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     coefficient: Number
 
 
-SampleId: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 MAX_ROWS: Final = 16
 """Samples of one batch whose digests are said."""
 
@@ -153,7 +152,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     place: Count | None = None
     before: Count | None = None
     form: Hex32 | None = None
-    rows: Annotated[list[tuple[SampleId, Hex32]], Meta(max_length=MAX_ROWS)] = []
+    rows: Annotated[list[tuple[Whole, Hex32]], Meta(max_length=MAX_ROWS)] = []
 
 
 Argument: TypeAlias = bool | Whole
@@ -370,9 +369,6 @@ class CkptFrame(Frame, frozen=True, tag="ckpt"):
     holds: Holding | None = None
 
 
-MetricName = Annotated[str, Meta(max_length=200)]
-
-
 class MetricFrame(Frame, frozen=True, tag="metric"):
     """Numbers that the program gave a tracker in one call. `at` is the tracker's step, `step` the last Step by then.
 
@@ -380,9 +376,9 @@ class MetricFrame(Frame, frozen=True, tag="metric"):
     """
 
     tracker: Literal["tensorboard", "wandb", "mlflow"]
-    at: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None
+    at: Whole | None
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
-    values: Annotated[list[tuple[MetricName, Number]], Meta(max_length=MAX_METRICS)]
+    values: Annotated[list[tuple[Annotated[str, Meta(max_length=200)], Number]], Meta(max_length=MAX_METRICS)]
     omitted: Count
 
 

@@ -287,7 +287,7 @@ def test_an_honest_sequence_of_saves_and_loads_is_nothing_to_speak_of(acts):
             training.go_on_with(behind, before=live)
             live = state_of(100 + number)
         elif act in ("again", "warm start") and kept is not None and training.step >= 0:
-            training.again(*([] if act == "again" else [TUNE]))
+            training.again(*([] if act == "again" else [["python3", f"stage{number}.py"]]))
             if act == "again":
                 training.load()
                 training.resume_with(kept)

@@ -67,7 +67,9 @@ def test_a_run_that_follows_the_schedule_is_never_held_to_another_rate(plan, res
 @settings(max_examples=40)
 @given(plans.filter(lambda plan: any(rate > 1e-3 for _, rate in plan.lr)), st.sampled_from([0.5, 0.97, 1.03, 10.0]))
 def test_an_ordinary_start_at_another_rate_is_named_at_its_step(plan, factor):
-    plan = msgspec.structs.replace(plan, steps=None, hyper_parameters={}, groups=(), max_norm=None)
+    plan = msgspec.structs.replace(
+        plan, steps=None, hyper_parameters={}, groups=(), max_norm=None, accumulation=msgspec.UNSET
+    )
     schedule, held = Schedule(plan), Held(plan, resumed=False)
     peak = max(rate for _, rate in plan.lr)
     steps = [step for step, rate in plan.lr if rate > peak / 1000]  # below a ten-millionth of it all rates are one

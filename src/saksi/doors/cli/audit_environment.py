@@ -120,7 +120,7 @@ def clean_project(
         clone_commit(top, file.git.commit, clone, os.environ)
         stays = [sys.prefix] if file.interpreter is None else [sys.prefix, file.interpreter.prefix]
         within = [each for each in outermost(Path(prefix) for prefix in stays) if each.is_relative_to(top)]
-        kept = [(prefix, scratch / f"environment.{number}") for number, prefix in enumerate(within) if prefix != top]
+        kept = [(prefix, scratch / f"kept-{number}") for number, prefix in enumerate(within) if prefix != top]
         for prefix, place in kept:
             for each in (place, clone / prefix.relative_to(top)):
                 each.mkdir(parents=True, exist_ok=True)
