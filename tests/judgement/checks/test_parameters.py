@@ -161,3 +161,13 @@ def test_a_tensor_that_left_its_group_is_the_one_that_is_idle():
     simulated.exit()
     (found,), _ = judged(simulated)
     assert "1 of 6 tensors had a gradient and have none any more, layer.0.weight since update 100" in found.message
+
+
+@pytest.mark.parametrize(("was", "now"), [([], [0]), ([], [4]), ([4], []), ([2, 2], [2]), ([0], [0, 0])])
+def test_a_process_that_says_of_other_groups_how_many_tensors_they_hold_is_held_to_none(was, now):
+    connection = (simulated := SimulatedRun()).attach()
+    for tensors in (was, now):
+        connection.update(tensors=tensors)
+    connection.goodbye()
+    simulated.exit()
+    assert judged(simulated) == ([], [])

@@ -8,7 +8,6 @@ nor is what lost it near the end.
 from __future__ import annotations
 
 from functools import partial
-from itertools import zip_longest
 from typing import Final
 
 from saksi.judgement.checks.fold import Noted, observation
@@ -126,6 +125,8 @@ def _groups(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) 
     if before == now:
         return
     process.groups[frame.optimizer] = now
+    if before[0] == now[0] and len(before[1]) != len(now[1]):  # how many tensors is not said of each group both times
+        return
     step = None if frame.optimizer else frame.update
     what = f"they are {now[0]}, and were {before[0]}" if now[0] != before[0] else _members(process, frame, before[1])
     message = f"From update {frame.update} on {what}. Layers that are frozen or thawed in turn do that."
@@ -135,7 +136,7 @@ def _groups(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) 
 
 def _members(process: _Process, frame: UpdateFrame, before: list[int]) -> str:
     """Which group holds another number of tensors, and which they are, where samples say that."""
-    pairs = zip_longest(before, frame.tensors, fillvalue=0)
+    pairs = zip(before, frame.tensors, strict=True)
     at, (was, now) = next((at, each) for at, each in enumerate(pairs) if each[0] != each[1])
     told = f"group {at} holds {now} tensors, and held {was}"
     tensors = process.tensors.get(frame.optimizer)
