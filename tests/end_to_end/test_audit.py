@@ -90,6 +90,7 @@ def project(tmp_path_factory):
 @pytest.fixture(scope="module")
 def honest(project):
     project.call("run", "--name", "honest", "--seal", str(project.seal), "--", *project.command())
+    (project.folder / "final.pt").write_text("what came later")
     found = project.home.run("audit", "honest", "--json", cwd=project.folder, timeout=400)
     said = json.loads(found.stdout)
     if any("namespaces" in each for each in said["reasons"]):
@@ -97,18 +98,14 @@ def honest(project):
     return found.returncode, said
 
 
-def test_an_honest_run_under_an_approved_seal_is_a_match_in_every_step(honest):
+def test_an_honest_run_under_an_approved_seal_is_a_match_in_every_step(project, honest):
     code, said = honest
     assert (code, said["verdict"], said["reasons"]) == (0, "match", [])
     assert said["steps"] == {"total": 32, "replayed": 32, "match": 32, "mismatch": 0, "not_checkable": 0}
-    assert said["environment"] == {"verified": True, "approved_by": ["maria"], "differences": []}
+    assert (said["environment"]["verified"], said["environment"]["differences"]) == (True, [])
+    assert said["environment"]["approved_by"][0].startswith("maria+")
+    assert (project.folder / "final.pt").read_text() == "what came later"  # a replay writes over nothing
     assert said["coverage"]["segments"]["replayed"] == said["coverage"]["segments"]["total"] > 0
-
-
-def test_a_replay_writes_over_nothing(project, honest):
-    (project.folder / "final.pt").write_text("what came later")
-    project.audit("honest", code=0)
-    assert (project.folder / "final.pt").read_text() == "what came later"
 
 
 def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_step_it_acted(project, honest):
@@ -116,10 +113,9 @@ def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_st
     project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
     said = project.audit("bad", code=1)
     assert (said["verdict"], said["first_bad_step"], said["replays"]) == ("mismatch", 20, 2)
+    assert said["sentence"].startswith("Not what the sealed program does: step 20 of rank 0 differs in the state")
     (named,) = said["named"]
     assert (named["stage"], named["rank"]) == ("update", 0)
-    shown = project.call("audit", "bad", code=1).stdout
-    assert "Not what the sealed program does: step 20 of rank 0" in shown
 
 
 def test_a_run_without_a_seal_is_compared_and_nothing_is_called_proved(project, honest):
@@ -127,8 +123,6 @@ def test_a_run_without_a_seal_is_compared_and_nothing_is_called_proved(project, 
     said = project.audit("plain", code=3)
     assert (said["verdict"], said["steps"]["match"], said["first_bad_step"]) == ("not_checkable", 32, None)
     assert said["reasons"] == ["the environment did not verify: " + said["environment"]["differences"][0]]
-    given = project.audit("plain", "--seal", str(project.seal), code=0)
-    assert given["verdict"] == "match"
 
 
 def test_what_lies_in_the_project_now_has_no_say_where_the_seal_names_a_commit(project, honest):

@@ -16,6 +16,7 @@ from saksi.words.limits import (
     MAX_LIVE_FILES,
     MAX_LIVE_HOMES,
     MAX_LIVE_PIECES,
+    MAX_METRIC_NAME,
     MAX_METRICS,
     MAX_QUANTITIES,
     MAX_SAMPLED,
@@ -378,7 +379,9 @@ class MetricFrame(Frame, frozen=True, tag="metric"):
     tracker: Literal["tensorboard", "wandb", "mlflow"]
     at: Whole | None
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
-    values: Annotated[list[tuple[Annotated[str, Meta(max_length=200)], Number]], Meta(max_length=MAX_METRICS)]
+    values: Annotated[
+        list[tuple[Annotated[str, Meta(max_length=MAX_METRIC_NAME)], Number]], Meta(max_length=MAX_METRICS)
+    ]
     omitted: Count
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "MAX_LIVE_PIECES",
     "MAX_LIVE_SUBJECTS",
     "MAX_METRICS",
+    "MAX_METRIC_NAME",
     "MAX_OPTIMIZERS",
     "MAX_QUANTITIES",
     "MAX_SAMPLED",
@@ -37,6 +38,8 @@ MAX_LIVE_FILES: Final = 256
 
 MAX_IDS: Final = 256
 """Samples of one batch that are named."""
+MAX_METRIC_NAME: Final = 200
+"""Characters of the name under which a number is given to a tracker."""
 MAX_METRICS: Final = 64
 """Numbers that one frame says of a call to a tracker."""
 
