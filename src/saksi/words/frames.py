@@ -156,9 +156,6 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rows: Annotated[list[tuple[Whole, Hex32]], Meta(max_length=MAX_ROWS)] = []
 
 
-Argument: TypeAlias = bool | Whole
-
-
 class EpochFrame(Frame, frozen=True, tag="epoch"):
     """A DataLoader is iterated anew: its sampler, and what that was given; `arguments` is empty of an unknown one.
 
@@ -173,7 +170,7 @@ class EpochFrame(Frame, frozen=True, tag="epoch"):
     length: Count | None
     batch_size: Count | None
     drop_last: bool
-    arguments: Annotated[dict[Word, Argument], Meta(max_length=MAX_QUANTITIES)]
+    arguments: Annotated[dict[Word, bool | Whole], Meta(max_length=MAX_QUANTITIES)]
     own: bool
     state: Annotated[str, Meta(max_length=MAX_STATE_TEXT)] | None
     after: Hex32 | None
