@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,10 @@ adam.adam = quietly
 """
 
 
+APART = str(Path(__file__).resolve().parents[2] / ".venv-train/bin/python")
+"""An environment in which nothing is edited, as those are in which people train."""
+
+
 class Project:
     """A repository whose training is sealed with its environment, and approved."""
 
@@ -62,7 +67,7 @@ class Project:
         self.foreign.mkdir()
         (self.foreign / "sitecustomize.py").write_text(FOREIGN)
         self.seal, key = folder / "run.seal", folder / "maria.key"
-        python = ("--python", sys.executable)
+        python = ("--python", APART)
         self.call("keys", "create", str(key), "--name", "maria")
         self.call("keys", "trust", f"{key}.vkey", "--approver")
         self.call("env", "manifest", "-o", str(folder / "m"), "--reference", *python, "--key", str(key))
@@ -71,7 +76,7 @@ class Project:
         self.call("seal", "approve", str(self.seal), "--key", str(key))
 
     def command(self, *words):
-        return (sys.executable, "train.py", *words)
+        return (APART, "train.py", *words)
 
     def call(self, *words, code=0, environment=None):
         done = self.home.run(*words, cwd=self.folder, env=self.home.environment | (environment or {}), timeout=400)
