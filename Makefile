@@ -24,7 +24,7 @@ FETCH    = $(PIP) install --constraint constraints.txt $(PIP_ARGS)
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo     train a small GPT under saksi, look at the record, verify it, break it'
+	@echo 'make demo     train a small GPT under saksi, look at the record, verify it; name a sabotage, and prove it'
 	@echo 'make test     all tests'
 	@echo 'make quick    the tests that start no training and are not slow'
 	@echo 'make check    lint, format, types, floors'
