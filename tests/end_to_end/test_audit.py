@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 SCRIPT = """
 import os, sys, torch
 torch.set_num_threads(1)
-torch.manual_seed(0)
+if "unseeded" not in sys.argv:
+    torch.manual_seed(0)
 inputs = torch.randn(256, 8)
 data = torch.utils.data.TensorDataset(inputs, (inputs[:, 0] > 0).long())
 model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 2))
@@ -33,6 +34,9 @@ for epoch in range(2):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 torch.save(model.state_dict(), "final.pt")
+if "slow" in sys.argv:
+    import time
+    time.sleep(60)
 """
 FOREIGN = """
 from torch.optim import adam
@@ -156,6 +160,13 @@ def test_another_interpreter_than_the_sealed_one_does_not_verify(project, honest
     said = project.audit("honest", "--python", str(other), code=3)
     assert said["verdict"] == "not_checkable"
     assert not said["environment"]["verified"]
+
+
+def test_a_program_that_seeds_nothing_does_not_repeat_itself(project, honest):
+    project.call("run", "--name", "unseeded", "--", *project.command("unseeded"))
+    said = project.audit("unseeded", code=3)
+    assert said["replays"] == 2
+    assert any("does not repeat itself" in each for each in said["reasons"])
 
 
 def test_a_replay_that_is_ended_leaves_no_process(project, honest):
