@@ -142,13 +142,31 @@ def test_too_few_reports_teach_nothing():
     assert relation.reports == HELD
 
 
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("epoch", [60, 150])
+@pytest.mark.parametrize("share", [0.62109375, 0.69, 0.79, 0.83, 0.89])
+def test_a_moving_average_of_any_share_may_begin_anew_with_zero(share, epoch, early):
+    relation = reported(training(0, 450, 0.0), Meter("zero", share), epoch=epoch, early=early)
+    assert relation.broken is None
+
+
+@pytest.mark.parametrize("size", [257, 273, 281, 299])
+@pytest.mark.parametrize("every", [1, 10])
+def test_a_window_longer_than_what_is_kept_drops_its_first_losses(size, every):
+    for noise in (0.0, 0.01):
+        relation = reported(training(341, 450, noise), Meter("window", size), every=every, early=True)
+        assert relation.broken is None
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     meter=st.one_of(
         st.sampled_from(METERS),
         st.tuples(st.just("window"), st.integers(2, 300)),
-        st.tuples(st.sampled_from(["first", "zero", "corrected"]), st.floats(0.3, 0.999)),
+        # One that keeps about a half and begins anew is what a gradient scaler makes of the last loss.
+        st.tuples(st.sampled_from(["first", "corrected"]), st.floats(0.3, 0.999)),
+        st.tuples(st.just("zero"), st.floats(0.3, 0.49) | st.floats(0.51, 0.999)),
     ),
     how=st.fixed_dictionaries({
         "every": st.sampled_from([1, 1, 2, 7, 10]),

@@ -34,6 +34,11 @@ class Form(NamedTuple):
     kind: Kind
     size: float = 0.0
 
+    @property
+    def is_average(self) -> bool:
+        """Whether it is a moving average, of which every loss is a part for ever."""
+        return self.kind in _AVERAGES
+
     def __str__(self) -> str:
         if self.kind == "last":
             return "the loss that backward was called on"
@@ -41,7 +46,7 @@ class Form(NamedTuple):
             return "the mean of those losses since the last report"
         if self.kind == "window":
             return f"the mean of the last {self.size:.0f} of those losses"
-        if self.kind in _AVERAGES:
+        if self.is_average:
             return f"a moving average of those losses that keeps {self.size:g} of itself"
         return "the mean of those losses"
 
@@ -128,14 +133,14 @@ class Running:
         self._base = losses.mark_at(start)
         self._average: float | None = 0.0
         self._taken = 0
-        if form.kind in _AVERAGES:
+        if form.is_average:
             known = losses.since(start)
             for loss in [None] if known is None else known:
                 self.take(loss)
 
     def take(self, loss: float | None) -> None:
         """The next Update's loss."""
-        if self.form.kind not in _AVERAGES:
+        if not self.form.is_average:
             return
         if loss is None or self._average is None:
             self._average = None

@@ -6,7 +6,8 @@ break; it is broken if `BROKEN` reports in a row are off at once and by far, if 
 no other form takes its place.
 
 Known weaknesses: a report that departs slowly, by less than `FAR`, or by a power of two (as a gradient scaler changes
-the loss) is not seen; nor is one that is made otherwise from the first report on.
+the loss) is not seen; nor is one that is made otherwise from the first report on. An average that keeps about a half of
+itself, of losses that change little, looks like a scaled loss as it begins anew, and departs for some reports.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ SCALED: Final = 0.75
 LEAST: Final = 1e-12
 """A smaller number is nothing that a program trains on, and its share of another may be no number."""
 MAX_EXPONENT: Final = 32
+SLOWEST: Final = 0.98
+"""What a moving average that is followed back to its level keeps of itself, from one report to the next, at most."""
 DECIMALS: Final = 8
 """A program that rounds to more decimals is taken not to round."""
 
@@ -101,6 +104,7 @@ class _Candidate:
         "hits_at",
         "is_bound",
         "is_early",
+        "learned",
         "misses",
         "ratios",
         "restarts",
@@ -114,12 +118,13 @@ class _Candidate:
         self.running = Running(form, losses, start)
         self.is_early = is_early
         self.constant = constant
+        self.learned = 0.0  # the factor as it was confirmed
         self.is_bound = constant is not None
         self.hits = 0
         self.seen = 0  # of the hits those that differ
         self.misses = 0
         self.ratios: list[float] = []
-        self.restarts: list[Running] = []
+        self.restarts: list[tuple[Running, float]] = []  # each with its factor, which the first report gave
         self.anew = 0  # reports that those explain
         self._shown = 0.0
         self.hits_at = deque([start], maxlen=BY_CHANCE)  # how many Updates there were at the last hits
@@ -132,7 +137,7 @@ class _Candidate:
     def take(self, loss: float | None) -> None:
         """The next Update's loss."""
         self.running.take(loss)
-        for each in self.restarts:
+        for each, _ in self.restarts:
             each.take(loss)
 
     def learn(self, report: _Report, losses: Losses) -> None:
@@ -162,10 +167,11 @@ class _Candidate:
             return True
         if self._began_anew(report, losses):
             return True
+        far = self._far(found, losses)
         self.misses += 1
         if len(self.ratios) < BROKEN:
             self.ratios.append(ratio)
-        return report.off(constant * found) > self._far(found, losses) or bool(self.restarts)
+        return report.off(constant * found) > far or bool(self.restarts)
 
     def _far(self, found: float, losses: Losses) -> float:
         """What another smoothing of the same losses does not reach."""
@@ -190,20 +196,38 @@ class _Candidate:
 
         Keeps the places where it may have, while there are too few of these.
         """
-        form, constant = self.running.form, self.constant or 0.0
-        if form.kind == "last":
+        if self.running.form.kind == "last":
             return False
-        if not self.restarts and self.misses < ODD:
-            starts = range(max(self.hits_at[0], losses.count - MAX_STARTS), losses.count)
-            self.restarts, self.anew = [Running(form, losses, start) for start in starts], 0
-        found = [(each, each.value(losses, report.mark)) for each in self.restarts]
-        self.restarts = [each for each, value in found if _is_measurable(value) and report.off(constant * value) <= FAR]
+        followed = bool(self.restarts)
+        again = [(each, factor, each.value(losses, report.mark)) for each, factor in self.restarts]
+        self.restarts = [
+            (each, factor)
+            for each, factor, value in again
+            if _is_measurable(value) and report.off(factor * value) <= FAR
+        ]
+        if not self.restarts and (followed or self.misses < ODD):
+            self._look_back(report, losses)
         self.anew += 1
         if self.anew < ANEW or not self.restarts:
             return False
-        self.running = self.restarts[0]
+        self.running, self.constant = self.restarts[0]
         self._hit(report, losses)
         return True
+
+    def _look_back(self, report: _Report, losses: Losses) -> None:
+        """Keeps every place since the last reports it explained from which on it explains this one."""
+        form, constant = self.running.form, self.constant or 0.0
+        self.learned = self.learned or constant
+        # Learned while the losses fell, the factor of a moving average may be as far off as another smoothing is.
+        far = FAR_SMOOTHED if form.is_average else FAR
+        starts = range(max(self.hits_at[0], losses.count - MAX_STARTS), losses.count)
+        found = [(each, each.value(losses, report.mark)) for each in (Running(form, losses, at) for at in starts)]
+        self.restarts = [
+            (each, report.value / value if form.is_average else constant)
+            for each, value in found
+            if _is_measurable(value) and report.off(constant * value) <= far and report.off(self.learned * value) <= far
+        ]
+        self.anew = 0
 
 
 class Relation:
@@ -322,6 +346,9 @@ class Relation:
             self._look_for(self._others)
             return
         best = self._best()
+        if _begins_at_zero(best.ratios):
+            self._look_for(_fresh(self._losses, self._losses.count))
+            return
         self.last = step
         self.broken = Broken(
             form=best.running.form,
@@ -370,6 +397,22 @@ def _same(ratios: list[float]) -> float | None:
     """The factor that all of them are."""
     middle = sorted(ratios)[len(ratios) // 2]
     return middle if all(abs(each / middle - 1.0) <= FAR for each in ratios) else None
+
+
+def _begins_at_zero(ratios: list[float]) -> bool:
+    """Whether the reports are those of a moving average that began anew with zero, whatever it keeps of itself.
+
+    Where the losses change little, a form that is followed looks like one that keeps another share, until that begins
+    anew: of its level it then lacks what it keeps, and after every further report the same share of what it lacked.
+    """
+    begun = next((at for at, each in enumerate(ratios) if abs(each - 1.0) > FAR_SMOOTHED), len(ratios))
+    lacks = [1.0 - each for each in ratios[begun:]]
+    if len(lacks) < ANEW or not 0.0 < lacks[1] <= SLOWEST * lacks[0]:
+        return False
+    keeps = lacks[1] / lacks[0]
+    return keeps - FAR <= lacks[0] < 1.0 and all(
+        abs(each - lacks[0] * keeps**at) <= FAR for at, each in enumerate(lacks)
+    )
 
 
 def _decimals(value: float) -> int:
