@@ -1,11 +1,13 @@
 """The verdict of an audit: three words, each only where it holds."""
 
+import msgspec
 import pytest
 
 from saksi.judgement.diff import FieldDifference, FirstDifference, diff
 from saksi.judgement.replay.compare import stage_of
 from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
+from saksi.judgement.replay.traced import without_trace
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.judgement.update_views import FIELD_ORDER
 from saksi.words.findings import Finding
@@ -44,6 +46,7 @@ def compared(record, replay, again=None, **more) -> Compared:
         replayed=recorded_of(replay.items(), 0),
         difference=between(record, replay),
         repeated=None if again is None else between(replay, again),
+        replays=1 if again is None else 2,
         **more,
     )
 
@@ -57,6 +60,21 @@ def test_an_equal_replay_in_a_verified_environment_is_a_match():
     assert (found.verdict, found.reasons, found.first_bad_step) == ("match", (), None)
     assert (found.steps.total, found.steps.replayed, found.steps.match) == (24, 24, 24)
     assert found.coverage.fraction == 1.0
+
+
+def test_a_function_that_the_traces_name_is_the_object_and_takes_the_place_of_a_finding():
+    seen = Finding(
+        code="optimizer.update_differs", severity="critical", first_step=7, last_step=7, ranks=(0,),
+        check="shadow_update", subject="torch.optim.adamw.AdamW.step", message="",
+    )  # fmt: skip
+    bad, told = trained(altered={7: {"loss": 9.0}}), without_trace("as_sealed")
+    (named,) = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], traced=told).named
+    assert (named.file, named.operation, named.traced) == (None, None, told)
+    told = msgspec.structs.replace(told, function="a.f", file="/x/a.py", line=3, operation="aten::neg", tensor="w")
+    found = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], traced=told)
+    (named,) = found.named
+    assert (named.object, named.file, named.operation, named.tensor) == ("a.f", "/x/a.py:3", "aten::neg", "w")
+    assert found.sentence.endswith(told.sentence)
 
 
 def test_an_equal_replay_in_another_environment_proves_nothing():

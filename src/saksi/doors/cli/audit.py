@@ -8,13 +8,14 @@ from typing import Annotated, Final
 
 import typer
 
+from saksi.doors.cli.audit_asked import AuditAsked
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, basis_of
-from saksi.doors.cli.audit_replays import AuditAsked, audited
+from saksi.doors.cli.audit_replays import audited
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import find_attempt, items_of, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
-from saksi.judgement.replay.invocation import invocation_of
+from saksi.judgement.replay.invocation import Invocation, invocation_of
 from saksi.judgement.replay.judge import cannot_replay, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.values import Audit, ReplayVerdict
@@ -45,6 +46,9 @@ def audit(
         bool,
         typer.Option("--data-unchanged", help="Say that the data is as the run had it: then other content counts."),
     ] = False,
+    no_trace: Annotated[
+        bool, typer.Option("--no-trace", help="Name no function: one replay less, where there is a mismatch.")
+    ] = False,
     limit: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", min=1, help="End a replay after this. Else 4 times the run's time."),
@@ -59,7 +63,7 @@ def audit(
 
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
-    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged)
+    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_trace)
     found = asked if isinstance(asked, Audit) else audited(asked)
     if as_json:
         write(encode(found))
@@ -80,6 +84,7 @@ def _asked(
     limit: float | None,
     *,
     data_unchanged: bool,
+    names: bool,
 ) -> AuditAsked | Audit:
     """What is to be replayed; the audit at once where nothing can be. Raises `UsageError`."""
     named = find_attempt(run)
@@ -103,6 +108,7 @@ def _asked(
     if not Path(invocation.folder).is_dir():
         reason = f"the folder that the command was started in is not here: {invocation.folder}"
         return not_replayed(reading.run, attempt, recorded, environment, (reason,))
+    found = invocation_of(own, os.environ, command=command)
     return AuditAsked(
         reading=reading,
         attempt=attempt,
@@ -110,8 +116,10 @@ def _asked(
         recorded=recorded,
         basis=basis,
         invocation=invocation,
+        found=found if isinstance(found, Invocation) else None,
         limit_s=limit or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
         data_unchanged=data_unchanged,
+        names=names,
     )
 
 

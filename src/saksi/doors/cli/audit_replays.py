@@ -8,49 +8,33 @@ from pathlib import Path
 
 import msgspec
 
-from saksi.doors.cli.audit_environment import NOTHING_APPROVED, Basis, clean_project, verify_here
-from saksi.doors.cli.progress import counter
-from saksi.doors.cli.reading import items_of, items_within, judged
+from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_folder
+from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
+from saksi.doors.cli.audit_naming import named, repeated
+from saksi.doors.cli.reading import items_of, judged
 from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
-from saksi.judgement.diff import Difference, diff
-from saksi.judgement.replay.invocation import Invocation
-from saksi.judgement.replay.judge import Compared, audit_of, needs_repeat, not_replayed
-from saksi.judgement.replay.recorded import Recorded, recorded_of
+from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
+from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.tensors import leaves_at, tensors_apart
 from saksi.judgement.replay.values import Audit, EnvironmentLine
-from saksi.judgement.seal import Seal
-from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, look, replay, scratch_folder
+from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, look, scratch_folder
 from saksi.words.findings import at_or_above, is_about_coverage
-from saksi.words.records import BlockRecord
 
-__all__ = ["AuditAsked", "audited"]
-
-
-class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
-    """One audit, before anything is replayed."""
-
-    reading: RunMaterials
-    attempt: int
-    seal: Seal
-    recorded: Recorded
-    basis: Basis | None
-    invocation: Invocation
-    limit_s: float
-    data_unchanged: bool
+__all__ = ["audited"]
 
 
 def audited(asked: AuditAsked) -> Audit:
     """The audit, once the program ran; once more where there is a difference that would be a mismatch.
 
-    Raises `SaksiError`, `OSError`.
+    Where it is one, and a name is wanted, once more as it is found now. Raises `SaksiError`, `OSError`.
     """
     layered = _written(asked)
     try:
         with EndingSignals() as signals, scratch_folder(layered) as place:
-            return _replayed(asked, _task(asked, layered, place), place, signals)
+            return _replayed(Replays(asked, _task(asked, layered, place), place, signals))
     except NotReplayed as refused:
         return _nothing(asked, str(refused))
 
@@ -59,27 +43,22 @@ def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTH
     return not_replayed(asked.reading.run, asked.attempt, asked.recorded, environment, (reason,))
 
 
-def _replayed(asked: AuditAsked, task: Replay, place: Path, signals: EndingSignals) -> Audit:
-    first = _once(asked, task, _new(place, "first"), signals, what="replaying")
+def _replayed(replays: Replays) -> Audit:
+    asked = replays.asked
+    first = replays.once("first", "replaying")
     environment = _environment(asked, first)
     if first.reading is None:
         return _nothing(asked, f"the replay left no record: {first.ending}", environment)
     compared = _compared(asked, first, first.reading, verified=environment.verified)
     if needs_repeat(compared):
-        second = _once(asked, task, _new(place, "second"), signals, what="replaying once more")
-        if second.reading is not None:
-            again = _difference(first.reading, 0, second.reading)
-            compared = msgspec.structs.replace(compared, repeated=again)
+        names = asked.names and environment.verified
+        compared, second = repeated(replays, first.reading, compared, traced=names)
         if environment.verified:  # what was changed meanwhile was replayed with
             environment = _environment(asked, second)
+        if names and environment.verified and is_repeated(compared):
+            compared = named(replays, first.reading, compared, second)
     findings = judged(asked.reading).report.items
     return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
-
-
-def _new(place: Path, name: str) -> Path:
-    folder = place / name
-    folder.mkdir(mode=0o700)
-    return folder
 
 
 def _environment(asked: AuditAsked, replayed: Replayed) -> EnvironmentLine:
@@ -104,16 +83,8 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
     )
     if asked.basis is None:
         return task
-    clean = clean_project(asked.basis, asked.invocation, look(task, _new(place, "look")), place)
+    clean = clean_project(asked.basis, asked.invocation, look(task, new_folder(place, "look")), place)
     return msgspec.structs.replace(task, placed=clean)
-
-
-def _once(asked: AuditAsked, task: Replay, scratch: Path, signals: EndingSignals, *, what: str) -> Replayed:
-    size = sum(len(entry) for entry in asked.reading.entries) + sum(
-        each.record.size for each in items_of(asked.reading) if isinstance(each.record, BlockRecord)
-    )
-    with counter(max(1, size >> 10), what, shown=True) as hear:
-        return replay(task, scratch, said=lambda grown: hear(grown >> 10), waiting=signals.interruptible)
 
 
 def _written(asked: AuditAsked) -> tuple[Path, ...]:
@@ -129,8 +100,8 @@ def _written(asked: AuditAsked) -> tuple[Path, ...]:
 
 
 def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:
-    difference = _difference(asked.reading, asked.attempt, reading)
-    first = difference.first
+    apart = difference(asked.reading, asked.attempt, reading)
+    first = apart.first
     tensors: tuple[str, ...] = ()
     if first is not None:
         leaves = [
@@ -146,15 +117,9 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
     return Compared(
         recorded=asked.recorded,
         replayed=recorded_of(items_of(reading), 0),
-        difference=difference,
+        difference=apart,
         ended=replayed.ending,
         against=tuple(against[:1]) if verified else (),
         tensors=tensors,
         data_unchanged=asked.data_unchanged,
-    )
-
-
-def _difference(one: RunMaterials, attempt: int, other: RunMaterials) -> Difference:
-    return diff(
-        a=one.run, b="replay", items_a=items_within(one, attempt), items_b=items_of(other), attempts=(attempt, 0)
     )

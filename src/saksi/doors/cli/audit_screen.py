@@ -48,7 +48,12 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
     for named in found.named:
         rows += [
             (label, Text(screen.plain(value, 200)))
-            for label, value in (("object", named.object), ("tensor", named.tensor), ("file", named.file))
+            for label, value in (
+                ("object", named.object),
+                ("file", named.file),
+                ("tensor", named.tensor),
+                ("operation", named.operation),
+            )
             if value is not None
         ]
     if coverage.segments.total == 0:

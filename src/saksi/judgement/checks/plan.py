@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from types import UnionType
 from typing import Final
 
-from saksi.judgement.checks.declared import Declarations, HeldToApproved
-from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.declared import Declared, DeclaredCheck, Following
+from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.spoken import Spoken
-from saksi.judgement.items import Item
 from saksi.judgement.plan.held import Apart, Held
 from saksi.words.findings import Finding
 from saksi.words.frames import (
@@ -40,7 +39,7 @@ MAX_ALL: Final = 1 << 20
 """Processes and lines of their layouts that are kept."""
 GRADIENT_NORM: Final = frozenset({"gradient norm", "gradient_norm"})
 """How the recorder names what it could not read, and the part of it that reads norms."""
-_KINDS: Final = (
+_KINDS: Final[UnionType] = (
     UpdateFrame | OptimizerFrame | CkptFrame | UncoveredFrame | FaultFrame | EpochFrame | SampledFrame | SampleFrame
 )
 _finding = partial(observation, check=CHECK_NAME)
@@ -58,44 +57,20 @@ class _Process:
         self.last: tuple[int, int] | None = None  # rank and entry
 
 
-class _State:
-    __slots__ = ("declarations", "followed", "noted")
-
-    def __init__(self) -> None:
-        self.noted = Noted()
-        self.declarations = Declarations()
-        what = "nothing is held to the plan"
-        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what, gone=self._gone)
-
-    def _gone(self, process: _Process) -> None:
-        for each in _not_seen(process):
-            self.noted.note(each)
-
-
-class PlanCheck(HeldToApproved):
+class PlanCheck(DeclaredCheck[_Process]):
     """Holds every Update of optimizer 0 to the plan."""
 
     name = CHECK_NAME
+    heard = _KINDS
 
-    def start(self) -> _State:
+    def start(self) -> Following[_Process]:
         """See `Check.start`."""
-        return _State()
+        return Following(_Process, _not_seen, size=MAX_ALL, what="nothing is held to the plan")
 
-    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
-        """See `Check.step`."""
-        state.declarations.take(item)
-        for said, process in state.followed.take(item, _KINDS):
-            self._take(state, process, said)
-        return state, state.noted.news()
-
-    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
-        """See `Check.finish`."""
-        found = [each for process in state.followed.kept() for each in _not_seen(process)] if ended else []
-        return (*state.noted.kept(), *found)
-
-    def _take(self, state: _State, process: _Process, said: Spoken) -> None:
-        frame, declared = said.frame, state.declarations.of(said.process.attempt)
-        if declared is None or declared.plan is None:
+    def hold(self, state: Following[_Process], process: _Process, said: Spoken, declared: Declared) -> None:
+        """See `DeclaredCheck.hold`."""
+        frame = said.frame
+        if declared.plan is None:
             return
         if not process.asked:
             process.asked = True

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from types import UnionType
 from typing import Final
 
-from saksi.judgement.checks.declared import Declarations, HeldToApproved
-from saksi.judgement.checks.fold import Noted, observation
-from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.declared import Declared, DeclaredCheck, Following
+from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.spoken import Spoken
-from saksi.judgement.items import Item
 from saksi.judgement.plan.begun import NOT_CHECKABLE
 from saksi.judgement.plan.epochs import Epochs, OtherData
 from saksi.words.findings import Finding
@@ -25,7 +24,7 @@ __all__ = ["PLANNED_DATA", "PlannedDataCheck"]
 CHECK_NAME: Final = "planned_data"
 MAX_ALL: Final = 1 << 22
 """Samples of all epochs of all processes."""
-_HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
+_HEARD: Final[UnionType] = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 NONE_SEEN: Final = "No DataLoader was seen whose batches alone were trained on, in two updates one after the other."
 _finding = partial(observation, check=CHECK_NAME)
 
@@ -40,44 +39,19 @@ class _Process:
         self.last: tuple[int, int] | None = None  # rank and entry of an Update
 
 
-class _State:
-    __slots__ = ("declarations", "followed", "noted")
-
-    def __init__(self) -> None:
-        self.noted = Noted()
-        self.declarations = Declarations()
-        what = "nothing is held to the planned data"
-        self.followed = Followed(_Process, size=MAX_ALL, noted=self.noted, what=what, gone=self._gone)
-
-    def _gone(self, process: _Process) -> None:
-        for each in _not_seen(process):
-            self.noted.note(each)
-
-
-class PlannedDataCheck(HeldToApproved):
+class PlannedDataCheck(DeclaredCheck[_Process]):
     """Holds every epoch that is trained on to what was declared of it."""
 
     name = CHECK_NAME
+    heard = _HEARD
 
-    def start(self) -> _State:
+    def start(self) -> Following[_Process]:
         """See `Check.start`."""
-        return _State()
+        return Following(_Process, _not_seen, size=MAX_ALL, what="nothing is held to the planned data")
 
-    def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
-        """See `Check.step`."""
-        state.declarations.take(item)
-        for said, process in state.followed.take(item, _HEARD):
-            self._take(state, process, said)
-        return state, state.noted.news()
-
-    def finish(self, state: _State, *, ended: bool) -> tuple[Finding, ...]:
-        """See `Check.finish`."""
-        found = [each for process in state.followed.kept() for each in _not_seen(process)] if ended else []
-        return (*state.noted.kept(), *found)
-
-    def _take(self, state: _State, process: _Process, said: Spoken) -> None:
-        declared = state.declarations.of(said.process.attempt)
-        if declared is None or declared.data is None:
+    def hold(self, state: Following[_Process], process: _Process, said: Spoken, declared: Declared) -> None:
+        """See `DeclaredCheck.hold`."""
+        if declared.data is None:
             return
         if not process.asked:
             process.asked = True

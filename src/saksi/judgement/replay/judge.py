@@ -27,10 +27,11 @@ from saksi.judgement.replay.values import (
     ReplayVerdict,
     Segments,
     Stage,
+    Traced,
 )
 from saksi.words.findings import Finding, at_or_above, is_about_coverage
 
-__all__ = ["Compared", "audit_of", "cannot_replay", "needs_repeat", "not_replayed"]
+__all__ = ["Compared", "audit_of", "cannot_replay", "is_repeated", "needs_repeat", "not_replayed"]
 
 _FIELDS: Final = 12
 _STAGE_WORDS: Final[dict[Stage, str]] = {
@@ -73,8 +74,9 @@ class _Told(NamedTuple):
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """What one or two replays gave. `repeated` is how the second differs from the first.
 
-    `ended` is why a replay has fewer Steps than the record, in words; `against` why the replay itself is not to be
-    believed. `tensors` are those that the roots of the first Step that differs bind otherwise.
+    `replays` counts them and the one of the program as it is found now, which `traced` tells of. `ended` is why a
+    replay has fewer Steps than the record, in words; `against` why the replay itself is not to be believed. `tensors`
+    are those that the roots of the first Step that differs bind otherwise.
     """
 
     recorded: Recorded
@@ -85,6 +87,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     against: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
     data_unchanged: bool = False
+    traced: Traced | None = None
+    replays: int = 1
 
 
 def cannot_replay(recorded: Recorded) -> str | None:
@@ -100,6 +104,12 @@ def needs_repeat(compared: Compared) -> bool:
     """Whether a second replay decides: there is a difference that would be a mismatch."""
     first = compared.difference.first
     return first is not None and why_no_proof(first, data_unchanged=compared.data_unchanged) is None
+
+
+def is_repeated(compared: Compared) -> bool:
+    """Whether a second replay showed the same Step to differ."""
+    first = compared.difference.first
+    return first is not None and compared.repeated is not None and is_as_in(compared.repeated, first)
 
 
 def not_replayed(
@@ -124,9 +134,8 @@ def audit_of(
     extent = extent_of(compared.recorded, compared.replayed, first)
     reasons = list(_against(compared, environment, extent))
     verdict: ReplayVerdict = "not_checkable" if reasons else "match" if first is None else "mismatch"
-    named = () if first is None else (_named(first, compared.tensors, findings),)
-    replays = 1 if compared.repeated is None else 2
-    told = _Told(verdict=verdict, extent=extent, named=named, replays=replays, reasons=tuple(reasons))
+    named = () if first is None else (_named(first, compared, findings),)
+    told = _Told(verdict=verdict, extent=extent, named=named, replays=compared.replays, reasons=tuple(reasons))
     return _audit(run, attempt, compared.recorded, environment, told)
 
 
@@ -143,7 +152,7 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
             reasons.append(why)
         elif compared.repeated is None:
             reasons.append("the difference was not repeated")
-        elif not is_as_in(compared.repeated, first):
+        elif not is_repeated(compared):
             reasons.append(f"the program does not repeat itself: {compared.repeated.sentence}")
     if not environment.verified:
         why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
@@ -151,17 +160,23 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
     return reasons
 
 
-def _named(first: FirstDifference, tensors: Sequence[str], findings: Sequence[Finding]) -> Named:
-    stage = stage_of(first)
+def _named(first: FirstDifference, compared: Compared, findings: Sequence[Finding]) -> Named:
+    stage, traced = stage_of(first), compared.traced
+    if traced is None or traced.function is None:
+        name, file = _object(stage, first, findings), None
+    else:
+        name, file = traced.function, f"{traced.file}:{traced.line}"
+    tensor = traced.tensor if traced is not None else None
     return Named(
         step=max(0, first.update),
         rank=first.rank,
         stage=stage,
-        object=_object(stage, first, findings),
-        file=None,
-        tensor=tensors[0] if tensors else None,
-        operation=None,
+        object=name,
+        file=file,
+        tensor=compared.tensors[0] if compared.tensors else tensor,
+        operation=None if traced is None else traced.operation,
         fields=tuple(Field(field=each.field, recorded=each.a, replayed=each.b) for each in first.fields[:_FIELDS]),
+        traced=traced,
     )
 
 
@@ -222,5 +237,6 @@ def _sentence(verdict: ReplayVerdict, steps: ReplaySteps, named: tuple[Named, ..
     what = f" ({one.object})" if one.object else ""
     before = f"{steps.match} steps are equal" if steps.match else "nothing before it was compared"
     if verdict == "mismatch":
-        return f"Not what the sealed program does: {where}{what}. Before it, {before}."
+        how = f" {one.traced.sentence}" if one.traced is not None else ""
+        return f"Not what the sealed program does: {where}{what}. Before it, {before}.{how}"
     return f"Not checkable: {'; '.join(reasons)}. The first difference: {where}{what}."

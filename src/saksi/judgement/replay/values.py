@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 __all__ = [
+    "AsFound",
     "Audit",
     "Detects",
     "EnvironmentLine",
@@ -18,6 +19,7 @@ __all__ = [
     "Segments",
     "Stage",
     "Tier",
+    "Traced",
 ]
 
 ReplayVerdict: TypeAlias = Literal["match", "mismatch", "not_checkable"]
@@ -86,10 +88,35 @@ class Field(_Document, frozen=True, kw_only=True):
     replayed: Any
 
 
-class Named(_Document, frozen=True, kw_only=True):
-    """The first Step that differs. `object`, `file`, `tensor` and `operation` are null where the record does not tell.
+AsFound: TypeAlias = Literal["as_recorded", "as_sealed", "neither", "not_replayed"]
+"""What the program, as it is found now, does in that Step: what the record has, or what the sealed program does."""
 
-    `object` is of a finding in the record that covers this Step, and is not proved by the replay.
+
+class Traced(_Document, frozen=True, kw_only=True):
+    """Two replays of that Step under trace: the program as it is found now, and as it was sealed.
+
+    What follows `as_found` is null unless that is `as_recorded`, and where the traces do not tell. `kind` is how the
+    first operation that differs does; `function` was on its stack and is not in the sealed program; `file` and `line`
+    are where that was. `lacking` is a function that the sealed program alone has there.
+    """
+
+    as_found: AsFound
+    kind: Literal["arguments", "extra", "missing", "other", "inputs", "result"] | None = None
+    operation: str | None = None
+    module: str | None = None
+    tensor: str | None = None
+    function: str | None = None
+    file: str | None = None
+    line: int | None = None
+    lacking: str | None = None
+    sentence: str
+
+
+class Named(_Document, frozen=True, kw_only=True):
+    """The first Step that differs. `object`, `file`, `tensor` and `operation` are null where nothing tells.
+
+    They are of the trace, where there is one that names a function; `file` ends with the line. Else `object` is of a
+    finding in the record that covers this Step, and is not proved by the replay.
     """
 
     step: int
@@ -100,10 +127,14 @@ class Named(_Document, frozen=True, kw_only=True):
     tensor: str | None
     operation: str | None
     fields: tuple[Field, ...]
+    traced: Traced | None
 
 
 class Audit(_Document, frozen=True, kw_only=True):
-    """`saksi audit --json`. `replays` is how often the program was run; a mismatch is never said after one."""
+    """`saksi audit --json`. `replays` is how often the program was run, as found now included.
+
+    A mismatch is never said after one.
+    """
 
     schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"
     run: str

@@ -43,7 +43,7 @@ def attach() -> None:
 def _install() -> None:
     # Each import and each installation on its own: what one version of torch lacks, costs that part only.
     _part("memory", lambda: __import__(__package__ + ".memory"))
-    for name in PARTS:
+    for name in (*PARTS, "tracing") if os.environ.get("SAKSI_TRACE") else PARTS:
         _part(name, lambda name=name: _module(name).install())
     _part("formats", lambda: _module("formats"))
     if "optimizers" in _installed:

@@ -44,6 +44,11 @@ def is_off(part: str) -> bool:
     return part in _off
 
 
+def is_inside() -> bool:
+    """Whether this thread is in a guarded call: what it does now is the recorder's."""
+    return getattr(_local, "inside", False)
+
+
 def faults() -> list[tuple[str, str]]:
     """Every part that is off, and the error that it failed of."""
     return list(_off.items())

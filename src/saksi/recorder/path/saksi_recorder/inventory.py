@@ -75,6 +75,7 @@ def modes_in_force() -> list[tuple[str, list[Any]]]:
     """The function and dispatch modes, and the hooks of saved tensors, innermost last."""
     function = [torch._C._get_function_stack_at(i) for i in range(torch._C._len_torch_function_stack())]
     dispatch = [torch._C._get_dispatch_stack_at(i) for i in range(torch._C._len_torch_dispatch_stack())]
+    dispatch = [mode for mode in dispatch if all(mode is not own for own in session.modes)]
     saved = torch._C._autograd._top_saved_tensors_default_hooks(True)
     return [("modes.function", function), ("modes.dispatch", dispatch), ("saved_tensors", list(saved or ()))]
 

@@ -42,6 +42,8 @@ _handles: list[Any] = []
 _first: list[Any] = []
 begun: list[Callable[[], None]] = []
 """Called as each Update begins, after the first root."""
+ended: list[Callable[[int], None]] = []
+"""Called as each Step has ended, with its number."""
 _since_step = [0]
 _room = [2 * session.MAX_OPTIMIZERS]  # counters that are kept before those of optimizers long gone are dropped
 
@@ -250,6 +252,9 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
     deferred.say_what_came()
     if ordinal == 0 and state.at_segment_end(update):
         state.root("step", update)
+    if ordinal == 0:
+        for act in ended:
+            act(update)
 
 
 def _beyond_the_limit() -> None:
