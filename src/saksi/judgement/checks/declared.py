@@ -105,7 +105,7 @@ class HeldToApproved:
 class DeclaredCheck(HeldToApproved, Generic[K]):
     """A check that holds each process to what is declared: it says which frames it hears, and what it makes of them."""
 
-    heard: UnionType
+    heard: type | UnionType
 
     def step(self, state: Following[K], item: Item) -> tuple[Following[K], tuple[Finding, ...]]:
         """See `Check.step`."""

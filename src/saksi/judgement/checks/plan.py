@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from types import UnionType
 from typing import Final
 
 from saksi.judgement.checks.declared import Declared, DeclaredCheck, Following
@@ -39,7 +38,7 @@ MAX_ALL: Final = 1 << 20
 """Processes and lines of their layouts that are kept."""
 GRADIENT_NORM: Final = frozenset({"gradient norm", "gradient_norm"})
 """How the recorder names what it could not read, and the part of it that reads norms."""
-_KINDS: Final[UnionType] = (
+_KINDS: Final = (
     UpdateFrame | OptimizerFrame | CkptFrame | UncoveredFrame | FaultFrame | EpochFrame | SampledFrame | SampleFrame
 )
 _finding = partial(observation, check=CHECK_NAME)

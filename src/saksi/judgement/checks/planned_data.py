@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from types import UnionType
 from typing import Final
 
 from saksi.judgement.checks.declared import Declared, DeclaredCheck, Following
@@ -24,7 +23,7 @@ __all__ = ["PLANNED_DATA", "PlannedDataCheck"]
 CHECK_NAME: Final = "planned_data"
 MAX_ALL: Final = 1 << 22
 """Samples of all epochs of all processes."""
-_HEARD: Final[UnionType] = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
+_HEARD: Final = EpochFrame | ExhaustedFrame | UpdateFrame | CkptFrame
 NONE_SEEN: Final = "No DataLoader was seen whose batches alone were trained on, in two updates one after the other."
 _finding = partial(observation, check=CHECK_NAME)
 
