@@ -181,7 +181,7 @@ def test_a_weight_that_the_script_itself_edited_between_two_steps_is_named_at_th
     assert (named["stage"], named["traced"]["as_found"]) == ("between_steps", "as_recorded")
     assert named["object"] == "train.<module>"
     assert (project.folder / "train.py").read_text() == SCRIPT
-    line = SCRIPT.replace("optimizer.step()", edit).splitlines().index(edit.splitlines()[-1]) + 1
+    line = SCRIPT.replace("optimizer.step()", edit).splitlines().index(edit.splitlines()[1]) + 1
     assert named["file"] == f"{project.folder}/train.py:{line}"
 
 

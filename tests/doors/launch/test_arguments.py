@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from saksi.doors.launch.arguments import HELP, parse_arguments
+from saksi.doors.launch.surroundings import bytecode_prefix
 from saksi.words.errors import UsageError
 
 
@@ -27,6 +30,15 @@ def test_several_may_be_notified():
     parsed = parse_arguments(["--notify=page me", "--anchor", "/a/", "--notify", "https://h/", "--", "x"])
     assert (parsed.notify, parsed.anchors) == (("page me", "https://h/"), ("/a/",))
     assert parse_arguments(["--", "x", "--notify", "b"]).notify == ()
+
+
+def test_the_bytecode_of_a_replay_is_an_option_and_no_variable():
+    arguments, environment = parse_arguments(["--bytecode", "/audit", "--", "x"]), {"SAKSI_BYTECODE": "/elsewhere"}
+    prefix = bytecode_prefix(arguments, environment, Path("/"), Path("/scratch"))
+    assert (prefix.added, prefix.store) == ({"PYTHONPYCACHEPREFIX": "/audit"}, None)
+    plain = bytecode_prefix(parse_arguments(["--", "/nonexistent/x"]), environment, Path("/"), Path("/scratch"))
+    assert plain.added == {"PYTHONPYCACHEPREFIX": "/scratch/bytecode"}
+    assert "--bytecode" not in HELP
 
 
 def test_a_seal_file_is_named_once_more_than_nothing():

@@ -18,7 +18,8 @@ sys.path.insert(0, {source!r})
 from saksi.edges.host.confinement import CannotConfine, confine
 try:
     confine([Path(each) for each in {layered!r}], Path({scratch!r}),
-        gladly=[Path(each) for each in {gladly!r}], hidden=[Path(each) for each in {hidden!r}])
+        writable=[Path(each) for each in {writable!r}], gladly=[Path(each) for each in {gladly!r}],
+        hidden=[Path(each) for each in {hidden!r}])
 except CannotConfine as reason:
     print(reason, file=sys.stderr)
     raise SystemExit(124)
@@ -38,12 +39,13 @@ def place():
         yield base
 
 
-def confined(place, body, *, layered=("project",), gladly=(), hidden=(), uid=None):
+def confined(place, body, *, layered=("project",), writable=(), gladly=(), hidden=(), uid=None):
     """Runs `body` confined to `place`; skips where the system does not allow it at all."""
     program = PROGRAM.format(
         source=str(Path(saksi.__file__).parent.parent),
         layered=[str(place / each) for each in layered],
         scratch=str(place / "scratch"),
+        writable=[str(place / each) for each in writable],
         gladly=[str(place / each) for each in gladly],
         hidden=[str(place / each) for each in hidden],
         folder=str(place / "project"),
@@ -66,6 +68,13 @@ def test_what_is_written_in_a_layered_folder_is_seen_inside_and_nowhere_else(pla
     assert done.stdout == "['new'] True\n", done.stderr
     assert sorted(os.listdir(place / "project")) == ["file"]
     assert (place / "project" / "file").read_text() == "as it was"
+
+
+def test_a_folder_that_several_share_stays_writable(place):
+    shared = place / "elsewhere"
+    done = confined(place, f"Path({str(shared / 'new')!r}).write_text('kept')", writable=("elsewhere",))
+    assert done.returncode == 0, done.stderr
+    assert (shared / "new").read_text() == "kept"
 
 
 def test_everything_else_is_read_only_but_scratch(place):

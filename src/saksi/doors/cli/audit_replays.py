@@ -79,6 +79,7 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         written=tuple(layered),
         hidden=(home.root,),
         placed=(),
+        cache=new_folder(place, "cache"),
         limit_s=asked.limit_s,
     )
     if asked.basis is None:

@@ -65,7 +65,7 @@ def start_agent(
     try:
         token = secrets.token_hex(32)
         listener = _listen(scratch / "agent.sock")
-        prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
+        prefix = bytecode_prefix(arguments, environment, folder, scratch)
         added = {
             **recorder_environment(
                 attempt,

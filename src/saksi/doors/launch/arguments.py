@@ -45,14 +45,18 @@ Example:
 
 _WITH_VALUE: Final = (
     "--name", "--project", "--seal", "--resume", "--level", "--segment", "--overhead-budget", "--anchor",
-    "--notify",
+    "--notify", "--bytecode",
 )  # fmt: skip
 _PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?%?")
 _LEVELS: Final[tuple[Level, ...]] = ("standard", "full")
 
 
 class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
-    """The options, and the command as it was given. `key` is what the surroundings say, not the command line."""
+    """The options, and the command as it was given. `key` is what the surroundings say, not the command line.
+
+    `bytecode` is for replays alone, and in no help: a folder that the command's bytecode is read from and written to.
+    It is no variable, since whoever can set one could have a job read bytecode of theirs.
+    """
 
     command: tuple[str, ...]
     name: str | None = None
@@ -64,6 +68,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     overhead_budget: float | None = None
     anchors: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
+    bytecode: str | None = None
     require: bool = False
     quiet: bool = False
     help: bool = False
@@ -108,6 +113,7 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         overhead_budget=_percent(options.get("--overhead-budget")),
         anchors=tuple(repeated["--anchor"]),
         notify=tuple(repeated["--notify"]),
+        bytecode=options.get("--bytecode"),
         require="--require" in flags,
         quiet=bool(flags & {"-q", "--quiet"}),
         help=bool(flags & {"-h", "--help"}),

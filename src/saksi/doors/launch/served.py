@@ -178,7 +178,7 @@ def start_served(
         prepared = _answer(control, Prepared)
         attempt = _attempted(prepared, arguments, folder)
         scratch = Path(tempfile.mkdtemp(prefix="saksi-", dir=runtime_folder(environment)))
-        prefix = bytecode_prefix(arguments.command, environment, folder, scratch)
+        prefix = bytecode_prefix(arguments, environment, folder, scratch)
         recorder = recorder_environment(
             attempt,
             environment,

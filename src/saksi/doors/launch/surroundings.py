@@ -88,12 +88,17 @@ def recorder_environment(
 
 
 def bytecode_prefix(
-    command: tuple[str, ...], environment: Mapping[str, str], folder: Path, scratch: Path
+    arguments: LaunchArguments, environment: Mapping[str, str], folder: Path, scratch: Path
 ) -> BytecodePrefix:
-    """The kept store if it is sound, read-only by request; otherwise a prefix of this launch's own."""
+    """The kept store if it is sound, read-only by request; otherwise a prefix of this launch's own.
+
+    The replays of an audit share one of the audit's own instead, and nothing of it is kept.
+    """
+    if arguments.bytecode is not None:
+        return BytecodePrefix(store=None, added={"PYTHONPYCACHEPREFIX": arguments.bytecode})
     own = {"PYTHONPYCACHEPREFIX": str(scratch / "bytecode")}
     cache = resolve_cache(environment, uid=os.getuid())
-    program = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+    program = shutil.which(arguments.command[0], path=environment.get("PATH", os.defpath))
     if cache is None or program is None:
         return BytecodePrefix(store=None, added=own)
     store = KeptStore(folder=cache / "bytecode" / environment_id(os.path.abspath(folder / program)))  # noqa: PTH100 - unresolved: a venv's interpreter is a link

@@ -61,6 +61,7 @@ def confine(
     layered: Sequence[Path],
     scratch: Path,
     *,
+    writable: Sequence[Path] = (),
     gladly: Sequence[Path] = (),
     hidden: Sequence[Path] = (),
     placed: Sequence[tuple[Path, Path]] = (),
@@ -69,13 +70,15 @@ def confine(
 
     `layered` are folders that it may write into without a trace, `gladly` others of that kind that stay read-only
     where no layer can be put over them; `hidden` are shown empty; of each pair that is `placed` the first folder stands
-    in the place of the second. `scratch` stays writable, is the caller's, and lies in none of them.
+    in the place of the second. `scratch` stays writable, as do those in `writable`; they are the caller's, and lie in
+    none of the others.
 
     Raises `CannotConfine`.
     """
     _unshare()
     _mount(None, Path("/"), None, _MS_REC_PRIVATE, None)
-    _mount(scratch, scratch, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
+    for each in (scratch, *writable):
+        _mount(each, each, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
     for source, target in placed:
         _mount(source, target, None, _MS_BIND_REC, None)
     layers = _Layers(scratch / "layers")
@@ -85,7 +88,7 @@ def confine(
         with contextlib.suppress(CannotConfine):
             layers.put_over(folder)
     _set_read_only(Path("/"), read_only=True, recursive=True)
-    for each in (scratch, layers.folder, *layers.done, Path("/dev/shm")):  # noqa: S108 - shared memory of loaders
+    for each in (scratch, *writable, layers.folder, *layers.done, Path("/dev/shm")):  # noqa: S108 - shared memory of loaders
         if each.is_dir():
             _set_read_only(each, read_only=False, recursive=False)
     for number, folder in enumerate(hidden):

@@ -47,6 +47,7 @@ class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     environment: dict[str, str]
     folder: str
     scratch: str
+    writable: tuple[str, ...]
     layered: tuple[str, ...]
     gladly: tuple[str, ...]
     hidden: tuple[str, ...]
@@ -61,6 +62,7 @@ def main() -> int:
         confine(
             [Path(each) for each in asked.layered],
             Path(asked.scratch),
+            writable=[Path(each) for each in asked.writable],
             gladly=[Path(each) for each in asked.gladly],
             hidden=[Path(each) for each in asked.hidden],
             placed=[(Path(source), Path(target)) for source, target in asked.placed],

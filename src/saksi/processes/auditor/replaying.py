@@ -53,6 +53,9 @@ class NotReplayed(SaksiError):
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be replayed, and within which limits. `written` are folders that the run wrote into.
 
+    `cache` is a folder of the audit's own, for the bytecode that its replays share: what this account's launches kept
+    could have been written by a job.
+
     Of each pair that is `placed` the first folder stands in the place of the second while it is replayed, one pair
     after the other. With a `redaction_key`, the seal that the command would have there is observed before it is
     started, with the variables as they are sealed. Of rank and Step in `trace` every operation is written down.
@@ -66,6 +69,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     placed: tuple[tuple[Path, Path], ...]
     written: tuple[Path, ...]
     hidden: tuple[Path, ...]
+    cache: Path
     limit_s: float
     trace: tuple[int, int] | None = None
 
@@ -173,7 +177,7 @@ def _begun(
 
 
 def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
-    options = ["-q", "--level", asked.level]
+    options = ["-q", "--level", asked.level, "--bytecode", str(asked.cache / "bytecode")]
     if asked.segment is not None:
         options += ["--segment", str(asked.segment)]
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv)
@@ -181,6 +185,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         **asked.invocation.environment,
         "SAKSI_HOME": str(scratch / "home"),
         "SAKSI_SCRATCH": str(scratch / "runs"),
+        "SAKSI_CACHE": str(asked.cache),
         "SAKSI_AGENT": "embedded",
         "SAKSI_OVERHEAD_BUDGET": "100",
         "TMPDIR": str(scratch / "tmp"),
@@ -199,6 +204,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         environment=environment,
         folder=asked.invocation.folder,
         scratch=str(scratch),
+        writable=(str(asked.cache),),
         layered=layered,
         gladly=tuple(each for each in gladly if each not in layered),
         hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
