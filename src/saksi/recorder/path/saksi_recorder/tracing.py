@@ -199,7 +199,7 @@ class Trace(TorchDispatchMode):
             frame = frame.f_back
         if not entry["module"]:
             node = getattr(torch._C, "_current_autograd_node", lambda: None)()
-            entry["module"] = "" if node is None else text("backward of " + node.name(), MAX_WORDS)
+            entry["module"] = "" if node is None else text("backward of " + node.name().rpartition("::")[2], MAX_WORDS)
 
     def _number_of(self, code: Any) -> int:
         known = self._functions.get(id(code))
