@@ -205,7 +205,7 @@ class _Candidate:
             for each, factor, value in again
             if _is_measurable(value) and report.off(factor * value) <= FAR
         ]
-        if not self.restarts and (followed or self.misses < ODD):
+        if not self.restarts and self.misses < (BROKEN if followed else ODD):
             self._look_back(report, losses)
         self.anew += 1
         if self.anew < ANEW or not self.restarts:
@@ -219,7 +219,7 @@ class _Candidate:
         form, constant = self.running.form, self.constant or 0.0
         self.learned = self.learned or constant
         # Learned while the losses fell, the factor of a moving average may be as far off as another smoothing is.
-        far = FAR_SMOOTHED if form.is_average else FAR
+        far = FAR
         starts = range(max(self.hits_at[0], losses.count - MAX_STARTS), losses.count)
         found = [(each, each.value(losses, report.mark)) for each in (Running(form, losses, at) for at in starts)]
         self.restarts = [
