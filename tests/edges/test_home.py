@@ -117,13 +117,6 @@ def test_the_cache_is_on_this_node(tmp_path):
     assert (tmp_path / "cache" / "saksi").is_dir()
 
 
-def test_a_cache_that_is_named_is_the_one_or_there_is_none(tmp_path):
-    environment = {"SAKSI_CACHE": str(tmp_path / "given"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    assert resolve_cache(environment, lambda _path: "nfs", uid=7) == tmp_path / "given"
-    assert (tmp_path / "given").is_dir()
-    assert resolve_cache(environment | {"SAKSI_CACHE": "relative"}, lambda _path: "ext4", uid=7) is None
-
-
 def test_a_cache_on_a_network_goes_to_the_local_disk(tmp_path):
     environment = {"HOME": str(tmp_path)}
     uid = tmp_path.stat().st_uid

@@ -121,13 +121,13 @@ def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_st
     assert said["sentence"].startswith("Not what the sealed program does: step 20 of rank 0 differs in the state")
     (named,) = said["named"]
     assert (named["stage"], named["rank"]) == ("update", 0)
-    traced = named["traced"]
-    assert (traced["as_found"], traced["kind"], traced["function"]) == (
+    naming = named["naming"]
+    assert (naming["as_found"], naming["kind"], naming["function"]) == (
         "as_recorded", "arguments", "sitecustomize.quietly",
     )  # fmt: skip
-    assert named["object"] == traced["function"]
+    assert named["object"] == naming["function"]
     assert named["file"] == f"{project.foreign}/sitecustomize.py:7"
-    assert named["operation"] == traced["operation"]
+    assert named["operation"] == naming["operation"]
     assert "sitecustomize.quietly" in said["sentence"]
 
 
@@ -140,13 +140,13 @@ def test_a_start_up_file_that_is_gone_by_then_is_not_named_and_neither_is_anothe
     (gone / "sitecustomize.py").write_text("")
     said = project.audit("once", code=1)
     (named,) = said["named"]
-    assert (said["verdict"], said["first_bad_step"], named["traced"]["as_found"]) == ("mismatch", 20, "as_sealed")
-    assert (named["file"], named["operation"], named["traced"]["function"]) == (None, None, None)
+    assert (said["verdict"], said["first_bad_step"], named["naming"]["as_found"]) == ("mismatch", 20, "as_sealed")
+    assert (named["file"], named["operation"], named["naming"]["function"]) == (None, None, None)
     (gone / "sitecustomize.py").write_text(FOREIGN.replace("1.01", "1.02"))
     said = project.audit("once", code=1)
-    assert (said["named"][0]["traced"]["as_found"], said["named"][0]["file"]) == ("neither", None)
-    said = project.audit("once", "--no-trace", code=1)
-    assert (said["replays"], said["named"][0]["traced"]) == (2, None)
+    assert (said["named"][0]["naming"]["as_found"], said["named"][0]["file"]) == ("neither", None)
+    said = project.audit("once", "--no-naming", code=1)
+    assert (said["replays"], said["named"][0]["naming"]) == (2, None)
 
 
 def test_a_run_without_a_seal_is_compared_and_nothing_is_called_proved(project, honest):
@@ -178,7 +178,7 @@ def test_a_weight_that_the_script_itself_edited_between_two_steps_is_named_at_th
         (project.folder / "train.py").write_text(SCRIPT)
     assert (said["verdict"], said["first_bad_step"]) == ("mismatch", 19)
     (named,) = said["named"]
-    assert (named["stage"], named["traced"]["as_found"]) == ("between_steps", "as_recorded")
+    assert (named["stage"], named["naming"]["as_found"]) == ("between_steps", "as_recorded")
     assert named["object"] == "train.<module>"
     assert (project.folder / "train.py").read_text() == SCRIPT
     line = SCRIPT.replace("optimizer.step()", edit).splitlines().index(edit.splitlines()[1]) + 1

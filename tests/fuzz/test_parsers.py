@@ -22,7 +22,7 @@ from saksi.judgement.bundle import TAIL_BYTES, pack, unpack
 from saksi.judgement.configuration import Configuration, parse_configuration
 from saksi.judgement.environment.record_file import parse_record
 from saksi.judgement.replay.naming import parting_of
-from saksi.judgement.replay.trace import Function, Operation, parse_trace
+from saksi.judgement.replay.transcript import Function, Operation, parse_transcript
 from saksi.judgement.seal import make_statement, parse_seal
 from saksi.judgement.seal_file import EnvironmentTree, format_seal_file, make_file_statement, parse_seal_file
 from saksi.processes.agent.control import (
@@ -321,15 +321,15 @@ def renewed(manifest, rest):
     return msgspec.json.encode(listed)
 
 
-def test_traces_of_steps():
+def test_transcripts_of_steps():
     function = Function(number=0, file="/a/b.py", within="b.py", name="f", code="a" * 32, line=3)
     tensors = (("0.weight", "float32[2]", "b" * 32), ("", "int64[]", "?"))
     operation = Operation(op="aten::add_", args=("alpha=1",), ins=tensors, outs=tensors, module="0", stack=((0, 4),))
-    begin, end = b'{"kind":"trace","version":1}', b'{"kind":"end","operations":1}'
+    begin, end = b'{"kind":"transcript","version":1}', b'{"kind":"end","operations":1}'
     content = b"\n".join([begin, msgspec.json.encode(function), msgspec.json.encode(operation), end])
 
     def read(content):
-        found = parse_trace(content)
+        found = parse_transcript(content)
         assert parting_of(found, found) is None
         return all(number < len(found.functions) for each in found.operations for number, _ in each.stack)
 

@@ -1,6 +1,6 @@
-"""The nine toys of the published measurement of operator traces: each is placed, and named where it can be.
+"""The nine toys of the published measurement of operator transcripts: each is placed, and named where it can be.
 
-Every toy acts in Step 2, and is traced beside the program without it.
+Every toy acts in Step 2, and is written down beside the program without it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from recorder.listener import environment, run
-from saksi.judgement.replay.trace import parse_trace
-from saksi.judgement.replay.traced import traced
+from saksi.judgement.replay.named import naming_of
+from saksi.judgement.replay.transcript import parse_transcript
 
 pytestmark = pytest.mark.training
 
@@ -145,19 +145,19 @@ nn.Dropout.forward = forward
 }
 
 
-def trace_of(agent, tmp_path, toy):
+def transcript_of(agent, tmp_path, toy):
     known = len(agent.connections)
     (tmp_path / "toy.py").write_text(FROM_STEP_2.format(TOYS.get(toy, "")))
     (tmp_path / "train.py").write_text("import toy\n" + PROGRAM)
-    path = tmp_path / "trace"
-    run(str(tmp_path / "train.py"), environment(tmp_path / "s", SAKSI_TRACE=f"0:2:{path}"))
+    path = tmp_path / "transcript"
+    run(str(tmp_path / "train.py"), environment(tmp_path / "s", SAKSI_TRANSCRIPT=f"0:2:{path}"))
     agent.drain(known + 1)
-    return parse_trace(path.read_bytes())
+    return parse_transcript(path.read_bytes())
 
 
 @pytest.fixture
 def sealed(agent, tmp_path):
-    return trace_of(agent, tmp_path, "")
+    return transcript_of(agent, tmp_path, "")
 
 
 PLACED = {
@@ -175,10 +175,10 @@ PLACED = {
 
 @pytest.mark.parametrize("toy", PLACED)
 def test_each_toy_is_placed_and_its_function_named(agent, tmp_path, sealed, toy):
-    found = traced(trace_of(agent, tmp_path, toy), sealed)
+    found = naming_of(transcript_of(agent, tmp_path, toy), sealed)
     assert (found.kind, found.operation, found.module, found.function) == PLACED[toy], found.sentence
     assert found.file == (None if found.function is None else str(tmp_path / "toy.py"))
 
 
 def test_the_program_without_one_parts_from_itself_nowhere(agent, tmp_path, sealed):
-    assert traced(trace_of(agent, tmp_path, ""), sealed).kind is None
+    assert naming_of(transcript_of(agent, tmp_path, ""), sealed).kind is None

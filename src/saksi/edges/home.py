@@ -101,14 +101,11 @@ def resolve_cache(
     uid: int,
     fallback: Path = Path("/var/tmp"),  # noqa: S108 - the folder below it is checked to be ours
 ) -> Path | None:
-    """A folder on this node for what can be made again: `SAKSI_CACHE`, else `saksi` in `XDG_CACHE_HOME` or `~/.cache`.
+    """A folder on this node for what can be made again: `saksi` in `XDG_CACHE_HOME` or `~/.cache`.
 
     Where that is on a network file system, `saksi-<uid>/cache` in `/var/tmp`. None if that one is not ours alone:
     everything works without a cache, more slowly. Makes the folder. Never raises.
     """
-    given = environment.get("SAKSI_CACHE", "")
-    if given:
-        return Path(given) if Path(given).is_absolute() and _made(Path(given)) else None
     wanted = _xdg(environment, "XDG_CACHE_HOME", ".cache")
     if wanted is not None and not is_network(kind_of(wanted)) and _made(wanted / "saksi"):
         return wanted / "saksi"

@@ -19,7 +19,7 @@ FROZEN = {
     "findings suppressions": ["--json"],
     "findings unsuppress": [],
     "diff": ["--json"],
-    "audit": ["--data-unchanged", "--json", "--limit", "--no-trace", "--python", "--seal"],
+    "audit": ["--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--seal"],
     "seal approve": ["--key"],
     "seal create": [
         "--manifest",

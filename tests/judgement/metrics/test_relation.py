@@ -111,6 +111,20 @@ def test_a_report_that_departs_from_a_step_on_is_told_with_its_factor(kind, size
         assert broken.times == pytest.approx(0.9, rel=1e-3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.2])
+@pytest.mark.parametrize("factor", [0.7, 0.8])
+@pytest.mark.parametrize(
+    ("kind", "size", "every", "begin"), [("zero", 0.9, 5, 1500), ("first", 0.99, 1, 300), ("corrected", 0.99, 1, 300)]
+)
+def test_no_place_to_begin_anew_hides_a_report_that_is_scaled_by_much(kind, size, every, begin, factor, noise):
+    def shown(step, value):
+        return value * (factor if step >= begin else 1.0)
+
+    relation = reported(training(2, begin + 900, noise), Meter(kind, size), every=every, shown=shown)
+    assert relation.broken is not None
+    assert begin <= relation.broken.step < begin + 20 * every
+
+
 def test_a_report_that_is_made_up_from_a_step_on_is_told_without_a_factor():
     relation = reported(training(3, 300), Meter("last"), shown=lambda step, value: value if step < 200 else 1 / step)
     assert (relation.broken.step, relation.broken.times, relation.broken.constant) == (200, None, 1.0)

@@ -6,8 +6,8 @@ import pytest
 from saksi.judgement.diff import FieldDifference, FirstDifference, diff
 from saksi.judgement.replay.compare import stage_of
 from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
+from saksi.judgement.replay.named import unnamed
 from saksi.judgement.replay.recorded import recorded_of
-from saksi.judgement.replay.traced import without_trace
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.judgement.update_views import FIELD_ORDER
 from saksi.words.findings import Finding
@@ -62,16 +62,16 @@ def test_an_equal_replay_in_a_verified_environment_is_a_match():
     assert found.coverage.fraction == 1.0
 
 
-def test_a_function_that_the_traces_name_is_the_object_and_takes_the_place_of_a_finding():
+def test_a_function_that_the_transcripts_name_is_the_object_and_takes_the_place_of_a_finding():
     seen = Finding(
         code="optimizer.update_differs", severity="critical", first_step=7, last_step=7, ranks=(0,),
         check="shadow_update", subject="torch.optim.adamw.AdamW.step", message="",
     )  # fmt: skip
-    bad, told = trained(altered={7: {"loss": 9.0}}), without_trace("as_sealed")
-    (named,) = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], traced=told).named
-    assert (named.file, named.operation, named.traced) == (None, None, told)
+    bad, told = trained(altered={7: {"loss": 9.0}}), unnamed("as_sealed")
+    (named,) = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], naming=told).named
+    assert (named.file, named.operation, named.naming) == (None, None, told)
     told = msgspec.structs.replace(told, function="a.f", file="/x/a.py", line=3, operation="aten::neg", tensor="w")
-    found = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], traced=told)
+    found = audited(bad, trained(REPLAY), trained(REPLAY), findings=[seen], naming=told)
     (named,) = found.named
     assert (named.object, named.file, named.operation, named.tensor) == ("a.f", "/x/a.py:3", "aten::neg", "w")
     assert found.sentence.endswith(told.sentence)

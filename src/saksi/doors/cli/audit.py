@@ -46,8 +46,8 @@ def audit(
         bool,
         typer.Option("--data-unchanged", help="Say that the data is as the run had it: then other content counts."),
     ] = False,
-    no_trace: Annotated[
-        bool, typer.Option("--no-trace", help="Name no function: one replay less, where there is a mismatch.")
+    no_naming: Annotated[
+        bool, typer.Option("--no-naming", help="Name no function: one replay less, where there is a mismatch.")
     ] = False,
     limit: Annotated[
         float | None,
@@ -63,7 +63,7 @@ def audit(
 
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
-    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_trace)
+    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_naming)
     found = asked if isinstance(asked, Audit) else audited(asked)
     if as_json:
         write(encode(found))

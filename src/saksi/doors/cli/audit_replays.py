@@ -10,7 +10,7 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_folder
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
-from saksi.doors.cli.audit_naming import named, repeated
+from saksi.doors.cli.audit_naming import name, repeat
 from saksi.doors.cli.reading import items_of, judged
 from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
@@ -51,12 +51,13 @@ def _replayed(replays: Replays) -> Audit:
         return _nothing(asked, f"the replay left no record: {first.ending}", environment)
     compared = _compared(asked, first, first.reading, verified=environment.verified)
     if needs_repeat(compared):
-        names = asked.names and environment.verified
-        compared, second = repeated(replays, first.reading, compared, traced=names)
+        names = asked.names and environment.verified and not compared.against
+        repeated = repeat(replays, first.reading, compared, names=names)
+        compared = repeated.compared
         if environment.verified:  # what was changed meanwhile was replayed with
-            environment = _environment(asked, second)
+            environment = _environment(asked, repeated.replayed)
         if names and environment.verified and is_repeated(compared):
-            compared = named(replays, first.reading, compared, second)
+            compared = name(replays, first.reading, repeated)
     findings = judged(asked.reading).report.items
     return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
-from saksi.judgement.checks.declared import Declared, DeclaredCheck, Following
+from saksi.judgement.checks.declared import Declared
+from saksi.judgement.checks.declared_check import DeclaredCheck, Following
 from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.plan.held import Apart, Held

@@ -218,14 +218,12 @@ class _Candidate:
         """Keeps every place since the last reports it explained from which on it explains this one."""
         form, constant = self.running.form, self.constant or 0.0
         self.learned = self.learned or constant
-        # Learned while the losses fell, the factor of a moving average may be as far off as another smoothing is.
-        far = FAR
         starts = range(max(self.hits_at[0], losses.count - MAX_STARTS), losses.count)
         found = [(each, each.value(losses, report.mark)) for each in (Running(form, losses, at) for at in starts)]
         self.restarts = [
             (each, report.value / value if form.is_average else constant)
             for each, value in found
-            if _is_measurable(value) and report.off(constant * value) <= far and report.off(self.learned * value) <= far
+            if _is_measurable(value) and report.off(constant * value) <= FAR and report.off(self.learned * value) <= FAR
         ]
         self.anew = 0
 

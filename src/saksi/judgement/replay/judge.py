@@ -22,12 +22,12 @@ from saksi.judgement.replay.values import (
     EnvironmentLine,
     Field,
     Named,
+    Naming,
     ReplayCoverage,
     ReplaySteps,
     ReplayVerdict,
     Segments,
     Stage,
-    Traced,
 )
 from saksi.words.findings import Finding, at_or_above, is_about_coverage
 
@@ -74,7 +74,7 @@ class _Told(NamedTuple):
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """What one or two replays gave. `repeated` is how the second differs from the first.
 
-    `replays` counts them and the one of the program as it is found now, which `traced` tells of. `ended` is why a
+    `replays` counts them and the one of the program as it is found now, which `naming` tells of. `ended` is why a
     replay has fewer Steps than the record, in words; `against` why the replay itself is not to be believed. `tensors`
     are those that the roots of the first Step that differs bind otherwise.
     """
@@ -87,7 +87,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     against: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
     data_unchanged: bool = False
-    traced: Traced | None = None
+    naming: Naming | None = None
     replays: int = 1
 
 
@@ -161,12 +161,12 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
 
 
 def _named(first: FirstDifference, compared: Compared, findings: Sequence[Finding]) -> Named:
-    stage, traced = stage_of(first), compared.traced
-    if traced is None or traced.function is None:
+    stage, naming = stage_of(first), compared.naming
+    if naming is None or naming.function is None:
         name, file = _object(stage, first, findings), None
     else:
-        name, file = traced.function, f"{traced.file}:{traced.line}"
-    tensor = traced.tensor if traced is not None else None
+        name, file = naming.function, f"{naming.file}:{naming.line}"
+    tensor = None if naming is None else naming.tensor
     return Named(
         step=max(0, first.update),
         rank=first.rank,
@@ -174,9 +174,9 @@ def _named(first: FirstDifference, compared: Compared, findings: Sequence[Findin
         object=name,
         file=file,
         tensor=compared.tensors[0] if compared.tensors else tensor,
-        operation=None if traced is None else traced.operation,
+        operation=None if naming is None else naming.operation,
         fields=tuple(Field(field=each.field, recorded=each.a, replayed=each.b) for each in first.fields[:_FIELDS]),
-        traced=traced,
+        naming=naming,
     )
 
 
@@ -235,8 +235,8 @@ def _sentence(verdict: ReplayVerdict, steps: ReplaySteps, named: tuple[Named, ..
     one = named[0]
     where = f"step {one.step} of rank {one.rank} differs {_STAGE_WORDS[one.stage]}"
     what = f" ({one.object})" if one.object else ""
-    before = f"{steps.match} steps are equal" if steps.match else "nothing before it was compared"
+    before = f"Before it, {steps.match} steps are equal." if steps.match else "It is the first that was compared."
     if verdict == "mismatch":
-        how = f" {one.traced.sentence}" if one.traced is not None else ""
-        return f"Not what the sealed program does: {where}{what}. Before it, {before}.{how}"
+        how = f" {one.naming.sentence}" if one.naming is not None else ""
+        return f"Not what the sealed program does: {where}{what}. {before}{how}"
     return f"Not checkable: {'; '.join(reasons)}. The first difference: {where}{what}."

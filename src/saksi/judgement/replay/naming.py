@@ -1,9 +1,11 @@
-"""Where two traces of one Step part, and which function is there in one of them alone.
+"""Where two transcripts of one Step part, and which function is there in one of them alone.
 
-One trace is of the program as it is found today, the other of the sealed one: the first operation that differs is where
-what was tampered with acts, and the innermost function on the stack that the other trace does not have is what did it.
+One is of the program as it is found today, the other of the sealed one: the first operation that differs is where what
+was tampered with acts, and the innermost function on the stack that the sealed one does not have there is what did it.
 
-Rules: a value that is not known ("?") differs from nothing; what follows the first difference is not compared.
+Rules: a value that is not known ("?") differs from nothing; what follows the first difference is not compared. What
+differs between two transcripts of the sealed program itself is made unknown first (`without_noise`): memory that no
+operation filled, results that are not ready yet, names of files in temporary folders.
 """
 
 from __future__ import annotations
@@ -12,23 +14,28 @@ from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from saksi.judgement.replay.trace import UNKNOWN, Function, Operation, Tensor, Trace
+import msgspec
 
-__all__ = ["Kind", "Parting", "parting_of"]
+from saksi.judgement.replay.transcript import UNKNOWN, Function, Operation, Tensor, Transcript
+
+__all__ = ["Kind", "Parting", "parting_of", "without_noise"]
 
 Kind: TypeAlias = Literal["arguments", "extra", "missing", "other", "inputs", "result"]
 """How the first operation that differs does.
 
 `arguments`: the same operation with other numbers. `extra`: one that the sealed program does not run there, `missing`
 one that it alone runs; `other`: another one. `inputs`: equal but for what it reads, though all before it gave the same:
-no operation of this thread changed that. `result`: another result from equal inputs.
+another tensor, or one that something else than an operation of this thread changed. `result`: another result from equal
+inputs.
 """
+_ALIGNED: Final = frozenset({"arguments", "inputs", "result"})
+"""Kinds in which both run the same operation there."""
 AHEAD: Final = 64
 """Operations that may have been put in, or left out, in one place."""
 
 
 class Parting(NamedTuple):
-    """The first operation that differs. `function` is in the found trace alone, `lacking` in the sealed one alone.
+    """The first operation that differs. `function` is there in the found transcript alone, `lacking` in the sealed one.
 
     `sure` is whether `function` was on the stack of that operation, and not only somewhere in that Step.
     """
@@ -43,37 +50,57 @@ class Parting(NamedTuple):
     lacking: Function | None
 
     @property
-    def operation(self) -> str:
-        """Its name: of the one that is there, else of the one that is missing."""
-        one = self.sealed if self.kind == "missing" or self.found is None else self.found
-        return "" if one is None else one.op
+    def told(self) -> Operation | None:
+        """The operation that is there in one of them alone, or otherwise; of the sealed one where that alone has it."""
+        return self.sealed if self.kind == "missing" or self.found is None else self.found
 
     @property
-    def module(self) -> str:
-        """The module that was called, "" where none was."""
-        one = self.sealed if self.kind == "missing" or self.found is None else self.found
-        return "" if one is None else one.module
+    def may_be_noise(self) -> bool:
+        """Whether two transcripts of one program could part so as well."""
+        arguments = self.arguments
+        return self.kind in {"inputs", "result"} or (arguments is not None and "'" in "".join(arguments))
 
     @property
     def tensor(self) -> str | None:
         """The first parameter among what differs, else among what the operation reads."""
-        if self.found is None or self.sealed is None:
-            return None
-        pairs = [*zip(self.found.ins, self.sealed.ins, strict=False)]
-        pairs += [*zip(self.found.outs, self.sealed.outs, strict=False)]
+        pairs: list[tuple[Tensor, Tensor]] = []
+        if self.kind in _ALIGNED and self.found is not None and self.sealed is not None:
+            pairs += zip(self.found.ins, self.sealed.ins, strict=False)
+            pairs += zip(self.found.outs, self.sealed.outs, strict=False)
         differing = [a[0] for a, b in pairs if not _is_same_tensor(a, b)]
-        return next((name for name in (*differing, *(each[0] for each in self.found.ins)) if name), None)
+        read = () if self.told is None else (each[0] for each in self.told.ins)
+        return next((name for name in (*differing, *read) if name), None)
 
     @property
     def arguments(self) -> tuple[str, str] | None:
-        """The first argument that differs, in the found trace and in the sealed one."""
+        """The first argument that differs, in the found transcript and in the sealed one."""
         if self.kind != "arguments" or self.found is None or self.sealed is None:
             return None
         pairs = zip_longest(self.found.args, self.sealed.args, fillvalue="nothing")
-        return next(((a, b) for a, b in pairs if a != b), None)
+        return next(((a, b) for a, b in pairs if not _is_same_argument(a, b)), None)
 
 
-def parting_of(found: Trace, sealed: Trace) -> Parting | None:
+def without_noise(one: Transcript, other: Transcript) -> Transcript:
+    """The first of two transcripts of the same program, without what differs in the other; up to another operation."""
+    operations: list[Operation] = []
+    for a, b in zip_longest(one.operations, other.operations):
+        if a is None or b is None or (a.op, len(a.args), len(a.ins), len(a.outs)) != (
+            b.op, len(b.args), len(b.ins), len(b.outs),
+        ):  # fmt: skip
+            stopped = "the sealed program does not repeat its operations from there on"
+            return msgspec.structs.replace(one, operations=tuple(operations), stopped=one.stopped or stopped)
+        args = tuple(x if x == y else UNKNOWN for x, y in zip(a.args, b.args, strict=True))
+        ins, outs = (
+            tuple(
+                x if x == y else (x[0], x[1] if x[1] == y[1] else UNKNOWN, UNKNOWN) for x, y in zip(xs, ys, strict=True)
+            )
+            for xs, ys in ((a.ins, b.ins), (a.outs, b.outs))
+        )
+        operations.append(msgspec.structs.replace(a, args=args, ins=ins, outs=outs))
+    return msgspec.structs.replace(one, operations=tuple(operations))
+
+
+def parting_of(found: Transcript, sealed: Transcript) -> Parting | None:
     """Where they part; `None` where they do not, as far as both go."""
     for position, (one, other) in enumerate(zip_longest(found.operations, sealed.operations)):
         if (one is None and found.stopped is not None) or (other is None and sealed.stopped is not None):
@@ -81,7 +108,7 @@ def parting_of(found: Trace, sealed: Trace) -> Parting | None:
         if one is not None and other is not None and _is_same(one, other):
             continue
         kind = _kind(position, one, other, found.operations, sealed.operations)
-        aligned = kind in {"arguments", "inputs", "result"}
+        aligned = kind in _ALIGNED
         function, line, sure = _foreign(one, other if aligned else None, position, found, sealed)
         lacking, _ = _only_here(sealed, other, _known(found, found.operations))
         return Parting(
@@ -100,10 +127,18 @@ def parting_of(found: Trace, sealed: Trace) -> Parting | None:
 def _is_same(one: Operation, other: Operation) -> bool:
     return (
         one.op == other.op
-        and one.args == other.args
+        and _have_same(one.args, other.args)
         and _are_same(one.ins, other.ins)
         and _are_same(one.outs, other.outs)
     )
+
+
+def _have_same(ones: Sequence[str], others: Sequence[str]) -> bool:
+    return len(ones) == len(others) and all(map(_is_same_argument, ones, others))
+
+
+def _is_same_argument(one: str, other: str) -> bool:
+    return one == other or UNKNOWN in {one, other}
 
 
 def _are_same(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -111,7 +146,8 @@ def _are_same(ones: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 def _is_same_tensor(one: Tensor, other: Tensor) -> bool:
-    return one[1] == other[1] and (one[2] == other[2] or UNKNOWN in {one[2], other[2]})
+    forms, digests = {one[1], other[1]}, {one[2], other[2]}
+    return (len(forms) == 1 or UNKNOWN in forms) and (len(digests) == 1 or UNKNOWN in digests)
 
 
 def _kind(
@@ -126,7 +162,13 @@ def _kind(
     if other is None:
         return "extra"
     if one.op == other.op:
-        return "arguments" if one.args != other.args else "result" if _are_same(one.ins, other.ins) else "inputs"
+        return (
+            "arguments"
+            if not _have_same(one.args, other.args)
+            else "result"
+            if _are_same(one.ins, other.ins)
+            else "inputs"
+        )
     put_in = _next(found, position, other)
     left_out = _next(sealed, position, one)
     if put_in is None and left_out is None:
@@ -144,7 +186,7 @@ def _next(operations: Sequence[Operation], position: int, wanted: Operation) -> 
 
 
 def _foreign(
-    one: Operation | None, other: Operation | None, position: int, found: Trace, sealed: Trace
+    one: Operation | None, other: Operation | None, position: int, found: Transcript, sealed: Transcript
 ) -> tuple[Function | None, int, bool]:
     """The innermost function that the sealed program does not run there, the line it was at, and whether surely."""
     everywhere = _known(sealed, sealed.operations)
@@ -162,13 +204,15 @@ def _foreign(
     return None, 0, False
 
 
-def _only_here(trace: Trace, one: Operation | None, known: set[tuple[str, str, str]]) -> tuple[Function | None, int]:
+def _only_here(
+    transcript: Transcript, one: Operation | None, known: set[tuple[str, str, str]]
+) -> tuple[Function | None, int]:
     for number, line in () if one is None else one.stack:
-        if trace.functions[number].identity not in known:
-            return trace.functions[number], line
+        if known.isdisjoint(transcript.functions[number].identities):
+            return transcript.functions[number], line
     return None, 0
 
 
-def _known(trace: Trace, operations: Iterable[Operation]) -> set[tuple[str, str, str]]:
+def _known(transcript: Transcript, operations: Iterable[Operation]) -> set[tuple[str, str, str]]:
     numbers = {number for each in operations for number, _ in each.stack}
-    return {trace.functions[number].identity for number in numbers}
+    return {identity for number in numbers for identity in transcript.functions[number].identities}

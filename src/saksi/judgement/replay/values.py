@@ -13,13 +13,13 @@ __all__ = [
     "EnvironmentLine",
     "Field",
     "Named",
+    "Naming",
     "ReplayCoverage",
     "ReplaySteps",
     "ReplayVerdict",
     "Segments",
     "Stage",
     "Tier",
-    "Traced",
 ]
 
 ReplayVerdict: TypeAlias = Literal["match", "mismatch", "not_checkable"]
@@ -92,12 +92,12 @@ AsFound: TypeAlias = Literal["as_recorded", "as_sealed", "neither", "not_replaye
 """What the program, as it is found now, does in that Step: what the record has, or what the sealed program does."""
 
 
-class Traced(_Document, frozen=True, kw_only=True):
-    """Two replays of that Step under trace: the program as it is found now, and as it was sealed.
+class Naming(_Document, frozen=True, kw_only=True):
+    """Two transcripts of that Step: of the program as it is found now, and as it was sealed.
 
-    What follows `as_found` is null unless that is `as_recorded`, and where the traces do not tell. `kind` is how the
-    first operation that differs does; `function` was on its stack and is not in the sealed program; `file` and `line`
-    are where that was. `lacking` is a function that the sealed program alone has there.
+    What follows `as_found` is null unless that is `as_recorded`, and where the transcripts do not tell. `kind` is how
+    the first operation that differs does; `function` was on its stack and is not there in the sealed program; `file`
+    and `line` are where that was. `lacking` is a function that the sealed program alone has there.
     """
 
     as_found: AsFound
@@ -115,8 +115,9 @@ class Traced(_Document, frozen=True, kw_only=True):
 class Named(_Document, frozen=True, kw_only=True):
     """The first Step that differs. `object`, `file`, `tensor` and `operation` are null where nothing tells.
 
-    They are of the trace, where there is one that names a function; `file` ends with the line. Else `object` is of a
-    finding in the record that covers this Step, and is not proved by the replay.
+    `operation` is of `naming`, as are `object` and `file`, which ends with the line, where that has a function; else
+    `object` is of a finding in the record that covers this Step, and is not proved by the replay. `tensor` is one that
+    the roots bind otherwise, else of `naming`.
     """
 
     step: int
@@ -127,7 +128,7 @@ class Named(_Document, frozen=True, kw_only=True):
     tensor: str | None
     operation: str | None
     fields: tuple[Field, ...]
-    traced: Traced | None
+    naming: Naming | None
 
 
 class Audit(_Document, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ from saksi.edges.own_file import read_own_file
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import RunMaterials, open_run
 from saksi.judgement.replay.invocation import Invocation
-from saksi.judgement.replay.trace import MAX_TRACE_BYTES
+from saksi.judgement.replay.transcript import MAX_TRANSCRIPT_BYTES
 from saksi.judgement.seal import Seal
 from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
 from saksi.words.errors import SaksiError, UsageError
@@ -38,7 +38,7 @@ from saksi.words.run import Level
 
 __all__ = ["NotReplayed", "Replay", "Replayed", "look", "replay", "scratch_folder"]
 
-_TRACE: Final = "saksi.trace"
+_TRANSCRIPT: Final = "saksi.transcript"
 _LAST_WORDS: Final = 4_000
 _LOOK_S: Final = 0.2
 _GRACE_S: Final = 20.0
@@ -58,7 +58,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     Of each pair that is `placed` the first folder stands in the place of the second while it is replayed, one pair
     after the other. With a `redaction_key`, the seal that the command would have there is observed before it is
-    started, with the variables as they are sealed. Of rank and Step in `trace` every operation is written down.
+    started, with the variables as they are sealed. Of rank and Step in `transcript` every operation is written down.
     """
 
     invocation: Invocation
@@ -71,20 +71,20 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     hidden: tuple[Path, ...]
     cache: Path
     limit_s: float
-    trace: tuple[int, int] | None = None
+    transcript: tuple[int, int] | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay left: its record, how it ended, and the end of what it said on standard error.
 
-    `trace` is what was written of the operations of a Step; `None` where nothing was.
+    `transcript` is what was written of the operations of a Step; `None` where nothing was.
     """
 
     reading: RunMaterials | None
     code: int | None
     last_words: str
     observed: Seal | None
-    trace: bytes | None = None
+    transcript: bytes | None = None
 
     @property
     def ending(self) -> str:
@@ -137,7 +137,7 @@ def replay(
     reading = _reading(scratch)
     if code == CANNOT_CONFINE and reading is None:
         raise NotReplayed(words or "the replay could not be confined")
-    return Replayed(reading=reading, code=code, last_words=words, observed=observed, trace=_trace(scratch))
+    return Replayed(reading=reading, code=code, last_words=words, observed=observed, transcript=_transcript(scratch))
 
 
 def look(asked: Replay, scratch: Path) -> Seal | None:
@@ -185,16 +185,15 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         **asked.invocation.environment,
         "SAKSI_HOME": str(scratch / "home"),
         "SAKSI_SCRATCH": str(scratch / "runs"),
-        "SAKSI_CACHE": str(asked.cache),
         "SAKSI_AGENT": "embedded",
         "SAKSI_OVERHEAD_BUDGET": "100",
         "TMPDIR": str(scratch / "tmp"),
         "TORCHINDUCTOR_CACHE_DIR": str(scratch / "tmp" / "inductor"),
         "WANDB_MODE": "offline",
     }
-    if asked.trace is not None:
-        rank, step = asked.trace
-        environment["SAKSI_TRACE"] = f"{rank}:{step}:{scratch / 'tmp' / _TRACE}"
+    if asked.transcript is not None:
+        rank, step = asked.transcript
+        environment["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"
     folders = (Path(asked.invocation.folder), *asked.written)
     layered = tuple(str(each) for each in outermost(folders))
     home = Path(asked.invocation.environment.get("HOME", "/nonexistent"))
@@ -235,9 +234,9 @@ def _observed(content: bytes) -> Seal | None:
         return None
 
 
-def _trace(scratch: Path) -> bytes | None:
+def _transcript(scratch: Path) -> bytes | None:
     try:
-        return read_own_file(scratch / "tmp" / _TRACE, MAX_TRACE_BYTES)
+        return read_own_file(scratch / "tmp" / _TRANSCRIPT, MAX_TRANSCRIPT_BYTES)
     except (UsageError, OSError):  # a program may have put anything there
         return None
 

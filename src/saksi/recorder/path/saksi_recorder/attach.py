@@ -43,7 +43,7 @@ def attach() -> None:
 def _install() -> None:
     # Each import and each installation on its own: what one version of torch lacks, costs that part only.
     _part("memory", lambda: __import__(__package__ + ".memory"))
-    for name in (*PARTS, "tracing") if os.environ.get("SAKSI_TRACE") else PARTS:
+    for name in (*PARTS, "transcript") if os.environ.get("SAKSI_TRANSCRIPT") else PARTS:
         _part(name, lambda name=name: _module(name).install())
     _part("formats", lambda: _module("formats"))
     if "optimizers" in _installed:
@@ -135,8 +135,9 @@ def _after_fork_in_child() -> None:
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:
             _module("unseen").after_fork_in_child()
-        if "metrics" in _installed:
-            _module("metrics").after_fork_in_child()
+        for name in ("metrics", "transcript"):
+            if name in _installed:
+                _module(name).after_fork_in_child()
     except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came
         session.channel = None
 

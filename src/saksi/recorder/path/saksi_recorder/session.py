@@ -39,8 +39,6 @@ updates: dict[int, int] = {}
 step = -1
 trainers: list[Optional[int]] = [None, None]
 """The threads in which the last update began, perhaps one of autograd's, and in which the last backward was called."""
-modes: list[Any] = []
-"""The recorder's own modes that are in force: an audit's trace."""
 _uncovered: dict[str, str] = {}
 _world = (0, 1)
 

@@ -1,10 +1,11 @@
 """Every operation of one Step, written down: what went in, what came out, and the functions that were on the stack.
 
-Only an audit asks for it (`SAKSI_TRACE`), for one Step that it knows to differ. The trace begins as the Step before
-has ended, so that loading, forward, backward and what a program does in between are in it.
+Only an audit asks for it (`SAKSI_TRANSCRIPT`), for one Step that it knows to differ. The transcript begins as the Step
+before has ended, so that loading, forward, backward and what a program does in between are in it.
 
-Rules: it changes no operation and no generator; what fails here ends the trace and not the training; memory that no
-operation has filled yet has no digest.
+Rules: it changes no operation and no generator; what fails here ends the transcript and not the training; memory that
+no operation has filled yet has no digest, nor has what a collective has not finished. The file gets its name once the
+Step has ended, so that a process which only inherited the variable leaves nothing there.
 
 Known weakness: what is compiled (`torch.compile`, TorchScript) runs past it, as does whatever writes into memory
 without an operation of this thread; what that changed is seen as an input that nothing made.
@@ -18,7 +19,7 @@ import hashlib
 import json
 import os
 import sys
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
@@ -29,22 +30,23 @@ from .guard import guarded
 from .plain import plain, text
 
 VERSION = 1
-MAX_ENTRIES = 100_000
+MAX_OPERATIONS = 99_999
+MAX_BYTES = 60 * 1024 * 1024
 MAX_STACK = 200
 MAX_VALUES = 4096  # of one operation
 MAX_WORDS = 400
 MAX_LOOKS = 64  # for modules that were built meanwhile
 _UNFILLED = ("aten::empty", "aten::new_empty", "aten::resize_")
+_LATER = ("c10d::", "_c10d_functional::", "_dtensor::")  # collectives: their results come later
 _CALLS = ("_call_impl", "_wrapped_call_impl")
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep  # noqa: PTH100, PTH120  (plain os: light)
 
 _asked: list[Any] = []
 _open: list[Any] = []
 
 
 def install() -> None:
-    """Where an audit asks for the trace of a Step: begin it in time."""
-    rank, step, path = [*os.environ.get("SAKSI_TRACE", "").split(":", 2), "", ""][:3]
+    """Where an audit asks for the operations of a Step: begin in time."""
+    rank, step, path = [*os.environ.get("SAKSI_TRANSCRIPT", "").split(":", 2), "", ""][:3]
     if rank.isdigit() and step.isdigit() and path:
         _asked[:] = [int(rank), int(step), path]
         steps.ended.append(_at_step)
@@ -57,9 +59,21 @@ def restore() -> None:
     if _asked:
         steps.ended.remove(_at_step)
         _asked.clear()
+    if _open:
+        _end()
 
 
-@guarded("tracing")
+def after_fork_in_child() -> None:
+    """A child writes nothing down: the file is its parent's."""
+    for transcript in _open:
+        transcript.leave()
+    _open.clear()
+    if _asked:
+        steps.ended.remove(_at_step)
+        _asked.clear()
+
+
+@guarded("transcript")  # a part of its own: where writing down fails, the end has to be said all the same
 def _at_step(step: int) -> None:
     if _open:
         _end()
@@ -68,57 +82,76 @@ def _at_step(step: int) -> None:
 
 
 def _begin() -> None:
-    trace = Trace(open(_asked[2], "w", encoding="ascii"))  # noqa: SIM115, PTH123  (until the Step has ended)
+    transcript = Transcript(_asked[2])
     if _get_current_dispatch_mode() is not None:  # whoever ends it would end ours in its place
-        trace.stop("a mode of the program was in force as the step began")
-        trace.file.close()
+        transcript.stop("a mode of the program was in force as the step began")
+        transcript.close()
         return
-    _open.append(trace)
-    session.modes.append(trace)
-    trace.__enter__()
+    _open.append(transcript)
+    transcript.__enter__()
 
 
 def _end() -> None:
-    trace = _open.pop()
-    session.modes.clear()
-    if _get_current_dispatch_mode() is trace:
-        trace.__exit__(None, None, None)
+    transcript = _open.pop()
+    if _get_current_dispatch_mode() is transcript:
+        transcript.__exit__(None, None, None)
     else:
-        trace.stop("a mode of the program was in force as the step ended")
-    trace.say({"kind": "end", "operations": trace.entries})
-    trace.file.close()
-    trace.file = None
+        transcript.stop("another mode or another thread was in force as the step ended")
+    transcript.close()
 
 
-class Trace(TorchDispatchMode):
+class Transcript(TorchDispatchMode):
     """Sees every operation before and after it is done; in force until the Step has ended."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__()
-        self.file: Any = file
-        self.entries = 0
+        self._paths = "%s.%d" % (path, os.getpid()), path
+        mode = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        # Line by line: what waits in a buffer would be written by a forked child as well.
+        self._file: Any = open(os.open(self._paths[0], mode, 0o600), "w", 1, encoding="ascii")  # noqa: SIM115, PTH123
+        self._room = MAX_BYTES
+        self.operations = 0
         self.stopped = False
         self._functions: dict[int, tuple[int, Any]] = {}  # by code object, which is kept with its number
         self._unfilled: set[int] = set()
         self._modules: dict[int, str] = {}
         self._tensors: dict[int, str] = {}
         self._looks = 0
+        prefix = str(__package__) + "."
+        self._own = {id(vars(one)) for name, one in list(sys.modules.items()) if name.startswith(prefix)}
         self._roots = sorted({os.path.abspath(one) for one in [*sys.path, sys.prefix] if one}, key=len, reverse=True)  # noqa: PTH100
-        self.say({"kind": "trace", "version": VERSION})
+        self.say({"kind": "transcript", "version": VERSION})
         self._look()
 
     def say(self, what: dict[str, Any]) -> None:
-        """One line."""
-        self.file.write(json.dumps(what, separators=(",", ":")) + "\n")
+        """One line, as long as there is room."""
+        line = json.dumps(what, separators=(",", ":")) + "\n"
+        self._room -= len(line)
+        if self._room < 0 and what["kind"] != "stopped":
+            self.stop("there are more than %d bytes of them" % MAX_BYTES)
+        elif not self.stopped:
+            self._file.write(line)
 
     def stop(self, reason: str) -> None:
         """Nothing more is written down, for this reason."""
-        self.say({"kind": "stopped", "reason": reason})
+        if not self.stopped:
+            self.say({"kind": "stopped", "reason": text(reason, MAX_WORDS)})
+            self.stopped = True
+
+    def close(self) -> None:
+        """The Step has ended: the file gets the name that was asked for."""
+        self.say({"kind": "end", "operations": self.operations})
+        self.stopped = True
+        self._file.close()
+        os.replace(*self._paths)  # noqa: PTH105
+
+    def leave(self) -> None:
+        """In a forked child: the mode stays in force, and does nothing."""
         self.stopped = True
 
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.file is None or self.stopped or guard.is_inside() or func.namespace == "profiler":
+        if self.stopped or guard.is_inside() or func.namespace == "profiler":
             return func(*args, **kwargs)
         begun = self._before(func, args, kwargs)
         out = func(*args, **kwargs)
@@ -126,10 +159,27 @@ class Trace(TorchDispatchMode):
             self._after(begun, out)
         return out
 
-    @guarded("tracing")
     def _before(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return self._written(lambda: self._described_before(func, args, kwargs))
+
+    def _after(self, begun: Any, out: Any) -> None:
+        self._written(lambda: self._say_after(begun, out))
+
+    def _written(self, act: Callable[[], Any]) -> Any:
+        """What `act` returns; where it fails, the transcript ends with that, and training goes on."""
+        with guard.inside():
+            try:
+                return act()
+            except Exception as error:
+                if guard.is_of_a_signal_handler(error):
+                    raise
+                self.stop("it could not be written down: %s" % type(error).__name__)
+                return None
+
+    def _described_before(self, func: Any, args: Any, kwargs: Any) -> Any:
         named = list(_named(func, args, kwargs))
-        written = [value for argument, value in named if _is_written(argument)]
+        late = func._schema.name.startswith(_LATER)
+        written = [value for argument, value in named if late or _is_written(argument)]
         operation = func._schema.name
         entry = {
             "kind": "operation",
@@ -147,13 +197,12 @@ class Trace(TorchDispatchMode):
         self._look_up(entry)
         return entry, operation, written
 
-    @guarded("tracing")
-    def _after(self, begun: Any, out: Any) -> None:
+    def _say_after(self, begun: Any, out: Any) -> None:
         entry, operation, written = begun
         results = [one for _, one in memory.tensors_in(out)][:MAX_VALUES]
         changed = [one for value in written for _, one in memory.tensors_in([value])][:MAX_VALUES]
-        if operation.startswith(_UNFILLED):
-            self._unfilled.update(filter(None, map(_storage, results)))
+        if operation.startswith((*_UNFILLED, *_LATER)):
+            self._unfilled.update(filter(None, map(_storage, [*results, *changed])))
         else:
             for one in changed:
                 if _fills(one):
@@ -162,9 +211,9 @@ class Trace(TorchDispatchMode):
                 self._unfilled.difference_update(map(_storage, results))  # new memory, where freed memory was before
         entry["outs"] = [self._described(one) for one in [*results, *changed]]
         self.say(entry)
-        self.entries += 1
-        if self.entries == MAX_ENTRIES:
-            self.stop("more operations than are kept")
+        self.operations += not self.stopped
+        if self.operations == MAX_OPERATIONS:
+            self.stop("there are more than %d of them" % MAX_OPERATIONS)
 
     def _take_in(self, entry: dict[str, Any], name: str, value: Any, *, only_written: bool) -> None:
         for path, one in memory.leaves_in(value):
@@ -192,7 +241,7 @@ class Trace(TorchDispatchMode):
         frame: Any = sys._getframe(1)
         while frame is not None and len(entry["stack"]) < MAX_STACK:
             code = frame.f_code
-            if not code.co_filename.startswith(_OWN):
+            if id(frame.f_globals) not in self._own:
                 entry["stack"].append([self._number_of(code), frame.f_lineno or 0])
                 if not entry["module"] and code.co_name in _CALLS:
                     entry["module"] = self._module(frame.f_locals.get("self"))

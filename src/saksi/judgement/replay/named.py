@@ -1,4 +1,4 @@
-"""What the two traces of a Step say, in words, and what is said where there are none.
+"""What the two transcripts of a Step say, in words, and what is said where there are none.
 
 Rules: a function is named only if the program as it is found now does the Step as it was recorded, bit for bit: else
 whatever changed it is not what is found.
@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Final
 
 from saksi.judgement.replay.naming import Kind, Parting, parting_of
-from saksi.judgement.replay.trace import Function, Trace
-from saksi.judgement.replay.values import AsFound, Traced
+from saksi.judgement.replay.transcript import Function, Transcript
+from saksi.judgement.replay.values import AsFound, Naming
 
-__all__ = ["traced", "without_trace"]
+__all__ = ["naming_of", "unnamed"]
 
 _DOES: Final[dict[AsFound, str]] = {
     "as_recorded": "As it is found now, the program does this step as recorded",
@@ -32,32 +32,32 @@ _HOW: Final[dict[Kind, str]] = {
     "missing": "{operation} is not run, which the sealed program runs there",
     "other": "{operation} is run where the sealed program runs {instead}",
     "inputs": (
-        "{operation} reads other values, though every operation before it gave the same: they were changed by "
+        "{operation} reads other values, though no operation before it differs: of another tensor, or changed by "
         "something that is no operation of that thread"
     ),
     "result": "{operation} gives another result from the same inputs",
 }
 
 
-def without_trace(as_found: AsFound, why: str | None = None) -> Traced:
+def unnamed(as_found: AsFound, why: str | None = None) -> Naming:
     """What is said where nothing can be named."""
-    return Traced(as_found=as_found, sentence=_DOES[as_found] + (f": {why}." if why else "."))
+    return Naming(as_found=as_found, sentence=_DOES[as_found] + (f": {why}." if why else "."))
 
 
-def traced(found: Trace, sealed: Trace) -> Traced:
-    """What the traces say, once the program as it is found now did the Step as recorded."""
+def naming_of(found: Transcript, sealed: Transcript) -> Naming:
+    """What the transcripts say, once the program as it is found now did the Step as recorded."""
     parting = parting_of(found, sealed)
     if parting is None:
         stopped = found.stopped or sealed.stopped
-        why = f"the trace stopped: {stopped}" if stopped else "what differs is no operation that is traced"
-        return without_trace("as_recorded", f"no operation differs, and {why}")
+        why = "" if stopped is None else f" up to where the transcript ends, since {stopped}"
+        return unnamed("as_recorded", f"no operation from the end of the step before to its own differs{why}")
     function = parting.function if parting.sure else None
     sentence = f"{_DOES['as_recorded']}. First other operation: {_how(parting)}{_by_whom(parting)}."
-    return Traced(
+    return Naming(
         as_found="as_recorded",
         kind=parting.kind,
-        operation=parting.operation,
-        module=parting.module or None,
+        operation=None if parting.told is None else parting.told.op,
+        module=None if parting.told is None else parting.told.module or None,
         tensor=parting.tensor,
         function=None if function is None else name_of(function),
         file=None if function is None else function.file,
@@ -75,21 +75,22 @@ def name_of(function: Function) -> str:
 
 def _how(parting: Parting) -> str:
     found, sealed = parting.arguments or ("", "")
-    operation = parting.operation + (f" in {parting.module}" if parting.module else "")
+    told, instead = parting.told, "" if parting.sealed is None else parting.sealed.op
+    operation = "" if told is None else told.op + (f" in {told.module}" if told.module else "")
     if parting.tensor is not None:
         operation += f", with {parting.tensor},"
-    instead = "" if parting.sealed is None else parting.sealed.op
     return _HOW[parting.kind].format(operation=operation, found=found, sealed=sealed, instead=instead)
 
 
 def _by_whom(parting: Parting) -> str:
     function, lacking = parting.function, parting.lacking
     if function is not None and parting.sure:
-        return (
-            f"; by {name_of(function)} ({function.file}, line {parting.line}), which the sealed program does not have"
-        )
+        where = f"{function.file}, line {parting.line}"
+        return f"; by {name_of(function)} ({where}), which the sealed program does not have there"
     if lacking is not None:
         return f"; the sealed program has {name_of(lacking)} ({lacking.within}, line {lacking.line}) there"
     if function is not None:
-        return f"; in that step runs {name_of(function)} ({function.file}), which the sealed program does not have"
+        return (
+            f"; in that step runs {name_of(function)} ({function.file}), which the sealed program does not have there"
+        )
     return ""
