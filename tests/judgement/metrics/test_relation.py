@@ -113,10 +113,10 @@ def test_a_report_that_departs_from_a_step_on_is_told_with_its_factor(kind, size
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 @pytest.mark.parametrize("factor", [0.7, 0.8])
-@pytest.mark.parametrize(
-    ("kind", "size", "every", "begin"), [("zero", 0.9, 5, 1500), ("first", 0.99, 1, 300), ("corrected", 0.99, 1, 300)]
-)
-def test_no_place_to_begin_anew_hides_a_report_that_is_scaled_by_much(kind, size, every, begin, factor, noise):
+@pytest.mark.parametrize("meter", [("zero", 0.9, 5, 1500), ("first", 0.99, 1, 300), ("corrected", 0.99, 1, 300)])
+def test_no_place_to_begin_anew_hides_a_report_that_is_scaled_by_much(meter, factor, noise):
+    kind, size, every, begin = meter
+
     def shown(step, value):
         return value * (factor if step >= begin else 1.0)
 
