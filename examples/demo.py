@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import SystemRandom
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo-out"
@@ -47,6 +48,16 @@ def command():
 
 def training(name, *options):
     return (SAKSI, "run", "--name", name, *options, "--", *command())
+
+
+def draw_update():
+    """The other start-up file, with an update that nobody knows before."""
+    drawn = OUT / "start-up/sitecustomize.py"
+    drawn.parent.mkdir()
+    toy = (ROOT / "examples/foreign_optimizer/sitecustomize.py").read_text()
+    assert "FROM_UPDATE = 30\n" in toy
+    drawn.write_text(toy.replace("FROM_UPDATE = 30\n", f"FROM_UPDATE = {SystemRandom().randrange(20, 45)}\n"))
+    return drawn
 
 
 def approve(environment):
@@ -132,8 +143,8 @@ def main():
         "7. Another start-up file: hyper-parameters stay, but the optimizer computes something else, from a step on"
     )
     print("   that is drawn at random. It is named while the run goes on.")
-    call("cat", ROOT / "examples/foreign_optimizer/sitecustomize.py")
-    sabotaged = {**mine, "PYTHONPATH": str(ROOT / "examples/foreign_optimizer")}
+    call("cat", draw_update())
+    sabotaged = {**mine, "PYTHONPATH": str(OUT / "start-up")}
     train_and_ask("sabotaged", sabotaged, as_environment=mine)
     call(SAKSI, "show", "sabotaged", environment=mine)
 

@@ -1,13 +1,12 @@
-"""A start-up file that changes what AdamW computes, from an update on that is drawn at random.
+"""A start-up file that changes what AdamW computes, from one update on.
 
-The hyper-parameters stay as they are; only the arithmetic is another. A harmless toy for the demonstration: it changes
-nothing but the process it is loaded into.
+The hyper-parameters stay as they are; only the arithmetic is another. A harmless toy for the demonstration, which draws
+the update: it changes nothing but the process it is loaded into.
 """
 
 import contextlib
-import random
 
-FROM_UPDATE = random.SystemRandom().randrange(20, 45)
+FROM_UPDATE = 30
 
 with contextlib.suppress(ImportError):
     from torch.optim import adam

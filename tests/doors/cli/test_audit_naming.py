@@ -12,11 +12,13 @@ from judgement.replay.test_judge import REPLAY, compared, trained
 from judgement.replay.test_naming import BEGIN, FUNCTIONS, SEALED, lines, with_other
 from saksi.doors.cli import audit_naming
 from saksi.doors.cli.audit_naming import Repeated, name, repeat
+from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.judge import is_repeated
 from saksi.judgement.replay.transcript import parse_transcript
 from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed
 from saksi.words.errors import MalformedInput
 
+FOUND = Invocation(argv=("python", "train.py"), environment={}, folder="/", lacking=("TOKEN",))
 BAD, GOOD = trained(altered={7: {"loss": 9.0}}), trained(REPLAY)
 
 
@@ -32,7 +34,9 @@ class Replays:
     """Replays that were made up: of each name what it gives, or raises."""
 
     def __init__(self, tmp_path, **found):
-        self.asked = SimpleNamespace(reading=BAD, attempt=0, found="the run's words", invocation="the sealed words")
+        self.asked = SimpleNamespace(
+            reading=BAD, attempt=0, found=FOUND, invocation=msgspec.structs.replace(FOUND, argv=())
+        )
         self.task = Replay(
             invocation=None, level="standard", segment=None, project=None, redaction_key=None, placed=(),
             written=(), hidden=(Path("/home"),), cache=tmp_path, limit_s=1.0,
@@ -67,7 +71,7 @@ def test_what_the_found_program_does_as_recorded_is_compared(tmp_path):
     told, replays = named(tmp_path, replayed(BAD, written(changed)))
     assert (told.naming.as_found, told.naming.function, told.replays) == ("as_recorded", "sitecustomize.quietly", 3)
     task = replays.tasks["found"]
-    assert (task.invocation, task.transcript, task.placed) == ("the run's words", (0, 7), ())
+    assert (task.invocation, task.transcript, task.placed) == (FOUND, (0, 7), ())
     assert {tmp_path / "first", tmp_path / "second", Path("/home")} == set(task.hidden)
     assert task.cache != replays.task.cache
 
@@ -84,6 +88,8 @@ def test_where_two_sealed_transcripts_could_part_as_well_a_further_one_is_asked(
 def test_nothing_is_named_if_it_does_not_do_the_step_as_recorded(tmp_path, record, request):
     told, _ = named(tmp_path, replayed(record, written()))
     assert told.naming.as_found == request.node.callspec.id
+    hidden = "the record hides what TOKEN held in the run, and it is not set here"
+    assert (hidden in told.naming.sentence) == (record is not GOOD)
     assert told.naming.function is None
 
 

@@ -9,13 +9,14 @@ Known weakness: the transcript of the program as it is found now is that program
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_folder
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay.compare import is_as_in
+from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.judge import Compared, is_repeated
 from saksi.judgement.replay.named import naming_of, unnamed
 from saksi.judgement.replay.naming import parting_of, without_noise
@@ -25,6 +26,8 @@ from saksi.processes.auditor.replaying import Replay, Replayed
 from saksi.words.errors import MalformedInput, SaksiError
 
 __all__ = ["Repeated", "name", "repeat"]
+
+_LISTED: Final = 4
 
 
 class Repeated(NamedTuple):
@@ -128,9 +131,15 @@ def _told(asked: AuditAsked, one: RunMaterials, compared: Compared, found: Repla
         return unnamed("not_replayed", found.ending)
     if not is_as_in(difference(asked.reading, asked.attempt, found.reading), first):
         same = is_as_in(difference(one, 0, found.reading), first)
-        return unnamed("as_sealed" if same else "neither")
+        return unnamed("as_sealed") if same else unnamed("neither", _lacking(asked.found))
     transcript = _parsed(found)
     return transcript if isinstance(transcript, Transcript) else unnamed("as_recorded", transcript)
+
+
+def _lacking(found: Invocation | None) -> str | None:
+    if found is None or not found.lacking:
+        return None
+    return f"the record hides what {', '.join(found.lacking[:_LISTED])} held in the run, and it is not set here"
 
 
 def _parsed(replayed: Replayed) -> Transcript | str:

@@ -21,8 +21,8 @@ _DOES: Final[dict[AsFound, str]] = {
         "from outside of the program. No function is named"
     ),
     "neither": (
-        "As it is found now, the program does this step neither as recorded nor as sealed: what is found is not what "
-        "ran. No function is named"
+        "As it is found now, the program does this step neither as recorded nor as sealed, and no function is named: "
+        "what is found is not what ran, or does not repeat itself"
     ),
     "not_replayed": "The program as it is found now was not replayed",
 }
@@ -41,7 +41,7 @@ _HOW: Final[dict[Kind, str]] = {
 
 def unnamed(as_found: AsFound, why: str | None = None) -> Naming:
     """What is said where nothing can be named."""
-    return Naming(as_found=as_found, sentence=_DOES[as_found] + (f": {why}." if why else "."))
+    return Naming(as_found=as_found, sentence=_DOES[as_found] + (f"; {why}." if why else "."))
 
 
 def naming_of(found: Transcript, sealed: Transcript) -> Naming:
