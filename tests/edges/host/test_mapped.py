@@ -62,6 +62,22 @@ def test_a_process_that_is_gone_or_of_another_account_is_said(tmp_path, monkeypa
     assert read_raw(7) == "permission"
 
 
+@pytest.mark.parametrize("waits", [True, False], ids=["ended", "zombie"])
+def test_a_process_that_ends_while_it_is_read_is_gone_and_nothing_else_is_said_of_it(monkeypatch, waits):
+    plain = mapped._same_root
+
+    def meanwhile(folder):
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        if waits:
+            child.wait()
+        return plain(folder)
+
+    monkeypatch.setattr(mapped, "_same_root", meanwhile)
+    with start({}) as child:
+        assert read_raw(child.pid) == "gone"
+
+
 def test_a_process_that_proc_does_not_show_is_hidden_if_it_lives(tmp_path, monkeypatch):
     monkeypatch.setattr(mapped, "PROC", tmp_path)
     with subprocess.Popen(["true"]) as child:

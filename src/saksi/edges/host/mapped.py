@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Container
+from pathlib import Path
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from saksi.edges.host.procfs import PROC
@@ -78,26 +79,41 @@ class Raw(NamedTuple):
 def read_raw(pid: int) -> Raw | Hidden:
     """What the kernel says of `pid` now, or why not. Takes the process's memory lock for a moment."""
     folder = PROC / str(pid)
+    maps = _maps(folder)
+    if maps is None:  # /proc may be mounted so that it hides other accounts' processes (hidepid)
+        return "permission" if _exists(pid) else "gone"
+    if not isinstance(maps, bytes):
+        return maps
+    same_root = _same_root(str(folder))
+    environ, reason = _environ(folder)
+    if (not same_root or not environ) and not isinstance(again := _maps(folder), bytes):
+        return again or "gone"  # by now: what was read of it meanwhile says nothing
+    return Raw(maps, environ, same_root, reason)
+
+
+def _maps(folder: Path) -> bytes | Hidden | None:
+    """What is mapped; `None` where there is no such file."""
     try:
         with (folder / "maps").open("rb") as file:
-            maps = file.read(MAX_MAPS)
+            return file.read(MAX_MAPS) or "gone"  # empty: a zombie, or in the middle of exec
     except PermissionError:
         return "permission"
-    except FileNotFoundError:  # /proc may be mounted so that it hides other accounts' processes (hidepid)
-        return "permission" if _exists(pid) else "gone"
+    except FileNotFoundError:
+        return None
     except OSError:
         return "gone"
-    if not maps:  # a zombie, or in the middle of exec
-        return "gone"
-    same_root = _same_root(str(folder))
+
+
+def _environ(folder: Path) -> tuple[bytes | None, str | None]:
+    """The variables it began with, or why not."""
     try:
         with (folder / "environ").open("rb") as file:
             environ = file.read(MAX_ENVIRON + 1)
     except OSError as error:
-        return Raw(maps, None, same_root, f"the variables it began with cannot be read: {error.strerror}")
+        return None, f"the variables it began with cannot be read: {error.strerror}"
     if len(environ) > MAX_ENVIRON:
-        return Raw(maps, None, same_root, f"the variables it began with have more than the {MAX_ENVIRON:,} bytes read")
-    return Raw(maps, environ, same_root)
+        return None, f"the variables it began with have more than the {MAX_ENVIRON:,} bytes read"
+    return environ, None
 
 
 def parse_maps(content: bytes) -> Mapped:
