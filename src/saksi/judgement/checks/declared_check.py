@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import UnionType
 from typing import Generic, Protocol, TypeVar
@@ -42,7 +43,7 @@ class Following(Generic[K]):
             self.noted.note(each)
 
 
-class DeclaredCheck(HeldToApproved, Generic[K]):
+class DeclaredCheck(HeldToApproved, ABC, Generic[K]):
     """A check that holds each process to what is declared: it says which frames it hears, and what it makes of them."""
 
     heard: type | UnionType
@@ -61,6 +62,6 @@ class DeclaredCheck(HeldToApproved, Generic[K]):
         found = [each for process in state.followed.kept() for each in state.not_seen(process)] if ended else []
         return (*state.noted.kept(), *found)
 
+    @abstractmethod
     def hold(self, state: Following[K], process: K, said: Spoken, declared: Declared) -> None:
         """Holds what a process said to what is declared for its attempt."""
-        raise NotImplementedError
