@@ -19,7 +19,8 @@ from saksi.edges.host.confinement import CannotConfine, confine
 try:
     confine([Path(each) for each in {layered!r}], Path({scratch!r}),
         writable=[Path(each) for each in {writable!r}], gladly=[Path(each) for each in {gladly!r}],
-        hidden=[Path(each) for each in {hidden!r}])
+        hidden=[Path(each) for each in {hidden!r}],
+        placed=[(Path(source), Path(target)) for source, target in {placed!r}])
 except CannotConfine as reason:
     print(reason, file=sys.stderr)
     raise SystemExit(124)
@@ -39,7 +40,7 @@ def place():
         yield base
 
 
-def confined(place, body, *, layered=("project",), writable=(), gladly=(), hidden=(), uid=None):
+def confined(place, body, *, layered=("project",), writable=(), gladly=(), hidden=(), placed=(), uid=None):
     """Runs `body` confined to `place`; skips where the system does not allow it at all."""
     program = PROGRAM.format(
         source=str(Path(saksi.__file__).parent.parent),
@@ -48,6 +49,7 @@ def confined(place, body, *, layered=("project",), writable=(), gladly=(), hidde
         writable=[str(place / each) for each in writable],
         gladly=[str(place / each) for each in gladly],
         hidden=[str(place / each) for each in hidden],
+        placed=[(str(place / source), str(place / target)) for source, target in placed],
         folder=str(place / "project"),
         body=body,
     )
@@ -131,3 +133,22 @@ def test_files_written_in_shared_memory_by_data_loaders_are_allowed(place):
         "one = shared_memory.SharedMemory(create=True, size=16); one.close(); one.unlink(); print('ok')",
     )
     assert done.stdout == "ok\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("layered", "gladly"), [(("home/project",), ("home",)), (("home",), ()), (("home/project",), ())]
+)
+def test_what_is_placed_in_a_folder_of_the_home_is_what_is_there_and_can_be_written(place, layered, gladly):
+    for name in ("home/project", "scratch/clean"):
+        (place / name).mkdir(parents=True)
+        (place / name / "train.py").write_text(name)
+    home = place / "home"
+    done = confined(
+        place,
+        f"at = Path({str(home)!r})\n"
+        "print((at / 'project/train.py').read_text()); (at / 'project/new').write_text('x')\n"
+        "print((at / 'project/new').read_text())",
+        layered=(*layered, "project"), gladly=gladly, placed=[("scratch/clean", "home/project")],
+    )  # fmt: skip
+    assert done.stdout == "scratch/clean\nx\n", done.stderr
+    assert sorted(os.listdir(home / "project")) == sorted(os.listdir(place / "scratch/clean")) == ["train.py"]

@@ -79,14 +79,12 @@ def confine(
     _mount(None, Path("/"), None, _MS_REC_PRIVATE, None)
     for each in (scratch, *writable):
         _mount(each, each, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
+    layers = _Layers(scratch / "layers")
+    around, within = _parted(layered, gladly, [target for _, target in placed])
+    layers.put_over_all(around, gladly)
     for source, target in placed:
         _mount(source, target, None, _MS_BIND_REC, None)
-    layers = _Layers(scratch / "layers")
-    for folder in layered:
-        layers.put_over(folder)
-    for folder in gladly:
-        with contextlib.suppress(CannotConfine):
-            layers.put_over(folder)
+    layers.put_over_all(within, gladly)
     _set_read_only(Path("/"), read_only=True, recursive=True)
     for each in (scratch, *writable, layers.folder, *layers.done, Path("/dev/shm")):  # noqa: S108 - shared memory of loaders
         if each.is_dir():
@@ -98,6 +96,18 @@ def confine(
     _raise_loopback()
 
 
+def _parted(layered: Sequence[Path], gladly: Sequence[Path], targets: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """What is layered before something is placed, and behind it.
+
+    A layer shows nothing that was mounted below its folder: so what lies around a place comes first, and what is placed
+    there takes a layer of its own.
+    """
+    wanted = [*layered, *gladly]
+    around = [each for each in wanted if any(target != each and target.is_relative_to(each) for target in targets)]
+    own = [target for target in outermost(targets) if any(target.is_relative_to(each) for each in around)]
+    return around, [*(each for each in wanted if each not in around), *(each for each in own if each not in wanted)]
+
+
 class _Layers:
     """Layers above folders, each in a folder of its own; in memory where the disk of those cannot hold them."""
 
@@ -106,6 +116,12 @@ class _Layers:
         self.done: list[Path] = []
         self._in_memory = False
         folder.mkdir(mode=0o700)
+
+    def put_over_all(self, folders: Iterable[Path], gladly: Sequence[Path]) -> None:
+        """Raises `CannotConfine`, but for those that are only `gladly` layered."""
+        for each in folders:
+            with contextlib.suppress(CannotConfine) if each in gladly else contextlib.nullcontext():
+                self.put_over(each)
 
     def put_over(self, folder: Path) -> None:
         """Raises `CannotConfine`."""
