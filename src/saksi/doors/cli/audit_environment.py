@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -64,17 +65,20 @@ def _recorded(reading: RunMaterials, attempt: int) -> SignedSealFile | None:
     return None
 
 
-def verify_here(basis: Basis, invocation: Invocation, observed: Seal | None) -> EnvironmentLine:
+def verify_here(
+    basis: Basis, invocation: Invocation, observed: Seal | None, placed: Sequence[tuple[Path, Path]] = ()
+) -> EnvironmentLine:
     """Whether what was replayed is what the seal file says, its files included. Raises `SaksiError`, `OSError`.
 
-    `observed` is the seal that the command had where it was replayed, seen before it was started.
+    `observed` is the seal that the command had where it was replayed, seen before it was started; of each pair that was
+    `placed` the first folder stood in the place of the second.
     """
     file = basis.signed.file
     reasons: list[str] = []
     if not basis.approved_by:
         reasons.append("no approver whose key is trusted here signed the seal file")
     reasons += ["what was started could not be observed"] if observed is None else against(file, observed)
-    reasons += _of_files(file, invocation)
+    reasons += _of_files(file, invocation, placed)
     return EnvironmentLine(verified=not reasons, approved_by=basis.approved_by, differences=tuple(reasons[:_LISTED]))
 
 
@@ -87,16 +91,33 @@ def against(file: SealFile, observed: Seal) -> list[str]:
     ]
 
 
-def _of_files(file: SealFile, invocation: Invocation) -> tuple[str, ...]:
+def _of_files(file: SealFile, invocation: Invocation, placed: Sequence[tuple[Path, Path]]) -> tuple[str, ...]:
     tree = file.environment_tree
     if not isinstance(tree, EnvironmentTree):
         return ("the seal file does not hold the environment's files (saksi seal create --manifest FILE)",)
     found = environment_reasons(
-        tree, invocation.argv, invocation.environment, Path(invocation.folder), now_ns=time.time_ns()
+        tree, invocation.argv, _searched(invocation, placed), Path(invocation.folder), now_ns=time.time_ns()
     )
     if not isinstance(tree.manifest, str):
         found += ("the environment's files agreed with no manifest as they were sealed (seal create --manifest FILE)",)
     return found
+
+
+def _searched(invocation: Invocation, placed: Sequence[tuple[Path, Path]]) -> dict[str, str]:
+    """The variables, with PYTHONPATH as it leads to what stood there while it was replayed."""
+    entries = invocation.environment.get("PYTHONPATH")
+    if not entries or not placed:
+        return invocation.environment
+    led = [str(_led(Path(invocation.folder, each), placed)) if each else each for each in entries.split(os.pathsep)]
+    return {**invocation.environment, "PYTHONPATH": os.pathsep.join(led)}
+
+
+def _led(entry: Path, placed: Sequence[tuple[Path, Path]]) -> Path:
+    """Where an entry leads: what was placed last goes before what it was placed upon."""
+    for source, target in reversed(placed):
+        if entry.resolve().is_relative_to(target):
+            return source / entry.resolve().relative_to(target)
+    return entry
 
 
 def clean_project(

@@ -16,6 +16,7 @@ from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
+from saksi.judgement.replay.explained import is_of_numbers
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.tensors import leaves_at, tensors_apart
@@ -33,10 +34,16 @@ def audited(asked: AuditAsked) -> Audit:
     """
     layered = _written(asked)
     try:
-        with EndingSignals() as signals, scratch_folder(layered) as place:
+        with EndingSignals() as signals, scratch_folder(layered, rather=_home(asked)) as place:
             return _replayed(Replays(asked, _task(asked, layered, place), place, signals))
     except NotReplayed as refused:
         return _nothing(asked, str(refused))
+
+
+def _home(asked: AuditAsked) -> tuple[Path, ...]:
+    """The home folder of what is replayed, which a layer is put over where that can be."""
+    home = Path(asked.invocation.environment.get("HOME", "/nonexistent"))
+    return (home.resolve(),) if home.is_dir() and home.resolve() != Path("/") else ()
 
 
 def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTHING_APPROVED) -> Audit:
@@ -46,7 +53,7 @@ def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTH
 def _replayed(replays: Replays) -> Audit:
     asked = replays.asked
     first = replays.once("first", "replaying")
-    environment = _environment(asked, first)
+    environment = _environment(replays, first)
     if first.reading is None:
         return _nothing(asked, f"the replay left no record: {first.ending}", environment)
     compared = _compared(asked, first, first.reading, verified=environment.verified)
@@ -55,17 +62,18 @@ def _replayed(replays: Replays) -> Audit:
         repeated = repeat(replays, first.reading, compared, names=names)
         compared = repeated.compared
         if environment.verified:  # what was changed meanwhile was replayed with
-            environment = _environment(asked, repeated.replayed)
+            environment = _environment(replays, repeated.replayed)
         if names and environment.verified and is_repeated(compared):
             compared = name(replays, first.reading, repeated)
     findings = judged(asked.reading).report.items
     return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
 
 
-def _environment(asked: AuditAsked, replayed: Replayed) -> EnvironmentLine:
+def _environment(replays: Replays, replayed: Replayed) -> EnvironmentLine:
+    asked = replays.asked
     if asked.basis is None:
         return NOTHING_APPROVED
-    return verify_here(asked.basis, asked.invocation, replayed.observed)
+    return verify_here(asked.basis, asked.invocation, replayed.observed, replays.task.placed)
 
 
 def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
@@ -114,7 +122,7 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
     against = [
         f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
         for each in judged(reading).report.items
-        if at_or_above(each.severity, "warning") and not is_about_coverage(each)
+        if at_or_above(each.severity, "warning") and not is_about_coverage(each) and not is_of_numbers(each.code)
     ]
     return Compared(
         recorded=asked.recorded,

@@ -15,6 +15,7 @@ from saksi.doors.cli.screen import tell
 from saksi.doors.launch.environment import environment_tree, question_asked
 from saksi.edges.environment.interpreter import NotKnown
 from saksi.edges.environment.listing import Question
+from saksi.edges.environment.own_packages import own_packages, without
 from saksi.edges.environment.watched_files import recall_tree
 from saksi.edges.home import resolve_cache
 from saksi.judgement.changed_lines import Place
@@ -38,7 +39,8 @@ def tree_to_seal(
 ) -> EnvironmentTree | None:
     """The tree of the environment that `command` would run in; `None`, and said, if it has none.
 
-    Raises `UsageError` if it does not agree with the manifest, and what opening a manifest raises.
+    Folders of the project's own on PYTHONPATH are sealed with it, and none that a manifest would list. Raises
+    `UsageError` if the rest does not agree with the manifest, and what opening a manifest raises.
     """
     given = None if manifest is None else open_given(manifest, trust)
     try:
@@ -48,7 +50,9 @@ def tree_to_seal(
         tell(f"the environment's files are not sealed: {reason}")
         return None
     if given is not None:
-        report = report_on(question, given, now_ns=now_ns, progress=progress)
+        listed = without(question.environment, own_packages(question.environment, question.folder))
+        of_packages = msgspec.structs.replace(question, environment=listed)
+        report = report_on(of_packages, given, now_ns=now_ns, progress=progress)
         _require(report.verdict == "verified", f"the environment does not agree with {manifest}: {report.sentence}")
     found = environment_tree(question, now_ns=now_ns, progress=progress)
     if found.tree is None:

@@ -94,14 +94,17 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def scratch_folder(outside: tuple[Path, ...]) -> Iterator[Path]:
-    """A new private folder that lies in none of `outside`; removed at the end. Raises `NotReplayed`."""
-    for place in (tempfile.gettempdir(), *_PLACES):
-        candidate = Path(place).resolve()
-        if candidate.is_dir() and os.access(candidate, os.W_OK) and not _is_within(candidate, outside):
-            with tempfile.TemporaryDirectory(prefix="saksi-", dir=candidate, ignore_cleanup_errors=True) as folder:
-                yield Path(folder)
-            return
+def scratch_folder(outside: tuple[Path, ...], *, rather: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """A new private folder that lies in none of `outside`, and rather in none of the others; removed at the end.
+
+    Raises `NotReplayed`.
+    """
+    places = [Path(each).resolve() for each in (tempfile.gettempdir(), *_PLACES)]
+    fit = [each for each in places if each.is_dir() and os.access(each, os.W_OK) and not _is_within(each, outside)]
+    for place in sorted(fit, key=lambda each: _is_within(each, rather)):
+        with tempfile.TemporaryDirectory(prefix="saksi-", dir=place, ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+        return
     raise NotReplayed("no folder for a replay lies outside of those that the run wrote into", remedy="set TMPDIR")
 
 
