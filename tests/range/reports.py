@@ -26,7 +26,9 @@ def case_line(judged: tuple[Judged, ...] = (), *, error: str | None = None, reas
         approved_with_it=False,
         launch_seconds=0.0,
         judging_seconds=0.0,
+        replaying_seconds=0.0,
         judged=judged,
+        replayed=(),
         reason=reason,
         error=error,
     )
@@ -44,16 +46,18 @@ def judged(*, found: bool = False, told: bool = False, object_named: bool = Fals
     )
 
 
-def variant_line(*accused: Accusation, error: str | None = None) -> VariantLine:
+def variant_line(*accused: Accusation, error: str | None = None, alarmed: tuple[str, ...] = ()) -> VariantLine:
     return VariantLine(
         variant="v",
         verdict=None if error else "unknown",
         complete=None if error else True,
         accused=accused,
         told=(),
-        alarmed=(),
+        alarmed=alarmed,
         reasons=(),
+        replayed=(),
         launch_seconds=0.0,
+        replaying_seconds=0.0,
         error=error,
     )
 

@@ -27,7 +27,7 @@ from saksi_run import SAKSI, Home
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def play(tmp_path, *entries, limit_s=90.0, jobs=1, seed=None):
+def play(tmp_path, *entries, limit_s=90.0, jobs=1, seed=None, replay=False):
     seed = secrets.randbits(32) if seed is None else seed
     sys.stdout.write(f"seed {seed}\n")
     environment = Home(tmp_path).environment  # one cache for all tests of a session
@@ -40,6 +40,7 @@ def play(tmp_path, *entries, limit_s=90.0, jobs=1, seed=None):
         cache=Path(environment["XDG_CACHE_HOME"]),
         limit_s=limit_s,
         jobs=jobs,
+        replay=replay,
     )
     return play_all(question, version="", hear=lambda _: None)
 
@@ -157,3 +158,20 @@ def _command_lines():
             yield f"{Path('/proc', pid, 'cwd').readlink()} {Path('/proc', pid, 'cmdline').read_bytes()!r}"
         except OSError:
             continue  # gone meanwhile
+
+
+@pytest.mark.timeout(900)
+def test_a_replay_names_what_no_look_at_the_run_sees_and_clears_a_program_that_prunes_by_hand(tmp_path):
+    report = play(tmp_path, *chosen(["D06", "honest-pruned-by-hand"], []), replay=True, limit_s=400.0)
+    (line,), (honest,) = report.cases, report.variants
+    assert [line.error, honest.error] == [None, None]
+    (replayed,), (cleared,) = line.replayed, honest.replayed
+    if replayed.reason is not None and "namespaces" in replayed.reason:
+        pytest.skip(replayed.reason)
+    assert not by_saksi(line).found
+    found = next(each for each in line.judged if each.detector == "saksi with replay")
+    assert (found.found, found.object_named, found.step_error) == (True, True, 0), replayed
+    assert replayed.file.rpartition(":")[0].endswith("/project/train.py")
+    assert (cleared.verdict, cleared.reason) == ("match", None)
+    assert [each.code for each in honest.accused] == ["state.changed_between_steps"]
+    assert honest.alarmed == ()

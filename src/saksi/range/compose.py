@@ -9,7 +9,7 @@ from typing import Final
 
 from saksi.range.case import Case, Parameters, Place
 
-__all__ = ["STARTUP", "clean_files", "compiled_files", "program_text", "sabotaged_files", "site_files"]
+__all__ = ["STARTUP", "clean_files", "compiled_files", "payload_files", "program_text", "sabotaged_files", "site_files"]
 
 STARTUP: Final = "packages/sitecustomize.py"
 """`packages` stands for a folder of packages that many share; it is on the module search path of every launch."""
@@ -65,6 +65,12 @@ def sabotaged_files(case: Case, parameters: Parameters, mark: str) -> dict[str, 
     for name, text in case.files.items():
         files[name] = header + text if name.endswith(".py") else text
     return files
+
+
+def payload_files(case: Case) -> tuple[str, ...]:
+    """The names of the files that the payload lies in."""
+    script = (case.program,) if case.script else ()
+    return (*script, *case.files, *case.site, *case.bytecode)
 
 
 def site_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:

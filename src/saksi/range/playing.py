@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,10 +16,11 @@ import msgspec
 from saksi.edges.runs import open_run
 from saksi.judgement.items import read_items
 from saksi.range.case import Case, Parameters, Variant
-from saksi.range.compose import clean_files, compiled_files, program_text, sabotaged_files, site_files
+from saksi.range.compose import clean_files, compiled_files, sabotaged_files, site_files
 from saksi.range.detectors.protocol import Seen, StepNumbers
 from saksi.range.disposable import forge_bytecode, list_anew, make_environment, write_in_site
 from saksi.range.launching import CaseFailed, Desk, Done
+from saksi.range.replaying import audits_of, keep, write_files
 from saksi.range.sealing import seal_project, under_seal
 from saksi.words.errors import SaksiError
 from saksi.words.findings import Coverage, Finding, FindingsReport, Verdict
@@ -33,34 +35,39 @@ _NOT_STARTED: Final = frozenset({125, 126, 127})
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
-    """What the detectors are given, and what the launch and the judging took."""
+    """What the detectors are given, and what the launch, the judging and the replays took."""
 
     seen: Seen
     code: int
     launch_s: float
     judging_s: float
+    replaying_s: float = 0.0
 
 
-def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_it: bool) -> Played:
+def play_case(
+    case: Case, parameters: Parameters, desk: Desk, *, approved_with_it: bool, replay: bool = False
+) -> Played:
     """The case's launch. `approved_with_it`: its files had come in before the hashes of the approved files were taken.
 
-    Raises `CaseFailed` if it did not run as written: no launch, no record, another end, or a payload that never acted.
+    With `replay` it is audited too. Raises `CaseFailed` if it did not run as written: no launch, no record,
+    another end, or a payload that never acted.
     """
-    mark, site = desk.folder / _MARK, None
+    mark, site, trains = desk.folder / _MARK, None, desk
     if case.site or case.bytecode:
         python, site = make_environment(desk.folder / "venv", desk.python)
         desk = msgspec.structs.replace(desk, python=python)
     sabotaged = sabotaged_files(case, parameters, str(mark))
-    _write(desk.project, clean_files(case.program))
+    clean = clean_files(case.program)
+    write_files(desk.project, clean)
     command = (case.program, *case.arguments)
     if case.sealed:
         seal_project(desk, command, environment=site is not None)
     if case.settings or (approved_with_it and not case.sealed):  # the seal is the approval
-        _write(desk.project, sabotaged)
+        write_files(desk.project, sabotaged)
     if case.settings:
         seal_project(desk, command, environment=False, settings=case.settings)
     approved = _digests(desk.project, site)
-    _write(desk.project, sabotaged)
+    write_files(desk.project, sabotaged)
     if site is not None:
         _edit(case, parameters, desk.python, site, str(mark))
     options = under_seal(desk) if case.sealed or case.settings else ()
@@ -68,7 +75,12 @@ def play_case(case: Case, parameters: Parameters, desk: Desk, *, approved_with_i
     played = _launches(desk, case, approved, launched, options)
     if not mark.exists():
         raise CaseFailed(f"{case.id}: the payload never acted")
-    return played
+    if not replay:
+        return played
+    if site is not None:  # whoever audits builds a clean one
+        shutil.rmtree(desk.folder / "venv")
+        make_environment(desk.folder / "venv", trains.python)
+    return _audited(played, desk, case, approved=clean, found=sabotaged)
 
 
 def _edit(case: Case, parameters: Parameters, python: Path, site: Path, mark: str) -> None:
@@ -80,15 +92,31 @@ def _edit(case: Case, parameters: Parameters, python: Path, site: Path, mark: st
         forge_bytecode(python, site, name, text)
 
 
-def play_variant(variant: Variant, desk: Desk) -> Played:
-    """The variant's launch, the last of them. Raises `CaseFailed`."""
-    _write(desk.project, {**clean_files(variant.program), variant.program: program_text(variant.program)})
+def _audited(
+    played: Played,
+    desk: Desk,
+    entry: Case | Variant,
+    *,
+    approved: Mapping[str, str],
+    found: Mapping[str, str],
+) -> Played:
+    began = time.monotonic()
+    audits = audits_of(desk, entry, approved=approved, found=found)
+    seen = msgspec.structs.replace(played.seen, audits=audits)
+    return msgspec.structs.replace(played, seen=seen, replaying_s=time.monotonic() - began)
+
+
+def play_variant(variant: Variant, desk: Desk, *, replay: bool = False) -> Played:
+    """The variant's launch, the last of them. With `replay` it is audited too. Raises `CaseFailed`."""
+    files = clean_files(variant.program)
+    write_files(desk.project, files)
     command = (variant.program, *variant.arguments)
     if variant.settings:
         seal_project(desk, command, environment=False, settings=variant.settings)
     held_to = under_seal(desk) if variant.settings else ()
     approved = _digests(desk.project, None)
-    return _launches(desk, variant, approved, approved, held_to)
+    played = _launches(desk, variant, approved, approved, held_to)
+    return _audited(played, desk, variant, approved=files, found=files) if replay else played
 
 
 def _launches(
@@ -101,6 +129,7 @@ def _launches(
     """Each launch of an entry, the last of them to be judged. Raises `CaseFailed` if one ends otherwise than it may."""
     command = (entry.program, *entry.arguments)
     for number in range(entry.launches):
+        keep(desk, number)
         resuming = ("--resume", "last") if number else ()
         played = _launch(desk, command, approved, launched, (*options, *resuming))
         if played.code not in entry.ends:
@@ -169,13 +198,6 @@ def _numbers(folder: Path) -> Iterator[StepNumbers]:
 
 def _plain(value: Number | None) -> float | None:
     return math.nan if isinstance(value, str) else value
-
-
-def _write(folder: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
 
 
 def _digests(project: Path, site: Path | None) -> dict[str, str]:

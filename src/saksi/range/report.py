@@ -9,10 +9,11 @@ from typing import Literal
 
 import msgspec
 
+from saksi.judgement.replay.values import ReplayVerdict, Stage
 from saksi.range.case import Layer
 from saksi.words.findings import Alleges, Severity, Verdict
 
-__all__ = ["Accusation", "CaseLine", "Judged", "RangeReport", "Total", "VariantLine"]
+__all__ = ["Accusation", "CaseLine", "Judged", "RangeReport", "ReplayLine", "Total", "VariantLine"]
 
 
 class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,8 +36,29 @@ class Judged(_Document, frozen=True, kw_only=True):
     step_error: int | None
 
 
+class ReplayLine(_Document, frozen=True, kw_only=True):
+    """What a replay of one attempt said. What follows `first_bad_step` is of the first step that differs, if one does.
+
+    `reason` is why the answer is `not_checkable`.
+    """
+
+    attempt: int
+    verdict: ReplayVerdict
+    replays: int
+    first_bad_step: int | None
+    stage: Stage | None
+    object: str | None
+    file: str | None
+    tensor: str | None
+    operation: str | None
+    reason: str | None
+
+
 class CaseLine(_Document, frozen=True, kw_only=True):
-    """One case under one seed. `first_step` is true; `approved_with_it`: it came in before files were approved."""
+    """One case under one seed. `first_step` is true; `approved_with_it`: it came in before files were approved.
+
+    `replayed` has a line for each attempt, where a replay was asked.
+    """
 
     case: str
     row: str
@@ -48,7 +70,9 @@ class CaseLine(_Document, frozen=True, kw_only=True):
     approved_with_it: bool
     launch_seconds: float
     judging_seconds: float
+    replaying_seconds: float
     judged: tuple[Judged, ...]
+    replayed: tuple[ReplayLine, ...]
     reason: str
     error: str | None
 
@@ -74,7 +98,9 @@ class VariantLine(_Document, frozen=True, kw_only=True):
     told: tuple[str, ...]
     alarmed: tuple[str, ...]
     reasons: tuple[str, ...]
+    replayed: tuple[ReplayLine, ...]
     launch_seconds: float
+    replaying_seconds: float
     error: str | None
 
 

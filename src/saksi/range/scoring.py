@@ -8,11 +8,14 @@ nothing never counts as found, and is said where it named the object; a case tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePath
 from statistics import median
 
 from saksi.range.case import Case, Named, Parameters
-from saksi.range.detectors.protocol import Alarm, Detector
+from saksi.range.compose import payload_files
+from saksi.range.detectors.findings import Findings
+from saksi.range.detectors.protocol import MISMATCH, Alarm, Detector
 from saksi.range.report import Accusation, CaseLine, Judged, Total, VariantLine
 from saksi.words.findings import FindingsReport, at_or_above
 
@@ -23,7 +26,8 @@ def judge_case(
     case: Case, parameters: Parameters, detector: Detector, alarms: Sequence[Alarm], true_step: int | None
 ) -> Judged:
     """What `detector` made of a case of which it gave `alarms`."""
-    right = [each for each in alarms if _names(case.named, parameters, each)] if detector.names_objects else []
+    named = (*case.named, *_named_by_replay(case, parameters))
+    right = [each for each in alarms if _names(named, parameters, each)] if detector.names_objects else []
     counted = [each for each in alarms if each.weighs and (each in right or _may_be_of_it(each, true_step))]
     best = [each for each in counted if each in right] or counted
     steps = [each.first_step for each in best if each.first_step is not None]
@@ -37,6 +41,14 @@ def judge_case(
         first_step=first,
         step_error=None if first is None or true_step is None else first - true_step,
     )
+
+
+def _named_by_replay(case: Case, parameters: Parameters) -> Iterator[Named]:
+    """A mismatch names the object if it says a file that the payload lies in, or the tensor that it acts on."""
+    for name in payload_files(case):
+        yield Named(code=MISMATCH, pattern=rf"\b{re.escape(PurePath(name).name)}:\d")
+    if "TENSOR" in parameters:
+        yield Named(code=MISMATCH, pattern=r"\b{TENSOR}\b")
 
 
 def _may_be_of_it(alarm: Alarm, true_step: int | None) -> bool:
@@ -85,7 +97,9 @@ def total_of(detector: Detector, cases: Iterable[CaseLine], variants: Iterable[V
     ran = [each for each in variants if each.error is None]
     errors = [each.step_error for each in judged if each.step_error is not None]
     named = sum(each.object_named is True for each in judged) if detector.names_objects else None
-    accused = sum(bool(each.accused) if detector.names_objects else detector.name in each.alarmed for each in ran)
+    accused = sum(
+        bool(each.accused) if detector.name == Findings.name else detector.name in each.alarmed for each in ran
+    )
     return Total(
         detector=detector.name,
         cases=len(judged),

@@ -15,13 +15,14 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from saksi.judgement.replay.values import Audit
 from saksi.range import detectors
 from saksi.range.case import Case, Parameters, Variant
 from saksi.range.cases import ALL as CASES
 from saksi.range.honest import ALL as VARIANTS
 from saksi.range.launching import CaseFailed, Desk, Running
 from saksi.range.playing import Played, play_case, play_variant
-from saksi.range.report import CaseLine, Judged, RangeReport, VariantLine
+from saksi.range.report import CaseLine, Judged, RangeReport, ReplayLine, VariantLine
 from saksi.range.scoring import accusations, judge_case, total_of, unclean_because
 from saksi.words.errors import UsageError
 
@@ -35,7 +36,10 @@ Line: TypeAlias = CaseLine | VariantLine
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be played. `folder` is empty, and the caller's to remove; `cache` is that of all launches."""
+    """What is to be played. `folder` is empty, and the caller's to remove; `cache` is that of all launches.
+
+    With `replay` each launch is audited as well.
+    """
 
     entries: tuple[Case | Variant, ...]
     seed: int
@@ -45,6 +49,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     limit_s: float
     jobs: int
+    replay: bool = False
 
     @property
     def turns(self) -> int:
@@ -96,7 +101,7 @@ def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -
         python=version,
         cases=cases,
         variants=variants,
-        totals=tuple(total_of(each, cases, variants) for each in detectors.ALL),
+        totals=tuple(total_of(each, cases, variants) for each in detectors.asked(replay=question.replay)),
         failed=sum(each.error is not None for each in lines),
     )
 
@@ -117,30 +122,34 @@ def _played(question: Question, turns: Sequence[tuple[Case | Variant, int]]) -> 
         pool.shutdown(cancel_futures=True)
 
 
+def _desk(question: Question, running: Running, name: str) -> Desk:
+    folder = question.folder / name
+    (folder / "project").mkdir(parents=True)
+    return Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s, running=running)
+
+
 def _turns(entry: Case | Variant, seeds: int) -> int:
     return seeds if isinstance(entry, Case) else 1
 
 
 def _play(question: Question, running: Running, entry: Case | Variant, turn: int) -> Line:
-    folder = question.folder / f"{entry.id}-{turn}"
-    (folder / "project").mkdir(parents=True)
-    desk = Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s, running=running)
+    desk = _desk(question, running, f"{entry.id}-{turn}")
     try:
         if isinstance(entry, Case):
-            return _case_line(entry, f"{question.seed}/{entry.id}/{turn}", desk)
-        return _variant_line(entry, desk)
+            return _case_line(entry, f"{question.seed}/{entry.id}/{turn}", desk, replay=question.replay)
+        return _variant_line(entry, desk, replay=question.replay)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(desk.folder, ignore_errors=True)
 
 
-def _case_line(case: Case, seed: str, desk: Desk) -> CaseLine:
+def _case_line(case: Case, seed: str, desk: Desk, *, replay: bool) -> CaseLine:
     rng = Random(seed)  # noqa: S311 - drawn so that it can be drawn again; it keeps no secret
     approved_with_it = rng.random() < 0.5 or bool(case.settings)  # noqa: PLR2004 - a fair coin
     parameters = case.draw(rng)
     true_step = None if case.first is None else int(parameters[case.first]) + case.delay
     played, error = None, None
     try:
-        played = play_case(case, parameters, desk, approved_with_it=approved_with_it)
+        played = play_case(case, parameters, desk, approved_with_it=approved_with_it, replay=replay)
     except CaseFailed as failed:
         error = str(failed)
     return CaseLine(
@@ -154,27 +163,45 @@ def _case_line(case: Case, seed: str, desk: Desk) -> CaseLine:
         approved_with_it=approved_with_it and not case.sealed,
         launch_seconds=0.0 if played is None else round(played.launch_s, _DECIMALS),
         judging_seconds=0.0 if played is None else round(played.judging_s, _DECIMALS),
+        replaying_seconds=0.0 if played is None else round(played.replaying_s, _DECIMALS),
         judged=() if played is None else tuple(_judged(case, parameters, played, true_step)),
+        replayed=() if played is None else tuple(_replay_line(each) for each in played.seen.audits),
         reason=case.reason,
         error=error,
     )
 
 
 def _judged(case: Case, parameters: Parameters, played: Played, true_step: int | None) -> Iterator[Judged]:
-    for each in detectors.ALL:
+    for each in detectors.asked(replay=bool(played.seen.audits)):
         yield judge_case(case, parameters, each, each.judge(played.seen), true_step)
 
 
-def _variant_line(variant: Variant, desk: Desk) -> VariantLine:
+def _replay_line(audit: Audit) -> ReplayLine:
+    first = audit.named[0] if audit.named else None
+    return ReplayLine(
+        attempt=audit.attempt,
+        verdict=audit.verdict,
+        replays=audit.replays,
+        first_bad_step=audit.first_bad_step,
+        stage=None if first is None else first.stage,
+        object=None if first is None else first.object,
+        file=None if first is None else first.file,
+        tensor=None if first is None else first.tensor,
+        operation=None if first is None else first.operation,
+        reason=audit.reasons[0] if audit.reasons else None,
+    )
+
+
+def _variant_line(variant: Variant, desk: Desk, *, replay: bool) -> VariantLine:
     try:
-        played = play_variant(variant, desk)
+        played = play_variant(variant, desk, replay=replay)
     except CaseFailed as failed:
         return VariantLine(
             variant=variant.name, verdict=None, complete=None, accused=(), told=(), alarmed=(), reasons=(),
-            launch_seconds=0.0, error=str(failed),
+            replayed=(), launch_seconds=0.0, replaying_seconds=0.0, error=str(failed),
         )  # fmt: skip
     report = played.seen.report
-    first, *others = detectors.ALL
+    first, *others = detectors.asked(replay=bool(played.seen.audits))
     del first  # saksi: its alarms are the accusations
     return VariantLine(
         variant=variant.name,
@@ -182,8 +209,10 @@ def _variant_line(variant: Variant, desk: Desk) -> VariantLine:
         complete=report.coverage.complete,
         accused=accusations(report),
         told=tuple(sorted({each.code for each in report.items if each.severity == "info"})),
-        alarmed=tuple(each.name for each in others if each.judge(played.seen)),
+        alarmed=tuple(each.name for each in others if any(alarm.weighs for alarm in each.judge(played.seen))),
         reasons=unclean_because(report, sealed=bool(variant.settings)),
+        replayed=tuple(_replay_line(each) for each in played.seen.audits),
         launch_seconds=round(played.launch_s, _DECIMALS),
+        replaying_seconds=round(played.replaying_s, _DECIMALS),
         error=None,
     )

@@ -47,7 +47,7 @@ FROZEN = {
     "env verify": ["--jobs", "--json", "--manifest", "--no-bytecode", "--python", "--trust"],
     "env manifest": ["--json", "--key", "--lock", "--output", "--python", "--reference", "--wheels", "-o"],
     "agent": ["--home", "--print-unit", "--socket"],
-    "range": ["--group", "--jobs", "--json", "--limit", "--only", "--python", "--seed", "--seeds"],
+    "range": ["--group", "--jobs", "--json", "--limit", "--only", "--python", "--replay", "--seed", "--seeds"],
     "env doors": ["--json", "--python"],
 }
 

@@ -59,6 +59,10 @@ def play(
     python: Annotated[
         str | None, typer.Option(metavar="EXE", help="The interpreter that trains; it needs torch. Else that in PATH.")
     ] = None,
+    replay: Annotated[
+        bool,
+        typer.Option("--replay", help="Audit each launch too, as `saksi audit` does: it takes thrice as long."),
+    ] = False,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_JOBS, help="Cases played at once.")] = 1,
     limit: Annotated[
         float, typer.Option(metavar="SECONDS", min=1.0, max=_MAX_LIMIT_S, help="The longest that a command may take.")
@@ -86,6 +90,7 @@ def play(
             cache=folder / "cache",
             limit_s=limit,
             jobs=jobs,
+            replay=replay,
         )
         with counter(question.turns, "playing", shown=True) as hear, signals.interruptible():
             report = play_all(question, version=version, hear=hear)

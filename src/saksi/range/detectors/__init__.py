@@ -8,8 +8,14 @@ from saksi.range.detectors.file_hashes import FileHashes
 from saksi.range.detectors.findings import Findings
 from saksi.range.detectors.jumps import Jumps
 from saksi.range.detectors.protocol import Detector
+from saksi.range.detectors.with_replay import WithReplay
 
-__all__ = ["ALL"]
+__all__ = ["ALL", "asked"]
 
 ALL: Final[tuple[Detector, ...]] = (Findings(), Jumps(), FileHashes())
 """saksi first: it is the one that is held to its honest variants."""
+
+
+def asked(*, replay: bool) -> tuple[Detector, ...]:
+    """Who is asked: with a `replay`, saksi once more as it is with one."""
+    return (*ALL, WithReplay()) if replay else ALL

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 import msgspec
 
+from saksi.judgement.replay.values import Audit
 from saksi.words.findings import FindingsReport
 
-__all__ = ["Alarm", "Detector", "Seen", "StepNumbers"]
+__all__ = ["MISMATCH", "Alarm", "Detector", "Seen", "StepNumbers"]
+
+MISMATCH: Final = "replay.mismatch"
+"""The code of an alarm that a replay gave."""
 
 
 class StepNumbers(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,12 +26,16 @@ class StepNumbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """One launch as it is left. `approved` and `launched` are digests of its files by path: then, and at the launch."""
+    """One launch as it is left. `approved` and `launched` are digests of its files by path: then, and at the launch.
+
+    `audits` are the answers of a replay to each attempt; empty where none was asked.
+    """
 
     report: FindingsReport
     numbers: tuple[StepNumbers, ...]
     approved: Mapping[str, str]
     launched: Mapping[str, str]
+    audits: tuple[Audit, ...] = ()
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

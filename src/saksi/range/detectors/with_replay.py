@@ -1,0 +1,44 @@
+"""saksi with a replay behind the launch: a mismatch is an alarm, and a match explains what was found of numbers.
+
+What a finding says of state, updates, gradients, data or random numbers, the approved program does too if a replay of
+it in a verified environment gave every step bit for bit. What was found of files, hooks, processes and model
+checkpoints stands: none of that has to show in numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import msgspec
+
+from saksi.judgement.replay.explained import is_of_numbers
+from saksi.judgement.replay.values import Audit
+from saksi.range.detectors.findings import Findings
+from saksi.range.detectors.protocol import MISMATCH, Alarm, Seen
+
+__all__ = ["WithReplay"]
+
+
+class WithReplay:
+    """`saksi findings`, and `saksi audit` of each attempt."""
+
+    name: ClassVar[str] = "saksi with replay"
+    names_objects: ClassVar[bool] = True
+
+    def judge(self, seen: Seen) -> tuple[Alarm, ...]:
+        """See `Detector.judge`."""
+        explained = bool(seen.audits) and all(each.verdict == "match" for each in seen.audits)
+        found = (
+            msgspec.structs.replace(each, weighs=False) if explained and is_of_numbers(each.code) else each
+            for each in Findings().judge(seen)
+        )
+        return (*found, *(alarm for each in seen.audits for alarm in _mismatches(each)))
+
+
+def _mismatches(audit: Audit) -> Iterator[Alarm]:
+    if audit.verdict != "mismatch":
+        return
+    for each in audit.named:
+        said = (each.stage, each.object, each.file, each.tensor, each.operation, audit.sentence)
+        yield Alarm(code=MISMATCH, text=" ".join(word for word in said if word), first_step=each.step)
