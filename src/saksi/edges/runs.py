@@ -48,6 +48,11 @@ class RunMaterials(msgspec.Struct, frozen=True, kw_only=True):
         """The materials of `verify`."""
         return LogMaterials(run=self.run, entries=self.entries, head=self.head, blob=self.blob)
 
+    @property
+    def root(self) -> bytes | None:
+        """The root that the head claims, not verified. Raises `MalformedInput`."""
+        return None if self.head is None else _log_checkpoint_in(self.head).root
+
 
 def open_run(folder: Path) -> RunMaterials:
     """The run in `folder`, which is named by its id.

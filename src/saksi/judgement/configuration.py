@@ -18,6 +18,7 @@ from saksi.judgement.expect.values import Expectation
 from saksi.judgement.plan.data import DataPlan, data_in
 from saksi.judgement.plan.table import plan_in
 from saksi.judgement.plan.values import Plan
+from saksi.judgement.replay.resume import Resume, resume_in
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
@@ -25,7 +26,7 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("data", "expect", "level", "name", "plan", "project", "segment")
+KEYS: Final = ("data", "expect", "level", "name", "plan", "project", "replay", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
     *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
@@ -45,6 +46,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
     expect: tuple[Expectation, ...] = ()
     data: DataPlan | None = None
+    resume: Resume | None = None
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -91,6 +93,7 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         plan=plan_in(found.get("plan"), where),
         expect=expectations_in(found.get("expect"), where),
         data=data_in(found.get("data"), where),
+        resume=resume_in(found.get("replay"), where),
     )
 
 

@@ -6,18 +6,22 @@ import os
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from saksi.doors.cli.audit_asked import AuditAsked
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, basis_of
 from saksi.doors.cli.audit_replays import audited
+from saksi.doors.cli.audit_stretches import Wanted, audited_in_part
 from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import find_attempt, items_of, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
+from saksi.edges.configuration import read_configuration
 from saksi.judgement.replay.invocation import Invocation, invocation_of
 from saksi.judgement.replay.judge import cannot_replay, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
+from saksi.judgement.replay.resume import Resume, resume_of
 from saksi.judgement.replay.values import Audit, ReplayVerdict
 from saksi.words.errors import UsageError
 
@@ -25,6 +29,7 @@ __all__ = ["register"]
 
 _EXIT_CODES: Final[dict[ReplayVerdict, int]] = {"match": 0, "mismatch": 1, "not_checkable": 3}
 _LEAST_S: Final = 120.0
+_DIGITS: Final = 18
 _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
 
@@ -49,6 +54,23 @@ def audit(
     no_naming: Annotated[
         bool, typer.Option("--no-naming", help="Name no function: one replay less, where there is a mismatch.")
     ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All steps, from the first; as without it.")] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", min=1, help="K stretches between model checkpoints, drawn now, and those that matter."
+        ),
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Steps A to B, from the model checkpoint before them.")
+    ] = None,
+    resume_with: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="How the command resumes: '--resume {ckpt}'. Else [replay] in saksi.toml."),
+    ] = None,
+    beacon: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A public value that came after the run, for the draw.")
+    ] = None,
     limit: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", min=1, help="End a replay after this. Else 4 times the run's time."),
@@ -63,8 +85,14 @@ def audit(
 
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
+    part = _part(sample, steps, beacon, everything=everything)
     asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_naming)
-    found = asked if isinstance(asked, Audit) else audited(asked)
+    if isinstance(asked, Audit):
+        found = asked
+    elif part is None:
+        found = audited(asked)
+    else:
+        found = audited_in_part(asked, msgspec.structs.replace(part, resume=_resume(asked, resume_with)))
     if as_json:
         write(encode(found))
     else:
@@ -74,6 +102,34 @@ def audit(
         screen = screen_of_output()
         write(render(draw_audit(found, screen), screen))
     return _EXIT_CODES[found.verdict]
+
+
+def _part(sample: int | None, steps: str | None, beacon: str | None, *, everything: bool) -> Wanted | None:
+    """Which part of the run; `None` is all of it. Raises `UsageError`."""
+    given = [name for name, here in (("--all", everything), ("--sample", sample), ("--steps", steps)) if here]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} are two answers to one question", remedy="leave one of them out")
+    if beacon is not None and sample is None:
+        raise UsageError("--beacon is for a draw", remedy="give --sample K with it")
+    if sample is None and steps is None:
+        return None
+    return Wanted(sample=sample, steps=None if steps is None else _span(steps), beacon=beacon, resume=None)
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, colon, last = text.partition(":")
+    numbers = [each for each in (first, last) if each.isascii() and each.isdigit() and len(each) <= _DIGITS]
+    if not colon or len(numbers) != 2 or int(first) > int(last):  # noqa: PLR2004 - both ends
+        raise UsageError(f"--steps {text[:40]!r} is no span of steps", remedy="such as --steps 40:59")
+    return int(first), int(last)
+
+
+def _resume(asked: AuditAsked, given: str | None) -> Resume | None:
+    """How the command resumes: as it is given, else as the project says. Raises `UsageError`."""
+    told = read_configuration(Path(asked.invocation.folder)).settings.resume
+    if given is None:
+        return told
+    return resume_of(given, "--resume-with", named="*" if told is None else told.named)
 
 
 def _asked(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
+from saksi.judgement.diff import Difference
 from saksi.judgement.replay.explained import is_of_numbers
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
@@ -24,7 +26,7 @@ from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, look, scratch_folder
 from saksi.words.findings import at_or_above, is_about_coverage
 
-__all__ = ["audited"]
+__all__ = ["against_replay", "audited", "environment_at", "replayed_from_start", "replays_of"]
 
 
 def audited(asked: AuditAsked) -> Audit:
@@ -32,12 +34,19 @@ def audited(asked: AuditAsked) -> Audit:
 
     Where it is one, and a name is wanted, once more as it is found now. Raises `SaksiError`, `OSError`.
     """
-    layered = _written(asked)
     try:
-        with EndingSignals() as signals, scratch_folder(layered, rather=_home(asked)) as place:
-            return _replayed(Replays(asked, _task(asked, layered, place), place, signals))
+        with replays_of(asked) as replays:
+            return replayed_from_start(replays)
     except NotReplayed as refused:
         return _nothing(asked, str(refused))
+
+
+@contextlib.contextmanager
+def replays_of(asked: AuditAsked) -> Iterator[Replays]:
+    """What is to be replayed, with a folder that is gone at the end. Raises `NotReplayed`, `SaksiError`, `OSError`."""
+    layered = _written(asked)
+    with EndingSignals() as signals, scratch_folder(layered, rather=_home(asked)) as place:
+        yield Replays(asked, _task(asked, layered, place), place, signals)
 
 
 def _home(asked: AuditAsked) -> tuple[Path, ...]:
@@ -50,10 +59,15 @@ def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTH
     return not_replayed(asked.reading.run, asked.attempt, asked.recorded, environment, (reason,))
 
 
-def _replayed(replays: Replays) -> Audit:
+def replayed_from_start(replays: Replays, *, steps: int | None = None) -> Audit:
+    """The audit of a run, or as if it had made so many `steps`. Raises `NotReplayed`, `SaksiError`, `OSError`."""
     asked = replays.asked
+    if steps is not None:
+        asked = msgspec.structs.replace(asked, recorded=asked.recorded.up_to(steps))
+        task = msgspec.structs.replace(replays.task, enough=(len(asked.recorded.steps), steps))
+        replays = replays._replace(asked=asked, task=task)
     first = replays.once("first", "replaying")
-    environment = _environment(replays, first)
+    environment = environment_at(replays, first)
     if first.reading is None:
         return _nothing(asked, f"the replay left no record: {first.ending}", environment)
     compared = _compared(asked, first, first.reading, verified=environment.verified)
@@ -62,14 +76,15 @@ def _replayed(replays: Replays) -> Audit:
         repeated = repeat(replays, first.reading, compared, names=names)
         compared = repeated.compared
         if environment.verified:  # what was changed meanwhile was replayed with
-            environment = _environment(replays, repeated.replayed)
+            environment = environment_at(replays, repeated.replayed)
         if names and environment.verified and is_repeated(compared):
             compared = name(replays, first.reading, repeated)
     findings = judged(asked.reading).report.items
     return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
 
 
-def _environment(replays: Replays, replayed: Replayed) -> EnvironmentLine:
+def environment_at(replays: Replays, replayed: Replayed) -> EnvironmentLine:
+    """Whether what was replayed is what the seal file says. Raises `SaksiError`, `OSError`."""
     asked = replays.asked
     if asked.basis is None:
         return NOTHING_APPROVED
@@ -109,8 +124,22 @@ def _written(asked: AuditAsked) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def against_replay(reading: RunMaterials) -> str | None:
+    """Why a replay is not to be believed, by what was found of it; `None` where nothing that weighs was."""
+    for each in judged(reading).report.items:
+        if at_or_above(each.severity, "warning") and not is_about_coverage(each) and not is_of_numbers(each.code):
+            return f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
+    return None
+
+
+def _before(asked: AuditAsked, apart: Difference) -> Difference:
+    """Without what comes behind the Steps that are asked for: a replay that is ended may have gone a little further."""
+    first, asked_for = apart.first, max(asked.recorded.steps.values(), default=0)
+    return msgspec.structs.replace(apart, first=None) if first is not None and first.update >= asked_for else apart
+
+
 def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:
-    apart = difference(asked.reading, asked.attempt, reading)
+    apart = _before(asked, difference(asked.reading, asked.attempt, reading))
     first = apart.first
     tensors: tuple[str, ...] = ()
     if first is not None:
@@ -119,17 +148,13 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
             for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
         ]
         tensors = tensors_apart(*leaves) if all(leaves) else ()
-    against = [
-        f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
-        for each in judged(reading).report.items
-        if at_or_above(each.severity, "warning") and not is_about_coverage(each) and not is_of_numbers(each.code)
-    ]
+    against = against_replay(reading) if verified else None
     return Compared(
         recorded=asked.recorded,
         replayed=recorded_of(items_of(reading), 0),
         difference=apart,
         ended=replayed.ending,
-        against=tuple(against[:1]) if verified else (),
+        against=() if against is None else (against,),
         tensors=tensors,
         data_unchanged=asked.data_unchanged,
     )

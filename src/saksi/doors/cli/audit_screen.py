@@ -10,7 +10,7 @@ from rich.text import Text
 
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
-from saksi.judgement.replay.values import Audit, Named, ReplayVerdict
+from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled
 
 __all__ = ["draw_audit"]
 
@@ -39,6 +39,8 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
         ("steps", Text(f"{counted}; replayed {found.replays} {'time' if found.replays == 1 else 'times'}")),
         ("covers", Text(_covers(found))),
     ]
+    if found.sampled is not None:
+        rows += _stretches(found.sampled, screen)
     environment = found.environment
     if environment.verified:
         words = f"verified against a seal approved by {', '.join(environment.approved_by)}"
@@ -58,6 +60,25 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
         ]
     if coverage.segments.total == 0:
         rows.append(("noted", Text("no two state roots are in the record: no segment is bound")))
+    return rows
+
+
+def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableType]]:
+    means = [each.means for each in sampled.stretches]
+    resumed, begun = means.count("resume"), means.count("start")
+    ways = [f"{resumed} resumed from a model checkpoint"] if resumed else []
+    ways += [f"{begun} from the start"] if begun else []
+    rows: list[tuple[str, RenderableType]] = [
+        ("stretches", Text(f"{len(means)} of {sampled.total}: {', '.join(ways) or 'none'}"))
+    ]
+    told = [each for each in sampled.stretches if each.reason is not None]
+    for each in told[:_REASONS]:
+        words = f"steps {each.first_step} to {each.last_step}: {each.reason}"
+        rows.append(("", Text(screen.plain(words, 300))))
+    if sampled.draw is not None:
+        beacon = "" if sampled.draw.beacon is None else f", beacon {screen.plain(sampled.draw.beacon, 60)}"
+        words = f"secret {sampled.draw.secret}, log root {sampled.draw.log_root[:16]}…{beacon}"
+        rows.append(("drawn with", Text(words)))
     return rows
 
 

@@ -221,6 +221,7 @@ def _audit(run: str, attempt: int, recorded: Recorded, environment: EnvironmentL
         first_bad_step=named[0].step if named and verdict == "mismatch" else None,
         named=named,
         replays=told.replays,
+        sampled=None,
         reasons=told.reasons,
         sentence=_sentence(verdict, steps, named, told.reasons),
     )

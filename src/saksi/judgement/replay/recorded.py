@@ -45,6 +45,12 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         """Stretches between two roots of one rank."""
         return max(0, len(self.roots) - len({rank for rank, _ in self.roots}))
 
+    def up_to(self, steps: int) -> Recorded:
+        """The same record, as if no rank had made more than so many Steps."""
+        made = {rank: min(count, steps) for rank, count in self.steps.items()}
+        roots = {place: root for place, root in self.roots.items() if place[1] < steps}
+        return msgspec.structs.replace(self, steps=made, roots=roots)
+
 
 def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     """What `items` tell of that attempt. Raises what reading them raises."""

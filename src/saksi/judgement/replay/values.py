@@ -6,19 +6,24 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from saksi.judgement.replay.drawing import Draw
+
 __all__ = [
     "AsFound",
     "Audit",
     "Detects",
     "EnvironmentLine",
     "Field",
+    "Means",
     "Named",
     "Naming",
     "ReplayCoverage",
     "ReplaySteps",
     "ReplayVerdict",
+    "Sampled",
     "Segments",
     "Stage",
+    "StretchLine",
     "Tier",
 ]
 
@@ -131,6 +136,35 @@ class Named(_Document, frozen=True, kw_only=True):
     naming: Naming | None
 
 
+Means: TypeAlias = Literal["start", "resume"]
+"""How a stretch was reached: from the start of the program, or by its own resuming from a model checkpoint."""
+
+
+class StretchLine(_Document, frozen=True, kw_only=True):
+    """One stretch that was replayed, of Steps `first_step` to `last_step`.
+
+    `reason` is why it was reached from the start although a model checkpoint is there, or why it is not equal.
+    """
+
+    first_step: int
+    last_step: int
+    means: Means
+    equal: bool
+    reason: str | None
+
+
+class Sampled(_Document, frozen=True, kw_only=True):
+    """What was replayed of a run that was not replayed whole. `stretches` are those that were, out of `total`.
+
+    Of `draw` a secret of this audit, the root of the log and the public value given on the command line: whoever has
+    the three can draw again. Null where the stretches were named.
+    """
+
+    total: int
+    stretches: tuple[StretchLine, ...]
+    draw: Draw | None
+
+
 class Audit(_Document, frozen=True, kw_only=True):
     """`saksi audit --json`. `replays` is how often the program was run, as found now included.
 
@@ -148,5 +182,6 @@ class Audit(_Document, frozen=True, kw_only=True):
     first_bad_step: int | None
     named: tuple[Named, ...]
     replays: int
+    sampled: Sampled | None
     reasons: tuple[str, ...]
     sentence: str

@@ -29,7 +29,9 @@ from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.own_file import read_own_file
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import RunMaterials, open_run
+from saksi.judgement.items import read_items
 from saksi.judgement.replay.invocation import Invocation
+from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.transcript import MAX_TRANSCRIPT_BYTES
 from saksi.judgement.seal import Seal
 from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
@@ -43,6 +45,8 @@ _LAST_WORDS: Final = 4_000
 _LOOK_S: Final = 0.2
 _GRACE_S: Final = 20.0
 """How long a launcher that was asked to end may take: its witness closes the record."""
+_SHARE: Final = 5.0
+"""How many times longer than it takes to read the record it is waited before it is read again."""
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
 
 
@@ -59,6 +63,10 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     Of each pair that is `placed` the first folder stands in the place of the second while it is replayed, one pair
     after the other. With a `redaction_key`, the seal that the command would have there is observed before it is
     started, with the variables as they are sealed. Of rank and Step in `transcript` every operation is written down.
+
+    `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
+    at `recorded_at` where that is not the level of the run. With `enough` it is ended once so many ranks made so many
+    Steps each, and the root behind the last of them is there.
     """
 
     invocation: Invocation
@@ -72,12 +80,16 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path
     limit_s: float
     transcript: tuple[int, int] | None = None
+    more: tuple[str, ...] = ()
+    recorded_at: Level | None = None
+    enough: tuple[int, int] | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay left: its record, how it ended, and the end of what it said on standard error.
 
-    `transcript` is what was written of the operations of a Step; `None` where nothing was.
+    `transcript` is what was written of the operations of a Step; `None` where nothing was. `enough`: it was ended as
+    it had made the Steps that were asked for.
     """
 
     reading: RunMaterials | None
@@ -85,10 +97,13 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     last_words: str
     observed: Seal | None
     transcript: bytes | None = None
+    enough: bool = False
 
     @property
     def ending(self) -> str:
         """How it ended, in words."""
+        if self.enough:
+            return "it was ended as it had made enough steps"
         how = "it was ended after its limit of time" if self.code is None else f"it ended with exit code {self.code}"
         return f"{how}: {self.last_words}" if self.last_words and self.code != 0 else how
 
@@ -132,7 +147,8 @@ def replay(
             try:
                 with waiting():
                     observed = _observed(hearing.read())
-                    code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
+                    made = _Made(asked.enough, scratch)
+                    code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)), made.enough)
             finally:
                 _end(job, before)
         errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
@@ -140,7 +156,14 @@ def replay(
     reading = _reading(scratch)
     if code == CANNOT_CONFINE and reading is None:
         raise NotReplayed(words or "the replay could not be confined")
-    return Replayed(reading=reading, code=code, last_words=words, observed=observed, transcript=_transcript(scratch))
+    return Replayed(
+        reading=reading,
+        code=code,
+        last_words=words,
+        observed=observed,
+        transcript=_transcript(scratch),
+        enough=made.reached,
+    )
 
 
 def look(asked: Replay, scratch: Path) -> Seal | None:
@@ -180,10 +203,10 @@ def _begun(
 
 
 def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
-    options = ["-q", "--level", asked.level, "--bytecode", str(asked.cache / "bytecode")]
+    options = ["-q", "--level", asked.recorded_at or asked.level, "--bytecode", str(asked.cache / "bytecode")]
     if asked.segment is not None:
         options += ["--segment", str(asked.segment)]
-    own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv)
+    own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = {
         **asked.invocation.environment,
         "SAKSI_HOME": str(scratch / "home"),
@@ -252,14 +275,46 @@ def _grown(scratch: Path) -> int:
     return total
 
 
-def _wait(job: subprocess.Popen[bytes], until: float, look: Callable[[], None]) -> int | None:
-    """The exit code; `None` if the limit of time came first."""
+def _wait(
+    job: subprocess.Popen[bytes], until: float, look: Callable[[], None], enough: Callable[[], bool]
+) -> int | None:
+    """The exit code; `None` if the limit of time came first, or enough was done."""
     while time.monotonic() < until:
         try:
             return job.wait(_LOOK_S)
         except subprocess.TimeoutExpired:
             look()
+            if enough():
+                return None
     return None
+
+
+class _Made:
+    """Whether a replay made the Steps that were asked for. Its record is read as often as that costs little."""
+
+    def __init__(self, asked: tuple[int, int] | None, scratch: Path) -> None:
+        self.reached = False
+        self._asked = asked
+        self._scratch = scratch
+        self._next = 0.0
+
+    def enough(self) -> bool:
+        """Looks again, unless it was looked just now."""
+        began = time.monotonic()
+        if self._asked is None or began < self._next:
+            return self.reached
+        with contextlib.suppress(SaksiError, OSError):  # a log that is being written may be half there
+            self.reached = self._looked(*self._asked)
+        self._next = time.monotonic() + _SHARE * (time.monotonic() - began)
+        return self.reached
+
+    def _looked(self, ranks: int, steps: int) -> bool:
+        reading = _reading(self._scratch)
+        if reading is None:
+            return False
+        made = recorded_of(read_items(reading.entries, reading.blob), 0)
+        done = [rank for rank, count in made.steps.items() if count > steps or (rank, steps - 1) in made.roots]
+        return len(done) >= ranks
 
 
 def _end(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:

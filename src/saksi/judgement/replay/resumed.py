@@ -1,0 +1,148 @@
+"""A stretch of the record beside a replay of it that resumed from a model checkpoint.
+
+Only what two processes that begin at different places share is compared: counters are moved to where the checkpoint
+was saved, numbers of loaders and batches are left out, of the batches before the first Step those that it used count,
+since a script may skip to its place by drawing the others, and a generator that the run seeded nowhere is left out. A difference is none of the run yet: a script that
+does not put everything back gives one too, so whoever finds one asks a replay from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.judgement.replay.stretches import Stretch
+from saksi.judgement.update_views import UpdateView, update_views
+
+__all__ = ["Resumed", "compare_resumed"]
+
+_COMPARED: Final = (
+    "groups", "batches", "rng", "inventory", "loss", "losses", "skipped", "gradient_norm", "fingerprints",
+)  # fmt: skip
+_OF_BATCHES: Final = ("digest", "ids", "items")
+_MADE: Final = "rng"
+"""A field that every Step has, and a root alone has not."""
+
+_Fields: TypeAlias = dict[str, Any]
+_Of: TypeAlias = dict[tuple[int, int], _Fields]
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it. `equal` are the Steps, over all ranks, up to the first difference; `apart` says what that is.
+
+    `rooted`: the state that the replay began with is bound by the same root as that which the record left there.
+    """
+
+    equal: int
+    steps: int
+    rooted: bool
+    apart: str | None
+
+    @property
+    def matches(self) -> bool:
+        """Whether the whole stretch was compared, from a state that is bound to a state that is as recorded."""
+        return self.rooted and self.apart is None and self.equal == self.steps
+
+
+def compare_resumed(stretch: Stretch, record: Iterable[Item], attempt: int, replay: Iterable[Item]) -> Resumed:
+    """The Steps of `stretch` in both. Raises what reading the items raises."""
+    expected = _within(record, attempt, stretch.first - 1, stretch.behind)
+    made = {(rank, stretch.first + step): each for (rank, step), each in _within(replay, 0, -1, stretch.steps).items()}
+    places = [
+        (rank, step) for (rank, step), fields in sorted(expected.items(), key=_in_order)
+        if step >= stretch.first and _MADE in fields
+    ]  # fmt: skip
+    ranks = sorted({rank for rank, _ in places})
+    broken = next((said for rank in ranks if (said := _seam(stretch, rank, expected, made)) is not None), None)
+    if broken is not None or not ranks:
+        said = broken or "the record has no step of it"
+        return Resumed(equal=0, steps=len(places), rooted=False, apart=said)
+    for equal, place in enumerate(places):
+        apart = _apart(expected[place], made.get(place))
+        if apart is not None:
+            rank, step = place
+            return Resumed(equal=equal, steps=len(places), rooted=True, apart=f"step {step} of rank {rank}: {apart}")
+    return Resumed(equal=len(places), steps=len(places), rooted=True, apart=None)
+
+
+def _in_order(place: tuple[tuple[int, int], _Fields]) -> tuple[int, int]:
+    (rank, step), _ = place
+    return step, rank
+
+
+def _seam(stretch: Stretch, rank: int, expected: _Of, made: _Of) -> str | None:
+    """Why what the replay began with is not what the Step before had left; `None` if it is.
+
+    An edit just there is in the model checkpoint, and would be the baseline: so every root behind that Step has to be
+    the same, and the sums with which it ended those with which the replay began.
+    """
+    before, begun = expected.get((rank, stretch.first - 1), {}), made.get((rank, stretch.first - 1), {})
+    roots = before.get("roots", set())
+    if len(roots) > 1:
+        return f"the record has several roots of rank {rank} behind step {stretch.first - 1}"
+    if not roots or roots != begun.get("roots", set()):
+        return f"the state that rank {rank} resumed with is not bound by the root behind step {stretch.first - 1}"
+    ended = before.get("fingerprints", {})
+    starts = made.get((rank, stretch.first), {}).get("fingerprints", {})
+    for name in ended:
+        if name in starts and ended[name]["end"] != starts[name]["start"]:
+            return f"the state of rank {rank} was another as the next step began: {name}"
+    return None
+
+
+def _within(items: Iterable[Item], attempt: int, first: int, behind: int) -> _Of:
+    """The fields of each rank's Steps from `first` on, with the roots behind them: several may be, by their value."""
+    found: _Of = {}
+    for view in _of_first_training(update_views(items), attempt):
+        key = view.key
+        if key.optimizer != 0 or not first <= key.update < behind:
+            continue
+        fields = found.setdefault((key.rank, key.update), {})
+        if "root" in view.fields:
+            fields.setdefault("roots", set()).add((view.fields["root"]["root"], view.fields["root"]["layout"]))
+        else:
+            fields |= {name: value for name, value in view.fields.items() if name not in view.lacking}
+            fields["rng"] = {name: state for name, state in fields["rng"].items() if name not in view.unseeded}
+    return found
+
+
+def _of_first_training(views: Iterator[UpdateView], attempt: int) -> Iterator[UpdateView]:
+    return (each for each in views if each.key.attempt == attempt and each.key.generation == 0)
+
+
+def _apart(one: _Fields, other: _Fields | None) -> str | None:
+    """What differs in a Step, in words; `None` where nothing that both have does."""
+    if other is None or _MADE not in other:
+        return "the replay did not make it"
+    for name in _COMPARED:
+        if name not in one or name not in other:
+            continue
+        said = _field(name, one[name], other[name])
+        if said is not None:
+            return said
+    if one.get("roots") and other.get("roots") and not one["roots"] & other["roots"]:
+        return "the root of its state is another"
+    return None
+
+
+def _field(name: str, one: Any, other: Any) -> str | None:
+    match name:
+        case "batches":
+            used = other[max(0, len(other) - len(one)) :]
+            return None if _batches(one) == _batches(used) else "other batches"
+        case "rng" | "fingerprints":
+            common = [each for each in one if each in other]  # of shares that are looked at in turn, not all are
+            apart = next((each for each in common if one[each] != other[each]), None)
+            return None if apart is None else f"{name} of {apart}"
+        case "inventory":
+            digests = [each["digest"] if isinstance(each, dict) else each for each in (one, other)]
+            return None if digests[0] == digests[1] else "other hooks or modes are in force"
+        case _:
+            return None if one == other else f"another {name.replace('_', ' ')}"
+
+
+def _batches(batches: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    return [tuple(each.get(name) for name in _OF_BATCHES) for each in batches]

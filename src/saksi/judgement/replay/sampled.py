@@ -1,0 +1,155 @@
+"""The verdict of an audit of some stretches: what was replayed equal, of how much, and what that would have met.
+
+Rules: `match` is said only if every stretch that was to be replayed is equal, in an environment that verified; a
+mismatch is that of a replay from the start, and whatever else was replayed changes nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from saksi.judgement.replay.drawing import Draw
+from saksi.judgement.replay.probability import meets, spread
+from saksi.judgement.replay.recorded import Recorded
+from saksi.judgement.replay.stretches import Stretch
+from saksi.judgement.replay.values import (
+    Audit,
+    Detects,
+    EnvironmentLine,
+    Means,
+    ReplayCoverage,
+    ReplaySteps,
+    ReplayVerdict,
+    Sampled,
+    Segments,
+    StretchLine,
+)
+
+__all__ = ["Plan", "Replayed", "audit_of_stretches", "with_stretches"]
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch by its number, over all ranks: `equal` of `steps` Steps are as recorded."""
+
+    number: int
+    means: Means
+    steps: int
+    equal: int
+    reason: str | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What was to be replayed: stretches by number; `always` are taken in any case, `draw` is how others were drawn."""
+
+    stretches: tuple[Stretch, ...]
+    chosen: tuple[int, ...]
+    always: frozenset[int]
+    draw: Draw | None
+
+
+def audit_of_stretches(
+    subject: tuple[str, int],
+    recorded: Recorded,
+    plan: Plan,
+    found: Sequence[Replayed],
+    environment: EnvironmentLine,
+) -> Audit:
+    """The audit, where no replay from the start differs. `found` has one for each stretch that was chosen.
+
+    `subject` is the run and its attempt.
+    """
+    run, attempt = subject
+    match = sum(each.equal for each in found)
+    reasons = [each.reason or "a stretch is not as recorded" for each in found if each.equal < each.steps]
+    if not environment.verified:
+        why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
+        reasons.append(f"the environment did not verify: {why}")
+    if not match and not reasons:
+        reasons.append("nothing was replayed")
+    verdict: ReplayVerdict = "not_checkable" if reasons else "match"
+    replayed = sum(each.steps for each in found)
+    return Audit(
+        run=run,
+        attempt=attempt,
+        verdict=verdict,
+        tier="exact",
+        environment=environment,
+        steps=ReplaySteps(
+            total=recorded.total, replayed=replayed, match=match, mismatch=0, not_checkable=recorded.total - match
+        ),
+        coverage=_coverage(recorded, plan, found),
+        first_bad_step=None,
+        named=(),
+        replays=len(found),
+        sampled=_lines(plan, found),
+        reasons=tuple(reasons),
+        sentence=_sentence(verdict, match, recorded, plan, reasons),
+    )
+
+
+def with_stretches(audit: Audit, recorded: Recorded, plan: Plan, found: Sequence[Replayed], replays: int) -> Audit:
+    """The audit of a replay from the start that differs, as one of the whole run. `replays` came before it."""
+    steps = msgspec.structs.replace(
+        audit.steps, total=recorded.total, not_checkable=recorded.total - audit.steps.match - audit.steps.mismatch
+    )
+    reached = audit.steps.replayed
+    coverage = ReplayCoverage(
+        fraction=reached / recorded.total if recorded.total else 0.0,
+        segments=Segments(total=recorded.segments, replayed=audit.coverage.segments.replayed),
+        detects=audit.coverage.detects,
+    )
+    return msgspec.structs.replace(
+        audit, steps=steps, coverage=coverage, replays=audit.replays + replays, sampled=_lines(plan, found)
+    )
+
+
+def _lines(plan: Plan, found: Sequence[Replayed]) -> Sampled:
+    lines = tuple(
+        StretchLine(
+            first_step=plan.stretches[each.number].first,
+            last_step=plan.stretches[each.number].behind - 1,
+            means=each.means,
+            equal=each.equal == each.steps,
+            reason=each.reason,
+        )
+        for each in sorted(found, key=lambda one: one.number)
+    )
+    return Sampled(total=len(plan.stretches), stretches=lines, draw=plan.draw)
+
+
+def _coverage(recorded: Recorded, plan: Plan, found: Sequence[Replayed]) -> ReplayCoverage:
+    equal = {each.number for each in found if each.equal == each.steps}
+    steps = sum(each.equal for each in found if each.number in equal)
+    others = len(plan.stretches) - len(plan.always)
+    drawn = len(equal - plan.always)
+    worst = 1.0 if len(equal) == len(plan.stretches) else meets(others, min(1, others), drawn)
+    return ReplayCoverage(
+        fraction=steps / recorded.total if recorded.total else 0.0,
+        segments=Segments(total=recorded.segments, replayed=_segments(recorded, [plan.stretches[at] for at in equal])),
+        detects=Detects(one_segment=worst, spread=spread(recorded.total, steps)),
+    )
+
+
+def _segments(recorded: Recorded, replayed: Collection[Stretch]) -> int:
+    """Those between two roots of one rank that lie within a stretch."""
+    count = 0
+    for rank in {rank for rank, _ in recorded.roots}:
+        steps = sorted(step for one, step in recorded.roots if one == rank)
+        count += sum(
+            any(each.first <= before + 1 and after < each.behind for each in replayed)
+            for before, after in pairwise(steps)
+        )
+    return count
+
+
+def _sentence(verdict: ReplayVerdict, match: int, recorded: Recorded, plan: Plan, reasons: Sequence[str]) -> str:
+    if verdict != "match":
+        return f"Not checkable: {'; '.join(reasons)}."
+    same = "are bit for bit what the sealed program does in the verified environment"
+    if match == recorded.total:
+        return f"All {match} steps {same}."
+    count = f"{len(plan.chosen)} of {len(plan.stretches)} stretches"
+    return f"{match} of {recorded.total} steps were replayed, in {count}, and {same}."

@@ -1,0 +1,65 @@
+"""Where a run can be replayed from other than its start: the model checkpoints that it saved, and what lies between.
+
+A *stretch* is the Steps from one place where the program can begin to the next: its start, or a model checkpoint whose
+bytes are known. Several files may be saved behind one Step; the last of them whose name fits is the one to resume from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.words.records import FileRecord
+
+__all__ = ["Restart", "Stretch", "saves_within", "stretches_of"]
+
+
+class Restart(msgspec.Struct, frozen=True, kw_only=True):
+    """A model checkpoint: the path it was saved to behind `step`, and its content as the agent read it."""
+
+    step: int
+    path: str
+    digest: str
+    size: int | None
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """Steps `first` to `behind - 1`; without a `restart` they are reached from the start of the program alone."""
+
+    first: int
+    behind: int
+    restart: Restart | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many they are, of one rank."""
+        return self.behind - self.first
+
+
+def saves_within(items: Iterable[Item], attempt: int, *, named: str = "*") -> tuple[Restart, ...]:
+    """What was saved in an attempt behind a Step, in order: one for each Step, whose file name fits `named`."""
+    found: dict[int, Restart] = {}
+    for item in items:
+        record = item.record
+        if not isinstance(record, FileRecord) or record.attempt != attempt or record.action != "saved":
+            continue
+        if record.digest is None or record.step < 0 or not fnmatchcase(PurePath(record.path).name, named):
+            continue
+        found[record.step] = Restart(step=record.step, path=record.path, digest=record.digest, size=record.size)
+    return tuple(found[step] for step in sorted(found))
+
+
+def stretches_of(steps: int, restarts: Sequence[Restart]) -> tuple[Stretch, ...]:
+    """All Steps of a run that made `steps` of them, in order. A save behind the last Step begins nothing."""
+    within = [each for each in restarts if each.step + 1 < steps]
+    edges = [0, *(each.step + 1 for each in within), steps]
+    begun: list[Restart | None] = [None, *within]
+    return tuple(
+        Stretch(first=first, behind=behind, restart=restart)
+        for first, behind, restart in zip(edges, edges[1:], begun, strict=False)
+        if behind > first
+    )
