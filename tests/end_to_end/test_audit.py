@@ -56,16 +56,16 @@ APART = str(Path(__file__).resolve().parents[2] / ".venv-train/bin/python")
 class Project:
     """A repository whose training is sealed with its environment, and approved."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, script=SCRIPT, foreign=FOREIGN):
         self.home = Home(folder)
         self.folder = make_repository(folder / "project")
-        (self.folder / "train.py").write_text(SCRIPT)
+        (self.folder / "train.py").write_text(script)
         (self.folder / ".gitignore").write_text("*.pt\n__pycache__\n")
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-qm", "the experiment")
         self.foreign = folder / "foreign"
         self.foreign.mkdir()
-        (self.foreign / "sitecustomize.py").write_text(FOREIGN)
+        (self.foreign / "sitecustomize.py").write_text(foreign)
         self.seal, key = folder / "run.seal", folder / "maria.key"
         python = ("--python", APART)
         self.call("keys", "create", str(key), "--name", "maria")

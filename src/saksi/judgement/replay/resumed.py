@@ -1,9 +1,10 @@
 """A stretch of the record beside a replay of it that resumed from a model checkpoint.
 
-Only what two processes that begin at different places share is compared: counters are moved to where the checkpoint
-was saved, numbers of loaders and batches are left out, of the batches before the first Step those that it used count,
-since a script may skip to its place by drawing the others, and a generator that the run seeded nowhere is left out. A difference is none of the run yet: a script that
-does not put everything back gives one too, so whoever finds one asks a replay from the start.
+Only what two processes that begin at different places share is compared: counters are moved to where the checkpoint was
+saved, numbers of loaders and batches are left out, of the batches before the first Step those that it used count, since
+a script may skip to its place by drawing the others, and a generator that the run seeded nowhere is left out. A
+difference is none of the run yet: a script that does not put everything back gives one too, so whoever finds one asks a
+replay from the start.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _within(items: Iterable[Item], attempt: int, first: int, behind: int) -> _Of
             fields.setdefault("roots", set()).add((view.fields["root"]["root"], view.fields["root"]["layout"]))
         else:
             fields |= {name: value for name, value in view.fields.items() if name not in view.lacking}
-            fields["rng"] = {name: state for name, state in fields["rng"].items() if name not in view.unseeded}
+            fields["unseeded"] = view.unseeded
     return found
 
 
@@ -120,12 +121,17 @@ def _apart(one: _Fields, other: _Fields | None) -> str | None:
     for name in _COMPARED:
         if name not in one or name not in other:
             continue
-        said = _field(name, one[name], other[name])
+        said = _field(name, _counted(one, name), other[name])
         if said is not None:
             return said
     if one.get("roots") and other.get("roots") and not one["roots"] & other["roots"]:
         return "the root of its state is another"
     return None
+
+
+def _counted(fields: _Fields, name: str) -> Any:
+    value = fields[name]
+    return {each: state for each, state in value.items() if each not in fields["unseeded"]} if name == "rng" else value
 
 
 def _field(name: str, one: Any, other: Any) -> str | None:

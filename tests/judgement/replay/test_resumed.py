@@ -1,0 +1,141 @@
+"""A stretch matches only if the replay began with what the run had left, and made each of its Steps as recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saksi.judgement.replay.resumed import compare_resumed
+from saksi.judgement.replay.stretches import Restart, Stretch
+from simulated_run import SimulatedRun, hex64, update_fields
+
+STRETCH = Stretch(first=4, behind=8, restart=Restart(step=3, path="c", digest="sha256:" + "a" * 64, size=1))
+REPLAY = "ff112233445566aa"
+
+
+def root(connection, step, digit, at="step"):
+    connection.send(
+        "root", at=at, step=step, root=digit * 64, layout="0" * 64, tensors=1, bytes=4, leaves=None
+    )  # fmt: skip
+
+
+def seeded(connection):
+    connection.send("seeded", generator="torch", seed="0", caller=None)
+
+
+def record(*, altered=None, roots=((3, "a", "ckpt"), (7, "b", "ckpt")), steps=10, ranks=1, seeds=True):
+    run = SimulatedRun()
+    connections = [run.attach(rank, world_size=ranks, pid=run.tick()) for rank in range(ranks)]
+    for connection in connections:
+        if seeds:
+            seeded(connection)
+        for step in range(steps):
+            connection.update(**(altered or {}).get(step, {}))
+            for behind, digit, at in roots:
+                if behind == step:
+                    root(connection, step, digit, at)
+        connection.goodbye()
+    return run.items()
+
+
+def replay(*, altered=None, began="a", roots=((3, "b"),), steps=4, first=4, ranks=1):
+    """Its own counter begins at 0, and what it computes is what the record has from `first` on."""
+    run = SimulatedRun(REPLAY)
+    for connection in [run.attach(rank, world_size=ranks, pid=run.tick()) for rank in range(ranks)]:
+        root(connection, -1, began, "attach")
+        for step in range(steps):
+            fields: dict[str, Any] = update_fields(first + step, rank=connection.rank) | {"update": step}
+            fields["batches"] = [each | {"loader": 3, "ordinal": step} for each in fields["batches"]]
+            fields |= (altered or {}).get(step, {})
+            connection.update(**fields)
+            for behind, digit in roots:
+                if behind == step:
+                    root(connection, step, digit)
+        connection.goodbye()
+    return run.items()
+
+
+def compared(items, other, stretch=STRETCH):
+    return compare_resumed(stretch, items, 0, other)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_the_same_steps_under_other_counters_match(ranks):
+    found = compared(record(ranks=ranks), replay(ranks=ranks))
+    assert (found.matches, found.equal, found.steps, found.apart) == (True, 4 * ranks, 4 * ranks, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"loss": 9.0}, "another loss"),
+        ({"groups": []}, "another groups"),
+        ({"skipped": True}, "another skipped"),
+        ({"gradient_norm": None}, "another gradient norm"),
+        ({"rng": {"python": hex64("python"), "torch": hex64("other")}}, "rng of torch"),
+        ({"batches": []}, "other batches"),
+        ({"inventory": hex64("hooks")}, "other hooks or modes are in force"),
+    ],
+)
+def test_any_field_that_differs_ends_the_comparison_at_its_step(change, said):
+    found = compared(record(), replay(altered={2: change}))
+    assert (found.matches, found.equal) == (False, 2)
+    assert found.apart == f"step 6 of rank 0: {said}"
+
+
+def test_sums_are_compared_where_both_took_them():
+    prints = update_fields(6)["fingerprints"]
+    found = compared(record(), replay(altered={2: {"fingerprints": [prints[0] | {"end": "0" * 32}]}}))
+    assert found.apart == "step 6 of rank 0: fingerprints of sum64-4096 parameters 0/1"
+    other = [prints[0] | {"name": "sum64-4096", "over": "moments", "share": 2, "of": 8}]
+    assert compared(record(), replay(altered={2: {"fingerprints": other}})).matches
+
+
+def test_batches_that_were_drawn_to_skip_to_the_place_are_none_of_the_step():
+    used = [each | {"loader": 0} for each in update_fields(4)["batches"]]
+    skipped = [each for step in range(4) for each in update_fields(step)["batches"]]
+    assert compared(record(), replay(altered={0: {"batches": [*skipped, *used]}})).matches
+    assert not compared(record(), replay(altered={0: {"batches": [*used, *skipped]}})).matches
+
+
+def test_a_generator_that_the_run_seeded_nowhere_is_left_out():
+    change = {"rng": {"python": hex64("another"), "torch": hex64("torch6")}}
+    assert compared(record(), replay(altered={2: change})).matches
+
+
+def test_another_state_at_the_start_is_none_of_the_stretch():
+    found = compared(record(), replay(began="c"))
+    assert (found.matches, found.rooted, found.equal) == (False, False, 0)
+    assert found.apart == "the state that rank 0 resumed with is not bound by the root behind step 3"
+
+
+def test_without_a_root_in_the_record_nothing_is_bound():
+    assert not compared(record(roots=((7, "b", "ckpt"),)), replay()).rooted
+
+
+def test_an_edit_between_the_step_and_the_save_is_no_baseline():
+    """The model checkpoint holds the edit, so that the replay begins with it, and every later Step is as recorded."""
+    found = compared(record(roots=((3, "e", "step"), (3, "a", "ckpt"), (7, "b", "ckpt"))), replay())
+    assert (found.matches, found.apart) == (False, "the record has several roots of rank 0 behind step 3")
+    ended = [update_fields(3)["fingerprints"][0] | {"end": hex64("before the edit")[:32]}]
+    found = compared(record(altered={3: {"fingerprints": ended}}), replay())
+    assert (found.matches, found.equal) == (False, 0)
+    assert found.apart == "the state of rank 0 was another as the next step began: sum64-4096 parameters 0/1"
+
+
+def test_another_root_behind_a_step_is_a_difference():
+    assert compared(record(), replay(roots=((3, "c"),))).apart == "step 7 of rank 0: the root of its state is another"
+
+
+def test_a_replay_that_ended_early_is_none():
+    found = compared(record(), replay(steps=3, roots=()))
+    assert (found.matches, found.equal, found.apart) == (False, 3, "step 7 of rank 0: the replay did not make it")
+
+
+def test_steps_that_a_replay_made_beyond_are_passed_over():
+    assert compared(record(), replay(steps=6)).matches
+
+
+def test_a_stretch_of_which_the_record_has_nothing_matches_nothing():
+    assert not compared(record(steps=3, roots=()), replay()).matches
