@@ -19,7 +19,10 @@ FROZEN = {
     "findings suppressions": ["--json"],
     "findings unsuppress": [],
     "diff": ["--json"],
-    "audit": ["--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--seal"],
+    "audit": [
+        *("--all", "--beacon", "--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--resume-with"),
+        *("--sample", "--seal", "--steps"),
+    ],
     "seal approve": ["--key"],
     "seal create": [
         "--manifest",
