@@ -25,11 +25,13 @@ __all__ = ["KEYS", "MAX_CONFIGURATION_BYTES", "Configuration", "check_label", "p
 
 MAX_CONFIGURATION_BYTES: Final = 1 << 20
 """A `pyproject.toml` with every tool's settings has some ten kilobytes."""
-KEYS: Final = ("data", "expect", "level", "name", "plan", "project", "segment")
+KEYS: Final = ("data", "expect", "level", "name", "plan", "project", "replay", "segment")
 _NEVER: Final = (
     *("anchor", "anchors", "cache", "home", "key", "keys", "mode", "notify", "require", "scratch", "server", "socket"),
     *("suppress", "suppressions", "token", "trust", "trusted", "trusted_keys", "url", "webhook"),
 )
+_MAX_WORDS: Final = 4096
+"""Of a command line's end."""
 _LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._@+-]{0,98}[A-Za-z0-9._@+-])?", re.ASCII)
 _RUN_ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -45,6 +47,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
     expect: tuple[Expectation, ...] = ()
     data: DataPlan | None = None
+    resume: str | None = None
 
 
 def parse_configuration(content: bytes, *, where: str, table: tuple[str, ...] = ()) -> Configuration | None:
@@ -91,7 +94,22 @@ def _settings(found: dict[str, object], where: str) -> Configuration:
         plan=plan_in(found.get("plan"), where),
         expect=expectations_in(found.get("expect"), where),
         data=data_in(found.get("data"), where),
+        resume=_resume(found.get("replay"), where),
     )
+
+
+def _resume(replay: object, where: str) -> str | None:
+    """The words that make the command go on from a model checkpoint, of the table `replay`."""
+    if replay is None:
+        return None
+    if not isinstance(replay, dict) or set(replay) - {"resume"}:
+        raise UsageError(f"{where}: replay is not a table with the key resume alone")
+    words = replay.get("resume")
+    if words is None:
+        return None
+    if not isinstance(words, str) or len(words) > _MAX_WORDS:
+        raise UsageError(f"{where}: replay.resume is not a text of at most {_MAX_WORDS} characters")
+    return words
 
 
 def _label(found: dict[str, object], key: str, where: str) -> str | None:
