@@ -19,6 +19,11 @@ def test_all_keys():
     assert parse(text) == Configuration(name="baseline", project="gpt", level="full", segment=50)
 
 
+def test_how_a_command_is_resumed():
+    assert parse('[replay]\nresume = "--resume {ckpt}"') == Configuration(resume="--resume {ckpt}")
+    assert parse("[replay]") == Configuration()
+
+
 def test_an_empty_file_says_nothing():
     assert parse("") == Configuration()
 
@@ -50,6 +55,10 @@ def test_whom_to_trust_is_never_read_from_a_project(key):
         ('name = "0123456789abcdef"', "cannot be a name"),
         ('project = "a\\u0000b"', "saksi.toml: project .* cannot be a name"),
         ("name = ", "not TOML"),
+        ("replay = 3", "replay is not a table"),
+        ("replay.home = 'x'", "replay is not a table with the key resume alone"),
+        ("replay.resume = 3", "replay.resume is not a text"),
+        (f"replay.resume = '{'x' * 5000}'", "replay.resume is not a text of at most"),
         ("tool.saksi = 1", "unknown key 'tool'"),
     ],
 )

@@ -20,6 +20,7 @@ FROZEN = {
     "findings unsuppress": [],
     "diff": ["--json"],
     "audit": ["--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--seal"],
+    "doctor": ["--json", "--limit", "--no-threads", "--resume-with", "--steps", "--threads"],
     "seal approve": ["--key"],
     "seal create": [
         "--manifest",

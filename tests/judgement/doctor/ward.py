@@ -29,12 +29,12 @@ PROCESS = Path(__file__).with_name("ward_process.py")
 
 
 class Ward:
-    """Where launches are made. `settled` is how long the agent is waited for."""
+    """Where launches are made. `done` are those of a command up to the kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._listener = Listener(folder / "s")
-        variables = environment(folder / "s", SAKSI_LEVEL="full")
+        variables = environment(folder / "s", SAKSI_LEVEL="full", GOMP_SPINCOUNT="0", OMP_WAIT_POLICY="PASSIVE")
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self._process = subprocess.Popen([sys.executable, str(PROCESS)], env=variables, **pipes)
         assert self._process.stdout.readline() == "ready\n"
@@ -101,10 +101,13 @@ def examine(ward: Ward, folder: Path, words: list[str], resumed: list[str], *, s
     """
     key = (*words, steps, ranks)
     if key not in ward.done:
-        ward.done[key] = until_killed(ward, fresh(folder / "first"), fresh(folder / "killed"), words, steps, ranks)
+        folders = fresh(folder / "first"), fresh(folder / "killed")
+        ward.done[key] = until_killed(ward, folders, words, steps=steps, ranks=ranks)
     first, killed = ward.done[key]
     _, path = save_to_resume(killed)
-    again = ward.launch(fresh(folder / "again"), [*words, *resumed, f"resume={path}"], f"{steps}:0:{steps}", ranks=ranks)
+    again = ward.launch(
+        fresh(folder / "again"), [*words, *resumed, f"resume={path}"], f"{steps}:0:{steps}", ranks=ranks
+    )
     assert again.courses, again.ending
     other = None
     if threaded is not None:
@@ -112,11 +115,11 @@ def examine(ward: Ward, folder: Path, words: list[str], resumed: list[str], *, s
     return doctor_of(Launches(("python",), ("resume",), first, killed, again, other))
 
 
-def until_killed(ward: Ward, one: Path, other: Path, words: list[str], steps: int, ranks: int):
-    first = ward.launch(one, words, f"{2 * steps}:{steps + 1}:100", ranks=ranks)
+def until_killed(ward, folders, words, *, steps, ranks):
+    first = ward.launch(folders[0], words, f"{2 * steps}:{steps + 1}:100", ranks=ranks)
     assert first.courses, first.ending
     kill = max(steps, min(each.step for each in first.saves) + 2)
-    return first, ward.launch(other, words, f"{kill}:0:{kill}", ranks=ranks)
+    return first, ward.launch(folders[1], words, f"{kill}:0:{kill}", ranks=ranks)
 
 
 def fresh(folder: Path) -> Path:

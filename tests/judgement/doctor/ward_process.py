@@ -16,7 +16,7 @@ from pathlib import Path
 import torch._dynamo
 import torch.distributed
 import torch.nn.parallel
-import torch.utils.data  # noqa: F401 - so that no launch has to
+import torch.utils.data  # so that no launch has to
 from saksi_recorder import attach, doctor, session
 
 SCRIPT = str(Path(__file__).with_name("rows.py"))

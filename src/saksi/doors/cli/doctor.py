@@ -1,4 +1,4 @@
-"""`saksi doctor`: does a resume really continue, and which ingredient of reproducibility is missing?"""
+"""`saksi doctor`: whether a resume really continues, and which ingredient of reproducibility is missing."""
 
 from __future__ import annotations
 

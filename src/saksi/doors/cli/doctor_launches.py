@@ -141,7 +141,12 @@ class _Examination(NamedTuple):
             yield sitting
 
     def _launch(
-        self, sitting: Sitting, command: tuple[str, ...], ends: str, number: int, variables: dict[str, str] | None = None
+        self,
+        sitting: Sitting,
+        command: tuple[str, ...],
+        ends: str,
+        number: int,
+        variables: dict[str, str] | None = None,
     ) -> Launched:
         self.said(number - 1)
         with self.signals.interruptible():

@@ -36,9 +36,10 @@ def _ingredient(each: Ingredient, screen: Screen) -> Iterator[RenderableType]:
     yield head
     rows: list[tuple[str, RenderableType]] = [("observed", Text(screen.plain(each.sentence, 400)))]
     seen = each.seen
-    if seen is not None:
+    if seen is not None and seen.field not in each.sentence:
         at = "start" if seen.step < 0 else f"step {seen.step}"
-        field = f"{seen.field} at {at} of rank {seen.rank}: {_value(seen.expected)} in the first launch, {_value(seen.found)} here"
+        values = f"{_value(seen.expected)} in the first launch, {_value(seen.found)} here"
+        field = f"{seen.field} at {at} of rank {seen.rank}: {values}"
         rows.append(("field", Text(screen.plain(field, 300))))
     rows += [
         ("usually", Text(screen.plain(each.usually, 300))),

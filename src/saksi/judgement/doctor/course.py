@@ -79,8 +79,8 @@ class Course(Side):
         """What the program calls the tensor under `key`."""
         root = self.roots.get(step)
         for line in (None if root is None else self.lines(root)) or ():
-            if line[0] == key:
-                return line[1] or key
+            if line[0] == key and line[1] is not None:
+                return line[1]
         parameter, _, state = key.rpartition("/")
         return f"{self.alias(step, parameter)}/{state}" if parameter.count("/") >= 2 else key  # noqa: PLR2004 - optimizer/group/index
 

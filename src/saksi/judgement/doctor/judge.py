@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import msgspec
+
 from saksi.judgement.continuation.compare import Link, compare_continuation, link_of
 from saksi.judgement.doctor.ingredients import ingredient
 from saksi.judgement.doctor.launched import Launch
@@ -63,22 +65,21 @@ def doctor_of(launches: Launches) -> Doctor:
             continues = not any(each.missing and each.phase == "resume" for each in found)
     threads, condition = _threads(launches) if repeats else (None, ())
     found += condition
-    verdict = _verdict(found, continues)
-    steps = _steps(launches, seam)
-    return Doctor(
+    answer = Doctor(
         command=launches.command,
         resumed_with=launches.resumed_with,
-        verdict=verdict,
-        sentence=_sentence(verdict, found, continues, reasons, steps, again, seam),
+        verdict=_verdict(found, continues),
+        sentence="",
         repeats=repeats,
         continues=continues,
-        steps=steps,
+        steps=_steps(launches, seam),
         threads=threads,
         ingredients=tuple(found),
         parts=() if seam is None else seam.continuation.parts,
         not_checkable=tuple(_not_checkable(launches)),
         reasons=reasons,
     )
+    return msgspec.structs.replace(answer, sentence=_sentence(answer, again))
 
 
 def _without_what_follows(missing: tuple[Ingredient, ...], repeat: list[Ingredient]) -> tuple[Ingredient, ...]:
@@ -163,30 +164,21 @@ def _verdict(found: list[Ingredient], continues: bool | None) -> DoctorVerdict: 
     return "continues" if continues else "unknown"
 
 
-def _sentence(
-    verdict: DoctorVerdict,
-    found: list[Ingredient],
-    continues: bool | None,  # noqa: FBT001 - three values
-    reasons: tuple[str, ...],
-    steps: DoctorSteps,
-    again: Parting | None,
-    seam: Seam | None,
-) -> str:
-    if verdict == "unknown":
-        return f"Not known: {reasons[0]}." if reasons else "Not known: nothing could be compared."
-    twice = "" if again is None or again.fields else f"; the same command did {again.compared} steps twice alike"
-    after = f"step {steps.saved_after}" if steps.saved_after is not None and steps.saved_after >= 0 else "the start"
-    if verdict == "continues":
+def _sentence(found: Doctor, again: Parting | None) -> str:
+    """The answer in a sentence: yes, no and what is missing, or why that is not known."""
+    if found.verdict == "unknown":
+        return f"Not known: {found.reasons[0]}." if found.reasons else "Not known: nothing could be compared."
+    steps = found.steps
+    after = "the start" if steps.saved_after is None or steps.saved_after < 0 else f"step {steps.saved_after}"
+    if found.verdict == "continues":
         many = "1 step" if steps.compared == 1 else f"{steps.compared} steps"
+        twice = "" if again is None or again.fields else f"; the same command did {again.compared} steps twice alike"
         return f"Yes, it continues: resumed after {after}, it did {many} bit for bit as the run that went on{twice}."
-    missing = [each for each in found if each.missing]
-    names = list(dict.fromkeys(each.code.replace("_", " ") for each in missing))
-    more = ", ..." if len(names) > _NAMED else ""
-    what = f"{', '.join(names[:_NAMED])}{more}"
-    if continues is False and seam is not None:
+    names = list(dict.fromkeys(each.code.replace("_", " ") for each in found.ingredients if each.missing))
+    what = f"{', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+    if found.continues is False:
         return f"No, it does not continue after {after}: {what}."
-    tail = ", but a resume continues" if continues else ""
-    return f"The program is not the same twice: {what}{tail}."
+    return f"The program is not the same twice: {what}{', but a resume continues' if found.continues else ''}."
 
 
 def _not_checkable(launches: Launches) -> list[NotCheckable]:

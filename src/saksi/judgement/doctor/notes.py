@@ -1,6 +1,7 @@
 """The notes that the recorder writes for the doctor: parsed strictly, one process after the other.
 
-Rules: what does not parse is left out, from there on: they explain, and prove nothing. The form is `spec/doctor-notes.md`.
+Rules: what does not parse is left out, from there on: notes explain, and prove nothing. Their form is
+`spec/doctor-notes.md`.
 """
 
 from __future__ import annotations

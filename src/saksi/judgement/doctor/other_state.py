@@ -33,8 +33,12 @@ def saved_otherwise(first: Launch, second: Launch, resumed: Launch, step: int) -
         apart = [each for each in {**before, **later[at, name]} if before.get(each) != later[at, name].get(each)]
         tensors = [each for each in apart if each.startswith(_TENSORS)]
         what = f"{len(tensors)} of its tensors are" if tensors else "numbers in it are"
-        where = f"the model checkpoint saved after step {at + step + 1} is another one: {what} other than without a stop"
-        seen = Seen(rank=first.rank, step=at + step + 1, field="model checkpoint", expected=None, found=", ".join(apart[:4]))
+        where = (
+            f"the model checkpoint saved after step {at + step + 1} is another one: {what} other than without a stop"
+        )
+        seen = Seen(
+            rank=first.rank, step=at + step + 1, field="model checkpoint", expected=None, found=", ".join(apart[:4])
+        )
         yield ingredient(
             "other_state", "resume", f"{where}, from equal parameters and optimizer state", seen, missing=bool(tensors)
         )
@@ -44,4 +48,7 @@ def saved_otherwise(first: Launch, second: Launch, resumed: Launch, step: int) -
 def _saves(launch: Launch) -> Iterator[tuple[tuple[int, str], dict[str, int]]]:
     for note in launch.notes_of(launch.rank):
         if isinstance(note, Saved) and note.members:
-            yield (note.step, (note.path or "").rpartition("/")[2]), {name: crc for name, crc, _ in note.members if name != _OF_ITSELF}
+            yield (
+                (note.step, (note.path or "").rpartition("/")[2]),
+                {name: crc for name, crc, _ in note.members if name != _OF_ITSELF},
+            )

@@ -26,7 +26,7 @@ _DIGEST: Final = 12
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
     """`fields` are those that differ at `step`, none where the launches do not part. `compared` Steps were equal.
 
-    `tensors` are the keys of those that differ after the Step. `whole` is whether every Step had its root on both sides.
+    `tensors` are the keys of those that differ after the Step. `whole`: every Step had its root on both sides.
     """
 
     compared: int
@@ -74,7 +74,9 @@ def _part(a: Course, b: Course, offset: int, rank: int) -> Parting:
     if offset == 0:
         tensors = _tensors(a, b, -1, -1)
         if tensors:
-            return Parting(compared=0, rank=rank, step=-1, fields=(_state(a, b, -1, -1, tensors, rank),), tensors=tensors)
+            return Parting(
+                compared=0, rank=rank, step=-1, fields=(_state(a, b, (-1, -1), tensors, rank),), tensors=tensors
+            )
     steps = {each.update: each for each in a.updates}
     for update in b.updates:
         twin = steps.get(update.update + offset)
@@ -85,7 +87,7 @@ def _part(a: Course, b: Course, offset: int, rank: int) -> Parting:
         tensors = _tensors(a, b, twin.update, update.update)
         whole = whole and tensors is not None
         if tensors:
-            fields.append(_state(a, b, twin.update, update.update, tensors, rank))
+            fields.append(_state(a, b, (twin.update, update.update), tensors, rank))
         if fields:
             return Parting(
                 compared=compared, rank=rank, step=twin.update, fields=tuple(fields[:_FIELDS]), tensors=tensors or ()
@@ -160,7 +162,8 @@ def _tensors(a: Course, b: Course, at: int, other: int) -> tuple[str, ...] | Non
     return tuple(key for key in {**leaves[0], **leaves[1]} if leaves[0].get(key) != leaves[1].get(key))
 
 
-def _state(a: Course, b: Course, at: int, other: int, tensors: tuple[str, ...], rank: int) -> Seen:
+def _state(a: Course, b: Course, steps: tuple[int, int], tensors: tuple[str, ...], rank: int) -> Seen:
+    at, other = steps
     key = tensors[0]
     values = [leaves.get(key) if leaves else None for leaves in (a.leaves(at), b.leaves(other))]
     shown = [None if value is None else value.hex()[:_DIGEST] for value in values]

@@ -20,7 +20,9 @@ def not_repeated(first: Launch, second: Launch, parting: Parting) -> tuple[Ingre
     seeds = [name for name in one.seeds if other.seeds.get(name, one.seeds[name]) != one.seeds[name]]
     if seeds:
         name = seeds[0]
-        seen = Seen(rank=parting.rank, step=-1, field=f"seed of {name}", expected=one.seeds[name], found=other.seeds[name])
+        seen = Seen(
+            rank=parting.rank, step=-1, field=f"seed of {name}", expected=one.seeds[name], found=other.seeds[name]
+        )
         sentence = f"the seed of {name}'s generator was {seen.expected} the first time, and {seen.found} the second"
         return (ingredient("seed_varies", "repeat", sentence, seen),)
     unseeded = _to_blame(first, second, parting)
@@ -54,7 +56,7 @@ def _other(first: Launch, courses: tuple[Course, Course], parting: Parting, lead
     if field.startswith("groups"):
         return ingredient("hyper_parameters", "repeat", said, lead, usually="a hyper-parameter comes of the clock")
     if field.startswith("batches") and not field.endswith(".digest"):
-        never = [each for each in ("python", "numpy") if each in unseeded_in(*courses)]
+        never = sorted(unseeded_in(*courses) & {"python", "numpy"})
         also = f"; {_names(never)} never seeded" if never else ""
         return ingredient("sample_order", "repeat", f"{said}{also}", lead)
     if field.startswith("batches"):

@@ -71,7 +71,7 @@ def _state(seam: Seam) -> Iterator[Ingredient]:
         code: Code = "rounded_weights" if _are_rounded(seam) else "weights"
         yield ingredient(code, "resume", weights.sentence, _tensor(seam, weights))
     if moments is not None:
-        both = " and so were its step counters" if counters is not None else ""
+        both = ", and its step counters are others too" if counters is not None else ""
         yield ingredient("optimizer_state", "resume", moments.sentence + both, _tensor(seam, moments))
     elif counters is not None:
         yield ingredient("update_counters", "resume", counters.sentence, _tensor(seam, counters))

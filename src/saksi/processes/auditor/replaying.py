@@ -134,14 +134,13 @@ def replay(
     before = frozenset(children_of(os.getpid()))
     for name in ("home", "runs", "tmp"):
         (scratch / name).mkdir(mode=0o700)
-    with (scratch / "stderr").open("w+b") as errors:
-        with _begun(asked, scratch, errors) as (job, hearing):
-            try:
-                with waiting():
-                    observed = _observed(hearing.read())
-                    code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
-            finally:
-                end_all(job, before)
+    with (scratch / "stderr").open("w+b") as errors, _begun(asked, scratch, errors) as (job, hearing):
+        try:
+            with waiting():
+                observed = _observed(hearing.read())
+                code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)))
+        finally:
+            end_all(job, before)
     words = last_words_in(scratch / "stderr")
     reading = reading_in(scratch)
     if code == CANNOT_CONFINE and reading is None:

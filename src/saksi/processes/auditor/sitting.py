@@ -213,5 +213,5 @@ def _notes_in(folder: Path) -> tuple[bytes, ...]:
     found: list[bytes] = []
     for each in sorted(folder.glob(f"{_NOTES}.*")):
         with contextlib.suppress(UsageError, OSError):
-            found.append(read_own_file(each, MAX_NOTES_BYTES))
+            found.append(read_own_file(each, MAX_NOTES_BYTES) or b"")
     return tuple(found)

@@ -1,8 +1,8 @@
 """What `saksi doctor` asks of a launch: when it ends, and notes on how the program puts its state back.
 
-Only the doctor asks for it (`SAKSI_DOCTOR`), of launches that it makes to be ended. After so many Steps the process ends
-itself as a kill would, between two Steps; until then a file holds, one JSON object a line, what no frame says: that a
-generator was put back, that a DataLoader's iterator was made and whether torch's generator moved meanwhile, the
+Only the doctor asks for it (`SAKSI_DOCTOR`), of launches that it makes to be ended. After so many Steps the process
+ends itself as a kill would, between two Steps; until then a file holds, one JSON object a line, what no frame says:
+that a generator was put back, that a DataLoader's iterator was made and whether torch's generator moved meanwhile, the
 settings as training begins, and what lies in a model checkpoint.
 
 Rules: nothing is drawn from a generator, no operation is changed; what fails here ends the notes alone. A child that
@@ -226,7 +226,9 @@ def state_of(generator: str) -> Optional[str]:
     if not _asked:
         return None
     with memory.quiet():
-        return generators.states().get(generator) if generator != "torch" else generators.of_torch(torch.default_generator)
+        return (
+            generators.states().get(generator) if generator != "torch" else generators.of_torch(torch.default_generator)
+        )
 
 
 def _user() -> Optional[str]:
