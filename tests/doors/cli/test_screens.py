@@ -280,6 +280,6 @@ def test_doctor(name, screen):
     missing = twins.examined(again=twins.resumed(initial=holds(1), holds=holds))
     other = {"initial": twins.state_after(-1), "holds": holds, "notes": twins.began(threads=2)}
     threads = twins.examined(threaded=twins.launched("threads", steps=4, **other))
-    answers = [missing, threads, twins.examined(again=twins.resumed(loaded=None))]
+    answers = [missing, threads, twins.examined(again=twins.resumed(loads=False))]
     shown = "\n----\n\n".join(render(draw_doctor(each, screen), screen) for each in answers)
     assert shown == golden(f"doctor-{name}", shown)

@@ -17,6 +17,7 @@ DEFAULTS = {
     "steps": "40", "save": "2", "workers": "0", "augment": "none", "loader": "plain", "rng": "after", "threads": "1",
     "precision": "fp32", "optimizer": "foreach", "accumulate": "1", "forget": "", "resume": "", "seed": "7",
     "scale": "", "norm": "", "ema": "", "wide": "", "width": "32", "order": "seeded", "warm": "0", "history": "",
+    "whole": "",
 }  # fmt: skip
 GIVEN = DEFAULTS | dict(word.split("=", 1) for word in sys.argv[1:])
 FORGET = set(GIVEN["forget"].split(",")) if GIVEN["resume"] else set()
@@ -113,7 +114,9 @@ class Training:
         ckpt = {name: part.state_dict() for name, part in self.parts().items()}
         ckpt |= {"model": self.model.state_dict(), "rng": torch.get_rng_state(), "done": self.done}
         ckpt |= {"epoch_began": self.epoch_began} if self.epoch_began is not None else {}
-        torch.save(ckpt | ({"history": self.steps} if GIVEN["history"] else {}), "ckpt.pt")
+        path = "ckpt.tmp" if GIVEN["whole"] else "ckpt.pt"
+        torch.save(ckpt | ({"history": self.steps} if GIVEN["history"] else {}), path)
+        os.replace(path, "ckpt.pt")
 
     def load(self, ckpt):
         weights, self.done = ckpt["model"], ckpt["done"]

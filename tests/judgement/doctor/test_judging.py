@@ -231,13 +231,24 @@ def test_an_unseeded_generator_that_nothing_is_drawn_from_is_left_alone():
     assert examined(*launches).verdict == "continues"
 
 
-def test_what_else_was_saved_is_compared_where_all_the_rest_is_the_same():
-    first = launched(saves=(SAVED, 3), notes=began() + saved_note(SAVED) + saved_note(3, [["data/0", 5, 10]]))
-    for members, missing in (([["data/0", 6, 10]], True), ([["data/0", 5, 10], ["data.pkl", 1, 1]], False)):
-        found = examined(first, None, resumed(notes=began() + saved_note(3 - NEXT, members)))
-        assert [(each.code, each.missing) for each in found.ingredients] == [("other_state", missing)]
-        assert found.continues is not missing
-    assert examined(first, None, resumed(notes=began() + saved_note(3 - NEXT, [["data/0", 5, 10]]))).ingredients == ()
+def test_tensors_that_were_saved_otherwise_count_where_all_the_rest_is_the_same():
+    def after(members):
+        return examined(first, None, resumed(notes=began() + saved_note(3 - NEXT, members)))
+
+    then = [["data.pkl", 3, 9], ["data/0", 5, 10], ["data/1", 6, 10]]
+    first = launched(saves=(SAVED, 3), notes=began() + saved_note(SAVED) + saved_note(3, then))
+    found = after([*then[:2], ["data/1", 7, 10]])
+    assert (codes(found), found.continues) == (["other_state"], False)
+    assert "1 of 2 tensors in the model checkpoint saved after step 3 are others" in found.ingredients[0].sentence
+    assert after(then).ingredients == ()
+    assert after([["data.pkl", 4, 9], ["data/0", 6, 10], ["data/1", 5, 10]]).ingredients == ()  # in another order
+    assert after([*then, ["data/2", 1, 1]]).ingredients == ()  # laid out otherwise: it may hold the same
+
+
+def test_what_the_command_saves_otherwise_each_time_says_nothing():
+    first = launched(saves=(SAVED, 3), notes=began() + saved_note(SAVED, [["data/0", 1, 10]]) + saved_note(3))
+    again = resumed(notes=began() + saved_note(3 - NEXT, [["data/0", 2, 10]]))
+    assert examined(first, None, again).ingredients == ()
 
 
 def test_threads_are_a_condition_and_nothing_missing():
@@ -252,7 +263,7 @@ def test_threads_are_a_condition_and_nothing_missing():
 @pytest.mark.parametrize(
     ("again", "words"),
     [
-        (resumed(loaded=None), "--resume-with"),
+        (resumed(loads=False), "--resume-with"),
         (resumed(loaded=f"sha256:{'b' * 64}"), "none that was saved before the kill"),
         (resumed(steps=0), "made no step"),
     ],
@@ -275,6 +286,18 @@ def test_without_a_resume_the_reason_is_told():
 def test_the_last_save_is_the_one_to_resume():
     assert save_to_resume(launched(saves=(1, 3))) == (3, "/ckpt.pt")
     assert save_to_resume(launched(saves=())) is None
+
+
+def test_a_save_that_was_renamed_is_found_by_its_last_name():
+    moved = note("renamed", SAVED, path="/ckpt.pt", to="/whole.pt")
+    other = killed(notes=began() + saved_note(SAVED) + moved)
+    assert save_to_resume(other) == (SAVED, "/whole.pt")
+    assert examined(killed=other, again=resumed(loaded=None)).continues is None  # another name than it has by then
+
+
+def test_a_load_whose_bytes_nobody_knows_is_of_the_save_at_its_path():
+    found = examined(again=resumed(loaded=None))
+    assert (found.continues, found.steps.saved_after) == (True, SAVED)
 
 
 def test_notes_are_read_up_to_what_does_not_parse():

@@ -46,12 +46,13 @@ def launched(
     initial: dict[str, str] | None = None,
     says=(),
     loaded: str | None = None,
+    loads: bool = True,
     ranks: int = 1,
 ) -> Launch:
     """One launch that does Steps from `begins` on; `told` and `holds` are what a Step says and leaves behind."""
     simulated = SealedRun(hex64(run)[:16])
     connections = [simulated.attach(rank, world_size=ranks) for rank in range(ranks)]
-    if loaded is not None:
+    if begins and loads:
         simulated.file(path="/ckpt.pt", digest=loaded, action="loaded", step=-1)
     for connection in connections:
         for generator, seed in ({"torch": "7", "python": "7"} if seeds is None else seeds).items():

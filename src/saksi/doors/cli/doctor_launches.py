@@ -29,6 +29,8 @@ WAITED: Final = 100
 """Steps within which a first model checkpoint has to be saved."""
 _OF_STEPS: Final = 25
 """So many times the number of steps that was asked for, where that is more."""
+_MOST: Final = 4000
+"""Of which a reader keeps every one."""
 _LAUNCHES: Final = 4
 _NOT_STARTED: Final = (125, 126, 127)
 
@@ -97,7 +99,7 @@ class _Examination(NamedTuple):
 
     def _first(self) -> Launch:
         steps = self.asked.steps
-        most = max(WAITED, _OF_STEPS * steps)
+        most = min(_MOST, max(WAITED, _OF_STEPS * steps))
         with self._sitting("first") as sitting:
             launched = self._launch(sitting, self.asked.command, f"{2 * steps}:{steps + 1}:{most}", 1)
         if launched.reading is None or launched.code in _NOT_STARTED:

@@ -19,6 +19,7 @@ from saksi.judgement.doctor.parting import Parting, part
 from saksi.judgement.doctor.repeat import not_repeated, where
 from saksi.judgement.doctor.resume import Seam, not_restored
 from saksi.judgement.doctor.values import Code, Doctor, DoctorSteps, DoctorVerdict, Ingredient, NotCheckable, Threads
+from saksi.judgement.redaction import redact_command
 
 __all__ = ["Launches", "doctor_of", "save_to_resume"]
 
@@ -42,8 +43,8 @@ class Launches(NamedTuple):
 
 def save_to_resume(launch: Launch) -> tuple[int, str] | None:
     """The Step and the path of the last model checkpoint that a launch saved; `None` if there is none with a path."""
-    saved = [(each.step, each.path) for each in launch.saves if each.path is not None]
-    return max(saved, key=lambda each: each[0], default=None)
+    places = ((each.step, launch.place_of(each)) for each in launch.saves)
+    return max(((step, path) for step, path in places if path is not None), key=lambda each: each[0], default=None)
 
 
 def doctor_of(launches: Launches) -> Doctor:
@@ -66,8 +67,8 @@ def doctor_of(launches: Launches) -> Doctor:
     threads, condition = _threads(launches) if repeats else (None, ())
     found += condition
     answer = Doctor(
-        command=launches.command,
-        resumed_with=launches.resumed_with,
+        command=redact_command(launches.command),
+        resumed_with=redact_command(launches.resumed_with),
         verdict=_verdict(found, continues),
         sentence="",
         repeats=repeats,
@@ -94,7 +95,7 @@ def _seam(launches: Launches, *, repeats: bool) -> tuple[Seam | None, tuple[str,
     killed, resumed = launches.killed, launches.resumed
     if killed is None or resumed is None:
         return None, launches.reasons
-    link = link_of(killed.story, resumed.story, run_a=killed.run, run_b=resumed.run)
+    link = link_of(killed.story, resumed.story, run_a=killed.run, run_b=resumed.run) or _link_of_path(killed, resumed)
     if link is None:
         return None, (*launches.reasons, _not_linked(killed, resumed))
     first = launches.first if repeats else killed
@@ -105,6 +106,22 @@ def _seam(launches: Launches, *, repeats: bool) -> tuple[Seam | None, tuple[str,
     continuation = compare_continuation(seam_link, first.read, resumed.read)
     parting = part(first.courses, resumed.courses, link.step + 1)
     return Seam(first, resumed, continuation, parting, repeats), launches.reasons
+
+
+def _link_of_path(killed: Launch, resumed: Launch) -> Link | None:
+    """A load, of bytes that nobody knows, from where the launch that was killed had saved last.
+
+    Nobody else can have written there meanwhile.
+    """
+    before, after = ({each.number: each for each in launch.story.groups} for launch in (killed, resumed))
+    for load in resumed.story.files:
+        saves = [each for each in killed.saves if load.path is not None and killed.place_of(each) == load.path]
+        save = max(saves, key=lambda each: each.step, default=None)
+        if load.action != "loaded" or load.step >= 0 or save is None or (load.digest and save.digest):
+            continue
+        if load.group in after and save.group in before:
+            return Link(load, save.step, before[save.group], after[load.group])
+    return None
 
 
 def _not_linked(killed: Launch, resumed: Launch) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from saksi.judgement.doctor.course import Course, read_courses
-from saksi.judgement.doctor.notes import Began, Note, Saved, notes_of
+from saksi.judgement.doctor.notes import Began, Note, Renamed, Saved, notes_of
 from saksi.judgement.items import Item
 from saksi.judgement.story import CkptUse, Story, StoryBuilder
 
@@ -50,6 +50,15 @@ class Launch(NamedTuple):
         }
         saved = [each for each in self.story.files if each.action == "saved" and each.step >= 0]
         return tuple(each for each in saved if (each.step, each.path) in noted)
+
+    def place_of(self, save: CkptUse) -> str | None:
+        """Where what was saved lies at the end, under the last name that it was given; `None` for a stream."""
+        path = save.path
+        for rank in save.ranks:
+            for each in self.notes_of(rank):
+                if isinstance(each, Renamed) and each.path == path and each.step >= save.step:
+                    path = each.to
+        return path
 
 
 def read_launch(

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-__all__ = ["MAX_NOTES", "Began", "Ended", "Iterated", "Note", "Restored", "Saved", "notes_of", "read_notes"]
+__all__ = ["MAX_NOTES", "Began", "Ended", "Iterated", "Note", "Renamed", "Restored", "Saved", "notes_of", "read_notes"]
 
 MAX_NOTES: Final = 4096
 """Of one process; the recorder writes no more."""
@@ -62,13 +62,20 @@ class Saved(_Note, frozen=True, tag="saved"):
     members: Annotated[list[tuple[Text, Count, Count]], Meta(max_length=4096)] | None
 
 
+class Renamed(_Note, frozen=True, tag="renamed"):
+    """What was saved at `path` is about to have another name."""
+
+    path: Text
+    to: Text
+
+
 class Ended(_Note, frozen=True, tag="ended"):
     """The recorder ends this process, as it was asked to."""
 
     rank: Count
 
 
-Note = Began | Restored | Iterated | Saved | Ended
+Note = Began | Restored | Iterated | Saved | Renamed | Ended
 
 
 def read_notes(content: bytes) -> tuple[Note, ...]:
@@ -77,7 +84,7 @@ def read_notes(content: bytes) -> tuple[Note, ...]:
     for line in content.splitlines()[:MAX_NOTES]:
         try:
             found.append(msgspec.json.decode(line, type=Note))
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             break
     return tuple(found)
 

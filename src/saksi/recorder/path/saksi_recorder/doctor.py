@@ -9,7 +9,7 @@ Rules: nothing is drawn from a generator, no operation is changed; what fails he
 was forked writes nothing and ends nothing.
 """
 
-# ruff: noqa: SLF001  (torch gives no public name to what is read here)
+# ruff: noqa: SLF001, PTH100  (torch gives no public name to what is read here; plain os: light)
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ _original_numpy: Optional[Callable[..., Any]] = None
 _asked: list[Any] = []  # Steps at least, Steps beyond the first save, Steps at most, where the notes go
 _file: list[Any] = []
 _first_save: list[int] = []
+_paths: set[str] = set()
+_watches = [False]
+_has_begun = [False]
 _count = [0]
 
 
@@ -99,6 +102,9 @@ def install() -> None:
     state.saved.append(saved)
     steps.begun.append(_begins)
     steps.ended.append(_at_step)
+    if not _watches[0]:
+        _watches[0] = True
+        sys.addaudithook(_heard)  # there is no way to take it back
 
 
 def _install_numpy() -> None:
@@ -134,8 +140,7 @@ def _let_go() -> None:
     _file.clear()
     state.saved.remove(saved)
     steps.ended.remove(_at_step)
-    if _begins in steps.begun:
-        steps.begun.remove(_begins)
+    steps.begun.remove(_begins)
 
 
 @guarded("doctor")
@@ -163,7 +168,23 @@ def saved() -> None:
     path = files.last_saved[0]
     if session.step >= 0 and not _first_save:
         _first_save.append(session.step + 1)
+    if path is not None:
+        _paths.add(path)
     _note({"kind": "saved", "path": path, "members": None if path is None else _members(path)})
+
+
+def _heard(event: str, args: tuple[Any, ...]) -> None:
+    if event == "os.rename" and _paths and _asked:
+        renamed(args)
+
+
+@guarded("doctor")
+def renamed(args: tuple[Any, ...]) -> None:
+    """A file is about to be given another name; noted if it was saved: a save is often made whole in this way."""
+    old, new = (os.path.abspath(os.fsdecode(one)) for one in args[:2])
+    if old in _paths:
+        _paths.add(new)
+        _note({"kind": "renamed", "path": text(old), "to": text(new)})
 
 
 def _members(path: str) -> Any:
@@ -178,7 +199,9 @@ def _members(path: str) -> Any:
 
 @guarded("doctor")
 def _begins() -> None:
-    steps.begun.remove(_begins)
+    if _has_begun[0]:
+        return
+    _has_begun[0] = True
     rank, world_size = session.world()
     said = {
         "kind": "began",
