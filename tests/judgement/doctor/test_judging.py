@@ -56,6 +56,19 @@ def test_a_resume_that_does_the_same_steps_continues():
     assert found.steps.compared == 4
 
 
+def test_modules_and_loaders_may_be_met_in_another_order():
+    def holds(step):
+        return {key.replace("buffer/0", "buffer/3"): value for key, value in state_after(step).items()}
+
+    def told(step, *, first):
+        loaders = {f"loader.{number}": hex64(f"{(number + first) % 2} {step}") for number in range(2)}
+        return course(step) | {"rng": course(step)["rng"] | loaders}
+
+    one, two = (lambda step, at=at: told(step, first=at) for at in range(2))
+    found = examined(launched(told=one), launched("killed", steps=4, told=one), resumed(told=two, holds=holds))
+    assert (found.verdict, found.ingredients) == ("continues", ())
+
+
 def test_every_code_has_its_advice():
     assert set(INGREDIENTS) == set(CODES)
     assert all(each.usually and each.remedy and each.example for each in INGREDIENTS.values())

@@ -7,11 +7,12 @@ either side may have skipped or evaluated before. Generators that nobody seeded 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from saksi.judgement.continuation.side import Leaves
 from saksi.judgement.doctor.course import Course
 from saksi.judgement.doctor.values import Seen
 from saksi.words.frames import Batch, UpdateFrame
@@ -21,6 +22,7 @@ __all__ = ["Parting", "part", "unseeded_in"]
 _FIELDS: Final = 32
 _SHOWN: Final = 8
 _DIGEST: Final = 12
+_BUFFER: Final = "buffer/"
 
 
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,8 +111,10 @@ def _values(a: UpdateFrame, b: UpdateFrame, *, seam: bool) -> Iterator[tuple[str
             for name in sorted({*one, *other}):
                 yield f"groups[{at}].{name}", one.get(name), other.get(name)
     yield from _batches(a, b, seam=seam)
+    of_loaders = {state for name, state in a.rng.items() if name.startswith("loader.")}
     for name in sorted({*a.rng} & {*b.rng}):
-        yield f"rng.{name}", a.rng[name][:_DIGEST], b.rng[name][:_DIGEST]
+        if not (name.startswith("loader.") and b.rng[name] in of_loaders):  # they are numbered as they are first used
+            yield f"rng.{name}", a.rng[name][:_DIGEST], b.rng[name][:_DIGEST]
     if not seam:  # a resume may warm up
         yield "losses", a.losses, b.losses
     lacking = {*a.deferred, *b.deferred}
@@ -159,7 +163,17 @@ def _tensors(a: Course, b: Course, at: int, other: int) -> tuple[str, ...] | Non
     leaves = a.leaves(at), b.leaves(other)
     if leaves[0] is None or leaves[1] is None:
         return ("",)
-    return tuple(key for key in {**leaves[0], **leaves[1]} if leaves[0].get(key) != leaves[1].get(key))
+    apart = [key for key in {**leaves[0], **leaves[1]} if leaves[0].get(key) != leaves[1].get(key)]
+    buffers = [{each[key] for key in each if key.startswith(_BUFFER)} for each in leaves if each is not None]
+    return tuple(key for key in apart if not (key.startswith(_BUFFER) and _is_elsewhere(key, leaves, buffers)))
+
+
+def _is_elsewhere(key: str, leaves: Sequence[Leaves | None], buffers: Sequence[set[bytes]]) -> bool:
+    """Whether such a buffer is on the other side under another number: modules are counted as they are met."""
+    values = [None if each is None else each.get(key) for each in leaves]
+    return None in values and all(
+        value is None or value in theirs for value, theirs in zip(values, reversed(buffers), strict=True)
+    )
 
 
 def _state(a: Course, b: Course, steps: tuple[int, int], tensors: tuple[str, ...], rank: int) -> Seen:
