@@ -41,7 +41,7 @@ def says(expected, printed):
 @pytest.mark.training
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("name", "total"), [("getting-started", 10), ("attempts", 7), ("approval", 13), ("findings", 10)]
+    ("name", "total"), [("getting-started", 10), ("attempts", 7), ("approval", 13), ("findings", 10), ("doctor", 1)]
 )
 def test_a_page_does_what_it_says(tmp_path, name, total):
     page = (ROOT / f"docs/{name}.md").read_text()

@@ -109,7 +109,7 @@ def test_an_edit_just_at_a_model_checkpoint_is_no_baseline(project, sampled):
         (("--steps", "9:5"), "--steps '9:5' is no span of steps"),
         (("--steps", "30:40"), "--steps 30:40: the run has no step 40"),
         (("--beacon", "x"), "--beacon is for a draw"),
-        (("--sample", "1", "--resume-with", "--resume"), "--resume-with: '--resume' does not say where {ckpt} goes"),
+        (("--sample", "1", "--resume-with", "--resume"), "--resume-with does not say where {ckpt} goes"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_runs(project, words, said):

@@ -20,6 +20,7 @@ from saksi.edges.keys import _secret, read_trust_file
 from saksi.judgement.approvals import Approvers, signatures_of
 from saksi.judgement.bundle import TAIL_BYTES, pack, unpack
 from saksi.judgement.configuration import Configuration, parse_configuration
+from saksi.judgement.doctor.notes import read_notes
 from saksi.judgement.environment.record_file import parse_record
 from saksi.judgement.replay.naming import parting_of
 from saksi.judgement.replay.transcript import Function, Operation, parse_transcript
@@ -334,6 +335,21 @@ def test_transcripts_of_steps():
         return all(number < len(found.functions) for each in found.operations for number, _ in each.stack)
 
     assert 0 < accepted(read, [content], refusals=MalformedInput) < INPUTS
+
+
+def test_notes_for_the_doctor():
+    step = b'{"step":-1,"kind":'
+    lines = [
+        step + b'"began","rank":0,"world_size":1,"threads":1,"deterministic":false,"compiled":false}',
+        step + b'"restored","generator":"torch","state":"0a","at":"/train.py:3"}',
+        step + b'"iterated","workers":2,"own":false,"drew":true,"at":null}',
+        b'{"step":2,"kind":"saved","path":"/ckpt.pt","members":[["data/0",7,5]]}',
+    ]
+
+    def read(content):
+        return len(read_notes(content)) <= len(content.splitlines())
+
+    assert accepted(read, [b"\n".join(lines)], refusals=()) == INPUTS  # what does not parse is left out
 
 
 def test_lists_of_installed_files():

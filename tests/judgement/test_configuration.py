@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saksi.judgement.configuration import MAX_CONFIGURATION_BYTES, Configuration, check_label, parse_configuration
+from saksi.judgement.replay.resume import Resume
 from saksi.words.errors import UsageError
 
 
@@ -17,6 +18,11 @@ def parse(text, table=()):
 def test_all_keys():
     text = 'name = "baseline"\nproject = "gpt"\nlevel = "full"\nsegment = 50\n'
     assert parse(text) == Configuration(name="baseline", project="gpt", level="full", segment=50)
+
+
+def test_how_a_command_is_resumed():
+    assert parse('[replay]\nresume = "--resume {ckpt}"') == Configuration(resume=Resume(words=("--resume", "{ckpt}")))
+    assert parse("[replay]") == Configuration()
 
 
 def test_an_empty_file_says_nothing():
@@ -50,6 +56,10 @@ def test_whom_to_trust_is_never_read_from_a_project(key):
         ('name = "0123456789abcdef"', "cannot be a name"),
         ('project = "a\\u0000b"', "saksi.toml: project .* cannot be a name"),
         ("name = ", "not TOML"),
+        ("replay = 3", "replay is not a table"),
+        ("replay.home = 'x'", "unknown key 'replay.home'"),
+        ("replay.resume = 3", "replay.resume is not a text"),
+        (f"replay.resume = '{'x' * 5000}'", "replay.resume: a text of more than 4096 characters"),
         ("tool.saksi = 1", "unknown key 'tool'"),
     ],
 )

@@ -13,6 +13,7 @@ from saksi.doors.cli.schemas import SCHEMAS, file_name, schema_text
 FROZEN = [
     "saksi.audit/v1",
     "saksi.diff/v1",
+    "saksi.doctor/v1",
     "saksi.env-doors/v1",
     "saksi.env-manifest/v1",
     "saksi.env-verify/v1",

@@ -8,7 +8,9 @@ from rich.cells import cell_len
 
 from doors.cli.cli_home import HOSTILE, OTHER, SealedRun, golden
 from judgement.continuation.seam import KEYS, Pair, state
+from judgement.doctor import twins
 from saksi.doors.cli.diff_screen import draw_diff
+from saksi.doors.cli.doctor_screen import draw_doctor
 from saksi.doors.cli.documents import RunsReport
 from saksi.doors.cli.drawing import render
 from saksi.doors.cli.findings_document import findings_document
@@ -268,3 +270,16 @@ def test_what_a_run_says_of_itself_cannot_steer_the_terminal(screen):
         assert text.replace("\n", "").isprintable()
         assert "\\x1b" in text
         assert max(map(cell_len, text.splitlines())) <= screen.width
+
+
+@pytest.mark.parametrize(("name", "screen"), SCREENS)
+def test_doctor(name, screen):
+    def holds(step):
+        return twins.state_after(step - 1)
+
+    missing = twins.examined(again=twins.resumed(initial=holds(1), holds=holds))
+    other = {"initial": twins.state_after(-1), "holds": holds, "notes": twins.began(threads=2)}
+    threads = twins.examined(threaded=twins.launched("threads", steps=4, **other))
+    answers = [missing, threads, twins.examined(again=twins.resumed(loads=False))]
+    shown = "\n----\n\n".join(render(draw_doctor(each, screen), screen) for each in answers)
+    assert shown == golden(f"doctor-{name}", shown)

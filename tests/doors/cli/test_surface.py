@@ -23,6 +23,7 @@ FROZEN = {
         *("--all", "--beacon", "--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--resume-with"),
         *("--sample", "--seal", "--steps"),
     ],
+    "doctor": ["--json", "--limit", "--no-threads", "--resume-with", "--steps", "--threads"],
     "seal approve": ["--key"],
     "seal create": [
         "--manifest",

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "findings": "saksi.doors.cli.findings",
     "diff": "saksi.doors.cli.diff",
     "audit": "saksi.doors.cli.audit",
+    "doctor": "saksi.doors.cli.doctor",
     "seal": "saksi.doors.cli.seal",
     "verify": "saksi.doors.cli.verify",
     "bundle": "saksi.doors.cli.bundle",

@@ -127,9 +127,11 @@ def _span(text: str) -> tuple[int, int]:
 def _resume(asked: AuditAsked, given: str | None) -> Resume | None:
     """How the command resumes: as it is given, else as the project says. Raises `UsageError`."""
     told = read_configuration(Path(asked.invocation.folder)).settings.resume
-    if given is None:
-        return told
-    return resume_of(given, "--resume-with", named="*" if told is None else told.named)
+    resume = told if given is None else resume_of(given, "--resume-with", named="*" if told is None else told.named)
+    if resume is not None and not resume.chooses:
+        where = "[replay] in saksi.toml" if given is None else "--resume-with"
+        raise UsageError(f"{where} does not say where {{ckpt}} goes", remedy="such as --resume-with '--resume {ckpt}'")
+    return resume
 
 
 def _asked(

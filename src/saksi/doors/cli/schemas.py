@@ -12,6 +12,7 @@ from saksi.doors.cli.findings_document import FindingsDocument, SuppressionsRepo
 from saksi.doors.cli.manifest_document import EnvManifestReport
 from saksi.doors.cli.seal_documents import SealDiffReport, SealReport
 from saksi.judgement.diff import Difference
+from saksi.judgement.doctor.values import Doctor
 from saksi.judgement.environment.doors import DoorsReport
 from saksi.judgement.environment.report import EnvironmentReport
 from saksi.judgement.notice import Notice
@@ -23,6 +24,7 @@ __all__ = ["SCHEMAS", "file_name", "schema_text"]
 SCHEMAS: Final[dict[str, type[msgspec.Struct]]] = {
     "saksi.audit/v1": Audit,
     "saksi.diff/v1": Difference,
+    "saksi.doctor/v1": Doctor,
     "saksi.env-doors/v1": DoorsReport,
     "saksi.env-manifest/v1": EnvManifestReport,
     "saksi.env-verify/v1": EnvironmentReport,

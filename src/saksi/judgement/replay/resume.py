@@ -7,29 +7,39 @@ shows it, so that whoever writes these words can make an audit longer, and not a
 from __future__ import annotations
 
 import shlex
+from pathlib import PurePath
 from typing import Final
 
 import msgspec
 
 from saksi.words.errors import UsageError
 
-__all__ = ["CKPT", "Resume", "resume_in", "resume_of"]
+__all__ = ["Resume", "resume_in", "resume_of"]
 
-CKPT: Final = "{ckpt}"
-"""What stands for the path of the model checkpoint."""
+_CKPT: Final = "{ckpt}"
+_FOLDER: Final = "{folder}"
 _KEYS: Final = ("ckpts", "resume")
-_MAX: Final = 1_000
+_MAX: Final = 4_096
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
-    """Words behind those of the command, of which one has `{ckpt}` in it, and the names of files to resume from."""
+    """Words behind those of the command: `{ckpt}` and `{folder}` stand for a model checkpoint and where it lies.
+
+    `named` is a pattern for the names of the files to resume from.
+    """
 
     words: tuple[str, ...]
     named: str = "*"
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the words say from which model checkpoint, and not the program itself."""
+        return any(_CKPT in each for each in self.words)
+
     def words_for(self, path: str) -> tuple[str, ...]:
         """The words, with the model checkpoint at `path`."""
-        return tuple(each.replace(CKPT, path) for each in self.words)
+        folder = str(PurePath(path).parent)
+        return tuple(each.replace(_CKPT, path).replace(_FOLDER, folder) for each in self.words)
 
 
 def resume_in(found: object, where: str) -> Resume | None:
@@ -42,6 +52,8 @@ def resume_in(found: object, where: str) -> Resume | None:
         if key not in _KEYS:
             raise UsageError(f"{where}: unknown key {f'replay.{key}'[:80]!r}", remedy=f"known: {', '.join(_KEYS)}")
     words, named = found.get("resume"), found.get("ckpts", "*")
+    if words is None and "ckpts" not in found:
+        return None
     if not isinstance(words, str):
         raise UsageError(f"{where}: replay.resume is not a text", remedy='such as resume = "--resume {ckpt}"')
     if not isinstance(named, str) or not named or "/" in named:
@@ -51,10 +63,9 @@ def resume_in(found: object, where: str) -> Resume | None:
 
 def resume_of(text: str, where: str, *, named: str = "*") -> Resume:
     """The words in `text`, as a shell would take them apart. Raises `UsageError`."""
+    if len(text) > _MAX:
+        raise UsageError(f"{where}: a text of more than {_MAX} characters")
     try:
-        words = tuple(shlex.split(text[:_MAX]))
+        return Resume(words=tuple(shlex.split(text)), named=named)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}") from None
-    if len(text) > _MAX or sum(CKPT in each for each in words) == 0:
-        raise UsageError(f"{where}: {text[:80]!r} does not say where {CKPT} goes", remedy='such as "--resume {ckpt}"')
-    return Resume(words=words, named=named)
+        raise UsageError(f"{where}: {error}", remedy="put each quoted word between two quotes") from None

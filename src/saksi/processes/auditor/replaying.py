@@ -38,7 +38,17 @@ from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.run import Level
 
-__all__ = ["NotReplayed", "Replay", "Replayed", "look", "replay", "scratch_folder"]
+__all__ = [
+    "NotReplayed",
+    "Replay",
+    "Replayed",
+    "end_all",
+    "last_words_in",
+    "look",
+    "reading_in",
+    "replay",
+    "scratch_folder",
+]
 
 _TRANSCRIPT: Final = "saksi.transcript"
 _LAST_WORDS: Final = 4_000
@@ -142,18 +152,16 @@ def replay(
     before = frozenset(children_of(os.getpid()))
     for name in ("home", "runs", "tmp"):
         (scratch / name).mkdir(mode=0o700)
-    with (scratch / "stderr").open("w+b") as errors:
-        with _begun(asked, scratch, errors) as (job, hearing):
-            try:
-                with waiting():
-                    observed = _observed(hearing.read())
-                    made = _Made(asked.enough, scratch)
-                    code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)), made.enough)
-            finally:
-                _end(job, before)
-        errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST_WORDS))
-        words = " / ".join(errors.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
-    reading = _reading(scratch)
+    with (scratch / "stderr").open("w+b") as errors, _begun(asked, scratch, errors) as (job, hearing):
+        try:
+            with waiting():
+                observed = _observed(hearing.read())
+                made = _Made(asked.enough, scratch)
+                code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)), made.enough)
+        finally:
+            end_all(job, before)
+    words = last_words_in(scratch / "stderr")
+    reading = reading_in(scratch)
     if code == CANNOT_CONFINE and reading is None:
         raise NotReplayed(words or "the replay could not be confined")
     return Replayed(
@@ -309,7 +317,7 @@ class _Made:
         return self.reached
 
     def _looked(self, ranks: int, steps: int) -> bool:
-        reading = _reading(self._scratch)
+        reading = reading_in(self._scratch)
         if reading is None:
             return False
         made = recorded_of(read_items(reading.entries, reading.blob), 0)
@@ -317,8 +325,18 @@ class _Made:
         return len(done) >= ranks
 
 
-def _end(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
-    """Asked first, so that the record is closed; then everything that is left of it is ended."""
+def last_words_in(errors: Path) -> str:
+    """The end of what was said there. Raises `OSError`."""
+    with errors.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
+        return " / ".join(file.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
+
+
+def end_all(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
+    """Asked first, so that the record is closed; then everything that is left of it is ended.
+
+    `before` are the children that there were before it.
+    """
     if job.poll() is None:
         job.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -341,8 +359,8 @@ def _end(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
         time.sleep(0.05)
 
 
-def _reading(scratch: Path) -> RunMaterials | None:
-    """What the record of the replay holds; `None` where there is none."""
+def reading_in(scratch: Path) -> RunMaterials | None:
+    """What the record of a launch holds that had its home and its runs there; `None` where there is none."""
     environment = {"SAKSI_SCRATCH": str(scratch / "runs")}
     folders = all_runs(Home(scratch / "home"), environment, uid=os.getuid())
     return open_run(next(iter(folders.values()))) if folders else None

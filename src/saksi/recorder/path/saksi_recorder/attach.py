@@ -18,6 +18,7 @@ from .plain import text
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
 PARTS += ("batches", "generators", "files", "metrics", "live_code")
+ASKED_FOR = ("transcript", "doctor")  # by variables of their names, which `saksi audit` and `saksi doctor` set
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
@@ -43,7 +44,8 @@ def attach() -> None:
 def _install() -> None:
     # Each import and each installation on its own: what one version of torch lacks, costs that part only.
     _part("memory", lambda: __import__(__package__ + ".memory"))
-    for name in (*PARTS, "transcript") if os.environ.get("SAKSI_TRANSCRIPT") else PARTS:
+    asked = [name for name in ASKED_FOR if os.environ.get("SAKSI_" + name.upper())]
+    for name in (*PARTS, *asked):
         _part(name, lambda name=name: _module(name).install())
     _part("formats", lambda: _module("formats"))
     if "optimizers" in _installed:
@@ -135,7 +137,7 @@ def _after_fork_in_child() -> None:
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:
             _module("unseen").after_fork_in_child()
-        for name in ("metrics", "transcript"):
+        for name in ("metrics", *ASKED_FOR):
             if name in _installed:
                 _module(name).after_fork_in_child()
     except Exception:  # half of the parent's state is worse than none; the agent sees a child that never came

@@ -30,6 +30,8 @@ _original_save = torch.save
 _original_load = torch.load
 _save_signature = inspect.signature(_original_save)
 _load_signature = inspect.signature(_original_load)
+last_saved: list[Optional[str]] = [None]
+"""The path of what was said to be saved last."""
 
 
 class Tee:
@@ -171,6 +173,8 @@ def _path_of(target: Any) -> Optional[str]:
 def _say(action: str, path: Any, status: Any, *known: Any) -> None:
     """`known`: the digest and the size, where `status` does not tell it, and what is known to be in the file."""
     digest, size, holds = known
+    if action == "saved":
+        last_saved[0] = path
     fields: dict[str, Any] = {
         "action": action,
         "path": path,

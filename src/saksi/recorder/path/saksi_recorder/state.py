@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any
+from typing import Any, Callable
 
 import torch
 
@@ -26,6 +26,9 @@ MAX_LAYOUTS = 256  # remembered as said; one that is not remembered is said agai
 MAX_LEAVES = 1300  # 41,600 bytes are 55,468 in base64
 
 AT_LOADS = ("load", "resumed")
+
+saved: list[Callable[[], None]] = []
+"""Called as a file was saved that may hold a model."""
 
 _said: dict[str, None] = {}  # the layouts that this connection has heard, the newest last
 _last_ckpt = [None]
@@ -171,7 +174,10 @@ def at_segment_end(step: int) -> bool:
 @guarded("root")
 def at_ckpt(size: int) -> None:
     """A file was saved: one root for each Step, if the file is large enough to hold a model."""
-    if may_hold_a_model(size) and _last_ckpt[0] != session.step:
+    may_hold = may_hold_a_model(size)
+    for act in saved if may_hold else ():
+        act()
+    if may_hold and _last_ckpt[0] != session.step:
         if session.trains_elsewhere():
             reason = (
                 "updates go on meanwhile: no root is taken, and the Step it is said with is the one they had reached"

@@ -1,0 +1,69 @@
+"""What the recorder does for `saksi doctor`: notes, and an end between two Steps; training is not changed by a bit."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from recorder.listener import environment, kinds, run
+from saksi.judgement.doctor.notes import Began, Ended, Iterated, Restored, Saved, notes_of
+
+pytestmark = pytest.mark.training
+
+SCRIPT = """
+import random, sys, torch
+torch.manual_seed(3)
+model = torch.nn.Linear(4, 4)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+state, words = torch.get_rng_state(), random.getstate()
+batches = iter(torch.utils.data.DataLoader(torch.arange(160.0).view(40, 4), batch_size=4, shuffle=True))
+torch.set_rng_state(state)
+random.setstate(words)
+for step in range(10):
+    optimizer.zero_grad()
+    model(next(batches)).square().mean().backward()
+    optimizer.step()
+    torch.save(model.state_dict(), "ckpt.pt")
+torch.save([model.state_dict(), torch.get_rng_state()], "end.pt")
+"""
+
+
+def launched(tmp_path, name, ends, agent, *, check=True):
+    folder = tmp_path / name
+    folder.mkdir()
+    known = len(agent.connections)
+    asked = {} if ends is None else {"SAKSI_DOCTOR": f"{ends}:{folder / 'notes'}"}
+    done = run(SCRIPT, environment(tmp_path / "s", **asked), cwd=folder, check=check)
+    agent.drain(known + 1)
+    return done, agent.frames(known), tuple(each.read_bytes() for each in folder.glob("notes.*"))
+
+
+def test_a_process_ends_between_two_steps_where_it_is_asked_to(tmp_path, agent):
+    done, frames, contents = launched(tmp_path, "killed", "2:3:100", agent, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [each.update for each in kinds(frames, "Update")] == [0, 1, 2, 3]  # the first save, and three steps beyond
+    notes = notes_of(contents, 0)
+    assert [type(each) for each in notes[:4]] == [Iterated, Restored, Restored, Began]
+    assert [each.generator for each in notes if isinstance(each, Restored)] == ["torch", "python"]
+    assert (notes[0].drew, notes[0].workers, notes[0].own) == (True, 0, False)
+    assert notes[0].at.startswith("<string>:")
+    assert [each.step for each in notes if isinstance(each, Saved)] == [0, 1, 2]
+    assert any(name.startswith("data/") for name, _, _ in notes[4].members)
+    assert isinstance(notes[-1], Ended)
+
+
+def test_training_ends_in_the_same_bits(tmp_path, agent):
+    done, _, contents = launched(tmp_path, "noted", "50:0:50", agent)
+    assert done.returncode == 0
+    assert len(contents) == 1
+    plain, _, nothing = launched(tmp_path, "plain", None, agent)
+    assert (plain.returncode, nothing) == (0, ())
+    assert (tmp_path / "noted/end.pt").read_bytes() == (tmp_path / "plain/end.pt").read_bytes()
+
+
+def test_words_that_cannot_be_read_ask_for_nothing(tmp_path, agent):
+    done, frames, contents = launched(tmp_path, "odd", "2:x:100", agent)
+    assert (done.returncode, contents) == (0, ())
+    assert len(kinds(frames, "Update")) == 10
+    assert kinds(frames, "Fault") == []
