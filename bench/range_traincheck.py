@@ -96,15 +96,20 @@ class Session:
                 kept.write_bytes(invariants.read_bytes())
         count = len(invariants.read_text("utf-8").splitlines())
         found = Learned(invariants, count, time.perf_counter() - began)
+        known = kept and kept.with_suffix(".habits")
+        if known and known.is_file():
+            found.habits = set(known.read_text("utf-8").splitlines())
+            return found
         habits = self.judged(where / "habits", reseeded(where / "again", program, arguments, 1), found)
         found.habits = {each["id"] for each in habits}
         third = self.judged(where / "third", reseeded(where / "third-project", program, arguments, 2), found)
         more = [each for each in third if each["id"] not in found.habits]
         self.tell({
             "clean": "-".join((program, *arguments)), "invariants": count, "learned_s": round(found.learned_s),
-            "another_seed": len(habits), "third_seed": len(third), "for_nothing": len(more),
-            "shown": shown(more),
+            "another_seed": len(habits), "third_seed": len(third), "for_nothing": len(more), "shown": shown(more),
         })  # fmt: skip
+        if known:
+            known.write_text("".join(f"{each}\n" for each in sorted(found.habits)), "utf-8")
         return found
 
     def judged(self, trace: Path, script: Path, learned: Learned) -> list[dict]:
@@ -179,8 +184,11 @@ def reseeded(where: Path, program: str, arguments: tuple[str, ...], seed: int) -
 
 
 def first_step(program: str, violated: list[dict]) -> int | None:
-    """The first Step of which a violation is reported, by the count of turns that stands in the trace."""
-    turns = [int(at["meta_vars.step"]) for each in violated for at in each["trace"] if at.get("meta_vars.step")]
+    """The first Step of which a violation is known, by the count of turns that stands in the trace.
+
+    A violation is known with the last of its records: that something does not follow is not known before.
+    """
+    turns = [max(int(at.get("meta_vars.step") or 0) for at in each["trace"]) for each in violated]
     if not turns or program not in EPOCHS:
         return None
     turn, length = min(turns), EPOCHS[program]
@@ -226,7 +234,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that infer")
     parser.add_argument("--out", type=Path, help="a line of JSON for each, as soon as it is known")
-    parser.add_argument("--keep", type=Path, help="a folder of invariants, kept between sessions")
+    parser.add_argument("--keep", type=Path, help="a folder of what was learned, for later sessions")
     under_traincheck.add_options(parser)
     options = parser.parse_args()
     cases, not_played = chosen(options)
