@@ -58,7 +58,7 @@ def digest(tensors: list[Any]) -> Optional[str]:
     kind = tensors[0].dtype
     if all(one.dtype is kind and not one.dim() for one in tensors) and len(memory.present(tensors)) == len(tensors):
         with torch.no_grad():
-            joined = torch.stack(tensors)  # one by one takes several times as long
+            joined = torch.stack(tensors).view(torch.uint8)  # one by one takes several times as long
         return hashlib.sha256(memory.hold(joined).view).hexdigest()[:32]
     return hashlib.sha256(b"".join(bytes(memory.hold(one).view) for one in tensors)).hexdigest()[:32]
 
