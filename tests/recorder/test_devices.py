@@ -157,7 +157,9 @@ def updates_of(frames):
 
 
 def values_of(update):
-    prints = {(one.name, one.over, one.share, one.of): (one.start, one.end) for one in update.fingerprints}
+    # Counters are in a digest of their own only where they lie in memory; the shares have them anyway.
+    shared = [one for one in update.fingerprints if one.over != "counters"]
+    prints = {(one.name, one.over, one.share, one.of): (one.start, one.end) for one in shared}
     return update.loss, update.gradient_norm, update.groups, update.skipped, prints
 
 

@@ -9,6 +9,7 @@ import pytest
 from msgspec import Meta
 
 from recorder.listener import PATH, environment, run
+from saksi.judgement.updates import samples as read
 from saksi.judgement.updates import thinning as judged
 from saksi.judgement.updates.rules import RULES
 from saksi.words import frames, limits
@@ -58,17 +59,20 @@ def test_samples_of_the_recorder_are_those_that_frames_hold(tmp_path):
     numbers = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
 from saksi_recorder import sample_layouts, samples, thinning
-print(samples.MAX_LINES, sample_layouts.MOST, sample_layouts.MAX_REASONS, sample_layouts.MAX_BYTES)
+print(samples.MAX_LINES, sample_layouts.MOST, sample_layouts.MAX_REASONS, sample_layouts.MAX_BYTES,
+      sample_layouts.AHEAD, *sample_layouts.ONE_EACH)
 print(*sorted(sample_layouts.RULES))
 print(thinning.FIRST, thinning.MOST)
 """
     done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
     first, second, third = done.stdout.splitlines()
-    lines, most, reasons, size = map(int, first.split())
+    lines, most, reasons, size, ahead = map(int, first.split()[:5])
+    assert ahead == read.AHEAD
+    assert set(first.split()[5:]) == read.ONE_EACH
     assert max(lines, most) <= limits.MAX_SAMPLED
     assert reasons <= limits.MAX_QUANTITIES
-    # parameter, gradient, three moments, the same behind it, and the gradient as it was finished
-    assert 10 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192
+    # parameter, gradient, three moments, the same behind it, the gradient as it was finished, and the moments ahead
+    assert 13 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192
     assert second.split() == sorted(RULES)
     assert third.split() == [str(judged.FIRST), str(judged.MOST)]
 

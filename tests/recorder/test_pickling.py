@@ -17,7 +17,8 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 functions = [torch.manual_seed, torch.random.manual_seed, random.seed, numpy.random.seed, numpy.random.default_rng,
     torch.save, torch.load, torch.autograd.backward, torch.nn.utils.clip_grad_norm_, safetensors.torch.save_file,
     safetensors.torch.load_file, safetensors.torch.load_model, dcp.save, dcp.load, torch.amp.GradScaler.step,
-    torch.optim.Optimizer.__init__, _BaseDataLoaderIter.__next__, _BaseDataLoaderIter.__init__]
+    torch.amp.GradScaler.unscale_, torch.optim.Optimizer.__init__, _BaseDataLoaderIter.__next__,
+    _BaseDataLoaderIter.__init__]
 out = []
 for function in functions:
     same = pickle.loads(pickle.dumps(function))

@@ -104,6 +104,8 @@ from saksi_recorder import session
 parameters = list(model.parameters())
 said["keyed"] = [sums(parameters[i::8], session.key) for i in range(8)]
 said["moments"] = [sums([v for p in parameters for k, v in sorted(optimizer.state[p].items())][i::8]) for i in range(8)]
+counters = [v for p in parameters for k, v in sorted(optimizer.state[p].items()) if v.numel() == 1]
+said["counters"] = [len(counters), hashlib.sha256(b"".join(raw(v) for v in counters)).hexdigest()[:32]]
 folder = os.environ["FOLDER"]
 torch.save(model.state_dict(), folder + "/model.pt")
 stream = io.BytesIO(); torch.save(model.state_dict(), stream)
@@ -231,6 +233,18 @@ def test_rotating_shares_join_one_update_to_the_next(standard):
         assert compared >= 23
         assert set(broken) <= {15}
         assert list(ends.items()) == [(0, said[last][0])]
+
+
+def test_all_counters_are_in_a_digest_at_both_ends_of_each_update(standard):
+    frames, said = standard
+    updates = kinds(frames, "Update")
+    mine = [one for update in updates for one in update.fingerprints if one.over == "counters"]
+    assert {(one.name, one.share, one.of) for one in mine} == {("sha256-128", 0, 1)}
+    assert len(mine) == len(updates)
+    assert mine[0].start is None  # the first update makes them
+    assert [one.start for one in mine[1:]] == [one.end for one in mine[:-1]]
+    assert len({one.end for one in mine}) == len(updates)
+    assert said["counters"] == [10, mine[-1].end]  # the moments of a bias of one element are such, too
 
 
 def test_roots_equal_an_independent_computation(standard):

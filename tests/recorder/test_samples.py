@@ -7,10 +7,11 @@ import hashlib
 import json
 import struct
 
+import msgspec
 import pytest
 
 from recorder.listener import Listener, environment, kinds, run
-from saksi.judgement.updates.samples import around_each, layout_of
+from saksi.judgement.updates.samples import AHEAD, around_each, layout_of, numbers
 
 pytestmark = pytest.mark.training
 
@@ -109,6 +110,26 @@ def test_samples_are_what_the_script_read_at_those_positions(recorded):
     everything = {"0.weight", "0.bias", "2.weight", "2.bias"}
     left = {"idle": {"2.weight", "2.bias"}, "complex": {"2.weight", "2.bias"}, "frozen": {"0.weight"}}.get(case, set())
     assert seen == dict.fromkeys(range(3), everything - left)
+
+
+def test_state_is_read_ahead_at_the_places_where_the_next_update_samples_it(recorded):
+    case, frames, said = recorded
+    key = kinds(frames, "Hello")[0].fingerprint_key
+    layouts = {each.layout: layout_of(each) for each in kinds(frames, "Sampled")}
+    seen = set()
+    for frame in kinds(frames, "Sample"):
+        layout = layouts[frame.layout]
+        where = positions(key, layout, msgspec.structs.replace(frame, update=frame.update + 1))
+        for state, text in frame.ahead.items():
+            expected = [
+                said[frame.update]["left"][tensor.alias][state][at]
+                for tensor, places in zip(layout.tensors, where, strict=True)
+                for at in places[:AHEAD]
+            ]
+            assert list(numbers(layout, state, text, count=len(expected))) == expected
+            seen.add((frame.update, state))
+    states = {"momentum_buffer"} if case == "sgd" else {"exp_avg", "exp_avg_sq"}
+    assert seen == {(update, state) for update in (1, 2) for state in states}  # the first one made it
 
 
 def test_a_small_tensor_gives_all_of_it_and_a_large_one_some(recorded):

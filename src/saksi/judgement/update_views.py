@@ -53,7 +53,8 @@ FIELD_ORDER: Final = (
 )
 """Causes before effects: a hyper-parameter explains a loss, never the reverse."""
 
-_KEYED: Final = "mult64-4096"
+_COMPARED: Final = "sum64-4096"
+"""The others have another key in each process, or are not in the records of older recorders."""
 _MAX_BETWEEN: Final = 4096
 """Events kept between two updates; a loop that seeds a million times is compared by its first ones."""
 
@@ -197,7 +198,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
     prints = {
         f"{each.name} {each.over} {each.share}/{each.of}": {"start": each.start, "end": each.end}
         for each in frame.fingerprints
-        if each.name != _KEYED
+        if each.name == _COMPARED
     }
     norm = frame.gradient_norm
     return {

@@ -102,6 +102,7 @@ CODES: Final = (
     "metrics.not_compared",
     "optimizer.not_checkable",
     "optimizer.not_recomputed",
+    "optimizer.overflow_not_found",
     "optimizer.state_differs",
     "optimizer.update_differs",
     "plan.accumulation_differs",

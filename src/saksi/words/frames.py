@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from saksi.words.frame import Count, Frame, Hex32, Hex64, Number, Text, Whole, Word
 from saksi.words.limits import (
     MAX_IDS,
     MAX_LIVE_FILES,
@@ -19,8 +20,8 @@ from saksi.words.limits import (
     MAX_METRIC_NAME,
     MAX_METRICS,
     MAX_QUANTITIES,
-    MAX_SAMPLED,
 )
+from saksi.words.sample_frames import SampledFrame, SampledTensor, SampleFrame
 
 __all__ = [
     "FRAME_VERSION",
@@ -50,6 +51,7 @@ __all__ = [
     "ModuleFrame",
     "Number",
     "OptimizerFrame",
+    "OverflowFrame",
     "Phases",
     "RootFrame",
     "SampleFrame",
@@ -64,32 +66,10 @@ FRAME_VERSION: Final = 1
 MAX_FRAME_BYTES: Final = 65_536
 """One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
 
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
-Text = Annotated[str, Meta(max_length=4096)]
-Word = Annotated[str, Meta(max_length=256)]
 MAX_COUNTED: Final = 4_096
 """Groups of an optimizer whose tensors are counted."""
 MAX_STATE_TEXT: Final = 4_096
 """Of the state of a generator: 2,500 bytes in base64."""
-Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
-"""A float; JSON has no words for the three others."""
-
-
-class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every frame carries.
-
-    `seq` counts the frames made on one connection from 0, dropped ones included. `prev` is the SHA-256 of the bytes of
-    the frame sent before it (64 zeros for the first). `lost` is how many frames were dropped so far.
-    """
-
-    seq: Count
-    prev: Hex64
-    wall_ns: Count
-    mono_ns: Count
-    lost: Count
 
 
 class HelloFrame(Frame, frozen=True, tag="hello"):
@@ -185,10 +165,13 @@ class ExhaustedFrame(Frame, frozen=True, tag="exhausted"):
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Weaker than a digest. Covers share `share` of `of` of the tensors named by `over`, at both ends of the step."""
+    """Covers share `share` of `of` of the tensors named by `over`, at both ends of the step.
 
-    name: Literal["sum64-4096", "mult64-4096"]
-    over: Literal["parameters", "moments"]
+    Weaker than a digest, but for `sha256-128`, over the `counters`: state tensors of one element.
+    """
+
+    name: Literal["sum64-4096", "mult64-4096", "sha256-128"]
+    over: Literal["parameters", "moments", "counters"]
     share: Count
     of: Count
     start: Hex32 | None
@@ -222,9 +205,9 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     fingerprints: list[Fingerprint]
     inventory: Hex64
     self_ns: Count
-    deferred: list[Deferrable] = []
+    deferred: list[Deferrable] = msgspec.field(default_factory=list)
     thinned: Count = 0
-    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = []
+    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = msgspec.field(default_factory=list)
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):
@@ -244,47 +227,20 @@ class DeferredFrame(Frame, frozen=True, tag="deferred"):
     reason: Text | None
 
 
-class SampledTensor(msgspec.Struct, frozen=True, kw_only=True, array_like=True, forbid_unknown_fields=True):
-    """One tensor that gives samples: its place in the optimizer, its name, its elements and how many are taken."""
+class OverflowFrame(Frame, frozen=True, tag="overflow"):
+    """What a gradient scaler of torch's own had said of the gradients of an Update that it left out, and what is so.
 
-    group: Count
-    index: Count
-    alias: Word | None
-    size: Annotated[int, Meta(ge=1, le=2**63 - 1)]
-    count: Annotated[int, Meta(ge=1, le=MAX_SAMPLED)]
-
-
-class SampledFrame(Frame, frozen=True, tag="sampled"):
-    """A part of the list of tensors that samples are taken of, said before the first `sample` that uses it.
-
-    `rule` is the class whose `step` makes the update. `left_out` counts tensors that give none, by what they are.
+    `flagged`: whether its flag stood as it had looked at them; null where that is not known. Of `tensors` gradients
+    that were looked at, whole, `not_finite` held a value that is none; `unread` were not looked at. Looked as the
+    scaler had, if its flag stood then; else as it left the Update out.
     """
 
-    layout: Hex32
-    optimizer: Count
-    rule: Word
-    dtype: Word
-    part: Count
-    parts: Count
-    tensors: Annotated[list[SampledTensor], Meta(max_length=MAX_SAMPLED)]
-    left_out: Annotated[dict[Word, Count], Meta(max_length=MAX_QUANTITIES)]
-
-
-class SampleFrame(Frame, frozen=True, tag="sample"):
-    """Scattered elements of what an Update read and wrote, in base64, tensor after tensor.
-
-    `before` has `parameter`, `gradient` and the state there was by name, `after` the parameter and the state as the
-    Update returned. `idle` are tensors, by their place in the layout, that had no gradient. `finished` are gradients as
-    the last backward left them: empty if they are those in `before`, null if that is not known.
-    """
-
-    layout: Hex32
     optimizer: Count
     update: Count
-    idle: Annotated[list[Count], Meta(max_length=MAX_SAMPLED)]
-    before: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
-    after: Annotated[dict[Word, str], Meta(max_length=MAX_QUANTITIES)]
-    finished: str | None = None
+    flagged: bool | None
+    tensors: Count
+    not_finite: Count
+    unread: Count
 
 
 class LayoutFrame(Frame, frozen=True, tag="layout"):
@@ -478,6 +434,7 @@ AnyFrame: TypeAlias = (
     HelloFrame
     | UpdateFrame
     | DeferredFrame
+    | OverflowFrame
     | SampledFrame
     | SampleFrame
     | LayoutFrame

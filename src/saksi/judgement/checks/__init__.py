@@ -24,6 +24,7 @@ from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
 from saksi.judgement.checks.metrics import METRICS
+from saksi.judgement.checks.overflows import OVERFLOWS
 from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.planned_data import PLANNED_DATA
@@ -48,6 +49,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     MAPPED,
     SHADOW_UPDATES,
     GRADIENTS,
+    OVERFLOWS,
     CONTINUITY,
     CKPTS,
     CKPT_STATES,

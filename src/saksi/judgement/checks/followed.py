@@ -27,9 +27,11 @@ NOT_FOLLOWED: Final = "coverage.not_followed"
 
 
 class Kept(Protocol):
-    """What is kept of one process. `size` is counted in whatever the check keeps many of."""
+    """What is kept of one process."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """In whatever the check keeps many of."""
 
 
 T = TypeVar("T", bound=Kept)

@@ -7,7 +7,7 @@ from typing import Final
 from saksi.judgement.updates.samples import Layout, layout_of
 from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 
-__all__ = ["SampledProcess"]
+__all__ = ["SampledProcess", "size_of"]
 
 MAX_LAYOUTS: Final = 4_096
 """Of one process that are kept, twice what a recorder takes for heard; the oldest go first."""
@@ -57,21 +57,21 @@ class SampledProcess:
     def hold(self, frame: SampleFrame, room: int) -> None:
         """Keep a sample until its Update comes, if there is room for it."""
         if len(self.held) >= MAX_HELD:
-            self.size -= _size(self.held.pop(0))
-        if _size(frame) <= room:
-            self.size += _size(frame)
+            self.size -= size_of(self.held.pop(0))
+        if size_of(frame) <= room:
+            self.size += size_of(frame)
             self.held.append(frame)
 
     def of(self, update: UpdateFrame) -> list[SampleFrame]:
         """The samples of an Update; those of the same optimizer before it are let go."""
         found = [each for each in self.held if (each.optimizer, each.update) == (update.optimizer, update.update)]
         left = [each for each in self.held if each.optimizer != update.optimizer or each.update > update.update]
-        self.size -= sum(_size(each) for each in self.held) - sum(_size(each) for each in left)
+        self.size -= sum(size_of(each) for each in self.held) - sum(size_of(each) for each in left)
         self.held = left
         return found
 
 
-def _size(frame: SampleFrame) -> int:
+def size_of(frame: SampleFrame) -> int:
     """What a sample takes, in lines of layouts."""
-    texts = (*frame.before.values(), *frame.after.values(), frame.finished or "")
+    texts = (*frame.before.values(), *frame.after.values(), *frame.ahead.values(), frame.finished or "")
     return 1 + (len(frame.idle) + sum(len(each) for each in texts)) // OF_A_LINE

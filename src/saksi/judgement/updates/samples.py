@@ -18,11 +18,14 @@ from saksi.judgement.updates.values import Around
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
-__all__ = ["Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of"]
+__all__ = ["AHEAD", "ONE_EACH", "Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of", "numbers"]
+
+AHEAD: Final = 4
+"""Elements of a tensor that are read ahead of the next Update: the first of those that it samples, or all it has."""
 
 _BFLOAT16: Final = "torch.bfloat16"
 _FORMS: Final = {"torch.float32": "f", "torch.float64": "d", "torch.float16": "e", _BFLOAT16: "H"}
-_ONE_EACH: Final = frozenset({"step", "mu_product"})
+ONE_EACH: Final = frozenset({"step", "mu_product"})
 """Kept once for each tensor; said in float64."""
 
 
@@ -60,8 +63,8 @@ def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
     """The samples of each tensor. Raises `MalformedInput`."""
     if layout.dtype not in _FORMS or layout.optimizer != frame.optimizer:
         raise MalformedInput("samples", f"of {layout.dtype[:80]} and optimizer {layout.optimizer}")
-    before = {name: _numbers(layout, name, text) for name, text in frame.before.items()}
-    after = {name: _numbers(layout, name, text) for name, text in frame.after.items()}
+    before = {name: numbers(layout, name, text, count=layout.elements) for name, text in frame.before.items()}
+    after = {name: numbers(layout, name, text, count=layout.elements) for name, text in frame.after.items()}
     if not {"parameter", "gradient"} <= before.keys() or "parameter" not in after:
         raise MalformedInput("samples", "without a parameter or a gradient")
     idle = set(frame.idle)
@@ -70,8 +73,8 @@ def around_each(layout: Layout, frame: SampleFrame) -> Iterator[Sampled]:
         one = slice(place, place + 1)
         several = slice(at, at + tensor.count)
         at += tensor.count
-        states = {name: _cut(name, numbers, one, several) for name, numbers in before.items() if _is_state(name)}
-        later = {name: _cut(name, numbers, one, several) for name, numbers in after.items() if _is_state(name)}
+        states = {name: _cut(name, values, one, several) for name, values in before.items() if _is_state(name)}
+        later = {name: _cut(name, values, one, several) for name, values in after.items() if _is_state(name)}
         yield Sampled(
             tensor=tensor,
             idle=place in idle,
@@ -90,8 +93,10 @@ def gradients_in(layout: Layout, frame: SampleFrame) -> Iterator[Pair]:
 
     Raises `MalformedInput`.
     """
-    read = _numbers(layout, "gradient", frame.before.get("gradient", ""))
-    finished = _numbers(layout, "finished", frame.finished) if frame.finished else read
+    read = numbers(layout, "gradient", frame.before.get("gradient", ""), count=layout.elements)
+    finished = read
+    if frame.finished:
+        finished = numbers(layout, "finished", frame.finished, count=layout.elements)
     idle = set(frame.idle)
     at = 0
     for place, tensor in enumerate(layout.tensors):
@@ -110,13 +115,14 @@ def _is_state(name: str) -> bool:
     return name not in {"parameter", "gradient"}
 
 
-def _cut(name: str, numbers: tuple[float, ...], one: slice, several: slice) -> tuple[float, ...]:
-    return numbers[one if name in _ONE_EACH else several]
+def _cut(name: str, values: tuple[float, ...], one: slice, several: slice) -> tuple[float, ...]:
+    return values[one if name in ONE_EACH else several]
 
 
-def _numbers(layout: Layout, name: str, text: str) -> tuple[float, ...]:
-    one_each = name in _ONE_EACH
-    count = len(layout.tensors) if one_each else layout.elements
+def numbers(layout: Layout, name: str, text: str, *, count: int) -> tuple[float, ...]:
+    """So many numbers of one quantity, or one for each tensor. Raises `MalformedInput`."""
+    one_each = name in ONE_EACH
+    count = len(layout.tensors) if one_each else count
     form = f"<{count}{'d' if one_each else _FORMS[layout.dtype]}"
     try:
         raw = base64.b64decode(text, validate=True)

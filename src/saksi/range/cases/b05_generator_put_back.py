@@ -36,4 +36,5 @@ if step == AT:
 """,
     },
     delay=1,
+    reason="a shuffle right behind one of the two states is drawn at another place, and then no state comes again",
 )

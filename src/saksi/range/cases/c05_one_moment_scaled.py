@@ -28,6 +28,5 @@ if step == AT:
     optimizer.state[dict(model.named_parameters())[TENSOR]]["exp_avg_sq"].mul_(FACTOR)
 """,
     },
-    reason="of moments an eighth is compared at each step, in turn",
     delay=1,
 )

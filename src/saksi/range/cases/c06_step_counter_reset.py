@@ -33,5 +33,4 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="of state an eighth is compared at each step, in turn: a reset is seen where a counter is in that share",
 )

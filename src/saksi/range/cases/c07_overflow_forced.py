@@ -30,5 +30,4 @@ if step >= AT and (step - AT) % EVERY == 0:
 """,
     },
     program="recipe.py",
-    reason="an update left out for no reason looks like an overflow; that there are many is told in longer trainings",
 )

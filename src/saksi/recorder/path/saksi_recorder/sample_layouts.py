@@ -17,10 +17,11 @@ from .plain import text
 
 BUDGET = 512  # elements for each Update, of all tensors
 LEAST, MOST = 4, 32  # elements of one tensor
+AHEAD = 4  # elements of one tensor that the next Update's samples begin with, and that are read as this one returns
 MAX_TENSORS = 4096  # of one optimizer
 MAX_KNOWN = 512  # kept; a model whose experts take turns has several, and each optimizer its own
 MAX_REASONS = 16
-MAX_BYTES = 4_000  # of one quantity in one frame; there are ten of them at most, and base64 makes a third more
+MAX_BYTES = 3_000  # of one quantity in one frame; there are 13 of them at most, and base64 makes a third more
 ONE_EACH = ("step", "mu_product")  # states with one number for the whole tensor
 RULES = frozenset(
     {
@@ -75,8 +76,10 @@ class Layout:
         self._is_small = self._every >= 0
         self._positions = torch.zeros(len(repeated), dtype=torch.int64)
         self._views = list(self._positions.split(self.counts))
-        self._bytes = torch.zeros(len(repeated) * self.dtype.itemsize, dtype=torch.uint8)
-        self._gathered = list(self._bytes.view(self.dtype).split(self.counts))
+        self._into = self._room(self.counts)
+        self._few = [one[:AHEAD] for one in self._views]
+        self._few_into = self._room([len(one) for one in self._few])
+        self._drawn: Any = None
         self.lines = [
             [one.group, one.index, one.alias, one.size, count]
             for one, count in zip(tensors, self.counts)  # noqa: B905
@@ -90,25 +93,37 @@ class Layout:
         said = repr((self.ordinal, self.rule, str(self.dtype), self.states, self.lines, sorted(left_out.items())))
         self.name = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
 
+    def _room(self, counts: list[int]) -> tuple[Any, list[Any]]:
+        """Bytes for so many elements of each tensor, and those of each as elements."""
+        room = torch.zeros(sum(counts) * self.dtype.itemsize, dtype=torch.uint8)
+        return room, list(room.view(self.dtype).split(counts))
+
     def draw(self, update: int) -> None:
-        """Choose the positions of this Update."""
-        if not self.counts:
+        """Choose the positions of this Update; those that were chosen last are at hand."""
+        if not self.counts or self._drawn == (session.key, update, self.name):
             return
+        self._drawn = None
         seed = session.key + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
         stream = bytearray(hashlib.shake_256(seed + bytes.fromhex(self.name)).digest(8 * len(self._positions)))
         words = torch.frombuffer(stream, dtype=torch.int64).bitwise_and_(_MASK)
         torch.remainder(words, self._sizes, out=self._positions)
         torch.where(self._is_small, self._every, self._positions, out=self._positions)
+        self._drawn = session.key, update, self.name
 
-    def gather(self, tensors: list[Any]) -> bytes:
-        """The elements at the positions, of each of these tensors in turn. Raises `CannotBeReadError`."""
+    def gather(self, tensors: list[Any], *, few: bool = False) -> bytes:
+        """The elements at the positions, of each of these tensors in turn; `few`: at the first ones alone.
+
+        Raises `CannotBeReadError`.
+        """
         take = torch.take
-        for given, place, positions, gathered in zip(tensors, self.tensors, self._views, self._gathered):  # noqa: B905
+        room, rooms = self._few_into if few else self._into
+        views = self._few if few else self._views
+        for given, place, positions, gathered in zip(tensors, self.tensors, views, rooms):  # noqa: B905
             tensor = given if type(given) in _PLAIN else memory.shard(given)
             if tensor.dtype is not self.dtype or tensor.numel() != place.size or not memory.is_there(tensor):
                 raise CannotBeReadError("a tensor that has become another, or whose memory was let go")
             take(tensor, positions, out=gathered)
-        return bytes(memory.hold(self._bytes).view)
+        return bytes(memory.hold(room).view)
 
 
 def rule_of(optimizer: Any) -> Optional[str]:

@@ -74,6 +74,8 @@ def after(optimizer: Any, taken: Taken, update: int) -> None:
                 last = {"parameter": layout.gather(parameters)}
                 last.update(_states(optimizer, layout, parameters, None))
                 fields = {"update": update, "idle": idle, "finished": None}
+                ahead = _ahead(optimizer, layout, parameters, update + 1)
+                fields["ahead"] = {name: _spelled(raw) for name, raw in ahead.items()}
                 fields["before"] = {name: _spelled(raw) for name, raw in first.items()}
                 fields["after"] = {name: _spelled(raw) for name, raw in last.items()}
                 if done is not None and done.gradients[place][0] == idle:
@@ -96,6 +98,17 @@ def _first(optimizer: Any, layout: Layout, update: int, *, late: bool) -> dict[s
         found["gradient"] = layout.gather([one.grad for one in parameters])
     found.update(_states(optimizer, layout, parameters, layout.states))
     return found
+
+
+def _ahead(optimizer: Any, layout: Layout, parameters: list[Any], update: int) -> dict[str, bytes]:
+    """The state as it is now, at the first places where the next Update will find it, if that gives samples."""
+    if not layout.states or thinning.left_out(layout.ordinal, update):
+        return {}
+    layout.draw(update)
+    held = optimizer.state
+    kept = [held.get(one) or {} for one in parameters]
+    names = [name for name in layout.states if name not in ONE_EACH and all(name in one for one in kept)]
+    return {name: layout.gather([one[name] for one in kept], few=True) for name in names}
 
 
 def _leave_out(reason: str) -> None:

@@ -1,7 +1,8 @@
 """Updates that a gradient scaler left out, because the gradients had overflowed.
 
-Patched, because there is no hook: `torch.amp.GradScaler.step`. A fused optimizer is called all the same and told by a
-flag; every other is not called at all, and the scaler returns None.
+Patched, because there is no hook: `torch.amp.GradScaler.step` and `unscale_`, which `step` calls where the program does
+not. A fused optimizer is called all the same and told by a flag; every other is not called at all, and the scaler
+returns None.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 import torch
 from torch.amp.grad_scaler import GradScaler
 
-from . import session, steps
+from . import overflows, session, steps
 from .guard import guarded
 
 _original = GradScaler.step
+_original_unscale = GradScaler.unscale_
 
 
 @functools.wraps(_original)
@@ -27,18 +29,31 @@ def step(self: Any, *args: Any, **kwargs: Any) -> Any:
     made = steps.made_by(optimizer)
     result = _original(self, *args, **kwargs)
     if result is None and left_out(optimizer, made):
+        overflows.left_out(self, optimizer)
         session.gather_anew()
     return result
 
 
+@functools.wraps(_original_unscale)
+def unscale_(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Torch's own; what it says of the gradients is noted, and of what it calls an overflow what they are."""
+    if torch.compiler.is_compiling():
+        return _original_unscale(self, *args, **kwargs)
+    result = _original_unscale(self, *args, **kwargs)
+    overflows.unscaled(self, args[0] if args else kwargs.get("optimizer"))
+    return result
+
+
 def install() -> None:
-    """Put the wrapper in place."""
+    """Put the wrappers in place."""
     GradScaler.step = step  # type: ignore[method-assign]
+    GradScaler.unscale_ = unscale_  # type: ignore[method-assign]
 
 
 def restore() -> None:
-    """Put the original back."""
+    """Put the originals back."""
     GradScaler.step = _original  # type: ignore[method-assign]
+    GradScaler.unscale_ = _original_unscale  # type: ignore[method-assign]
 
 
 @guarded("scaling", bool)
