@@ -258,6 +258,7 @@ class SampledFrame(Frame, frozen=True, tag="sampled"):
     """A part of the list of tensors that samples are taken of, said before the first `sample` that uses it.
 
     `rule` is the class whose `step` makes the update. `left_out` counts tensors that give none, by what they are.
+    Places are drawn with `key`; null: with the one in `hello`.
     """
 
     layout: Hex32
@@ -268,6 +269,7 @@ class SampledFrame(Frame, frozen=True, tag="sampled"):
     parts: Count
     tensors: Annotated[list[SampledTensor], Meta(max_length=MAX_SAMPLED)]
     left_out: Annotated[dict[Word, Count], Meta(max_length=MAX_QUANTITIES)]
+    key: Hex64 | None = None
 
 
 class SampleFrame(Frame, frozen=True, tag="sample"):

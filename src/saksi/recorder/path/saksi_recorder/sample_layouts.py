@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 
-from . import memory, modules, session
+from . import drawing, memory, modules
 from .plain import text
 
 BUDGET = 512  # elements for each Update, of all tensors
@@ -94,7 +94,7 @@ class Layout:
         """Choose the positions of this Update."""
         if not self.counts:
             return
-        seed = session.key + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
+        seed = drawing.key() + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
         stream = bytearray(hashlib.shake_256(seed + bytes.fromhex(self.name)).digest(8 * len(self._positions)))
         words = torch.frombuffer(stream, dtype=torch.int64).bitwise_and_(_MASK)
         torch.remainder(words, self._sizes, out=self._positions)
