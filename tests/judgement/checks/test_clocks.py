@@ -73,6 +73,10 @@ def test_a_clock_that_is_set_in_the_job_alone_is_told_from_its_first_update_on(o
     assert len(news) == 1
 
 
+def test_a_program_that_shifts_the_time_from_its_first_updates_on_is_told_for_information():
+    assert said(run_of(0, 0, *(-HOUR,) * 12))[0] == [("witness.clock_differs", "info", 2, 13)]
+
+
 def test_a_host_whose_clock_is_set_moves_both():
     assert said(run_of(*RIGHT, *RIGHT, host={7: -HOUR, 13: 30 * S}))[0] == []
 

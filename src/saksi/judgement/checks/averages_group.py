@@ -200,7 +200,8 @@ def _reached(
     mean = mean_of(own, coarse=coarse)
     if mean is None:
         return None
-    found = {rank: reached(read, mean) for rank, (_, read) in elements.items()}
+    each_read = {read: reached(read, mean) for _, read in elements.values()}  # mostly, all read the same
+    found = {rank: each_read[read] for rank, (_, read) in elements.items()}
     known = {rank: each for rank, each in found.items() if each is not None}
     return known if len(known) == len(found) else None
 

@@ -5,8 +5,9 @@ where somebody sets the clock, or time is kept in step over a network, it moves 
 before they were made, and never with a monotonic time that goes back.
 
 Rules: what a process was off by as it attached is its own (a time namespace, say), and only what departs from that is
-told; one stop between two readings makes one odd time, so that it weighs from so many Updates in a row on; a library
-that freezes the time for an evaluation is told as `info`.
+told; one stop between two readings makes one odd time, so that it weighs from so many Updates in a row on, behind so
+many that were right: a program that shifts the time from its start on, or a library that freezes it for an evaluation,
+is told as `info`.
 
 Known weakness: both times of a frame may be shifted by a little together. A process that attaches with a false clock,
 and children that are forked with one, look as if that were theirs.
@@ -37,7 +38,9 @@ MAX_MOVES: Final = 256
 MAX_PROCESSES: Final = 16_384
 MAX_OPEN: Final = 16_384
 IN_A_ROW: Final = 8
-"""Updates."""
+"""Updates; a shorter row is told as `info`."""
+ENOUGH: Final = 5
+"""Updates with the right time, without which a departure is a habit of the program's."""
 S: Final = 1_000_000_000
 CAUSES: Final = (
     "A host whose clock is set moves both. A library that freezes or shifts the time, for tests or for prompts with a "
@@ -49,10 +52,11 @@ _finding = partial(observation, check="clocks", code=DIFFERS, subject="clock")
 class _Process:
     """What a process was off by as it attached, and the row of Updates at which it is off by more."""
 
-    __slots__ = ("off_ns", "row", "times")
+    __slots__ = ("off_ns", "right", "row", "times")
 
     def __init__(self, off_ns: int) -> None:
         self.off_ns = off_ns
+        self.right = 0
         self.times = 0
         self.row: Finding | None = None
 
@@ -169,11 +173,13 @@ def _off(state: _State, process: _Process, finding: Finding) -> None:
     process.row = finding if process.row is None else joined(process.row, finding)
     process.times += 1
     if process.times >= IN_A_ROW:
-        state.noted.note(process.row)
+        is_habit = process.right < ENOUGH
+        state.noted.note(msgspec.structs.replace(process.row, severity="info") if is_habit else process.row)
 
 
 def _right(state: _State, process: _Process) -> None:
     row, times = process.row, process.times
+    process.right += 1
     process.row, process.times = None, 0
     if row is not None and times < IN_A_ROW:
         state.noted.note(msgspec.structs.replace(row, severity="info"))
