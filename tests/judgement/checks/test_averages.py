@@ -121,7 +121,7 @@ def test_a_rank_that_counts_otherwise_is_named_from_its_first_step_on(weight):
     assert (found.code, found.severity, found.first_step, found.last_step, found.ranks) == (
         "agreement.ranks_weighed", "warning", 8, 19, (1,),
     )  # fmt: skip
-    assert f"rank 0 1, rank 1 {weight:.3g} times" in found.message
+    assert f"rank 0: 1, rank 1: {weight:.3g} times" in found.message
     assert found.alleges == "unknown"
     assert [each.code for each in news] == [found.code]
 
@@ -269,6 +269,29 @@ def test_ranks_whose_other_tensors_are_not_seen_may_be_shards_and_are_not_taken_
 def test_ranks_without_any_gradient_are_not_taken_for_replicas():
     zero = run_of(lambda own, _: [[0.0] * SIZE] * len(own), starts="ab", finished=False)
     assert judged(zero) == ((), [])
+
+
+def test_a_rank_that_connects_anew_goes_on_being_compared():
+    simulated = SimulatedRun()
+    connections = [simulated.attach(rank, world_size=2) for rank in range(2)]
+    for step in range(16):
+        own = [own_gradient(rank, step) for rank in range(2)]
+        for rank, connection in enumerate(connections):
+            if step in {0, 9}:
+                connection.send("sampled", **layout(KEY))
+            before = {"parameter": packed([1.0] * SIZE), "gradient": packed(weighed(1.0, -1.0, since=11)(own, step)[0])}
+            connection.send(
+                "sample", layout=LAYOUT, optimizer=0, update=step, idle=[], before=before,
+                after={"parameter": packed([1.0] * SIZE)}, finished=packed(own[rank]) if step else None,
+            )  # fmt: skip
+            connection.update(gradient_norm=None)
+        if step == 8:
+            connections[1].vanish()
+            connections[1] = simulated.reattach(connections[1], world_size=2)
+    for connection in connections:
+        connection.goodbye()
+    simulated.exit()
+    assert said(simulated) == [("agreement.ranks_weighed", "warning", 11, 15, (1,))]
 
 
 def test_what_waits_for_ranks_of_another_host_is_let_go_for_good(monkeypatch):

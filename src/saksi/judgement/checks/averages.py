@@ -84,9 +84,7 @@ class _State:
         self.waiting = 0
         self.generations: Counter[tuple[int, int]] = Counter()
         self.groups: dict[_Key, _Group] = {}
-        self.followed = Followed(
-            _Process, size=MAX_LINES, noted=self.noted, what="gradients of ranks are not compared", max_resting=0
-        )
+        self.followed = Followed(_Process, size=MAX_LINES, noted=self.noted, what="gradients of ranks are not compared")
 
 
 class AveragesCheck:

@@ -246,7 +246,7 @@ def _standing_out(ranks: Sequence[int], weights: Sequence[float]) -> tuple[int, 
 
 
 def _in_words(ranks: Sequence[int], weights: Sequence[float]) -> str:
-    shown = [f"rank {rank} {each * len(ranks):.3g}" for rank, each in zip(ranks, weights, strict=True)]
+    shown = [f"rank {rank}: {each * len(ranks):.3g}" for rank, each in zip(ranks, weights, strict=True)]
     more = f" and {len(ranks) - MAX_NAMED} more" if len(ranks) > MAX_NAMED else ""
     counts = f"{', '.join(shown[:MAX_NAMED])}{more} times"
     return f"Ranks do not count alike in the gradients that were read: {counts} what each counts in the mean."
