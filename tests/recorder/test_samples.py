@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import struct
+import threading
+import time
 
 import msgspec
 import pytest
@@ -286,3 +288,87 @@ def ratios(sample):
         for raw in (base64.b64decode(sample.before["gradient"]), base64.b64decode(sample.finished))
     )
     return [a / b for a, b in zip(read, finished, strict=True) if b]
+
+
+WAITS = """
+import os, time, torch
+torch.manual_seed(0); torch.set_num_threads(1)
+while not os.path.exists(os.environ["GO"]): time.sleep(0.01)
+m = torch.nn.Sequential(torch.nn.Linear(70, 30), torch.nn.Tanh(), torch.nn.Linear(30, 2))
+o = torch.optim.SGD(m.parameters(), lr=0.1)
+for _ in range(3):
+    o.zero_grad(); m(torch.ones(4, 70)).sum().backward(); o.step()
+"""
+SAYS = b"saksi-samples/v1 "
+
+
+def sampled_under(folder, packets, *, script=WAITS):
+    """The frames of a process that the agent has sent these packets before it trained."""
+    folder.mkdir()
+    with Listener(folder / "s") as agent:
+
+        def send():
+            while not agent.sockets:
+                time.sleep(0.01)
+            for each in packets:
+                agent.sockets[0].send(each)
+            (folder / "go").touch()
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        run(script, environment(folder / "s", GO=str(folder / "go")))
+        sender.join(10)
+        agent.drain()
+        return agent.frames()
+
+
+def test_processes_that_were_sent_one_key_draw_the_same_elements(tmp_path):
+    key = bytes(range(32))
+    both = [sampled_under(tmp_path / name, [SAYS + key.hex().encode()]) for name in ("one", "other")]
+    assert both[0][0].fingerprint_key != both[1][0].fingerprint_key
+    for frames in both:
+        assert {each.key for each in kinds(frames, "Sampled")} == {key.hex()}
+        assert not kinds(frames, "Fault")
+    samples = [[(each.layout, each.before["gradient"]) for each in kinds(frames, "Sample")] for frames in both]
+    assert samples[0] == samples[1]
+    assert len(samples[0]) == 3
+    layouts = {each.layout: layout_of(each) for each in kinds(both[0], "Sampled")}
+    sizes = [each.count < each.size for layout in layouts.values() for each in layout.tensors]
+    assert any(sizes)  # a tensor of which not all is taken
+
+
+@pytest.mark.parametrize("packet", [None, SAYS + b"7" * 63, SAYS + b"X" * 64, b"saksi-challenge/v1 " + b"7" * 32])
+def test_without_a_key_of_that_form_a_process_draws_with_its_own(tmp_path, packet):
+    frames = sampled_under(tmp_path / "one", [] if packet is None else [packet])
+    assert {each.key for each in kinds(frames, "Sampled")} == {None}
+    assert not kinds(frames, "Fault")
+    key = kinds(frames, "Hello")[0].fingerprint_key
+    (layout,) = {each.layout: layout_of(each) for each in kinds(frames, "Sampled")}.values()
+    first, *_ = kinds(frames, "Sample")
+    for sampled, places in zip(around_each(layout, first), positions(key, layout, first), strict=True):
+        assert len(sampled.around.gradient) == len(places)
+
+
+def test_a_key_that_comes_after_the_first_update_is_not_used(tmp_path):
+    late = WAITS.replace('while not os.path.exists(os.environ["GO"]): time.sleep(0.01)\n', "")
+    late = late.replace(
+        "    o.zero_grad()", '    while _ and not os.path.exists(os.environ["GO"]): time.sleep(0.01)\n    o.zero_grad()'
+    )
+    folder = tmp_path / "one"
+    folder.mkdir()
+    with Listener(folder / "s") as agent:
+
+        def send():
+            while not (agent.connections and any(b'"kind":"update"' in each for each in agent.connections[0])):
+                time.sleep(0.01)
+            agent.sockets[0].send(SAYS + b"7" * 64)
+            (folder / "go").touch()
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        run(late, environment(folder / "s", GO=str(folder / "go")))
+        sender.join(10)
+        agent.drain()
+        frames = agent.frames()
+    assert {each.key for each in kinds(frames, "Sampled")} == {None}
+    assert len(kinds(frames, "Sample")) == 3

@@ -20,6 +20,8 @@ class NextStep(NamedTuple):
 
 NEXT_STEPS: Final[dict[str, NextStep]] = {
     "agreement.": NextStep("saksi show {run}", "whether a rank was started again, loaded something, or lost records"),
+    "agreement.gradient_not_": NextStep("saksi env verify --python EXE", "whether what exchanges them was changed"),
+    "agreement.ranks_weighed": NextStep("saksi env verify --python EXE", "whether what exchanges them was changed"),
     "availability.": NextStep("saksi show {run}", "how each attempt and rank ended, and what came before"),
     "ckpt.": NextStep("saksi verify FILE", "which run and step made the file, and whether it is unchanged"),
     "ckpt.executes": NextStep("saksi show {run}", "when and by whom the file was saved and loaded"),
@@ -30,6 +32,9 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "coverage.no_exit_record": NextStep("saksi fsck {run}", "whether the log was cut off or never closed"),
     "data.": NextStep("saksi diff BASELINE {run}", "the first batch that is not as in a run that you trust"),
     "data.epoch_repeated": NextStep("saksi show {run}", "what each attempt loaded and went on from"),
+    "data.update_size_changed": NextStep(
+        "saksi show {run}", "how each attempt began and ended, and with how many ranks"
+    ),
     "dynamics.": NextStep("saksi show {run}", "loss and step time over the run, and what happened beside it"),
     "environment.": NextStep("saksi env verify --python EXE", "which files are not as their installer left them"),
     "environment.import_shadowed": NextStep("saksi env doors --python EXE", "where modules are looked for, in order"),
@@ -49,6 +54,7 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "seal.signature_unknown": NextStep("saksi keys list", "whose signatures count here"),
     "state.": NextStep("saksi diff BASELINE {run}", "the first step that is not as in a run that you trust"),
     "witness.": NextStep("saksi verify {run}", "whether the record is whole, signed and unchanged"),
+    "witness.clock_differs": NextStep("saksi show {run}", "what else happened from that step on"),
     "witness.recorder_fault": NextStep("saksi show {run}", "from which step on the recorder was heard less of"),
 }
 """By prefix; the longest one that begins a code is meant."""

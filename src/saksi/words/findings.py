@@ -30,7 +30,11 @@ Verdict = Literal["clean", "affected", "unknown"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 
 CODES: Final = (
+    "agreement.averages_not_compared",
     "agreement.batches_equal",
+    "agreement.gradient_not_divided",
+    "agreement.gradient_not_mean",
+    "agreement.ranks_weighed",
     "agreement.replicas_differ",
     "availability.failed",
     "availability.killed",
@@ -66,6 +70,7 @@ CODES: Final = (
     "data.repeats_not_planned",
     "data.sample_missing",
     "data.sample_repeated",
+    "data.update_size_changed",
     "dynamics.gradient_norm_jumped",
     "dynamics.loss_jumped",
     "dynamics.not_finite",
@@ -134,6 +139,7 @@ CODES: Final = (
     "witness.block_differs",
     "witness.chain_broken",
     "witness.challenge_unanswered",
+    "witness.clock_differs",
     "witness.frame_refused",
     "witness.peer_refused",
     "witness.recorder_fault",

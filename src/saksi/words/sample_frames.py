@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from saksi.words.frame import Count, Frame, Hex32, Word
+from saksi.words.frame import Count, Frame, Hex32, Hex64, Word
 from saksi.words.limits import MAX_QUANTITIES, MAX_SAMPLED
 
 __all__ = ["SampleFrame", "SampledFrame", "SampledTensor"]
@@ -27,6 +27,7 @@ class SampledFrame(Frame, frozen=True, tag="sampled"):
     """A part of the list of tensors that samples are taken of, said before the first `sample` that uses it.
 
     `rule` is the class whose `step` makes the update. `left_out` counts tensors that give none, by what they are.
+    Places are drawn with `key`; null: with the one in `hello`.
     """
 
     layout: Hex32
@@ -37,6 +38,7 @@ class SampledFrame(Frame, frozen=True, tag="sampled"):
     parts: Count
     tensors: Annotated[list[SampledTensor], Meta(max_length=MAX_SAMPLED)]
     left_out: Annotated[dict[Word, Count], Meta(max_length=MAX_QUANTITIES)]
+    key: Hex64 | None = None
 
 
 class SampleFrame(Frame, frozen=True, tag="sample"):

@@ -263,14 +263,14 @@ def test_a_process_that_connects_anew_says_its_layouts_again_whichever_connectio
     assert found_in(simulated) == ()
 
 
-def thinned_run(updates=140, *, every=4, wrong=(), class_name=SGD, first=100):
+def thinned_run(updates=140, *, every=4, wrong=(), class_name=SGD, first=100, shared=None):
     """A run that gives no samples of those updates after the first hundred that its key leaves out."""
     simulated = SimulatedRun()
     connection = simulated.attach()
     connection.send("optimizer", ordinal=0, class_name=class_name, file=None, groups=1, tensors=2, defaults={})
     if class_name != "mine.Own":
-        connection.send("sampled", **layout())
-    key, left_out = bytes.fromhex(hex64(f"key {connection.pid}")), []
+        connection.send("sampled", **layout(**({} if shared is None else {"key": shared})))
+    key, left_out = bytes.fromhex(shared or hex64(f"key {connection.pid}")), []
     for step in range(updates):
         out = step >= first and (is_left_out(key, 0, step, every) or step in wrong)
         if out:
@@ -293,6 +293,12 @@ def test_updates_that_the_key_left_out_are_counted_and_alleged_nothing():
     report = judge(simulated.items(), run="x").report
     assert not report.coverage.complete
     assert report.verdict == "unknown"
+
+
+def test_updates_that_the_key_of_the_attempt_left_out_are_those_that_may_be():
+    simulated, left_out, _ = thinned_run(shared=hex64("key of the attempt"))
+    (found,) = found_in(simulated)
+    assert (found.code, found.first_step, found.last_step) == ("coverage.samples_thinned", left_out[0], left_out[-1])
 
 
 def test_an_update_that_says_it_was_left_out_and_was_not_drawn_is_one_without_samples():

@@ -6,10 +6,12 @@ from typing import Any, Final
 
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
+from saksi.judgement.checks.averages import AVERAGES
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.ckpt_imports import CKPT_IMPORTS
 from saksi.judgement.checks.ckpt_state import CKPT_STATES
 from saksi.judgement.checks.ckpts import CKPTS
+from saksi.judgement.checks.clocks import CLOCKS
 from saksi.judgement.checks.continuity import CONTINUITY
 from saksi.judgement.checks.coverage import COVERAGE
 from saksi.judgement.checks.data import DATA
@@ -32,6 +34,7 @@ from saksi.judgement.checks.randomness import RANDOMNESS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
+from saksi.judgement.checks.update_sizes import UPDATE_SIZES
 from saksi.judgement.checks.witness import CHAINS
 
 __all__ = ["ALL", "Check", "Judging", "merge"]
@@ -39,6 +42,7 @@ __all__ = ["ALL", "Check", "Judging", "merge"]
 ALL: Final[tuple[Check[Any], ...]] = (
     COVERAGE,
     CHAINS,
+    CLOCKS,
     AVAILABILITY,
     CHALLENGES,
     LIVE_CODE,
@@ -58,9 +62,11 @@ ALL: Final[tuple[Check[Any], ...]] = (
     LEARNING_RATES,
     PARAMETERS,
     AGREEMENT,
+    AVERAGES,
     RANDOMNESS,
     DATA,
     PLANNED_DATA,
+    UPDATE_SIZES,
     DYNAMICS,
     METRICS,
     EVALUATIONS,

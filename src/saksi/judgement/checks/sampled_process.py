@@ -24,13 +24,14 @@ MAX_OPTIMIZERS: Final = 1_024
 class SampledProcess:
     """One process: the layouts it has said, and the samples whose Update is still to come."""
 
-    __slots__ = ("classes", "held", "layouts", "rules", "size")
+    __slots__ = ("classes", "held", "key", "layouts", "rules", "size")
 
     def __init__(self) -> None:
         self.classes: dict[int, str] = {}
         self.layouts: dict[str, Layout] = {}
         self.rules: dict[int, str] = {}  # of optimizers that have given samples
         self.held: list[SampleFrame] = []
+        self.key: bytes | None = None  # that places are drawn with, if it is not its own
         self.size = 0  # in lines of layouts, and what samples that wait take
 
     def announce(self, frame: OptimizerFrame) -> None:
@@ -40,6 +41,7 @@ class SampledProcess:
 
     def arrange(self, frame: SampledFrame, room: int) -> None:
         """Take a part of a layout in, if there is room for its lines."""
+        self.key = None if frame.key is None else bytes.fromhex(frame.key)
         if len(self.rules) < MAX_OPTIMIZERS:
             self.rules.setdefault(frame.optimizer, frame.rule)
         known = self.layouts.pop(frame.layout, None)

@@ -112,7 +112,7 @@ class _Judged:
         self._class = process.classes.get(update.optimizer)
         self._rule = process.rules.get(update.optimizer)  # that of a class of the program's own is its base's
         self._update = update
-        self._key = bytes.fromhex(said.hello.fingerprint_key)
+        self._key = process.key or bytes.fromhex(said.hello.fingerprint_key)
         step = update.update if update.optimizer == 0 else None
         self._of = partial(_finding, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,))
         self._apart: dict[str, list[Apart]] = {}

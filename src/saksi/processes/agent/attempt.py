@@ -37,6 +37,7 @@ from saksi.processes.agent.mapped_watch import MappedWatch
 from saksi.processes.agent.observations import anchor_record, exit_record, file_record, printable
 from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
+from saksi.processes.agent.sample_key import SampleKey
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
 from saksi.words.records import GapRecord, ProcessRecord
@@ -90,7 +91,7 @@ class AttemptSetup(msgspec.Struct, frozen=True, kw_only=True):
     own_code: OwnCode = OwnCode()
     """Where the user's own code lies, as the seal names it."""
     draw: Callable[[int], bytes] = os.urandom
-    """Random bytes: when recorders are asked, and with which number, is nobody else's to know."""
+    """Random bytes: when recorders are asked, with which number, and what they sample, is nobody else's to know."""
     shares_pids: bool = True
     """Whether the process ids that the launcher tells are those that the agent sees."""
     environment: Watch | None = None
@@ -141,6 +142,7 @@ class WatchedAttempt:
             draw=setup.draw,
             on_behalf_of=setup.on_behalf_of,
         )
+        self._sample_key = SampleKey(setup.draw)
         self._mapped = MappedWatch(
             clock=clock,
             scribe=scribe,
@@ -263,6 +265,7 @@ class WatchedAttempt:
 
     def _heard(self, connection: Connection, frame: AnyFrame) -> None:
         self.interpreter = self._outside.heard(connection, frame) or self.interpreter
+        self._sample_key.heard(connection, frame)
         self._live.heard(connection, frame)
         self._mapped.heard(connection, frame)
         if isinstance(frame, CkptFrame):

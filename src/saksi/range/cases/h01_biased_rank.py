@@ -29,6 +29,5 @@ if step >= AT and rank == 1:
         parameter.grad.mul_(FACTOR)
 """,
     },
-    reason="what a rank gives to the average is for replay",
     program="ranks.py",
 )

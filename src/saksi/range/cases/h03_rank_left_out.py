@@ -34,5 +34,4 @@ kept = [parameter.grad.clone() for parameter in model.parameters()]
 """,
     },
     program="ranks.py",
-    reason="as H03-sum-for-mean",
 )

@@ -29,6 +29,5 @@ if step >= AT:
         parameter.grad.mul_(2)
 """,
     },
-    reason="all ranks agree on the wrong value; replay makes it again",
     program="ranks.py",
 )

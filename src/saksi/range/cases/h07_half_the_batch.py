@@ -41,5 +41,5 @@ torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "
 """,
     },
     launches=2,
-    reason="how many samples an update takes is held to nothing",
+    reason="another batch size is told as info: smaller machines, and a size that was set, look the same",
 )

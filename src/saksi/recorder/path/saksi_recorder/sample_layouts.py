@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 
-from . import memory, modules, session
+from . import drawing, memory, modules
 from .plain import text
 
 BUDGET = 512  # elements for each Update, of all tensors
@@ -100,15 +100,15 @@ class Layout:
 
     def draw(self, update: int) -> None:
         """Choose the positions of this Update; those that were chosen last are at hand."""
-        if not self.counts or self._drawn == (session.key, update, self.name):
+        if not self.counts or self._drawn == (drawing.key(), update, self.name):
             return
         self._drawn = None
-        seed = session.key + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
+        seed = drawing.key() + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
         stream = bytearray(hashlib.shake_256(seed + bytes.fromhex(self.name)).digest(8 * len(self._positions)))
         words = torch.frombuffer(stream, dtype=torch.int64).bitwise_and_(_MASK)
         torch.remainder(words, self._sizes, out=self._positions)
         torch.where(self._is_small, self._every, self._positions, out=self._positions)
-        self._drawn = session.key, update, self.name
+        self._drawn = drawing.key(), update, self.name
 
     def gather(self, tensors: list[Any], *, few: bool = False) -> bytes:
         """The elements at the positions, of each of these tensors in turn; `few`: at the first ones alone.

@@ -1,8 +1,8 @@
 """Scattered elements of what an optimizer reads and writes, as an Update begins and as it returns.
 
-Rules: positions follow from this process's key and the number of the Update, so that nobody knows them who does not
-know the key, and a reader who does can work them out; every tensor that has a gradient gives some, a small one all;
-nothing is compared here. Only for optimizers whose `step` is one of torch's own that has a rule.
+Rules: positions follow from a key (`drawing`) and the number of the Update, so that nobody knows them who does not know
+the key, and a reader who does can work them out; every tensor that has a gradient gives some, a small one all; nothing
+is compared here. Only for optimizers whose `step` is one of torch's own that has a rule.
 
 Known weakness: whoever reads this process's memory knows the positions. Then only a replay sees more.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 
-from . import finished, memory, sample_layouts, session, thinning
+from . import drawing, finished, memory, sample_layouts, session, thinning
 from .guard import guarded, is_of_a_signal_handler
 from .plain import text
 from .sample_layouts import ONE_EACH, CannotBeReadError, Layout
@@ -163,6 +163,7 @@ def _say_layout(layout: Layout) -> None:
             {
                 "layout": layout.name, "optimizer": layout.ordinal, "rule": layout.rule, "dtype": str(layout.dtype),
                 "part": place, "parts": len(parts), "tensors": lines, "left_out": {} if place else layout.left_out,
+                **drawing.said(),
             },
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from torch.optim import optimizer as _optimizer
 from . import (
     batches,
     deferred,
+    drawing,
     ends,
     finished,
     generators,
@@ -137,6 +138,7 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     session.trainers[0] = threading.get_ident()
     if not _first:
         _first.append(True)
+        drawing.ask()  # before the rank is known, and another connection is made
         _at_first_update()
         state.root("attach", -1)  # before any optimizer's update: the first to step may not be the first that was built
         seams.begun()

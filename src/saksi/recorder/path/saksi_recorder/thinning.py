@@ -1,7 +1,7 @@
 """How often an optimizer's updates give samples, so that the recorder stays within its share of the time.
 
 Rules: the first updates all give samples, since what they cost is little in any run and a run is judged from its
-beginning on; after that one in `every`, drawn by this process's key, and one in `MOST` whatever it costs; only samples
+beginning on; after that one in `every`, drawn by the samples' key, and one in `MOST` whatever it costs; only samples
 are thinned, never a record; at level full nothing is. Each update says of how many it was one.
 
 The share is that of wall time, of all the recorder's work in this process. Where records alone take more than the
@@ -14,7 +14,7 @@ import hashlib
 import os
 import time
 
-from . import guard, session
+from . import drawing, guard, session
 
 FIRST = 100  # updates of each optimizer that all give samples
 MOST = 32
@@ -61,7 +61,7 @@ def left_out(ordinal: int, update: int) -> int:
     every = _every[0]
     if every == 1 or update < FIRST or session.level == "full":
         return 0
-    seed = session.key + b"saksi.thinning/v1" + ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
+    seed = drawing.key() + b"saksi.thinning/v1" + ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
     drawn = int.from_bytes(hashlib.sha256(seed).digest()[:8], "little")
     return every if drawn % every else 0
 
