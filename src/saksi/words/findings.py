@@ -30,7 +30,7 @@ Verdict = Literal["clean", "affected", "unknown"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 
 CODES: Final = (
-    "agreement.averages_not_compared",
+    "agreement.means_not_compared",
     "agreement.batches_equal",
     "agreement.gradient_not_divided",
     "agreement.gradient_not_mean",

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
-from saksi.judgement.checks.averages import AVERAGES
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.ckpt_imports import CKPT_IMPORTS
 from saksi.judgement.checks.ckpt_state import CKPT_STATES
@@ -25,6 +24,7 @@ from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.learning_rates import LEARNING_RATES
 from saksi.judgement.checks.live_code import LIVE_CODE
 from saksi.judgement.checks.mapped import MAPPED
+from saksi.judgement.checks.means import MEANS
 from saksi.judgement.checks.metrics import METRICS
 from saksi.judgement.checks.overflows import OVERFLOWS
 from saksi.judgement.checks.parameters import PARAMETERS
@@ -62,7 +62,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     LEARNING_RATES,
     PARAMETERS,
     AGREEMENT,
-    AVERAGES,
+    MEANS,
     RANDOMNESS,
     DATA,
     PLANNED_DATA,

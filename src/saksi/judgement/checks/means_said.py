@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.judgement.checks.sampled_process import SampledProcess
-from saksi.judgement.updates.averages import Elements
 from saksi.judgement.updates.gradients import EPSILON, TINY
+from saksi.judgement.updates.means import Elements
 from saksi.judgement.updates.samples import Layout, gradients_in
 from saksi.words.frames import SampleFrame, UpdateFrame
 

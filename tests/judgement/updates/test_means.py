@@ -8,8 +8,8 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saksi.judgement.updates.averages import Elements, mean_of, reached, weights_of
 from saksi.judgement.updates.gradients import EPSILON, TINY
+from saksi.judgement.updates.means import Elements, mean_of, reached, weights_of
 
 NUMBERS = st.floats(-1e3, 1e3, width=32)
 

@@ -8,9 +8,9 @@ import struct
 
 import pytest
 
-from saksi.judgement.checks import averages
-from saksi.judgement.checks.averages import AVERAGES
+from saksi.judgement.checks import means
 from saksi.judgement.checks.judging import Judging
+from saksi.judgement.checks.means import MEANS
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun, hex64
@@ -99,7 +99,7 @@ def run_of(
 
 
 def judged(simulated):
-    judging, news = Judging([AVERAGES]), []
+    judging, news = Judging([MEANS]), []
     for index, entry in enumerate(simulated.entries):
         news += judging.take(item_of(index, decode_record(entry), simulated.blob))
     return judging.findings(ended=True), news
@@ -249,7 +249,7 @@ def test_where_the_backward_is_not_followed_nothing_is_compared():
 
 def test_elements_that_were_drawn_with_keys_of_their_own_are_not_compared():
     found, _ = judged(run_of(weighed(1.0, 0.5, since=9), keys=[KEY, None]))
-    assert [(each.code, each.severity) for each in found] == [("agreement.averages_not_compared", "info")]
+    assert [(each.code, each.severity) for each in found] == [("agreement.means_not_compared", "info")]
     assert judged(run_of(weighed(1.0, 0.5, since=9), keys=[KEY, hex64("of another agent")])) == ((), [])
 
 
@@ -295,15 +295,15 @@ def test_a_rank_that_connects_anew_goes_on_being_compared():
 
 
 def test_what_waits_for_ranks_of_another_host_is_let_go_for_good(monkeypatch):
-    monkeypatch.setattr(averages, "MAX_WAITING", 2_000)
+    monkeypatch.setattr(means, "MAX_WAITING", 2_000)
     simulated = SimulatedRun()
     connection = simulated.attach(0, world_size=2)
     for _ in range(200):
         connection.update()
     connection.flush()
     simulated.exit()
-    judging = Judging([AVERAGES])
+    judging = Judging([MEANS])
     for index, entry in enumerate(simulated.entries):
         judging.take(item_of(index, decode_record(entry), simulated.blob))
-    state = judging.state_of(AVERAGES)
+    state = judging.state_of(MEANS)
     assert (state.waiting, [len(each.waiting) for each in state.groups.values()]) == (0, [0])

@@ -21,10 +21,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
-from saksi.judgement.checks.averages_group import CHECK_NAME, Averaging
-from saksi.judgement.checks.averages_said import NOTHING, Said, said_of
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
+from saksi.judgement.checks.means_group import CHECK_NAME, Averaging
+from saksi.judgement.checks.means_said import NOTHING, Said, said_of
 from saksi.judgement.checks.sampled_process import MAX_OPTIMIZERS, SampledProcess
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
@@ -32,10 +32,10 @@ from saksi.words.errors import MalformedInput
 from saksi.words.findings import Finding
 from saksi.words.frames import SampledFrame, SampleFrame, UpdateFrame
 
-__all__ = ["AVERAGES", "AveragesCheck"]
+__all__ = ["MEANS", "MeansCheck"]
 
 DIFFER: Final = "agreement.replicas_differ"
-NOT_COMPARED: Final = "agreement.averages_not_compared"
+NOT_COMPARED: Final = "agreement.means_not_compared"
 ALIKE: Final = 4
 """Updates from the first on at which ranks read the same gradients, after which they are taken for replicas."""
 MAX_LINES: Final = 1 << 20
@@ -87,7 +87,7 @@ class _State:
         self.followed = Followed(_Process, size=MAX_LINES, noted=self.noted, what="gradients of ranks are not compared")
 
 
-class AveragesCheck:
+class MeansCheck:
     """Every Update that all ranks of a group gave the same samples of."""
 
     name = CHECK_NAME
@@ -227,4 +227,4 @@ def _apart(values: Mapping[int, str]) -> tuple[int, ...]:
     return tuple(sorted(rank for rank, value in values.items() if value != counted[0][0]))
 
 
-AVERAGES: Final = AveragesCheck()
+MEANS: Final = MeansCheck()

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from saksi.judgement.checks.averages_said import Said
 from saksi.judgement.checks.fold import Noted, joined, observation
-from saksi.judgement.updates.averages import Elements, Reached, mean_of, reached, weights_of
+from saksi.judgement.checks.means_said import Said
+from saksi.judgement.updates.means import Elements, Reached, mean_of, reached, weights_of
 from saksi.words.findings import Finding
 
 __all__ = ["CHECK_NAME", "ENOUGH", "NOT_DIVIDED", "NOT_MEAN", "WEIGHED", "Averaging"]
 
-CHECK_NAME: Final = "averages"
+CHECK_NAME: Final = "means"
 WEIGHED: Final = "agreement.ranks_weighed"
 NOT_MEAN: Final = "agreement.gradient_not_mean"
 NOT_DIVIDED: Final = "agreement.gradient_not_divided"
