@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from saksi.words.average_frames import AveragedFrame, AverageFrame
+from saksi.words.frame import FRAME_VERSION, MAX_FRAME_BYTES, Count, Frame, Hex32, Hex64, Number, Text, Whole, Word
 from saksi.words.limits import (
     MAX_IDS,
     MAX_LIVE_FILES,
@@ -26,6 +28,8 @@ __all__ = [
     "FRAME_VERSION",
     "MAX_FRAME_BYTES",
     "AnyFrame",
+    "AverageFrame",
+    "AveragedFrame",
     "Batch",
     "CkptFrame",
     "Deferrable",
@@ -60,36 +64,10 @@ __all__ = [
     "UpdateFrame",
 ]
 
-FRAME_VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 65_536
-"""One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
-
-Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
-Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
-Text = Annotated[str, Meta(max_length=4096)]
-Word = Annotated[str, Meta(max_length=256)]
 MAX_COUNTED: Final = 4_096
 """Groups of an optimizer whose tensors are counted."""
 MAX_STATE_TEXT: Final = 4_096
 """Of the state of a generator: 2,500 bytes in base64."""
-Number: TypeAlias = float | Literal["NaN", "Infinity", "-Infinity"]
-"""A float; JSON has no words for the three others."""
-
-
-class Frame(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
-    """What every frame carries.
-
-    `seq` counts the frames made on one connection from 0, dropped ones included. `prev` is the SHA-256 of the bytes of
-    the frame sent before it (64 zeros for the first). `lost` is how many frames were dropped so far.
-    """
-
-    seq: Count
-    prev: Hex64
-    wall_ns: Count
-    mono_ns: Count
-    lost: Count
 
 
 class HelloFrame(Frame, frozen=True, tag="hello"):
@@ -222,9 +200,9 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     fingerprints: list[Fingerprint]
     inventory: Hex64
     self_ns: Count
-    deferred: list[Deferrable] = []
+    deferred: list[Deferrable] = []  # noqa: RUF012  (a struct copies it)
     thinned: Count = 0
-    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = []
+    tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = []  # noqa: RUF012
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):
@@ -480,6 +458,8 @@ AnyFrame: TypeAlias = (
     | DeferredFrame
     | SampledFrame
     | SampleFrame
+    | AveragedFrame
+    | AverageFrame
     | LayoutFrame
     | RootFrame
     | ModuleFrame

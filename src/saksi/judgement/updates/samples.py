@@ -18,7 +18,7 @@ from saksi.judgement.updates.values import Around
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
-__all__ = ["Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of"]
+__all__ = ["Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of", "numbers_in"]
 
 _BFLOAT16: Final = "torch.bfloat16"
 _FORMS: Final = {"torch.float32": "f", "torch.float64": "d", "torch.float16": "e", _BFLOAT16: "H"}
@@ -115,18 +115,28 @@ def _cut(name: str, numbers: tuple[float, ...], one: slice, several: slice) -> t
 
 
 def _numbers(layout: Layout, name: str, text: str) -> tuple[float, ...]:
-    one_each = name in _ONE_EACH
-    count = len(layout.tensors) if one_each else layout.elements
-    form = f"<{count}{'d' if one_each else _FORMS[layout.dtype]}"
+    if name in _ONE_EACH:
+        return _unpacked(name, text, "d", len(layout.tensors))
+    return numbers_in(name, text, layout.dtype, layout.elements)
+
+
+def numbers_in(name: str, text: str, dtype: str, count: int) -> tuple[float, ...]:
+    """So many numbers of one format, in base64. Raises `MalformedInput`."""
+    if dtype not in _FORMS:
+        raise MalformedInput("samples", f"of {dtype[:80]}")
+    return _unpacked(name, text, _FORMS[dtype], count)
+
+
+def _unpacked(name: str, text: str, form: str, count: int) -> tuple[float, ...]:
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedInput("samples", f"{name[:80]} is not base64") from None
-    if len(raw) != struct.calcsize(form):
-        raise MalformedInput("samples", f"{name[:80]} has {len(raw)} bytes, not {struct.calcsize(form)}")
-    found: tuple[float, ...] = struct.unpack(form, raw)
-    if one_each or layout.dtype != _BFLOAT16:
-        return found
+    wanted = count * struct.calcsize(f"<{form}")
+    if len(raw) != wanted:
+        raise MalformedInput("samples", f"{name[:80]} has {len(raw)} bytes, not {wanted}")
+    if form != _FORMS[_BFLOAT16]:
+        return struct.unpack(f"<{count}{form}", raw)
     return struct.unpack(f"<{count}f", b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2)))
 
 
