@@ -23,6 +23,7 @@ LEAST, MOST = 4, 16  # elements of one tensor
 MAX_TENSORS = 1024  # of one optimizer
 MAX_NAME = 120
 MAX_BYTES = 4_000  # of one quantity in one frame; there are five of them
+MAX_WORDS = 8  # of a name that are compared
 NEAREST_OF = 8  # parameters of one shape and name that are told apart by their values
 _MASK = 2**63 - 1
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
@@ -57,6 +58,7 @@ class Layout:
         self.ordinal = ordinal
         self.dtypes = dtypes
         self.places = places
+        self.share = share
         counts = [min(one.size, share) for one in places]
         self.lines = [
             [one.module, one.name, one.group, one.index, one.size, count]
@@ -71,6 +73,13 @@ class Layout:
         self._bytes = [torch.zeros(len(sizes) * one.itemsize, dtype=torch.uint8) for one in dtypes]
         pairs = zip(self._bytes, dtypes)  # noqa: B905
         self._gathered = [list(raw.view(one).split(counts)) for raw, one in pairs]
+
+    def is_of(self, dtypes: tuple[Any, Any], places: list[Place], share: int) -> bool:
+        """Whether it is of these very tensors: references to one living module are the same object."""
+        if (self.dtypes, self.share, len(self.places)) != (dtypes, share, len(places)):
+            return False
+        pairs = zip(self.places, places)  # noqa: B905
+        return all(mine.holder is its.holder and mine[1:] == its[1:] for mine, its in pairs)
 
     def draw(self, update: int) -> None:
         """Choose the positions between this Update and the next."""
@@ -104,19 +113,26 @@ def is_read(tensor: Any) -> bool:
 
 
 class _Trained(NamedTuple):
-    words: list[str]
     ordinal: int
     group: int
     index: int
     tensor: Any
 
 
-def layouts_of(ordinal: int) -> list[Layout]:
-    """The layouts of what may follow the parameters of one optimizer, as the program is now. Call in `quiet`."""
-    held, trained = _trained()
+_Table = dict[tuple[tuple[int, ...], str], list[_Trained]]
+
+
+def layouts_of(ordinal: int, known: list[Layout]) -> list[Layout]:
+    """The layouts of what may follow the parameters of one optimizer, as the program is now. Call in `quiet`.
+
+    Of those that are `known` each is kept that is still the same.
+    """
+    held = {id(one) for _, other in optimizers.living() for group in other.param_groups for one in group["params"]}
+    untrained = list(_untrained(held))
+    trained = _trained() if untrained else {}
     kinds: OrderedDict[Any, list[Place]] = OrderedDict()
     count = 0
-    for place, dtypes in _beside(held, trained, ordinal) if trained else ():
+    for place, dtypes in _beside(untrained, trained, ordinal):
         count += 1
         if count > MAX_TENSORS:
             reason = "only the first %d are looked at" % MAX_TENSORS
@@ -124,73 +140,72 @@ def layouts_of(ordinal: int) -> list[Layout]:
             break
         kinds.setdefault(dtypes, []).append(place)
     share = max(LEAST, min(MOST, BUDGET // max(1, count)))
-    return [
-        Layout(ordinal, dtypes, places[at : at + many], share)
-        for dtypes, places in kinds.items()
-        for many in [max(1, MAX_BYTES // max(one.itemsize for one in dtypes) // share)]
-        for at in range(0, len(places), many)
-    ]
+    found = []
+    for dtypes, places in kinds.items():
+        many = max(1, MAX_BYTES // max(one.itemsize for one in dtypes) // share)
+        for at in range(0, len(places), many):
+            part = places[at : at + many]
+            same = [one for one in known if one.is_of(dtypes, part, share)]
+            found.append(same[0] if same else Layout(ordinal, dtypes, part, share))
+    return found
 
 
-def _trained() -> tuple[set[int], dict[Any, list[_Trained]]]:
-    """What optimizers hold, and by shape and last word of the name those of them that have one and are read."""
+def _trained() -> _Table:
+    """What optimizers hold that has a name and is read, by shape and by each end of the name."""
     names = modules.names()
-    held: set[int] = set()
-    found: dict[Any, list[_Trained]] = {}
+    met: set[int] = set()
+    found: _Table = {}
     for ordinal, optimizer in optimizers.living():
         for group, one in enumerate(optimizer.param_groups):
             for index, parameter in enumerate(one["params"]):
-                known, name = id(parameter) in held, names.get(id(parameter))
-                held.add(id(parameter))
-                if not known and name is not None and _gives(parameter):
-                    words = name.split(".")
-                    kind = tuple(parameter.shape), words[-1]
-                    found.setdefault(kind, []).append(_Trained(words, ordinal, group, index, parameter))
-    return held, found
+                name = names.get(id(parameter))
+                if id(parameter) not in met and name is not None and _gives(parameter):
+                    met.add(id(parameter))
+                    shape, trained = tuple(parameter.shape), _Trained(ordinal, group, index, parameter)
+                    for end in _ends(name):
+                        found.setdefault((shape, end), []).append(trained)
+    return found
+
+
+def _ends(name: str) -> list[str]:
+    """The last words of a name, the most of them first."""
+    words = name.split(".")
+    return [".".join(words[at:]) for at in range(max(0, len(words) - MAX_WORDS), len(words))]
 
 
 def _gives(tensor: Any) -> bool:
     return is_read(tensor) and tensor.dtype in _TYPES and tensor.numel() > 0 and not tensor.is_shared()
 
 
-def _beside(
-    held: set[int], trained: dict[Any, list[_Trained]], ordinal: int
-) -> Iterator[tuple[Place, tuple[Any, Any]]]:
+def _untrained(held: set[int]) -> Iterator[tuple[Any, str, str, Any]]:
+    """Of each parameter that no optimizer holds and that is read its module, a word for the top one, its name, itself."""
     seen: set[int] = set()
     for label, top in modules.known():
         for prefix, one in modules.within(top):
             for name, tensor in modules.own_parameters(one, prefix):
-                if id(tensor) in held or id(tensor) in seen or not _gives(tensor):
-                    continue
-                seen.add(id(tensor))
-                words = name.split(".")
-                beside = _nearest(words, tensor, trained.get((tuple(tensor.shape), words[-1]), []))
-                if beside is None or beside.ordinal != ordinal:
-                    continue
-                place = Place(
-                    weakref.ref(one), words[-1], label, text(name, MAX_NAME), beside.group, beside.index, tensor.numel()
-                )
-                yield place, (tensor.dtype, beside.tensor.dtype)
+                if id(tensor) not in held and id(tensor) not in seen and _gives(tensor):
+                    seen.add(id(tensor))
+                    yield one, label, name, tensor
 
 
-def _nearest(words: list[str], tensor: Any, among: list[_Trained]) -> Optional[_Trained]:
+def _beside(
+    untrained: list[tuple[Any, str, str, Any]], trained: _Table, ordinal: int
+) -> Iterator[tuple[Place, tuple[Any, Any]]]:
+    for holder, label, name, tensor in untrained:
+        beside = _nearest(name, tensor, trained)
+        if beside is not None and beside.ordinal == ordinal:
+            where = beside.group, beside.index, tensor.numel()
+            place = Place(weakref.ref(holder), name.rpartition(".")[2], label, text(name, MAX_NAME), *where)
+            yield place, (tensor.dtype, beside.tensor.dtype)
+
+
+def _nearest(name: str, tensor: Any, trained: _Table) -> Optional[_Trained]:
     """The trained tensor whose name ends with the most of the same words; of several, that with the nearest values."""
-    if not among:
-        return None
-    alike = [_alike(words, one.words) for one in among]
-    most = [one for one, count in zip(among, alike) if count == max(alike)]  # noqa: B905  (Python 3.9)
-    if len(most) == 1:
-        return most[0]
-    return min(most[:NEAREST_OF], key=lambda one: _apart(tensor, one.tensor))
-
-
-def _alike(one: list[str], other: list[str]) -> int:
-    count = 0
-    for mine, its in zip(reversed(one), reversed(other)):  # noqa: B905
-        if mine != its:
-            break
-        count += 1
-    return count
+    shape = tuple(tensor.shape)
+    among = next((trained[shape, end] for end in _ends(name) if (shape, end) in trained), [])
+    if len(among) <= 1:
+        return among[0] if among else None
+    return min(among[:NEAREST_OF], key=lambda one: _apart(tensor, one.tensor))
 
 
 def _apart(one: Any, other: Any) -> float:

@@ -104,15 +104,15 @@ def after_fork_in_child() -> None:
 
 def _sought(watched: _Watched, ordinal: int) -> list[_Between]:
     """What is watched from now on; what was before stays as it is."""
-    known = {one.layout.name: one for one in watched.between}
+    known = {id(one.layout): one for one in watched.between}
     try:
-        found = average_layouts.layouts_of(ordinal)
+        found = average_layouts.layouts_of(ordinal, [one.layout for one in watched.between])
     except _ODD as error:
         if is_of_a_signal_handler(error):
             raise
         session.uncovered("averages of the weights", "they could not be looked for")
         return []
-    return [known.get(one.name) or _Between(one, watched.looked) for one in found]
+    return [known.get(id(one)) or _Between(one, watched.looked) for one in found]
 
 
 def _tried(act: Any, one: _Between, optimizer: Any, update: int) -> None:
