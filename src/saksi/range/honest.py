@@ -83,7 +83,6 @@ ALL: Final[tuple[Variant, ...]] = (
     *(Variant(name=each, program="recipes.py", arguments=(each,)) for each in _RECIPES),
     *(Variant(name=each, program="averages.py", arguments=(each,)) for each in _AVERAGES),
     *(Variant(name=each, program="restarts.py", arguments=(each,)) for each in _RESTARTS),
-    *(Variant(name=each, program="averages.py", arguments=(each,)) for each in _AVERAGES),
     *(Variant(name=each, program="restarts.py", arguments=(each,), launches=2) for each in _RESUMED),
     Variant(name="went-down", program="restarts.py", arguments=("went-down",), ends=(0, 1), launches=2),
     Variant(name="elastic", program="elastic.py", arguments=(), launches=2),
