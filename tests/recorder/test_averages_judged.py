@@ -1,4 +1,4 @@
-"""Honest programs that keep averages, as the recorder reads them, and the same with an edit: what the check makes of it."""
+"""Honest programs that keep averages, as the recorder reads them, and the same with an edit: what the check says."""
 
 from __future__ import annotations
 

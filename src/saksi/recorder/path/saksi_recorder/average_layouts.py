@@ -178,7 +178,7 @@ def _gives(tensor: Any) -> bool:
 
 
 def _untrained(held: set[int]) -> Iterator[tuple[Any, str, str, Any]]:
-    """Of each parameter that no optimizer holds and that is read its module, a word for the top one, its name, itself."""
+    """Of each parameter that no optimizer holds and that is read: its module, a word for the top one, name, itself."""
     seen: set[int] = set()
     for label, top in modules.known():
         for prefix, one in modules.within(top):
