@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 # Each variant trains in a forked child, so that each is the first optimizer of a process and is recorded in full.
 SCRIPT = r"""
-import gc, hashlib, itertools, json, os, random, sys
+import copy, gc, hashlib, itertools, json, os, random, sys
 import numpy, torch
 import torch._dynamo  # an optimizer loads it: once for all variants
 from torch.utils.data import DataLoader, TensorDataset
@@ -34,6 +34,8 @@ def train(name, kernel, workers):
     more = {"momentum": 0.9} if name == "SGD" else {}
     more.update({"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}[kernel])
     optimizer = getattr(torch.optim, name)(model.parameters(), lr=1e-2, **more)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9), use_buffers=True)
+    copied = copy.deepcopy(model)
     data = Noisy(torch.arange(8 * 40.).view(40, 1, 8) / 50, torch.arange(40.).view(40, 1))
     loader = DataLoader(data, batch_size=4, shuffle=True, num_workers=workers)
     losses = []
@@ -44,9 +46,12 @@ def train(name, kernel, workers):
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
+            average.update_parameters(model)
+            with torch.no_grad():
+                for mine, its in zip(copied.parameters(), model.parameters()): mine.mul_(0.8).add_(its, alpha=0.2)
             losses.append(loss.item())
     h = hashlib.sha256(json.dumps(losses).encode())
-    for t in list(model.state_dict().values()) + [v for s in optimizer.state_dict()["state"].values() for v in s.values() if torch.is_tensor(v)]:
+    for t in list(model.state_dict().values()) + list(average.state_dict().values()) + list(copied.state_dict().values()) + [v for s in optimizer.state_dict()["state"].values() for v in s.values() if torch.is_tensor(v)]:
         h.update(t.numpy().tobytes())
     h.update(repr(random.getstate()).encode()); h.update(repr(numpy.random.get_state()).encode()); h.update(torch.get_rng_state().numpy().tobytes())
     path = os.environ["FOLDER"] + "/ckpt.pt"
@@ -93,6 +98,8 @@ def results(tmp_path, level, python, first=0):
         assert frames[-1].updates == [len(kinds(frames, "Update"))] == [20]
         # At attach, the steps, the saved file; at exit the function that held the model has returned.
         assert len(kinds(frames, "Root")) == (22 if level == "full" else 4)
+        assert len({each.layout for each in kinds(frames, "Average")}) == len(kinds(frames, "Averaged")) == 1
+        assert len(kinds(frames, "Average")) == 19  # of both averages; nothing comes behind the last update
         assert kinds(frames, "Uncovered") == []  # the saved file's root is of the last Step
     return done.stdout
 

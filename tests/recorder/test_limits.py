@@ -58,14 +58,19 @@ def test_a_goodbye_counts_as_many_optimizers_as_are_read_and_fits_a_frame(record
 def test_samples_of_the_recorder_are_those_that_frames_hold(tmp_path):
     numbers = f"""
 import sys; sys.path.insert(0, {str(PATH)!r})
-from saksi_recorder import sample_layouts, samples, thinning
+from saksi_recorder import average_layouts, averages, sample_layouts, samples, thinning
+print(averages.MAX_LINES, average_layouts.MOST, average_layouts.MAX_BYTES, average_layouts.MAX_NAME)
 print(samples.MAX_LINES, sample_layouts.MOST, sample_layouts.MAX_REASONS, sample_layouts.MAX_BYTES,
       sample_layouts.AHEAD, *sample_layouts.ONE_EACH)
 print(*sorted(sample_layouts.RULES))
 print(thinning.FIRST, thinning.MOST)
 """
     done = run(numbers, environment(None, PYTHONPATH=""), cwd=tmp_path)
-    first, second, third = done.stdout.splitlines()
+    zeroth, first, second, third = done.stdout.splitlines()
+    lines, most, size, name = map(int, zeroth.split())
+    assert max(lines, most) <= limits.MAX_SAMPLED
+    assert 5 * size * 4 // 3 <= frames.MAX_FRAME_BYTES - 8192
+    assert lines * (6 * name + 120) <= frames.MAX_FRAME_BYTES - 8192
     lines, most, reasons, size, ahead = map(int, first.split()[:5])
     assert ahead == read.AHEAD
     assert set(first.split()[5:]) == read.ONE_EACH

@@ -53,6 +53,8 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "seal.not_approved": NextStep("saksi seal show SEAL", "what would be approved, and who signed it"),
     "seal.signature_unknown": NextStep("saksi keys list", "whose signatures count here"),
     "state.": NextStep("saksi diff BASELINE {run}", "the first step that is not as in a run that you trust"),
+    "state.average_": NextStep("saksi show {run}", "what was saved, loaded or said of the live code about that step"),
+    "state.untrained_changed": NextStep("saksi show {run}", "what was saved, loaded or said about that step"),
     "witness.": NextStep("saksi verify {run}", "whether the record is whole, signed and unchanged"),
     "witness.clock_differs": NextStep("saksi show {run}", "what else happened from that step on"),
     "witness.recorder_fault": NextStep("saksi show {run}", "from which step on the recorder was heard less of"),

@@ -31,6 +31,10 @@ _RECIPES: Final = (
     "adversaries", "values-learned", "rounded-weights", "profiled", "compiled", "zeros-kept", "evaluated-alike",
     "augmented-later", "batch-grows", "closures",
 )  # fmt: skip
+_AVERAGES: Final = (
+    "average-of-a-model", "average-by-hand", "average-of-half", "average-in-half", "average-now-and-then",
+    "average-of-micro-batches", "average-in-a-hook", "target-within", "best-is-kept", "schedules-of-many-kinds",
+)  # fmt: skip
 _RESTARTS: Final = ("rate-looked-for", "best-put-back", "state-of-another-run")
 _RESUMED: Final = ("optimizer-forgotten", "seeded-anew")
 
@@ -77,6 +81,7 @@ ALL: Final[tuple[Variant, ...]] = (
     ),
     Variant(name="recipe", program="recipe.py", arguments=()),
     *(Variant(name=each, program="recipes.py", arguments=(each,)) for each in _RECIPES),
+    *(Variant(name=each, program="averages.py", arguments=(each,)) for each in _AVERAGES),
     *(Variant(name=each, program="restarts.py", arguments=(each,)) for each in _RESTARTS),
     *(Variant(name=each, program="restarts.py", arguments=(each,), launches=2) for each in _RESUMED),
     Variant(name="went-down", program="restarts.py", arguments=("went-down",), ends=(0, 1), launches=2),

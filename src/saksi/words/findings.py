@@ -30,10 +30,10 @@ Verdict = Literal["clean", "affected", "unknown"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")
 
 CODES: Final = (
-    "agreement.means_not_compared",
     "agreement.batches_equal",
     "agreement.gradient_not_divided",
     "agreement.gradient_not_mean",
+    "agreement.means_not_compared",
     "agreement.ranks_weighed",
     "agreement.replicas_differ",
     "availability.failed",
@@ -70,6 +70,7 @@ CODES: Final = (
     "data.repeats_not_planned",
     "data.sample_missing",
     "data.sample_repeated",
+    "data.source_changed",
     "data.update_size_changed",
     "dynamics.gradient_norm_jumped",
     "dynamics.loss_jumped",
@@ -135,7 +136,10 @@ CODES: Final = (
     "seal.not_approved",
     "seal.not_checkable",
     "seal.signature_unknown",
+    "state.average_differs",
+    "state.average_pace_changed",
     "state.changed_between_steps",
+    "state.untrained_changed",
     "witness.block_differs",
     "witness.chain_broken",
     "witness.challenge_unanswered",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Count", "Frame", "Hex32", "Hex64", "Number", "Text", "Whole", "Word"]
+__all__ = ["FRAME_VERSION", "MAX_FRAME_BYTES", "Count", "Frame", "Hex32", "Hex64", "Number", "Text", "Whole", "Word"]
+
+FRAME_VERSION: Final = 1
+MAX_FRAME_BYTES: Final = 65_536
+"""One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
 
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from saksi.words.frame import Count, Frame, Hex32, Hex64, Number, Text, Whole, Word
+from saksi.words.average_frames import AveragedFrame, AverageFrame
+from saksi.words.frame import FRAME_VERSION, MAX_FRAME_BYTES, Count, Frame, Hex32, Hex64, Number, Text, Whole, Word
 from saksi.words.limits import (
     MAX_IDS,
     MAX_LIVE_FILES,
@@ -27,6 +28,8 @@ __all__ = [
     "FRAME_VERSION",
     "MAX_FRAME_BYTES",
     "AnyFrame",
+    "AverageFrame",
+    "AveragedFrame",
     "Batch",
     "CkptFrame",
     "Deferrable",
@@ -61,10 +64,6 @@ __all__ = [
     "UncoveredFrame",
     "UpdateFrame",
 ]
-
-FRAME_VERSION: Final = 1
-MAX_FRAME_BYTES: Final = 65_536
-"""One packet. A kernel's default send buffer takes several of these, so that a burst does not stall the sender."""
 
 MAX_COUNTED: Final = 4_096
 """Groups of an optimizer whose tensors are counted."""
@@ -437,6 +436,8 @@ AnyFrame: TypeAlias = (
     | OverflowFrame
     | SampledFrame
     | SampleFrame
+    | AveragedFrame
+    | AverageFrame
     | LayoutFrame
     | RootFrame
     | ModuleFrame

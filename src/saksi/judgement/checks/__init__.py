@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from saksi.judgement.checks.agreement import AGREEMENT
 from saksi.judgement.checks.availability import AVAILABILITY
+from saksi.judgement.checks.averages import AVERAGES
 from saksi.judgement.checks.challenges import CHALLENGES
 from saksi.judgement.checks.ckpt_imports import CKPT_IMPORTS
 from saksi.judgement.checks.ckpt_state import CKPT_STATES
@@ -55,6 +56,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     GRADIENTS,
     OVERFLOWS,
     CONTINUITY,
+    AVERAGES,
     CKPTS,
     CKPT_STATES,
     CKPT_IMPORTS,

@@ -4,8 +4,8 @@ The recorder says what a sampler is given and which ids it chose; the order is w
 generator had before the sampler drew. Samplers that may hand out anything are not judged, which is told.
 
 Known weakness: ids are those that the sampler chose, and a dataset that gives other samples for them is seen only where
-a batch had stood still before; whether a sample of one loader is one of another's as well, of a held-out set say, is
-not judged, since datasets have no identity in the record.
+a batch, or enough single samples, had stood still before; whether a sample of one loader is one of another's as well,
+of a held-out set say, is not judged: a dataset is known by its class and length alone.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Final, NamedTuple
 from saksi.judgement.checks.data_content import Content
 from saksi.judgement.checks.data_epoch import Apart, Epoch, Unjudged, epoch_of, sampler_name, why_not_judged
 from saksi.judgement.checks.data_resumed import Opening, Openings, is_shuffled
+from saksi.judgement.checks.data_source import Sources
 from saksi.judgement.checks.data_told import (
     CHECK_NAME,
+    another_source,
     begun_again,
     changed_content,
+    changed_samples,
     not_judged,
     set_apart,
     set_apart_in_words,
@@ -28,6 +31,7 @@ from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.judgement.ordering.orders import Orders
+from saksi.judgement.plan.contents import Contents
 from saksi.words.findings import Finding
 from saksi.words.frames import Batch, CkptFrame, EpochFrame, ExhaustedFrame, UpdateFrame
 
@@ -58,13 +62,15 @@ NO_CREDIT: Final = Unjudged("too few of its batches are in the record", owed=Tru
 
 
 class _Loader:
-    __slots__ = ("begun", "content", "epochs", "last_step", "name", "openings", "size", "told")
+    __slots__ = ("begun", "content", "epochs", "last_step", "name", "openings", "samples", "size", "told", "varies")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.begun = -1  # the latest epoch
         self.size = 0
         self.content = Content()
+        self.samples = Contents()
+        self.varies = False  # samples came with other values before enough of them had stood still
         self.epochs: dict[int, Epoch | None] = {}  # `None`: not judged, or over
         self.openings: dict[int, Opening] = {}
         self.last_step: int | None = None
@@ -72,11 +78,12 @@ class _Loader:
 
 
 class _Process:
-    __slots__ = ("before", "goes_on_from", "loaders", "size", "updates")
+    __slots__ = ("before", "goes_on_from", "loaders", "size", "sources", "updates")
 
     def __init__(self) -> None:
         self.loaders: dict[int, _Loader] = {}
         self.goes_on_from: int | None = None
+        self.sources = Sources()
         self.updates = 0
         self.size = 0  # in samples, and batches that are remembered
         self.before = 0  # its size as it began to speak
@@ -91,7 +98,8 @@ class _Process:
 
     def weigh(self, loader: _Loader) -> None:
         """Work the size of a loader out anew."""
-        size = LOADER + loader.content.size + sum(each.size for each in loader.epochs.values() if each is not None)
+        size = LOADER + loader.content.size + loader.samples.size
+        size += sum(each.size for each in loader.epochs.values() if each is not None)
         self.size += size - loader.size
         loader.size = size
 
@@ -139,6 +147,7 @@ class DataCheck:
             process.before = process.size
             match said.frame:
                 case EpochFrame():
+                    process.sources.begin(said.frame)
                     _begin(state, process, said, said.frame)
                 case ExhaustedFrame():
                     _exhaust(state, process, said, said.frame)
@@ -200,6 +209,9 @@ def _ckpt(state: _State, process: _Process, said: Spoken, frame: CkptFrame) -> N
 def _update(state: _State, process: _Process, said: Spoken, frame: UpdateFrame) -> None:
     process.updates += 1
     step = frame.update if frame.optimizer == 0 else None
+    another = process.sources.take(frame)
+    if another is not None:
+        state.noted.note(another_source(another, said, step))
     for batch in frame.batches:
         loader = process.loaders.get(batch.loader)
         if loader is None and batch.epoch is None:
@@ -234,7 +246,22 @@ def _batch(turn: _Turn, batch: Batch, number: int) -> None:
     changed = loader.content.take(batch, turn.said.rank, turn.step, turn.said.entry, _room(turn.state, turn.process))
     if changed is not None:
         turn.state.noted.note(changed_content(loader.name, changed))
+    _samples(turn, batch)
     turn.process.weigh(loader)
+
+
+def _samples(turn: _Turn, batch: Batch) -> None:
+    """Single samples that come with other values than before, in a loader whose samples had stood still."""
+    loader = turn.loader
+    if loader.varies or not batch.rows:
+        return
+    stood_still = loader.samples.stands_still
+    if not loader.samples.take(batch, _room(turn.state, turn.process)):
+        return
+    if stood_still:
+        turn.state.noted.note(changed_samples(loader.name, turn.said, turn.step))
+    else:
+        loader.varies, loader.samples = True, Contents()
 
 
 def _pay(turn: _Turn, epoch: Epoch, batch: Batch) -> bool:

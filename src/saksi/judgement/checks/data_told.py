@@ -8,11 +8,21 @@ from typing import Final
 from saksi.judgement.checks.data_content import Changed
 from saksi.judgement.checks.data_epoch import Apart, Unjudged
 from saksi.judgement.checks.data_resumed import Again
+from saksi.judgement.checks.data_source import Another
 from saksi.judgement.checks.fold import observation
 from saksi.judgement.checks.spoken import Spoken
 from saksi.words.findings import Finding, Severity
 
-__all__ = ["CHECK_NAME", "begun_again", "changed_content", "not_judged", "set_apart", "set_apart_in_words"]
+__all__ = [
+    "CHECK_NAME",
+    "another_source",
+    "begun_again",
+    "changed_content",
+    "changed_samples",
+    "not_judged",
+    "set_apart",
+    "set_apart_in_words",
+]
 
 CHECK_NAME: Final = "data"
 TESTED: Final = ((2, 0), (2, 13))
@@ -60,6 +70,18 @@ def changed_content(loader: str, changed: Changed) -> Finding:
     )  # fmt: skip
 
 
+def changed_samples(loader: str, said: Spoken, step: int | None) -> Finding:
+    """Other values of single samples, while others have the same."""
+    message = (
+        "Samples come with other values than before under the same ids, where others had come as they were until then. "
+        "Augmentation of a few, labels that a program works out anew and a file edited on purpose do this."
+    )
+    return _finding(
+        code="data.content_changed", severity="info", subject=loader, message=message,
+        steps=(step, step), ranks=(said.rank,), evidence=(said.entry,),
+    )  # fmt: skip
+
+
 def begun_again(loader: str, again: Again, said: Spoken, step: int) -> Finding:
     """An epoch of the attempt before, from its start."""
     message = (
@@ -70,6 +92,18 @@ def begun_again(loader: str, again: Again, said: Spoken, step: int) -> Finding:
     return _finding(
         code="data.epoch_repeated", severity="info", subject=loader, message=message,
         steps=(step, step), ranks=(said.rank,), evidence=(again.entry, said.entry),
+    )  # fmt: skip
+
+
+def another_source(another: Another, said: Spoken, step: int | None) -> Finding:
+    """Trained on what nothing had been trained on before."""
+    message = (
+        f"What is trained on comes from {another.now}, and came from {another.before} before. A curriculum, inputs "
+        "that grow and a part of the data for each phase do this."
+    )
+    return _finding(
+        code="data.source_changed", severity="info", subject=f"loader {another.loader}: another dataset or sampler",
+        message=message, steps=(step, step), ranks=(said.rank,), evidence=(said.entry,),
     )  # fmt: skip
 
 

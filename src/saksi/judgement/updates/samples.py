@@ -18,7 +18,18 @@ from saksi.judgement.updates.values import Around
 from saksi.words.errors import MalformedInput
 from saksi.words.frames import SampledFrame, SampledTensor, SampleFrame
 
-__all__ = ["AHEAD", "ONE_EACH", "Layout", "Sampled", "around_each", "gradients_in", "layout_of", "name_of", "numbers"]
+__all__ = [
+    "AHEAD",
+    "ONE_EACH",
+    "Layout",
+    "Sampled",
+    "around_each",
+    "gradients_in",
+    "layout_of",
+    "name_of",
+    "numbers",
+    "numbers_in",
+]
 
 AHEAD: Final = 4
 """Elements of a tensor that are read ahead of the next Update: the first of those that it samples, or all it has."""
@@ -121,18 +132,28 @@ def _cut(name: str, values: tuple[float, ...], one: slice, several: slice) -> tu
 
 def numbers(layout: Layout, name: str, text: str, *, count: int) -> tuple[float, ...]:
     """So many numbers of one quantity, or one for each tensor. Raises `MalformedInput`."""
-    one_each = name in ONE_EACH
-    count = len(layout.tensors) if one_each else count
-    form = f"<{count}{'d' if one_each else _FORMS[layout.dtype]}"
+    if name in ONE_EACH:
+        return _unpacked(name, text, "d", len(layout.tensors))
+    return numbers_in(name, text, layout.dtype, count)
+
+
+def numbers_in(name: str, text: str, dtype: str, count: int) -> tuple[float, ...]:
+    """So many numbers of one format, in base64. Raises `MalformedInput`."""
+    if dtype not in _FORMS:
+        raise MalformedInput("samples", f"of {dtype[:80]}")
+    return _unpacked(name, text, _FORMS[dtype], count)
+
+
+def _unpacked(name: str, text: str, form: str, count: int) -> tuple[float, ...]:
     try:
         raw = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise MalformedInput("samples", f"{name[:80]} is not base64") from None
-    if len(raw) != struct.calcsize(form):
-        raise MalformedInput("samples", f"{name[:80]} has {len(raw)} bytes, not {struct.calcsize(form)}")
-    found: tuple[float, ...] = struct.unpack(form, raw)
-    if one_each or layout.dtype != _BFLOAT16:
-        return found
+    wanted = count * struct.calcsize(f"<{form}")
+    if len(raw) != wanted:
+        raise MalformedInput("samples", f"{name[:80]} has {len(raw)} bytes, not {wanted}")
+    if form != _FORMS[_BFLOAT16]:
+        return struct.unpack(f"<{count}{form}", raw)
     return struct.unpack(f"<{count}f", b"".join(b"\0\0" + raw[at : at + 2] for at in range(0, len(raw), 2)))
 
 

@@ -33,5 +33,4 @@ if step == AT:
     schedule.step = now_and_then
 """,
     },
-    reason="what schedule objects carry is in no inventory, and without a plan a rate is held to nothing",
 )

@@ -34,5 +34,5 @@ if step == AT:
             parameter.mul_(FACTOR)
 """,
     },
-    reason="continuity covers what optimizers hold, and averages belong to none",
+    delay=1,
 )

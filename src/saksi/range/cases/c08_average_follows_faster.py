@@ -28,5 +28,6 @@ if step == AT:
     average.multi_avg_fn = torch.optim.swa_utils.get_ema_multi_avg_fn(PACE)
 """,
     },
+    delay=1,
     program="recipe.py",
 )

@@ -33,5 +33,5 @@ if step >= AT:
     loader = DataLoader(ConcatDataset([data, poison]), batch_size=16, shuffle=True)
 """,
     },
-    reason="datasets have no identity in the record: another one, whose samples come once each, is in order",
+    reason="another dataset is told, and no more: a curriculum does the same",
 )

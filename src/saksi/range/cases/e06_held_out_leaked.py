@@ -29,5 +29,5 @@ if step >= AT:
 """,
     },
     program="recipe.py",
-    reason="datasets have no identity in the record, so that nothing says of a sample which one it is of",
+    reason="another sampler or dataset is told, and no more; whose sample one is, is not in the record",
 )

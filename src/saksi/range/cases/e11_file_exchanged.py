@@ -40,5 +40,5 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="as E04",
+    reason="samples with other values are told, and no more, unless the data is planned: augmentation does the same",
 )

@@ -17,7 +17,7 @@ from .plain import text
 
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
-PARTS += ("batches", "generators", "files", "metrics", "live_code")
+PARTS += ("schedules", "batches", "generators", "files", "metrics", "live_code")
 ASKED_FOR = ("transcript", "doctor")  # by variables of their names, which `saksi audit` and `saksi doctor` set
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
@@ -133,6 +133,7 @@ def _after_fork_in_child() -> None:
         if "steps" in _installed:
             _module("steps").after_fork_in_child()
             _module("finished").after_fork_in_child()
+            _module("averages").after_fork_in_child()
             _module("deferred").after_fork_in_child()
             _module("staged").after_fork_in_child()
         if "gradients" in _installed:

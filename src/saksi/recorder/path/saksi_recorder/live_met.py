@@ -15,7 +15,19 @@ from typing import Any, Callable, Iterator, TypeVar
 
 import torch
 
-from . import bare, inventory, kept_words, live_hooks, live_names, live_objects, live_tree, optimizers, pieces, session
+from . import (
+    bare,
+    inventory,
+    kept_words,
+    live_hooks,
+    live_names,
+    live_objects,
+    live_tree,
+    optimizers,
+    pieces,
+    schedules,
+    session,
+)
 from .kept_words import HAVE_VERSIONS, identities
 from .live_classes import TORCH, is_torchs
 from .live_rows import (
@@ -198,8 +210,8 @@ def _behind_singles() -> list[Made]:
 
 
 def _objects() -> tuple[list[Own], list[Own]]:
-    """What carries something itself: optimizers; modules, tensors, loaders and what these take samples from."""
-    optimizing = {id(one) for _, one in optimizers.living()}
+    """What carries something itself: optimizers, schedules; modules, tensors, loaders, what these take samples from."""
+    optimizing = {id(one) for _, one in (*optimizers.living(), *schedules.living())}
     first: list[Own] = []
     others: list[Own] = []
     for one, _ in live_objects.of_objects():

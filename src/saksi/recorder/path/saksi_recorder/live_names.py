@@ -32,6 +32,11 @@ BEHIND_OURS = (
     ("torch.serialization", "save", "files", "_original_save"),
     ("torch.serialization", "load", "files", "_original_load"),
     ("torch.optim.optimizer", "Optimizer.__init__", "optimizers", "_original"),
+    ("torch.nn.modules.module", "Module.__setstate__", "modules", "_original"),
+    ("torch.optim.lr_scheduler", "LRScheduler.__init__", "schedules", "_original"),
+    ("torch.optim.lr_scheduler", "SequentialLR.__init__", "schedules", "_original_sequential"),
+    ("torch.optim.lr_scheduler", "ChainedScheduler.__init__", "schedules", "_original_chained"),
+    ("torch.optim.lr_scheduler", "ReduceLROnPlateau.__init__", "schedules", "_original_plateau"),
     ("torch.utils.data.dataloader", "_BaseDataLoaderIter.__next__", "batches", "_original_next"),
 )
 """What our own wrappers call, under names that somebody else could change as well."""

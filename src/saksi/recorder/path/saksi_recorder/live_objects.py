@@ -1,4 +1,4 @@
-"""What the objects in use carry themselves: optimizers, modules, parameters, loaders and what these take samples from.
+"""What the objects in use carry themselves: optimizers, schedules, modules, parameters, loaders and their parts.
 
 Rules: an object is never asked for anything; what it carries under the name of something that its class calls stands in
 place of that.
@@ -10,7 +10,7 @@ from typing import Any, Iterator
 
 import torch
 
-from . import bare, live_tree, optimizers
+from . import bare, live_tree, optimizers, schedules
 from .live_classes import file_of
 from .live_subjects import MAX_NAME, Subject
 from .pieces import CALLED
@@ -21,6 +21,8 @@ def of_objects() -> Iterator[tuple[Any, str]]:
     """The objects of which what they carry themselves counts, with a name for each."""
     for ordinal, optimizer in optimizers.living():
         yield optimizer, "optimizer %d" % ordinal
+    for ordinal, schedule in schedules.living():
+        yield schedule, "schedule %d" % ordinal
     for ordinal, name, one in live_tree.walk().looked_at:
         yield one, ("module %d %s" % (ordinal, name)).rstrip()
     for name, one in live_tree.walk().tensors:

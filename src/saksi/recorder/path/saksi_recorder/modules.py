@@ -2,13 +2,17 @@
 
 Rules: only weak references; the hooks return None, so nothing of what is registered changes; inside a compiled region
 they do nothing; models are walked through by torch's own tables, and no method is asked that a class may have replaced.
-A module that never registers anything itself (a deep copy, an unpickled one) is not seen.
+A module that never registers anything itself (a deep copy, an unpickled one) is none of them: such copies are known
+apart, since what roots cover must not depend on what a program copies.
+
+Patched: `torch.nn.Module.__setstate__`, because torch has no hook for a copy being made.
 """
 
 from __future__ import annotations
 
+import functools
 import weakref
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 import torch
 from torch.nn.modules import module as _torch_module
@@ -18,7 +22,11 @@ from .guard import guarded
 from .plain import text
 
 _held: Any = torch.nn.Module.__dict__["__dict__"].__get__  # `bare.held`, for what is known to be a module
+_original = torch.nn.Module.__setstate__
 _seen: dict[int, Any] = {}
+_copied: dict[int, Any] = {}
+_numbers: dict[int, int] = {}  # of copies that were listed
+_next_copy = [0]
 _handles: list[Any] = []
 _ordinals: dict[int, tuple[int, Any]] = {}
 _next = [0]
@@ -40,6 +48,28 @@ def _note(identity: int, module: Any) -> None:
     _seen[identity] = weakref.ref(module, lambda _, identity=identity: _seen.pop(identity, None))
 
 
+@functools.wraps(_original)
+def set_state(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """Torch's own; the copy is known afterwards."""
+    if torch.compiler.is_compiling():
+        return _original(self, *args, **kwargs)
+    out = _original(self, *args, **kwargs)
+    copied(self)
+    return out
+
+
+@guarded("copies")
+def copied(module: Any) -> None:
+    """A module was made by copying or unpickling one."""
+    identity = id(module)
+
+    def gone(_: Any) -> None:
+        _copied.pop(identity, None)
+        _numbers.pop(identity, None)
+
+    _copied[identity] = weakref.ref(module, gone)
+
+
 def install() -> None:
     """Register the hooks."""
     _handles.extend(
@@ -50,12 +80,14 @@ def install() -> None:
             _torch_module.register_module_module_registration_hook,
         )
     )
+    torch.nn.Module.__setstate__ = set_state  # type: ignore[method-assign]
 
 
 def restore() -> None:
-    """Remove the hooks."""
+    """Remove the hooks, and put the original back."""
     while _handles:
         _handles.pop().remove()
+    torch.nn.Module.__setstate__ = _original  # type: ignore[method-assign]
 
 
 def top_level() -> list[tuple[int, Any]]:
@@ -71,6 +103,32 @@ def top_level() -> list[tuple[int, Any]]:
             known = _number(id(module), module)
         out.append((known[0], module))
     return sorted(out, key=lambda pair: pair[0])
+
+
+def known() -> Iterator[tuple[str, Any]]:
+    """Top-level modules and top-level copies, with a word for each."""
+    for ordinal, module in top_level():
+        yield "module %d" % ordinal, module
+    alive = [module for module in (reference() for reference in list(_copied.values())) if module is not None]
+    if not alive:
+        return
+    holders = [*alive, *(module for module in (one() for one in list(_seen.values())) if module is not None)]
+    contained = {id(child) for module in holders for _, child in _table(module, "_modules") if child is not None}
+    for module in alive:
+        identity = id(module)
+        if identity in contained or identity in _seen or next(parameters_of(module), None) is None:
+            continue
+        if identity not in _numbers:
+            _numbers[identity] = _next_copy[0]
+            _next_copy[0] += 1
+        yield "copy %d" % _numbers[identity], module
+
+
+def own_parameter(module: Any, name: str) -> Optional[Any]:
+    """What a module itself holds under a name; None where that is no tensor, or the module none of torch's own form."""
+    table = dict.get(_held(module), "_parameters")
+    found = table.get(name) if type(table) is dict else None
+    return found if bare.is_a(found, torch.Tensor) else None
 
 
 def _number(identity: int, module: Any) -> tuple[int, Any]:

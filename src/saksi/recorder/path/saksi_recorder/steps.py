@@ -18,6 +18,7 @@ import torch
 from torch.optim import optimizer as _optimizer
 
 from . import (
+    averages,
     batches,
     deferred,
     drawing,
@@ -150,7 +151,9 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     opened, gathered = Open(optimizer, ordinal), session.gathered
     total = began - gathered.ended_ns
     opened.compute_ns = max(0, total - gathered.data_ns - (own - gathered.wall_mark))
-    opened.fingerprints = ends.of(optimizer, "start", session.updates.get(ordinal, 0))
+    update = session.updates.get(ordinal, 0)
+    opened.fingerprints = ends.of(optimizer, "start", update)
+    averages.begins(optimizer, ordinal, update)
     return opened
 
 
@@ -218,6 +221,7 @@ def _close(opened: Open, optimizer: Any, took_ns: int, *, skipped: Any) -> None:
         session.step, _since_step[0] = update, 0
     if opened.samples is not None:
         samples.after(optimizer, opened.samples, update)
+    averages.returned(optimizer, ordinal, update)
     thinning.updated()
     pending = deferred.Pending(ordinal, update)
     with memory.quiet():

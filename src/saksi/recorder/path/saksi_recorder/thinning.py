@@ -34,6 +34,7 @@ class _Window:
         self.own_mark = guard.wall_ns()
         self.updates = 0
         self.sampled = 0
+        self.beside = 0
         self.sampling_ns = 0
 
 
@@ -72,6 +73,12 @@ def sampled(took_ns: int) -> None:
     _window[0].sampling_ns += took_ns
 
 
+def sampled_beside(took_ns: int) -> None:
+    """What follows the parameters was sampled around one update, which may have given samples itself."""
+    _window[0].beside += 1
+    _window[0].sampling_ns += took_ns
+
+
 def updated() -> None:
     """An update is over. At the end of a window it is settled how often the next ones give samples."""
     window = _window[0]
@@ -80,8 +87,9 @@ def updated() -> None:
         return
     elapsed, own = time.monotonic_ns() - window.began_ns, guard.wall_ns() - window.own_mark
     _window[0] = _Window()
-    if window.sampled:
-        one = window.sampling_ns / window.sampled
+    count = max(window.sampled, window.beside)
+    if count:
+        one = window.sampling_ns / count
         _every[0] = wanted(_every[0], elapsed / WINDOW, (own - window.sampling_ns) / WINDOW, one, budget[0])
 
 
