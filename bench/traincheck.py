@@ -10,7 +10,7 @@ Ratios are of step times, in pairs with the plain run of the same round, and med
 is given apart from one between, and the average of a long run is worked out from both. saksi's own CPU time stands
 beside it; TrainCheck does not say its own.
 
-    .venv/bin/python bench/traincheck.py --env DIR [--pip-args "--index-url https://download.pytorch.org/whl/cpu ..."]
+    .venv/bin/python bench/traincheck.py --env DIR [--pip-args "--index-url URL"]
 
 It needs a package index, unless `--env` is there, and some 20 minutes. It is no part of `make bench`.
 """

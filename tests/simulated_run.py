@@ -176,6 +176,7 @@ ONE_TENSOR: dict[str, Any] = {
     "parts": 1,
     "tensors": [[0, 0, "weight", 1, 1]],
     "left_out": {},
+    "key": "5b" * 32,
 }
 """Samples of an optimizer that does what its rule makes of the values in `update_fields`, gradients clipped so."""
 

@@ -36,6 +36,7 @@ def audit(verdict="match", *, step=None, file=None, tensor=None):
         first_bad_step=step if verdict == "mismatch" else None,
         named=() if step is None else (named,),
         replays=1,
+        sampled=None,
         reasons=(),
         sentence="",
     )

@@ -12,10 +12,11 @@ import pytest
 
 from judgement.doctor import twins
 from saksi.doors.cli import doctor, doctor_launches
-from saksi.doors.cli.doctor_launches import DoctorAsked, examined, resume_words
+from saksi.doors.cli.doctor_launches import DoctorAsked, examined
 from saksi.doors.cli.schemas import schema_text
 from saksi.doors.main import main
-from saksi.words.errors import SaksiError, UsageError
+from saksi.judgement.replay.resume import Resume
+from saksi.words.errors import SaksiError
 
 
 class Sittings:
@@ -52,7 +53,12 @@ def sittings(monkeypatch, tmp_path):
 
 
 def asked(tmp_path, **changes):
-    fields = {"command": ("python", "train.py"), "folder": tmp_path, "steps": 4, "resume": "--resume {ckpt}"}
+    fields = {
+        "command": ("python", "train.py"),
+        "folder": tmp_path,
+        "steps": 4,
+        "resume": Resume(words=("--resume", "{ckpt}")),
+    }
     return DoctorAsked(**fields | {"limit_s": 60, "threads": None, "with_threads": True} | changes)
 
 
@@ -112,13 +118,6 @@ def test_a_command_that_does_not_start_is_an_error(sittings, tmp_path):
         examined(asked(tmp_path))
 
 
-def test_words_to_resume_with():
-    assert resume_words(None, "/a/b.pt") == ()
-    assert resume_words("--resume={ckpt} --in {folder} 'x y'", "/a/b.pt") == ("--resume=/a/b.pt", "--in", "/a", "x y")
-    with pytest.raises(UsageError, match="cannot be read"):
-        resume_words("'", "/a")
-
-
 def test_folders_that_words_name_may_be_written_to(tmp_path):
     (tmp_path / "project").mkdir()
     (tmp_path / "out").mkdir()
@@ -141,10 +140,13 @@ def test_exit_codes_and_the_document(monkeypatch, capsys, tmp_path, again, code)
     assert main(["doctor", "--json", "--", "python", "train.py", "--json"]) == code
     said = json.loads(capsys.readouterr().out)
     jsonschema.validate(said, json.loads(schema_text("saksi.doctor/v1")))
-    assert (heard[0].command, heard[0].resume) == (("python", "train.py", "--json"), "--go {ckpt}")
+    assert (heard[0].command, heard[0].resume) == (
+        ("python", "train.py", "--json"),
+        Resume(words=("--go", "{ckpt}")),
+    )
     assert main(["doctor", "--resume-with", "{ckpt}", "--", "python", "train.py"]) == code
     assert said["sentence"][:20] in capsys.readouterr().out
-    assert heard[1].resume == "{ckpt}"
+    assert heard[1].resume == Resume(words=("{ckpt}",))
 
 
 @pytest.mark.parametrize("words", [["--steps", "0"], ["--steps", "100000"], ["--resume-with", "'"]])

@@ -136,7 +136,8 @@ def _usual(ranks: dict[int, _Rank]) -> int | None:
 
 
 def _changed(ranks: dict[int, _Rank], size: int, before: int, ranks_before: int) -> Finding:
-    shared = "" if len(ranks) == ranks_before == 1 else f" ({len(ranks)} ranks, and {ranks_before} before)"
+    of_ranks = f"{len(ranks)} {'rank' if len(ranks) == 1 else 'ranks'}"
+    shared = "" if len(ranks) == ranks_before == 1 else f" (of {of_ranks}, and of {ranks_before} before)"
     message = (
         f"Most updates take {size} samples, and {before} in the attempt before{shared}. A batch size that was set, "
         "less memory, other machines and accumulation over more or fewer batches look the same; the learning rate that "

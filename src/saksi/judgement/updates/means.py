@@ -116,13 +116,14 @@ def weights_of(read: Sequence[float], ranks: Sequence[Elements]) -> list[float] 
 
 def _factor(read: Sequence[float], mean: Mean, places: Sequence[int]) -> tuple[float, float] | None:
     """What the element that is known best was multiplied by, and how exactly that is known; `None`: by no such."""
-    best = max(places, key=lambda at: abs(mean.values[at]) / mean.bounds[at] if mean.bounds[at] else 0.0, default=None)
+    known = {at: mean.bounds[at] + 2 * mean.tiny[at] for at in places}  # what is below the smallest normal is coarse
+    best = max(places, key=lambda at: abs(mean.values[at]) / known[at] if known[at] else 0.0, default=None)
     if best is None or not mean.values[best]:
         return None
     factor = read[best] / mean.values[best]
     if not 0 < factor < math.inf:
         return None
-    return factor, factor * mean.bounds[best] / abs(mean.values[best])
+    return factor, factor * known[best] / abs(mean.values[best])
 
 
 def _outside(read: Sequence[float], mean: Mean, factor: tuple[float, float] | None, places: Sequence[int]) -> list[int]:
