@@ -72,7 +72,7 @@ def test_what_is_as_before_or_cannot_be_compared_is_nothing_to_speak_of(first, s
 
 def test_other_ranks_with_the_same_batches_take_another_number():
     (found,), _ = judged(run_of([[[16]] * 12, [[16]] * 12], [[[16]] * 12]))
-    assert "16 samples, and 32 in the attempt before (1 ranks, and 2 before)" in found.message
+    assert "16 samples, and 32 in the attempt before (of 1 rank, and of 2 before)" in found.message
 
 
 def test_an_attempt_between_that_cannot_be_compared_is_passed_over():
