@@ -6,15 +6,22 @@ group. A case of several seeds is one row.
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
 
-DETECTORS = ("saksi", "loss and norm alarm", "file hashes")
+REPLAY = "saksi with replay"
+DETECTORS = ("saksi", REPLAY, "loss and norm alarm", "file hashes")
 
 
 def of(line, detector):
     return next(each for each in line["judged"] if each["detector"] == detector)
+
+
+def asked(lines):
+    """The detectors that were asked: a replay is, if somebody wants one."""
+    known = {each["detector"] for line in lines for each in line["judged"]}
+    return [each for each in DETECTORS if each in known]
 
 
 def share(lines, detector):
@@ -28,8 +35,9 @@ def case_rows(cases):
     rows = defaultdict(list)
     for line in cases:
         rows[line["case"]].append(line)
-    print("| case | seen by | saksi | named by | step error | loss and norm alarm | file hashes |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    others = asked(cases)[1:]
+    print(f"| case | seen by | saksi | named by | step error | {' | '.join(others)} |")
+    print("| --- | --- | --- | --- | --- |" + " --- |" * len(others))
     for case, lines in rows.items():
         codes = dict.fromkeys(code for each in lines for code in of(each, "saksi")["by"])
         errors = [of(each, "saksi")["step_error"] for each in lines]
@@ -38,17 +46,30 @@ def case_rows(cases):
         if any(of(each, "saksi")["found"] and not of(each, "saksi")["object_named"] for each in lines):
             named += " (another object)"
         cells = [case, ", ".join(lines[0]["layers"]), share(lines, "saksi"), named or "-", shown]
-        print(f"| {' | '.join([*cells, *(share(lines, each) for each in DETECTORS[1:])])} |")
+        print(
+            f"| {' | '.join([*cells, *(by_replay(lines) if each == REPLAY else share(lines, each) for each in others)])} |"
+        )
     return rows
+
+
+def by_replay(lines):
+    """Found or not, and what a replay alone names."""
+    named = dict.fromkeys(
+        Path(each["file"]).name if each["file"] else each["tensor"] or each["stage"]
+        for line in lines
+        for each in line["replayed"]
+        if each["verdict"] == "mismatch"
+    )
+    return share(lines, REPLAY) + (f": {', '.join(named)}" if named else "")
 
 
 def totals(cases, variants):
     print("\n| detector | found | object named | step exact | median step error | honest programs accused |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for detector in DETECTORS:
+    for detector in asked(cases):
         judged = [of(each, detector) for each in cases]
         errors = [each["step_error"] for each in judged if each["step_error"] is not None]
-        named = sum(each["object_named"] is True for each in judged) if detector == "saksi" else "-"
+        named = sum(each["object_named"] is True for each in judged) if detector.startswith("saksi") else "-"
         accused = sum(
             bool(each["accused"]) if detector == "saksi" else detector in each["alarmed"] for each in variants
         )
@@ -77,6 +98,10 @@ def main(paths):
             print(f"- {line['variant']}: `{each['code']}`, {place}: {each['message']}")
     print("\nVerdicts:", sorted({(each["verdict"], each["complete"], *each["reasons"]) for each in variants}, key=str))
     print("\nFailed:", *((each.get("case") or each["variant"], each["error"]) for each in failed))
+    for what, lines in (("cases", cases), ("honest programs", variants)):
+        verdicts = Counter(each["verdict"] for line in lines for each in line["replayed"])
+        reasons = Counter(each["reason"] for line in lines for each in line["replayed"] if each["reason"])
+        print(f"\nReplays of {what}: {dict(verdicts)}; {reasons.most_common(20)}")
     seconds = [each["launch_seconds"] for each in (*cases, *variants)]
     print(
         f"\n{len(seconds)} launches, median {median(seconds):.1f} s, seeds {sorted({each['seed'] for each in reports})}"
