@@ -46,9 +46,8 @@ def case_rows(cases):
         if any(of(each, "saksi")["found"] and not of(each, "saksi")["object_named"] for each in lines):
             named += " (another object)"
         cells = [case, ", ".join(lines[0]["layers"]), share(lines, "saksi"), named or "-", shown]
-        print(
-            f"| {' | '.join([*cells, *(by_replay(lines) if each == REPLAY else share(lines, each) for each in others)])} |"
-        )
+        cells += [by_replay(lines) if each == REPLAY else share(lines, each) for each in others]
+        print(f"| {' | '.join(cells)} |")
     return rows
 
 
