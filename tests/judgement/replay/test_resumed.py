@@ -128,6 +128,10 @@ def test_another_root_behind_a_step_is_a_difference():
     assert compared(record(), replay(roots=((3, "c"),))).apart == "step 7 of rank 0: the root of its state is another"
 
 
+def test_a_root_that_the_replay_lacks_leaves_the_stretch_unbound():
+    assert compared(record(), replay(roots=())).apart == "step 7 of rank 0: the replay has no root of its state"
+
+
 def test_a_replay_that_ended_early_is_none():
     found = compared(record(), replay(steps=3, roots=()))
     assert (found.matches, found.equal, found.apart) == (False, 3, "step 7 of rank 0: the replay did not make it")

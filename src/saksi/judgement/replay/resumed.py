@@ -115,7 +115,10 @@ def _of_first_training(views: Iterator[UpdateView], attempt: int) -> Iterator[Up
 
 
 def _apart(one: _Fields, other: _Fields | None) -> str | None:
-    """What differs in a Step, in words; `None` where nothing that both have does."""
+    """What differs in a Step, in words; `None` where nothing that both have does.
+
+    A replay has a root behind each Step: what other optimizers did is in it.
+    """
     if other is None or _MADE not in other:
         return "the replay did not make it"
     for name in _COMPARED:
@@ -124,8 +127,8 @@ def _apart(one: _Fields, other: _Fields | None) -> str | None:
         said = _field(name, _counted(one, name), other[name])
         if said is not None:
             return said
-    if one.get("roots") and other.get("roots") and not one["roots"] & other["roots"]:
-        return "the root of its state is another"
+    if one.get("roots") and not one["roots"] & other.get("roots", set()):
+        return "the root of its state is another" if other.get("roots") else "the replay has no root of its state"
     return None
 
 
