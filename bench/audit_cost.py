@@ -53,9 +53,8 @@ class Project:
         began = time.monotonic()
         done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(
-                f"{' '.join(words[:6])} ended with {done.returncode}: {(done.stdout + done.stderr)[-500:]}"
-            )
+            said = (done.stdout + done.stderr)[-500:]
+            raise SystemExit(f"{' '.join(words[:6])} ended with {done.returncode}: {said}")
         return time.monotonic() - began
 
 
