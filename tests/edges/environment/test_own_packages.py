@@ -31,11 +31,39 @@ def test_a_tracked_folder_is_as_it_is_written_there(project):
     assert asked(project, "src", "/usr/lib") == ("src",)
 
 
-@pytest.mark.parametrize("name", ["other.py", "ignored", "deep/er/__init__.py"])
-def test_one_file_that_git_does_not_track_makes_it_none(project, name):
+@pytest.mark.parametrize(
+    "name", ["other.py", "ignored", "deep/er/__init__.py", "sitecustomize.pyc", "__pycache__/x.py"]
+)
+def test_one_file_that_is_not_in_the_commit_makes_it_none(project, name):
     (project / "src" / name).parent.mkdir(parents=True, exist_ok=True)
     (project / "src" / name).write_text("")
     assert asked(project, "src") == ()
+
+
+def test_a_file_that_was_edited_or_is_only_staged_or_is_a_link_makes_it_none(project, tmp_path):
+    (project / "src" / "ours.py").write_text("edited")
+    assert asked(project, "src") == ()
+    git(project, "checkout", "-q", "src")
+    assert asked(project, "src") == ("src",)
+    (project / "src" / "staged.py").write_text("")
+    git(project, "add", "-A")
+    assert asked(project, "src") == ()
+    git(project, "reset", "-q", "--hard")
+    (tmp_path / "elsewhere.py").write_text("")
+    (project / "src" / "link.py").symlink_to(tmp_path / "elsewhere.py")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a link")
+    assert asked(project, "src") == ()
+
+
+def test_a_submodule_there_is_none_of_the_commit(project, tmp_path):
+    inner = make_repository(project / "src" / "inner")
+    (inner / "m.py").write_text("")
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "x")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a submodule")
+    assert asked(project, "src", "src/inner") == ()
 
 
 def test_bytecode_beside_its_source_makes_no_difference(project):

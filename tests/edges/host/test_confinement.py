@@ -152,3 +152,26 @@ def test_what_is_placed_in_a_folder_of_the_home_is_what_is_there_and_can_be_writ
     )  # fmt: skip
     assert done.stdout == "scratch/clean\nx\n", done.stderr
     assert sorted(os.listdir(home / "project")) == sorted(os.listdir(place / "scratch/clean")) == ["train.py"]
+
+
+@pytest.mark.parametrize("gladly", [(), ("home",)])
+def test_an_environment_inside_of_what_is_placed_is_there_and_what_is_written_beside_it_is_gone(place, gladly):
+    for name in ("home/project/venv", "scratch/clean/venv", "scratch/kept"):
+        (place / name).mkdir(parents=True)
+    (place / "home/project/venv/python").write_text("of the environment")
+    (place / "scratch/clean/train.py").write_text("as sealed")
+    project = place / "home/project"
+    done = confined(
+        place,
+        f"at = Path({str(project)!r})\n"
+        "print((at / 'train.py').read_text(), (at / 'venv/python').read_text()); (at / 'new').write_text('x')\n"
+        "try:\n    (at / 'venv/new').write_text('x')\nexcept OSError: print('read-only')\n",
+        layered=("home/project", "project"), gladly=gladly,
+        placed=[
+            ("home/project/venv", "scratch/kept"), ("scratch/clean", "home/project"),
+            ("scratch/kept", "home/project/venv"),
+        ],
+    )  # fmt: skip
+    assert done.stdout == "as sealed of the environment\nread-only\n", done.stderr
+    assert sorted(os.listdir(place / "scratch/clean")) == ["train.py", "venv"]
+    assert sorted(os.listdir(project)) == ["venv"]

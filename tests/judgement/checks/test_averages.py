@@ -232,3 +232,23 @@ def test_what_does_not_fit_its_layout_is_not_judged(changes):
     fields = {"layout": LAYOUT, "optimizer": 0, "update": 10, "before": values, "after": packed([2.0] * COUNT)}
     program.connection.send("average", **{**fields, "start": values, "end": values, "later": "", **changes})
     assert program.judged() == []
+
+
+def test_moves_after_many_small_batches_are_rounded_the_same_way_and_follow():
+    def many(program):
+        average = program.average
+        for _ in range(64):
+            average = [single(a + single(1e-3 * single(w - a))) for a, w in zip(average, program.weights, strict=True)]
+        return average
+
+    program = Program()
+    for _ in range(60):
+        program.step(many)
+    assert [each for each in program.judged() if each[1] == "warning"] == []
+
+
+def test_a_copy_that_is_filled_from_another_one_is_told_and_no_more():
+    program = Program()
+    program.follow(10, 1.0)
+    program.step(lambda p: [single(each - 0.7) for each in p.average])
+    assert program.judged() == [("average_differs", "info", 11, 11)]

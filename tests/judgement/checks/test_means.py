@@ -67,7 +67,7 @@ def scaled(make, factor, since=0):
 
 def run_of(
     make=mean, *, ranks=2, steps=20, keys=None, starts=None, finished=True, gradient=own_gradient, changes=None,
-    tensors=(1,),
+    tensors=(1,), idle=lambda _rank, _step: [],
 ):  # fmt: skip
     """A run whose optimizers read what `make` makes of the ranks' own gradients."""
     simulated = SimulatedRun()
@@ -82,7 +82,7 @@ def run_of(
             left = packed(own[rank]) if finished and step else None  # nothing is followed before the first update
             before = {"parameter": packed([1.0] * SIZE), "gradient": packed(reads[rank])}
             connection.send(
-                "sample", layout=LAYOUT, optimizer=0, update=step, idle=[], before=before,
+                "sample", layout=LAYOUT, optimizer=0, update=step, idle=idle(rank, step), before=before,
                 after={"parameter": packed([1.0] * SIZE)}, finished=left,
             )  # fmt: skip
             more = (changes or (lambda *_: {}))(rank, step)
@@ -182,6 +182,35 @@ def test_ranks_that_clip_their_own_gradient_by_hand_now_and_then_are_told_for_in
         return weighed(1.0, 1.0 / (1 + step % 5), since=0)(own, step)
 
     assert {each[1] for each in said(run_of(clipped, steps=40))} == {"info"}
+
+
+def test_ranks_that_clip_their_own_gradient_by_little_each_time_are_told_for_information():
+    """Norms of large batches are nearly alike, and so are the weights that clipping to one of them makes."""
+
+    def clipped(own, step):
+        draw = random.Random(f"norms/{step}")
+        norms = [1.0 + 0.01 * draw.random() for _ in own]
+        return weighed(*(0.05 / norm for norm in norms))(own, step) if step >= 8 else mean(own, step)
+
+    found = said(run_of(clipped, steps=40))
+    assert {each[1] for each in found} == {"info"}, found
+
+
+def test_ranks_that_exchange_in_parts_are_told_for_information():
+    def in_pairs(own, step):
+        if step < 8:
+            return mean(own, step)
+        return [mean(own[at : at + 2], step)[0] for at in (0, 0, 2, 2)]
+
+    found = said(run_of(in_pairs, ranks=4))
+    assert [(each[0], each[1]) for each in found] == [("agreement.gradient_not_mean", "info")]
+
+
+def test_elements_that_are_others_at_one_update_are_told_and_those_behind_are_compared():
+    simulated = run_of(weighed(1.0, 0.5, since=12), idle=lambda rank, step: [0] if (rank, step) == (1, 9) else [])
+    found = said(simulated)
+    assert ("agreement.means_not_compared", "info", 9, 9, (0, 1)) in found
+    assert [each[:3] for each in found if each[1] == "warning"] == [("agreement.ranks_weighed", "warning", 12)]
 
 
 def test_ranks_that_clip_their_own_gradient_before_the_exchange_are_nothing_to_speak_of():

@@ -17,7 +17,6 @@ from saksi.doors.cli.documents import encode
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import find_attempt, items_of, open_reading, seal_of
 from saksi.doors.cli.screen import screen_of_output, write
-from saksi.edges.configuration import read_configuration
 from saksi.judgement.replay.invocation import Invocation, invocation_of
 from saksi.judgement.replay.judge import cannot_replay, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
@@ -92,7 +91,7 @@ def audit(
     elif part is None:
         found = audited(asked)
     else:
-        found = audited_in_part(asked, msgspec.structs.replace(part, resume=_resume(asked, resume_with)))
+        found = audited_in_part(asked, msgspec.structs.replace(part, resume=_resume(resume_with)))
     if as_json:
         write(encode(found))
     else:
@@ -124,13 +123,11 @@ def _span(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def _resume(asked: AuditAsked, given: str | None) -> Resume | None:
-    """How the command resumes: as it is given, else as the project says. Raises `UsageError`."""
-    told = read_configuration(Path(asked.invocation.folder)).settings.resume
-    resume = told if given is None else resume_of(given, "--resume-with", named="*" if told is None else told.named)
+def _resume(given: str | None) -> Resume | None:
+    """How whoever audits says that the command resumes. Raises `UsageError`."""
+    resume = None if given is None else resume_of(given, "--resume-with")
     if resume is not None and not resume.chooses:
-        where = "[replay] in saksi.toml" if given is None else "--resume-with"
-        raise UsageError(f"{where} does not say where {{ckpt}} goes", remedy="such as --resume-with '--resume {ckpt}'")
+        raise UsageError("--resume-with does not say where {ckpt} goes", remedy="such as '--resume {ckpt}'")
     return resume
 
 

@@ -27,7 +27,7 @@ from saksi.judgement.seal_file import EnvironmentTree, SealFile, SignedSealFile,
 from saksi.words.errors import UsageError
 from saksi.words.records import ApprovalRecord
 
-__all__ = ["NOTHING_APPROVED", "Basis", "basis_of", "clean_project", "verify_here"]
+__all__ = ["NOTHING_APPROVED", "Basis", "basis_of", "clean_project", "led", "verify_here"]
 
 NOTHING_APPROVED: Final = EnvironmentLine(
     verified=False,
@@ -108,12 +108,12 @@ def _searched(invocation: Invocation, placed: Sequence[tuple[Path, Path]]) -> di
     entries = invocation.environment.get("PYTHONPATH")
     if not entries or not placed:
         return invocation.environment
-    led = [str(_led(Path(invocation.folder, each), placed)) if each else each for each in entries.split(os.pathsep)]
+    led = [str(led(Path(invocation.folder, each), placed)) if each else each for each in entries.split(os.pathsep)]
     return {**invocation.environment, "PYTHONPATH": os.pathsep.join(led)}
 
 
-def _led(entry: Path, placed: Sequence[tuple[Path, Path]]) -> Path:
-    """Where an entry leads: what was placed last goes before what it was placed upon."""
+def led(entry: Path, placed: Sequence[tuple[Path, Path]]) -> Path:
+    """Where a path leads while that stands there: what was placed last goes before what it was placed upon."""
     for source, target in reversed(placed):
         if entry.resolve().is_relative_to(target):
             return source / entry.resolve().relative_to(target)

@@ -17,8 +17,8 @@ from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
-from saksi.judgement.diff import Difference
-from saksi.judgement.replay.explained import is_of_numbers
+from saksi.judgement.diff import Difference, FirstDifference
+from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.tensors import leaves_at, tensors_apart
@@ -124,10 +124,15 @@ def _written(asked: AuditAsked) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def _is_behind(first: FirstDifference | None, steps: int) -> bool:
+    """Whether it comes behind so many Steps; an update of another optimizer is numbered otherwise."""
+    return first is not None and first.optimizer == 0 and first.update >= steps
+
+
 def against_replay(reading: RunMaterials) -> str | None:
     """Why a replay is not to be believed, by what was found of it; `None` where nothing that weighs was."""
     for each in judged(reading).report.items:
-        if at_or_above(each.severity, "warning") and not is_about_coverage(each) and not is_of_numbers(each.code):
+        if at_or_above(each.severity, "warning") and not is_about_coverage(each) and not is_own_doing(each.code):
             return f"the replay itself was found to be otherwise: {each.subject}: {each.message}"
     return None
 
@@ -135,7 +140,7 @@ def against_replay(reading: RunMaterials) -> str | None:
 def _before(asked: AuditAsked, apart: Difference) -> Difference:
     """Without what comes behind the Steps that are asked for: a replay that is ended may have gone a little further."""
     first, asked_for = apart.first, max(asked.recorded.steps.values(), default=0)
-    return msgspec.structs.replace(apart, first=None) if first is not None and first.update >= asked_for else apart
+    return msgspec.structs.replace(apart, first=None) if _is_behind(first, asked_for) else apart
 
 
 def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:

@@ -75,6 +75,8 @@ def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableTy
     for each in told[:_REASONS]:
         words = f"steps {each.first_step} to {each.last_step}: {each.reason}"
         rows.append(("", Text(screen.plain(words, 300))))
+    if sampled.resume is not None:
+        rows.append(("resumed by", Text(screen.plain(" ".join(sampled.resume), 200))))
     if sampled.draw is not None:
         beacon = "" if sampled.draw.beacon is None else f", beacon {screen.plain(sampled.draw.beacon, 60)}"
         words = f"secret {sampled.draw.secret}, log root {sampled.draw.log_root[:16]}…{beacon}"

@@ -1,32 +1,30 @@
 """An audit of some stretches: each is resumed from the model checkpoint that the run saved, by the program's own means.
 
 Rules: a stretch that cannot be resumed, or that is otherwise once it is, is replayed from the start, and that alone
-makes a mismatch. The model checkpoint has to hold the bytes that the run saved; it lies where the run had it, and is
-there for the one replay that resumes from it.
+makes a mismatch. A replay that resumed shares no bytecode with one from the start. How the program resumes is said by
+whoever audits, or by the settings of what is replayed; either is told with the answer.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import secrets
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
+from saksi.doors.cli.audit_ckpt import in_place
+from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import against_replay, environment_at, replayed_from_start, replays_of
 from saksi.doors.cli.reading import items_of, judged
+from saksi.edges.configuration import read_configuration
 from saksi.judgement.replay.drawing import Draw, drawn, overlapping, spoken_of
 from saksi.judgement.replay.judge import not_replayed
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.resumed import compare_resumed
-from saksi.judgement.replay.sampled import Plan, Replayed, audit_of_stretches, with_stretches
-from saksi.judgement.replay.stretches import Restart, Stretch, saves_within, stretches_of
+from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
+from saksi.judgement.replay.stretches import Restart, Stretch, loads_within, saves_within, stretches_of
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.replaying import NotReplayed
 from saksi.words.errors import UsageError
@@ -37,7 +35,10 @@ _SECRET: Final = 16
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part: so many stretches drawn, or those that have Steps of `steps`, the first and the last."""
+    """Which part: so many stretches drawn, or those that have Steps of `steps`, the first and the last.
+
+    `resume` is how the program resumes, where whoever audits says it.
+    """
 
     sample: int | None
     steps: tuple[int, int] | None
@@ -49,144 +50,161 @@ class _Part(NamedTuple):
     """What is asked, planned, and where it is done."""
 
     asked: AuditAsked
-    wanted: Wanted
     plan: Plan
     replays: Replays
+    resume: Resume | None
 
 
 def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     """The audit of what is wanted of a run. Raises `SaksiError`, `OSError`."""
-    plan = _plan(asked, wanted)
+    _require_steps(asked, wanted)
     try:
         with replays_of(asked) as replays:
-            return _replayed(_Part(asked, wanted, plan, replays))
+            resume = wanted.resume or _of_settings(replays)
+            return _replayed(_Part(asked, _plan(asked, wanted, resume), replays, resume))
     except NotReplayed as refused:
         nothing = EnvironmentLine(verified=False, approved_by=(), differences=())
         return not_replayed(asked.reading.run, asked.attempt, asked.recorded, nothing, (str(refused),))
 
 
-def _plan(asked: AuditAsked, wanted: Wanted) -> Plan:
-    counts = set(asked.recorded.steps.values())
-    named = "*" if wanted.resume is None else wanted.resume.named
-    saves = saves_within(items_of(asked.reading), asked.attempt, named=named) if len(counts) == 1 else ()
-    stretches = stretches_of(max(counts, default=0), saves)
+def _require_steps(asked: AuditAsked, wanted: Wanted) -> None:
+    if wanted.steps is None:
+        return
+    (first, last), steps = wanted.steps, max(asked.recorded.steps.values(), default=0)
+    if last >= steps:
+        raise UsageError(f"--steps {first}:{last}: the run has no step {last}", remedy=f"steps 0 to {steps - 1}")
+
+
+def _of_settings(replays: Replays) -> Resume | None:
+    """How the program that is replayed says that it resumes: by the settings of the commit in its place, if one is."""
+    folder = led(Path(replays.asked.invocation.folder), replays.task.placed)
+    resume = read_configuration(folder).settings.resume
+    if resume is not None and not resume.chooses:
+        raise UsageError("[replay] in saksi.toml does not say where {ckpt} goes", remedy='such as "--resume {ckpt}"')
+    return resume
+
+
+def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Plan:
+    """Where Steps of a rank are missing in the record, nothing is known of places within it: it is one stretch."""
+    saves: tuple[Restart, ...] = ()
+    if resume is not None and asked.recorded.is_even:
+        saves = saves_within(items_of(asked.reading), asked.attempt, named=resume.named)
+    stretches = stretches_of(max(asked.recorded.steps.values(), default=0), saves)
+    words = None if resume is None else resume.words
     if wanted.steps is not None:
-        first, last = wanted.steps
-        if last >= max(counts, default=0):
-            remedy = f"steps 0 to {max(counts, default=0) - 1}"
-            raise UsageError(f"--steps {first}:{last}: the run has no step {last}", remedy=remedy)
-        return Plan(stretches=stretches, chosen=overlapping(stretches, first, last), always=frozenset(), draw=None)
+        chosen = overlapping(stretches, *wanted.steps)
+        return Plan(stretches=stretches, chosen=chosen, always=frozenset(), draw=None, resume=words)
     always = spoken_of(stretches, judged(asked.reading).report.items)
     draw = Draw(secret=secrets.token_hex(_SECRET), log_root=(asked.reading.root or b"").hex(), beacon=wanted.beacon)
     chosen = drawn(draw, len(stretches), wanted.sample or 0, always=always)
-    return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw)
+    return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw, resume=words)
 
 
 def _replayed(part: _Part) -> Audit:
     """Resumed where that can be, the rest from the start; that comes last, as it covers everything before it."""
-    found: dict[int, Replayed] = {}
-    reasons: dict[int, str] = {}
-    environment: EnvironmentLine | None = None
-    for number in part.plan.chosen:
-        told, there = _resumed(part, number)
-        environment = environment if there is None or (environment is not None and not environment.verified) else there
-        if isinstance(told, Replayed):
-            found[number] = told
-        elif told is not None:
-            reasons[number] = told
-    rest = [number for number in part.plan.chosen if number not in found]
-    count = len(found) + sum(part.plan.stretches[number].restart is not None for number in reasons)
     asked, plan = part.asked, part.plan
+    found: dict[int, Replayed] = {}
+    why: dict[int, str] = {}
+    environments: list[EnvironmentLine] = []
+    count = 0
+    for number in plan.chosen:
+        came = _resumed(part, number)
+        count += came.was_replayed
+        environments += [] if came.environment is None else [came.environment]
+        if isinstance(came.answer, Replayed):
+            found[number] = came.answer
+        elif came.answer is not None:
+            why[number] = came.answer
+    rest = [number for number in plan.chosen if number not in found]
+    against: tuple[str, ...] = ()
     if rest:
-        until = plan.stretches[rest[-1]].behind
-        audit = replayed_from_start(_apart(part.replays, "from-start"), steps=until)
+        audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(plan, rest[-1]))
         for number, stretch in enumerate(plan.stretches[: rest[-1] + 1]):
-            found[number] = _from_start(asked, audit, number, stretch, reasons.get(number))
+            found[number] = _from_start(asked, audit, number, stretch, why.get(number))
         if audit.verdict == "mismatch":
             return with_stretches(audit, asked.recorded, plan, tuple(found.values()), count)
-        environment = audit.environment if environment is None or environment.verified else environment
-    if environment is None:
-        raise UsageError("no stretch was chosen", remedy="--sample 1 or more")
+        against = audit.reasons
+        environments.append(audit.environment)
+        count += audit.replays
     subject = (asked.reading.run, asked.attempt)
-    return audit_of_stretches(subject, asked.recorded, plan, tuple(found.values()), environment)
+    told = Told(found=tuple(found.values()), environment=_worst(environments), replays=count, against=against)
+    return audit_of_stretches(subject, asked.recorded, plan, told)
+
+
+def _until(plan: Plan, number: int) -> int | None:
+    """How many Steps a replay from the start has to make for a stretch; `None`: it runs to its end."""
+    stretch = plan.stretches[number]
+    return None if number + 1 == len(plan.stretches) else stretch.behind + 1
+
+
+def _worst(environments: list[EnvironmentLine]) -> EnvironmentLine:
+    """One that did not verify, if there is one. Raises `UsageError` where nothing was replayed."""
+    if not environments:
+        raise UsageError("no stretch was chosen", remedy="--sample 1 or more")
+    return next((each for each in environments if not each.verified), environments[0])
 
 
 def _from_start(asked: AuditAsked, audit: Audit, number: int, stretch: Stretch, why: str | None) -> Replayed:
-    ranks = len(asked.recorded.steps)
-    equal = stretch.steps * ranks
+    counts = asked.recorded.steps.values()
+    steps = sum(stretch.of(count) for count in counts)
+    equal = steps
     if audit.verdict != "match":
-        reached = audit.named[0].step if audit.named else audit.steps.match // max(1, ranks)
-        equal = min(max(0, reached - stretch.first), stretch.steps) * ranks
+        reached = audit.named[0].step if audit.named else audit.steps.match // max(1, len(counts))
+        equal = sum(stretch.of(min(count, reached)) for count in counts)
         why = audit.reasons[0] if audit.reasons else f"step {reached} differs"
-    return Replayed(number=number, means="start", steps=stretch.steps * ranks, equal=equal, reason=why)
+    return Replayed(number=number, means="start", steps=steps, equal=equal, reason=why)
 
 
-def _resumed(part: _Part, number: int) -> tuple[Replayed | str | None, EnvironmentLine | None]:
-    """The stretch as it is once the program resumes there; why that says nothing; or `None` if it begins the run."""
-    stretch, resume = part.plan.stretches[number], part.wanted.resume
+class _Answer(NamedTuple):
+    """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run."""
+
+    answer: Replayed | str | None
+    environment: EnvironmentLine | None = None
+    was_replayed: bool = False
+
+
+def _resumed(part: _Part, number: int) -> _Answer:
+    stretch, resume = part.plan.stretches[number], part.resume
     if stretch.restart is None:
-        return None, None
+        return _Answer(None)
     if resume is None:
-        return "nothing says how the program resumes: --resume-with '--resume {ckpt}', or [replay] in saksi.toml", None
+        return _Answer("nothing says how the program resumes: --resume-with '--resume {ckpt}'")
     asked, restart = part.asked, stretch.restart
     replays = _apart(part.replays, f"stretch-{number}")
+    is_last = number + 1 == len(part.plan.stretches)
     task = msgspec.structs.replace(
         replays.task,
         more=resume.words_for(restart.path),
         recorded_at="full",
-        enough=(len(asked.recorded.steps), stretch.steps),
+        enough=None if is_last else (len(asked.recorded.steps), stretch.steps + 1),
+        cache=new_folder(replays.place, "cache"),
     )
     try:
-        with _in_place(replays, restart):
+        with in_place(restart, Path(asked.invocation.folder), replays.task.placed):
             replayed = replays.once("resumed", f"replaying steps {stretch.first} to {stretch.behind - 1}", task)
     except (OSError, UsageError) as error:
-        return str(error), None
+        return _Answer(str(error))
     environment = environment_at(replays, replayed)
     if replayed.reading is None:
-        return f"the replay that resumed left no record: {replayed.ending}", environment
+        return _Answer(f"the replay that resumed left no record: {replayed.ending}", environment, was_replayed=True)
+    loaded = loads_within(items_of(replayed.reading), 0)
+    if not {restart.digest} <= loaded <= {restart.digest, *loads_within(items_of(asked.reading), asked.attempt)}:
+        return _Answer(f"resumed, it loaded other files than {restart.path}", environment, was_replayed=True)
     against = against_replay(replayed.reading)
     if against is not None:
-        return against, environment
-    compared = compare_resumed(stretch, items_of(asked.reading), asked.attempt, items_of(replayed.reading))
-    if not compared.matches:
-        return f"resumed there it is another: {compared.apart or replayed.ending}", environment
-    found = Replayed(number=number, means="resume", steps=compared.steps, equal=compared.equal)
-    return found, environment
+        return _Answer(against, environment, was_replayed=True)
+    compared = compare_resumed(
+        stretch, items_of(asked.reading), asked.attempt, items_of(replayed.reading), beyond=not is_last
+    )
+    whole = stretch.steps * len(asked.recorded.steps)
+    if not compared.matches or compared.steps != whole:
+        said = compared.apart or (replayed.ending if compared.steps == whole else "the record lacks steps of it")
+        return _Answer(f"resumed there it is another: {said}", environment, was_replayed=True)
+    return _Answer(Replayed(number=number, means="resume", steps=whole, equal=whole), environment, was_replayed=True)
 
 
 def _apart(replays: Replays, name: str) -> Replays:
     """The same, in a folder of its own; what other replays left is not seen from there."""
     others = tuple(each for each in replays.place.iterdir() if each.name.startswith(("stretch-", "from-")))
-    hidden = (*replays.task.hidden, *others)
-    task = msgspec.structs.replace(replays.task, hidden=hidden)
+    task = msgspec.structs.replace(replays.task, hidden=(*replays.task.hidden, *others))
     return replays._replace(place=new_folder(replays.place, name), task=task)
-
-
-@contextlib.contextmanager
-def _in_place(replays: Replays, restart: Restart) -> Iterator[None]:
-    """The model checkpoint is where the program looks for it. Raises `UsageError` if it is not what was saved."""
-    path = Path(os.path.normpath(Path(replays.asked.invocation.folder, restart.path)))
-    found = _digest(path)
-    if found != restart.digest:
-        raise UsageError(f"{path} is not there" if found is None else f"{path} has changed since the run saved it")
-    for source, target in replays.task.placed:
-        if path.is_relative_to(target) and source.is_dir():
-            copy = source / path.relative_to(target)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
-            try:
-                if _digest(copy) != restart.digest:  # it changed meanwhile
-                    raise UsageError(f"{path} has changed since the run saved it")
-                yield
-            finally:
-                copy.unlink(missing_ok=True)
-            return
-    yield
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    except OSError:
-        return None

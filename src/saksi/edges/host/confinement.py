@@ -70,8 +70,8 @@ def confine(
 
     `layered` are folders that it may write into without a trace, `gladly` others of that kind that stay read-only
     where no layer can be put over them; `hidden` are shown empty; of each pair that is `placed` the first folder stands
-    in the place of the second. `scratch` stays writable, as do those in `writable`; they are the caller's, and lie in
-    none of the others.
+    in the place of the second, those in `scratch` before all others. `scratch` stays writable, as do those in
+    `writable`; they are the caller's, and lie in none of the others.
 
     Raises `CannotConfine`.
     """
@@ -80,11 +80,15 @@ def confine(
     for each in (scratch, *writable):
         _mount(each, each, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
     layers = _Layers(scratch / "layers")
-    around, within = _parted(layered, gladly, [target for _, target in placed])
+    kept = [(source, target) for source, target in placed if target.is_relative_to(scratch)]
+    there = [(source, target) for source, target in placed if not target.is_relative_to(scratch)]
+    outer = outermost(target for _, target in there)
+    around, above = _parted(layered, gladly, outer)
+    _place(kept)
     layers.put_over_all(around, gladly)
-    for source, target in placed:
-        _mount(source, target, None, _MS_BIND_REC, None)
-    layers.put_over_all(within, gladly)
+    _place((source, target) for source, target in there if target in outer)
+    layers.put_over_all(above, gladly)
+    _place((source, target) for source, target in there if target not in outer)
     _set_read_only(Path("/"), read_only=True, recursive=True)
     for each in (scratch, *writable, layers.folder, *layers.done, Path("/dev/shm")):  # noqa: S108 - shared memory of loaders
         if each.is_dir():
@@ -96,16 +100,21 @@ def confine(
     _raise_loopback()
 
 
-def _parted(layered: Sequence[Path], gladly: Sequence[Path], targets: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """What is layered before something is placed, and behind it.
+def _parted(layered: Sequence[Path], gladly: Sequence[Path], outer: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """What is layered before something is placed, and above it.
 
-    A layer shows nothing that was mounted below its folder: so what lies around a place comes first, and what is placed
-    there takes a layer of its own.
+    A layer shows nothing that was mounted below its folder. So what lies around a place comes first, and what is placed
+    there takes a layer of its own; what is placed inside of that comes last, and is not written to.
     """
     wanted = [*layered, *gladly]
-    around = [each for each in wanted if any(target != each and target.is_relative_to(each) for target in targets)]
-    own = [target for target in outermost(targets) if any(target.is_relative_to(each) for each in around)]
-    return around, [*(each for each in wanted if each not in around), *(each for each in own if each not in wanted)]
+    around = [each for each in wanted if any(target != each and target.is_relative_to(each) for target in outer)]
+    own = [target for target in outer if target not in wanted and any(target.is_relative_to(each) for each in around)]
+    return around, [*(each for each in wanted if each not in around), *own]
+
+
+def _place(pairs: Iterable[tuple[Path, Path]]) -> None:
+    for source, target in pairs:
+        _mount(source, target, None, _MS_BIND_REC, None)
 
 
 class _Layers:

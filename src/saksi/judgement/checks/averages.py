@@ -21,10 +21,10 @@ from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.judgement.updates.averages import AveragedLayout, Moved, averaged_layout_of, moved_in
-from saksi.judgement.updates.following import Pace, Step, pace_of, unit_of
+from saksi.judgement.updates.following import MANY, Pace, Step, pace_of, unit_of
 from saksi.words.average_frames import AveragedFrame, AverageFrame
 from saksi.words.errors import MalformedInput
-from saksi.words.findings import Finding
+from saksi.words.findings import Finding, Severity
 from saksi.words.frames import CkptFrame, UpdateFrame
 
 __all__ = ["AVERAGES", "AverageCheck"]
@@ -57,11 +57,12 @@ _finding = partial(observation, check=CHECK_NAME)
 class _Tensor:
     """What one tensor has done."""
 
-    __slots__ = ("follows", "high", "is_free", "low")
+    __slots__ = ("follows", "high", "is_copy", "is_free", "low")
 
     def __init__(self) -> None:
         self.follows = 0
         self.is_free = False
+        self.is_copy = True  # at each of them it came to be what the weights were
         self.low, self.high = 0.0, 0.0  # of the paces it had; 0: none yet
 
     @property
@@ -79,6 +80,7 @@ class _Tensor:
             self.is_free = self.is_free or not self.is_held  # away from what it should follow
             return
         self.follows += step.told > 1
+        self.is_copy = self.is_copy and pace.low <= 1 <= pace.high
         is_first_copy = self.follows <= 1 and pace.low <= 1 <= pace.high
         if not is_first_copy and pace.high - pace.low <= NARROW * pace.low:
             self.low = min(self.low or pace.low, pace.low)
@@ -136,6 +138,7 @@ class _Seen(NamedTuple):
     tensor: Moved
     follows: int
     pace: Pace | None
+    weighs: bool = False
 
 
 class _State:
@@ -206,10 +209,12 @@ def _judge(tensor: _Tensor, moved: Moved, unit: tuple[float, float], *, is_loade
         leaps = was_held and tensor.is_leap(pace)
         tensor.follow(step, pace)
         return _Seen(PACE, moved, tensor.follows - 1, pace) if leaps else None
-    if _is_of_others(moved):
+    if _is_of_others(moved) or (not step.partly and _is_of_many(moved, unit)):
         return None
-    if was_held:
-        return _Seen(PACE if step.partly else DIFFERS, moved, tensor.follows, None)
+    if was_held and step.partly:
+        return _Seen(PACE, moved, tensor.follows, None)
+    if was_held:  # a copy that is filled from another one of the program's is none of the weights'
+        return _Seen(DIFFERS, moved, tensor.follows, None, weighs=not tensor.is_copy)
     tensor.is_free = True
     return _Seen(CHANGED, moved, 0, None) if is_first and still >= STOOD_STILL else None
 
@@ -226,6 +231,12 @@ def _step(moved: Moved, unit: tuple[float, float]) -> tuple[Step | None, Pace | 
     return found, found.pace
 
 
+def _is_of_many(moved: Moved, unit: tuple[float, float]) -> bool:
+    """Whether rounding of many moves, between the two updates, would make of one pace what is seen."""
+    found = (pace_of(moved.before, moved.after, each, unit, roundings=MANY) for each in moved.parameters)
+    return any(each is not None and each.pace is not None and not each.partly for each in found)
+
+
 def _is_of_others(moved: Moved) -> bool:
     """Whether the parameter changed between the updates as well, which continuity tells."""
     return len(moved.parameters) > 2 and moved.parameters[0] != moved.parameters[1]  # noqa: PLR2004
@@ -235,8 +246,9 @@ def _tell(state: _State, said: Spoken, frame: AverageFrame, seen: list[_Seen]) -
     step = frame.update + 1 if frame.optimizer == 0 else None
     for code, module in dict.fromkeys((each.code, each.tensor.tensor.module) for each in seen):
         those = [each for each in seen if (each.code, each.tensor.tensor.module) == (code, module)]
+        severity: Severity = "warning" if any(each.weighs for each in those) else "info"
         found = _finding(
-            code=code, severity="warning" if code == DIFFERS else "info", message=_message(code, those),
+            code=code, severity=severity, message=_message(code, those),
             subject=f"averaged weights in {module}" if code != CHANGED else f"weights in {module}",
             steps=(step, step), ranks=(said.rank,), evidence=(said.entry,),
         )  # fmt: skip
@@ -264,13 +276,14 @@ def _message(code: str, those: list[_Seen]) -> str:
     if code == CHANGED:
         return (
             f"{named}, which no optimizer updates, stood still since they were first looked at, and changed. Models "
-            "that are put in place later look the same."
+            "that are put in place later, layers that are unfrozen and adapters that are merged look the same."
         )
     paces = [each.pace for each in those if each.pace is not None]
     if not paces:
         return f"Some elements of {named} stood still while others followed the weights, not {before}."
+    middle = (paces[0].low + paces[0].high) / 2
     return (
-        f"{named} went {paces[0].low:.3g} of the way to the weights that they follow, as never at {often:,} updates "
+        f"{named} went {middle:.3g} of the way to the weights that they follow, as never at {often:,} updates "
         "before. Averages that begin anew, or whose pace follows a schedule, do that."
     )
 

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 
 from saksi.judgement.checks.fold import Noted, joined, observation
 from saksi.judgement.checks.followed import Followed
-from saksi.judgement.checks.means_group import CHECK_NAME, Averaging
+from saksi.judgement.checks.means_group import CHECK_NAME, ENOUGH, Averaging
 from saksi.judgement.checks.means_said import NOTHING, Said, said_of
 from saksi.judgement.checks.sampled_process import MAX_OPTIMIZERS, SampledProcess
 from saksi.judgement.checks.spoken import Spoken
@@ -179,7 +179,14 @@ def _compare(state: _State, group: _Group, frame: UpdateFrame, ranks: Mapping[in
         name = f"gradients of optimizer {frame.optimizer}"
         state.noted.note(of(code=NOT_COMPARED, severity="info", subject=name, message=message, ranks=tuple(ranks)))
     elif len({each.places for each in ranks.values()}) > 1:  # shards, stages, experts of their own
-        group.averaging.held = group.alike = None
+        group.alike = None
+        if (group.averaging.held or 0) < ENOUGH:
+            group.averaging.held = None
+            return
+        what = "Ranks gave other elements of their gradients than each other, so that their mean is not compared."
+        message = f"{what} A tensor without a gradient on one of them does that."
+        name = f"gradients of optimizer {frame.optimizer}"
+        state.noted.note(of(code=NOT_COMPARED, severity="info", subject=name, message=message, ranks=tuple(ranks)))
     else:
         _replicas(state, group, frame, ranks, of)
         if all(each.is_finished for each in ranks.values()):

@@ -33,7 +33,8 @@ MAX_NAMED: Final = 8
 NEAR: Final = 1e-3
 """How near to each other factors and weights lie that are taken for the same."""
 ALIKE: Final = 1e-2
-"""The same, of weights of several Updates."""
+"""How near weights of several Updates lie that are taken for the same, as a share of how far they are from equal ones:
+ranks that clip their own gradients count nearly alike, and otherwise each time."""
 LOOK: Final = "An exchange that was changed and one that is wrong look the same."
 PURPOSE: Final = (
     "A rank that counts otherwise on purpose, an exchange that was changed and one that is wrong look the same."
@@ -153,6 +154,10 @@ class Averaging:
                 "Each rank reads its own gradient, and until now read the mean of all: they are not exchanged any more."
             )
             self._tell(of(code=NOT_MEAN, severity="info", message=what, ranks=tuple(odd)))
+        elif not all(_are_near(each, weights[0]) for each in weights):
+            what = "Ranks read other sums of their gradients than each other: they exchange them in parts."
+            message = f"{what} Until now all read their mean."
+            self._tell(of(code=NOT_MEAN, severity="info", message=message, ranks=tuple(odd)))
         else:
             message = f"{_in_words(places, weights[0])} Until now it was their mean. {PURPOSE}"
             named = tuple(odd) if len(odd) < len(ranks) else _standing_out(places, weights[0])
@@ -233,8 +238,14 @@ def _is_own(place: int, weights: Sequence[float]) -> bool:
     return weights[place] > 0 and all(abs(each) <= NEAR * weights[place] for each in others)
 
 
+def _are_near(some: Sequence[float], others: Sequence[float]) -> bool:
+    largest = max(map(abs, (*some, *others)))
+    return all(abs(a - b) <= NEAR * largest for a, b in zip(some, others, strict=True))
+
+
 def _are_alike(some: Sequence[float], others: Sequence[float]) -> bool:
-    return len(some) == len(others) and all(abs(a - b) <= ALIKE for a, b in zip(some, others, strict=True))
+    apart = ALIKE * max((1 - each for each in (*some, *others)), default=0.0)
+    return len(some) == len(others) and all(abs(a - b) <= apart for a, b in zip(some, others, strict=True))
 
 
 def _standing_out(ranks: Sequence[int], weights: Sequence[float]) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from saksi.words.frames import SampleFrame, UpdateFrame
 __all__ = ["NOTHING", "Said", "said_of"]
 
 SUM: Final = "sum64-4096"
-NOTHING: Final = 64
+NOTHING: Final = 512
 """What an Update without samples takes, in characters, and what each takes besides its own."""
 
 

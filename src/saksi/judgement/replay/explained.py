@@ -8,14 +8,26 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["is_of_numbers"]
+__all__ = ["is_of_numbers", "is_own_doing"]
 
 _OF_NUMBERS: Final = (
     "agreement.", "data.", "dynamics.", "gradient.", "metrics.", "optimizer.", "plan.", "randomness.",
     "state.",
 )  # fmt: skip
+_OF_ARITHMETIC: Final = frozenset({
+    "metrics.loss_differs", "optimizer.state_differs", "optimizer.update_differs",
+})  # fmt: skip
 
 
 def is_of_numbers(code: str) -> bool:
     """Whether a finding of this code speaks of what training computed, and of nothing that acted on it."""
     return code.startswith(_OF_NUMBERS)
+
+
+def is_own_doing(code: str) -> bool:
+    """Whether a finding of this code, of a replay in a verified environment, speaks of nothing but the sealed program.
+
+    Other arithmetic than an optimizer's rule, or another loss than was computed, may be that of a library which no seal
+    covers: the same in the run and in its replay.
+    """
+    return is_of_numbers(code) and code not in _OF_ARITHMETIC

@@ -146,6 +146,8 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         reasons.append(compared.ended or "the replay made no step")
     elif first is None and extent.replayed < compared.recorded.total:
         reasons.append(compared.ended or "the replay made fewer steps than the run")
+    elif first is None and _lacks(compared.difference):
+        reasons.append("not every step of the record has one in the replay to be compared with")
     if first is not None:
         why = why_no_proof(first, data_unchanged=compared.data_unchanged)
         if why is not None:
@@ -158,6 +160,11 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
         reasons.append(f"the environment did not verify: {why}")
     return reasons
+
+
+def _lacks(difference: Difference) -> bool:
+    """Whether the replay made fewer Steps than the record has in the same process of a rank."""
+    return any(each.optimizer == 0 and each.b < each.a for each in difference.lengths)
 
 
 def _named(first: FirstDifference, compared: Compared, findings: Sequence[Finding]) -> Named:

@@ -21,7 +21,9 @@ _MAX_SAVED: Final = 10_000
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """Steps of each rank, and roots by rank and Step. `again`: a rank trained a second time in the same attempt.
+    """Steps of each rank, the last of them, and roots by rank and Step.
+
+    `again`: a rank trained a second time in the same attempt.
 
     `loaded` are model checkpoints that were loaded before the first Step of a rank, `saved` the paths of those
     that were saved, `took_ns` the wall time from the attempt's first entry to its last.
@@ -29,6 +31,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     attempts: int
     steps: dict[int, int]
+    last: dict[int, int]
     roots: dict[tuple[int, int], str]
     loaded: int
     again: bool
@@ -41,6 +44,12 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.steps.values())
 
     @property
+    def is_even(self) -> bool:
+        """Whether every rank has all Steps from the first on, and as many as the others."""
+        whole = all(count == self.last[rank] + 1 for rank, count in self.steps.items())
+        return whole and len(set(self.steps.values())) == 1
+
+    @property
     def segments(self) -> int:
         """Stretches between two roots of one rank."""
         return max(0, len(self.roots) - len({rank for rank, _ in self.roots}))
@@ -48,14 +57,16 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     def up_to(self, steps: int) -> Recorded:
         """The same record, as if no rank had made more than so many Steps."""
         made = {rank: min(count, steps) for rank, count in self.steps.items()}
+        last = {rank: min(step, steps - 1) for rank, step in self.last.items()}
         roots = {place: root for place, root in self.roots.items() if place[1] < steps}
-        return msgspec.structs.replace(self, steps=made, roots=roots)
+        return msgspec.structs.replace(self, steps=made, last=last, roots=roots)
 
 
 def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     """What `items` tell of that attempt. Raises what reading them raises."""
     attempts = 0
     steps: dict[int, int] = {}
+    last: dict[int, int] = {}
     roots: dict[tuple[int, int], str] = {}
     loaded, again = 0, False
     trained: dict[int, int] = {}  # which connection of a rank made its Steps
@@ -77,6 +88,7 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
                 case UpdateFrame(optimizer=0):
                     again |= trained.setdefault(rank, record.connection) != record.connection
                     steps[rank] = steps.get(rank, 0) + 1
+                    last[rank] = max(last.get(rank, 0), line.frame.update)
                 case RootFrame():
                     roots.setdefault((rank, line.frame.step), line.frame.root)
                 case CkptFrame(action="loaded") if rank not in steps:
@@ -86,6 +98,7 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     return Recorded(
         attempts=attempts,
         steps=steps,
+        last=last,
         roots=roots,
         loaded=loaded,
         again=again,

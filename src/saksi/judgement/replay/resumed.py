@@ -48,25 +48,37 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
         return self.rooted and self.apart is None and self.equal == self.steps
 
 
-def compare_resumed(stretch: Stretch, record: Iterable[Item], attempt: int, replay: Iterable[Item]) -> Resumed:
-    """The Steps of `stretch` in both. Raises what reading the items raises."""
-    expected = _within(record, attempt, stretch.first - 1, stretch.behind)
-    made = {(rank, stretch.first + step): each for (rank, step), each in _within(replay, 0, -1, stretch.steps).items()}
+def compare_resumed(
+    stretch: Stretch, record: Iterable[Item], attempt: int, replay: Iterable[Item], *, beyond: bool = False
+) -> Resumed:
+    """The Steps of `stretch` in both, and with `beyond` the one behind it. Raises what reading the items raises.
+
+    What was changed as a stretch ended, and is in no root (a rate, a generator), shows in the Step behind it: whoever
+    resumes there resumes with the change.
+    """
+    behind = stretch.behind + beyond
+    expected = _within(record, attempt, stretch.first - 1, behind)
+    steps = behind - stretch.first
+    made = {(rank, stretch.first + step): each for (rank, step), each in _within(replay, 0, -1, steps).items()}
     places = [
-        (rank, step) for (rank, step), fields in sorted(expected.items(), key=_in_order)
+        (rank, step)
+        for (rank, step), fields in sorted(expected.items(), key=_in_order)
         if step >= stretch.first and _MADE in fields
-    ]  # fmt: skip
+    ]
+    own = sum(step < stretch.behind for _, step in places)
     ranks = sorted({rank for rank, _ in places})
     broken = next((said for rank in ranks if (said := _seam(stretch, rank, expected, made)) is not None), None)
     if broken is not None or not ranks:
-        said = broken or "the record has no step of it"
-        return Resumed(equal=0, steps=len(places), rooted=False, apart=said)
+        return Resumed(equal=0, steps=own, rooted=False, apart=broken or "the record has no step of it")
     for equal, place in enumerate(places):
-        apart = _apart(expected[place], made.get(place))
-        if apart is not None:
-            rank, step = place
-            return Resumed(equal=equal, steps=len(places), rooted=True, apart=f"step {step} of rank {rank}: {apart}")
-    return Resumed(equal=len(places), steps=len(places), rooted=True, apart=None)
+        rank, step = place
+        said = _apart(expected[place], made.get(place), is_first=step == stretch.first)
+        if said is None and step == stretch.behind - 1 and not expected[place].get("roots"):
+            said = "no root in the record binds its end"
+        if said is not None:
+            apart = f"step {step} of rank {rank}: {said}"
+            return Resumed(equal=min(equal, own), steps=own, rooted=True, apart=apart)
+    return Resumed(equal=own, steps=own, rooted=True, apart=None)
 
 
 def _in_order(place: tuple[tuple[int, int], _Fields]) -> tuple[int, int]:
@@ -114,7 +126,7 @@ def _of_first_training(views: Iterator[UpdateView], attempt: int) -> Iterator[Up
     return (each for each in views if each.key.attempt == attempt and each.key.generation == 0)
 
 
-def _apart(one: _Fields, other: _Fields | None) -> str | None:
+def _apart(one: _Fields, other: _Fields | None, *, is_first: bool) -> str | None:
     """What differs in a Step, in words; `None` where nothing that both have does.
 
     A replay has a root behind each Step: what other optimizers did is in it.
@@ -122,12 +134,14 @@ def _apart(one: _Fields, other: _Fields | None) -> str | None:
     if other is None or _MADE not in other:
         return "the replay did not make it"
     for name in _COMPARED:
-        if name not in one or name not in other:
+        if name not in one:
             continue
-        said = _field(name, _counted(one, name), other[name])
+        if name not in other:
+            return f"the replay did not say its {name.replace('_', ' ')}"
+        said = _field(name, _counted(one, name), other[name], is_first=is_first)
         if said is not None:
             return said
-    if one.get("roots") and not one["roots"] & other.get("roots", set()):
+    if not one.get("roots", set()) <= other.get("roots", set()):
         return "the root of its state is another" if other.get("roots") else "the replay has no root of its state"
     return None
 
@@ -137,10 +151,10 @@ def _counted(fields: _Fields, name: str) -> Any:
     return {each: state for each, state in value.items() if each not in fields["unseeded"]} if name == "rng" else value
 
 
-def _field(name: str, one: Any, other: Any) -> str | None:
+def _field(name: str, one: Any, other: Any, *, is_first: bool) -> str | None:
     match name:
         case "batches":
-            used = other[max(0, len(other) - len(one)) :]
+            used = other[max(0, len(other) - len(one)) :] if is_first and one else other
             return None if _batches(one) == _batches(used) else "other batches"
         case "rng" | "fingerprints":
             common = [each for each in one if each in other]  # of shares that are looked at in turn, not all are

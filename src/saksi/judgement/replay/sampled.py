@@ -28,7 +28,7 @@ from saksi.judgement.replay.values import (
     StretchLine,
 )
 
-__all__ = ["Plan", "Replayed", "audit_of_stretches", "with_stretches"]
+__all__ = ["Plan", "Replayed", "Told", "audit_of_stretches", "with_stretches"]
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,25 +48,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     chosen: tuple[int, ...]
     always: frozenset[int]
     draw: Draw | None
+    resume: tuple[str, ...] | None = None
 
 
-def audit_of_stretches(
-    subject: tuple[str, int],
-    recorded: Recorded,
-    plan: Plan,
-    found: Sequence[Replayed],
-    environment: EnvironmentLine,
-) -> Audit:
-    """The audit, where no replay from the start differs. `found` has one for each stretch that was chosen.
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: one of `found` for each stretch that was replayed, in how many replays.
 
-    `subject` is the run and its attempt.
+    `against` is what stands against a replay from the start, whatever is equal in it.
     """
+
+    found: tuple[Replayed, ...]
+    environment: EnvironmentLine
+    replays: int
+    against: tuple[str, ...] = ()
+
+
+def audit_of_stretches(subject: tuple[str, int], recorded: Recorded, plan: Plan, told: Told) -> Audit:
+    """The audit, where no replay from the start differs. `subject` is the run and its attempt."""
     run, attempt = subject
+    found, environment = told.found, told.environment
     match = sum(each.equal for each in found)
-    reasons = [each.reason or "a stretch is not as recorded" for each in found if each.equal < each.steps]
-    if not environment.verified:
+    reasons = [*told.against]
+    if not environment.verified and not told.against:
         why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
         reasons.append(f"the environment did not verify: {why}")
+    if not reasons:
+        reasons += [each.reason or "a stretch is not as recorded" for each in found if each.equal < each.steps]
     if not match and not reasons:
         reasons.append("nothing was replayed")
     verdict: ReplayVerdict = "not_checkable" if reasons else "match"
@@ -83,7 +90,7 @@ def audit_of_stretches(
         coverage=_coverage(recorded, plan, found),
         first_bad_step=None,
         named=(),
-        replays=len(found),
+        replays=told.replays,
         sampled=_lines(plan, found),
         reasons=tuple(reasons),
         sentence=_sentence(verdict, match, recorded, plan, reasons),
@@ -117,20 +124,31 @@ def _lines(plan: Plan, found: Sequence[Replayed]) -> Sampled:
         )
         for each in sorted(found, key=lambda one: one.number)
     )
-    return Sampled(total=len(plan.stretches), stretches=lines, draw=plan.draw)
+    return Sampled(total=len(plan.stretches), stretches=lines, draw=plan.draw, resume=plan.resume)
 
 
 def _coverage(recorded: Recorded, plan: Plan, found: Sequence[Replayed]) -> ReplayCoverage:
     equal = {each.number for each in found if each.equal == each.steps}
     steps = sum(each.equal for each in found if each.number in equal)
-    others = len(plan.stretches) - len(plan.always)
-    drawn = len(equal - plan.always)
-    worst = 1.0 if len(equal) == len(plan.stretches) else meets(others, min(1, others), drawn)
     return ReplayCoverage(
         fraction=steps / recorded.total if recorded.total else 0.0,
         segments=Segments(total=recorded.segments, replayed=_segments(recorded, [plan.stretches[at] for at in equal])),
-        detects=Detects(one_segment=worst, spread=spread(recorded.total, steps)),
+        detects=_detects(recorded, plan, equal, steps),
     )
+
+
+def _detects(recorded: Recorded, plan: Plan, equal: set[int], steps: int) -> Detects:
+    """For the worst place: a stretch that is not always taken, and none that a replay from the start met by the way.
+
+    What was named and not drawn meets nothing that was done elsewhere.
+    """
+    if len(equal) == len(plan.stretches):
+        return Detects(one_segment=1.0, spread=spread(recorded.total, steps))
+    if plan.draw is None:
+        return Detects(one_segment=0.0, spread=spread(recorded.total, 0))
+    others = len(plan.stretches) - len(plan.always)
+    drawn = len((equal & set(plan.chosen)) - plan.always)
+    return Detects(one_segment=meets(others, min(1, others), drawn), spread=spread(recorded.total, steps))
 
 
 def _segments(recorded: Recorded, replayed: Collection[Stretch]) -> int:

@@ -15,7 +15,7 @@ import msgspec
 from saksi.judgement.items import Item
 from saksi.words.records import FileRecord
 
-__all__ = ["Restart", "Stretch", "saves_within", "stretches_of"]
+__all__ = ["Restart", "Stretch", "loads_within", "saves_within", "stretches_of"]
 
 
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +39,10 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
         """How many they are, of one rank."""
         return self.behind - self.first
 
+    def of(self, made: int) -> int:
+        """How many of them a rank has that made so many Steps."""
+        return max(0, min(self.behind, made) - self.first)
+
 
 def saves_within(items: Iterable[Item], attempt: int, *, named: str = "*") -> tuple[Restart, ...]:
     """What was saved in an attempt behind a Step, in order: one for each Step, whose file name fits `named`."""
@@ -51,6 +55,17 @@ def saves_within(items: Iterable[Item], attempt: int, *, named: str = "*") -> tu
             continue
         found[record.step] = Restart(step=record.step, path=record.path, digest=record.digest, size=record.size)
     return tuple(found[step] for step in sorted(found))
+
+
+def loads_within(items: Iterable[Item], attempt: int) -> frozenset[str | None]:
+    """What was loaded in an attempt before its first Step, by content; `None` is what could not be read."""
+    return frozenset(
+        item.record.digest
+        for item in items
+        if isinstance(item.record, FileRecord)
+        and (item.record.attempt, item.record.action) == (attempt, "loaded")
+        and item.record.step < 0
+    )
 
 
 def stretches_of(steps: int, restarts: Sequence[Restart]) -> tuple[Stretch, ...]:

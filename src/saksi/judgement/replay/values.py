@@ -157,12 +157,14 @@ class Sampled(_Document, frozen=True, kw_only=True):
     """What was replayed of a run that was not replayed whole. `stretches` are those that were, out of `total`.
 
     Of `draw` a secret of this audit, the root of the log and the public value given on the command line: whoever has
-    the three can draw again. Null where the stretches were named.
+    the three can draw again. Null where the stretches were named. `resume` are the words that were put behind the
+    command to resume; null where nothing said how.
     """
 
     total: int
     stretches: tuple[StretchLine, ...]
     draw: Draw | None
+    resume: tuple[str, ...] | None
 
 
 class Audit(_Document, frozen=True, kw_only=True):

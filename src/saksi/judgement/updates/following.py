@@ -14,11 +14,14 @@ from typing import Final, NamedTuple
 
 from saksi.judgement.updates.precision import PRECISIONS, Precision
 
-__all__ = ["Pace", "Step", "pace_of", "unit_of"]
+__all__ = ["MANY", "Pace", "Step", "pace_of", "unit_of"]
 
 ROUNDINGS: Final = 16
 """Units in the last place of the largest number taken part: the kernels known make five at most, and a program may
 average several times between two updates."""
+MANY: Final = 1024
+"""The same, of a program that averages after each of many small batches between two updates: over short ways rounding
+goes the same way each time, and adds up."""
 BEYOND: Final = 1e150
 """Differences and quotients of what is smaller than this are numbers themselves."""
 SHORT: Final = 2.0**-20
@@ -60,11 +63,17 @@ def unit_of(average: str, parameter: str) -> tuple[float, float] | None:
 
 
 def pace_of(
-    before: tuple[float, ...], after: tuple[float, ...], parameter: tuple[float, ...], unit: tuple[float, float]
+    before: tuple[float, ...],
+    after: tuple[float, ...],
+    parameter: tuple[float, ...],
+    unit: tuple[float, float],
+    *,
+    roundings: int = ROUNDINGS,
 ) -> Step | None:
     """How elements went from `before` to `after`, beside those of the parameter; `None` if one is no number."""
     if not all(abs(each) < BEYOND for each in (*before, *after, *parameter)):  # nor is what is no number
         return None
+    unit = roundings * unit[0], roundings * unit[1]
     ways = [_way(*each, unit) for each in zip(before, after, parameter, strict=True)]
     movers = [each for each in ways if each.moved]
     pace = _common(ways)
@@ -80,10 +89,10 @@ class _Way(NamedTuple):
     pace: Pace | None
 
 
-def _way(before: float, after: float, parameter: float, unit: tuple[float, float]) -> _Way:
-    """Of one element whether it moved, and the paces that it allows."""
+def _way(before: float, after: float, parameter: float, allowed: tuple[float, float]) -> _Way:
+    """Of one element whether it moved, and the paces that it allows. `allowed`: of its size, and at least."""
     move, way = after - before, parameter - before
-    slack = ROUNDINGS * (unit[0] * max(abs(before), abs(after), abs(parameter)) + unit[1])
+    slack = allowed[0] * max(abs(before), abs(after), abs(parameter)) + allowed[1]
     moved = abs(move) > slack
     if abs(way) <= SHORT * slack:  # any pace is within rounding, or none is
         return _Way(moved, None if moved else Pace(-math.inf, math.inf))

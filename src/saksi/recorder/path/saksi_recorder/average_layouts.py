@@ -34,6 +34,7 @@ class Place(NamedTuple):
     """A tensor that no optimizer holds: its module and name there, and the trained one beside it."""
 
     holder: Any  # a weak reference
+    trained: Any  # likewise
     own: str
     module: str
     name: str
@@ -47,8 +48,11 @@ class Place(NamedTuple):
         return None if holder is None else modules.own_parameter(holder, self.own)
 
     def parameter(self, optimizer: Any) -> Any:
-        """The trained one."""
-        return optimizer.param_groups[self.group]["params"][self.index]
+        """The trained one. Raises `CannotBeReadError` where another one has come to its place."""
+        found = optimizer.param_groups[self.group]["params"][self.index]
+        if found is not self.trained():
+            raise CannotBeReadError("a parameter that has come to another place")
+        return found
 
 
 class Layout:
@@ -75,11 +79,13 @@ class Layout:
         self._gathered = [list(raw.view(one).split(counts)) for raw, one in pairs]
 
     def is_of(self, dtypes: tuple[Any, Any], places: list[Place], share: int) -> bool:
-        """Whether it is of these very tensors: references to one living module are the same object."""
+        """Whether it is of these very tensors: references to one living object are the same one."""
         if (self.dtypes, self.share, len(self.places)) != (dtypes, share, len(places)):
             return False
         pairs = zip(self.places, places)  # noqa: B905
-        return all(mine.holder is its.holder and mine[1:] == its[1:] for mine, its in pairs)
+        return all(
+            mine.holder is its.holder and mine.trained is its.trained and mine[2:] == its[2:] for mine, its in pairs
+        )
 
     def draw(self, update: int) -> None:
         """Choose the positions between this Update and the next."""
@@ -195,7 +201,14 @@ def _beside(
         beside = _nearest(name, tensor, trained)
         if beside is not None and beside.ordinal == ordinal:
             where = beside.group, beside.index, tensor.numel()
-            place = Place(weakref.ref(holder), name.rpartition(".")[2], label, text(name, MAX_NAME), *where)
+            place = Place(
+                weakref.ref(holder),
+                weakref.ref(beside.tensor),
+                name.rpartition(".")[2],
+                label,
+                text(name, MAX_NAME),
+                *where,
+            )
             yield place, (tensor.dtype, beside.tensor.dtype)
 
 

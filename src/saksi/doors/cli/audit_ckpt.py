@@ -1,0 +1,104 @@
+"""The model checkpoint that a replay resumes from: what the run saved, where the program looks for it.
+
+Rules: it has to hold the bytes that the agent saw saved, and must import nothing that acts as it is loaded: what a
+pickle runs would run in the replay too. It is put into a check-out only where nothing is, and is gone afterwards.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from saksi.edges.pickle_imports import MORE, pickle_imports
+from saksi.judgement.checks.ckpt_imports import executing, unexpected
+from saksi.judgement.replay.stretches import Restart
+from saksi.words.errors import UsageError
+
+__all__ = ["in_place"]
+
+
+@contextlib.contextmanager
+def in_place(restart: Restart, folder: Path, placed: Sequence[tuple[Path, Path]]) -> Iterator[None]:
+    """The model checkpoint is where a program in `folder` looks for it, as the run had it.
+
+    Of each pair that is `placed` the first folder stands in the place of the second. Raises `UsageError`, `OSError`.
+    """
+    path = Path(os.path.normpath(folder / restart.path))
+    with _opened(path) as file:
+        _require_saved(file, path, restart)
+        _require_plain(file, path)
+        for source, target in placed:
+            if path.is_relative_to(target) and source.is_dir():
+                with _copied(file, source, path.relative_to(target)):
+                    yield
+                return
+    yield
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[io.FileIO]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    with io.FileIO(descriptor) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UsageError(f"{path} is no file")
+        yield file
+
+
+def _require_saved(file: io.FileIO, path: Path, restart: Restart) -> None:
+    other = restart.size is not None and os.fstat(file.fileno()).st_size != restart.size
+    if other or f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != restart.digest:
+        raise UsageError(f"{path} has changed since the run saved it")
+
+
+def _require_plain(file: io.FileIO, path: Path) -> None:
+    file.seek(0)
+    names = pickle_imports(file)
+    if names is None:  # no pickle: nothing that is imported, as far as that can be said
+        return
+    acting = (*executing(names), *unexpected(names), *(name for name in names if name == MORE))
+    if acting:
+        raise UsageError(f"{path} imports {acting[0]} as it is loaded, and is loaded by no replay")
+
+
+@contextlib.contextmanager
+def _copied(file: io.FileIO, checkout: Path, name: Path) -> Iterator[None]:
+    """A copy below `checkout`, which follows no link that leads elsewhere and replaces nothing."""
+    made: list[Path] = []
+    try:
+        for folder in reversed((checkout / name).parents):
+            if folder.is_relative_to(checkout) and not folder.is_dir():
+                folder.mkdir()
+                made.append(folder)
+        parent = (checkout / name).parent.resolve()
+        if not parent.is_relative_to(checkout.resolve()):
+            raise UsageError(f"{name}: a link of the sealed commit leads elsewhere")
+        copy = parent / name.name
+        try:
+            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise UsageError(f"{name} is in the sealed commit too") from None
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                _pour(file, out)
+            yield
+        finally:
+            copy.unlink(missing_ok=True)
+    finally:
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _pour(file: io.FileIO, out: IO[bytes]) -> None:
+    file.seek(0)
+    while chunk := file.read(1 << 20):
+        out.write(chunk)
