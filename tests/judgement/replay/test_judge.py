@@ -227,3 +227,19 @@ def test_every_field_of_a_view_has_a_stage():
             fields=(FieldDifference(field=name, a=1, b=2),),
         )  # fmt: skip
         assert stage_of(first)
+
+
+def test_steps_that_a_process_beside_the_training_hides_are_no_match():
+    """A process that says it is the same rank, and came first: the training is then compared with nothing."""
+    record = SimulatedRun("00112233445566aa")
+    decoy = record.attach(0, pid=record.tick())
+    decoy.update(optimizer=1)
+    decoy.goodbye()
+    connection = record.attach(0, pid=record.tick())
+    for _ in range(6):
+        connection.update()
+    connection.goodbye()
+    record.exit()
+    found = audited(record, trained(REPLAY, steps=6))
+    assert found.verdict == "not_checkable"
+    assert found.reasons == ("not every step of the record has one in the replay to be compared with",)

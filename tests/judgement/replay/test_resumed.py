@@ -143,3 +143,30 @@ def test_steps_that_a_replay_made_beyond_are_passed_over():
 
 def test_a_stretch_of_which_the_record_has_nothing_matches_nothing():
     assert not compared(record(steps=3, roots=()), replay()).matches
+
+
+def test_what_was_changed_as_the_stretch_ended_shows_in_the_step_behind_it():
+    """A rate is in no root: whoever resumes behind the change resumes with it."""
+    changed = record(altered={8: {"groups": [{"lr": 9.0}]}})
+    assert compared(changed, replay(steps=5)).matches
+    found = compare_resumed(STRETCH, changed, 0, replay(steps=5), beyond=True)
+    assert (found.matches, found.equal, found.steps) == (False, 4, 4)
+    assert found.apart == "step 8 of rank 0: another groups"
+    assert compare_resumed(STRETCH, record(), 0, replay(steps=5), beyond=True).matches
+
+
+def test_a_stretch_whose_end_no_root_binds_is_not_compared_to_its_end():
+    assert compared(record(roots=((3, "a", "ckpt"),)), replay()).apart == (
+        "step 7 of rank 0: no root in the record binds its end"
+    )
+
+
+def test_an_edit_behind_the_last_step_is_another_root():
+    edited = record(roots=((3, "a", "ckpt"), (7, "b", "step"), (7, "e", "ckpt")))
+    assert compared(edited, replay()).apart == "step 7 of rank 0: the root of its state is another"
+
+
+def test_only_the_first_step_may_have_batches_that_were_drawn_to_skip():
+    used = update_fields(6)["batches"]
+    assert not compared(record(), replay(altered={2: {"batches": [*used, *used]}})).matches
+    assert not compared(record(altered={4: {"batches": []}}), replay()).matches

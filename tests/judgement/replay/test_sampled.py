@@ -6,7 +6,7 @@ import pytest
 
 from saksi.judgement.replay.drawing import Draw
 from saksi.judgement.replay.recorded import Recorded
-from saksi.judgement.replay.sampled import Plan, Replayed, audit_of_stretches, with_stretches
+from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
 from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.replay.values import EnvironmentLine
 
@@ -19,7 +19,14 @@ DRAW = Draw(secret="00", log_root="11", beacon=None)
 def recorded(steps=50, ranks=1):
     roots = {(rank, step): "a" * 64 for rank in range(ranks) for step in (-1, *range(4, steps, 5))}
     return Recorded(
-        attempts=1, steps=dict.fromkeys(range(ranks), steps), roots=roots, loaded=0, again=False, saved=(), took_ns=1
+        attempts=1,
+        steps=dict.fromkeys(range(ranks), steps),
+        last=dict.fromkeys(range(ranks), steps - 1),
+        roots=roots,
+        loaded=0,
+        again=False,
+        saved=(),
+        took_ns=1,
     )
 
 
@@ -31,9 +38,13 @@ def done(number, *, equal=10, means="resume", reason=None, ranks=1):
     return Replayed(number=number, means=means, steps=10 * ranks, equal=equal * ranks, reason=reason)
 
 
-def audited(*found, environment=VERIFIED, always=(0, 4), ranks=1):
-    chosen = plan(*(each.number for each in found), always=always)
-    return audit_of_stretches(("run", 0), recorded(ranks=ranks), chosen, found, environment)
+def audited(*found, environment=VERIFIED, always=(0, 4), ranks=1, against=(), draw=DRAW, chosen=None):
+    numbers = [each.number for each in found] if chosen is None else chosen
+    planned = Plan(
+        stretches=STRETCHES, chosen=tuple(numbers), always=frozenset(always), draw=draw, resume=("--resume",)
+    )
+    told = Told(found=found, environment=environment, replays=7, against=against)
+    return audit_of_stretches(("run", 0), recorded(ranks=ranks), planned, told)
 
 
 def test_equal_stretches_are_a_match_of_what_was_replayed():
@@ -71,6 +82,23 @@ def test_one_stretch_that_is_not_equal_makes_it_no_match():
 def test_an_environment_that_did_not_verify_proves_nothing():
     found = audited(done(0), environment=DRIFTED)
     assert (found.verdict, found.reasons) == ("not_checkable", ("the environment did not verify: torch: changed",))
+
+
+def test_what_stands_against_a_replay_from_the_start_makes_it_no_match_whatever_is_equal():
+    found = audited(done(0, means="start"), done(4), against=("the replay itself was found to be otherwise: x",))
+    assert (found.verdict, found.reasons) == ("not_checkable", ("the replay itself was found to be otherwise: x",))
+
+
+def test_stretches_that_were_met_by_the_way_are_no_part_of_the_chance():
+    """A replay from the start covers all before the one that was drawn, which nobody could count on."""
+    found = audited(*(done(each, means="start") for each in range(4)), chosen=(0, 3, 4))
+    assert found.coverage.detects.one_segment == pytest.approx(1 / 3)
+    assert found.coverage.fraction == 0.8
+
+
+def test_stretches_that_were_named_meet_nothing_elsewhere():
+    found = audited(done(1), done(2), draw=None, always=())
+    assert (found.coverage.detects.one_segment, set(found.coverage.detects.spread.values())) == (0.0, {0.0})
 
 
 def test_nothing_replayed_is_no_match():

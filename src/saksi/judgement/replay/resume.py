@@ -1,7 +1,7 @@
 """How a program is told to resume: the table `[replay]` of a project's settings, or words on the command line.
 
-It says where a replay may begin, never what counts: a difference behind a resume is none until a replay from the start
-shows it, so that whoever writes these words can make an audit longer, and not another.
+A difference behind a resume is none until a replay from the start shows it. But the words are part of what is replayed,
+and of no seal: so they are told with the answer, and taken from what is replayed or from whoever audits.
 """
 
 from __future__ import annotations
