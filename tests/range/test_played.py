@@ -161,17 +161,15 @@ def _command_lines():
 
 
 @pytest.mark.timeout(900)
-def test_a_replay_names_what_no_look_at_the_run_sees_and_clears_a_program_that_prunes_by_hand(tmp_path):
-    report = play(tmp_path, *chosen(["D06", "honest-pruned-by-hand"], []), replay=True, limit_s=400.0)
-    (line,), (honest,) = report.cases, report.variants
-    assert [line.error, honest.error] == [None, None]
-    (replayed,), (cleared,) = line.replayed, honest.replayed
+def test_a_replay_names_what_no_look_at_the_run_sees(tmp_path):
+    """That it clears programs which edit their weights themselves is for the whole range to say."""
+    report = play(tmp_path, *chosen(["D06"], []), replay=True, limit_s=400.0)
+    (line,) = report.cases
+    assert line.error is None
+    (replayed,) = line.replayed
     if replayed.reason is not None and "namespaces" in replayed.reason:
         pytest.skip(replayed.reason)
     assert not by_saksi(line).found
     found = next(each for each in line.judged if each.detector == "saksi with replay")
     assert (found.found, found.object_named, found.step_error) == (True, True, 0), replayed
     assert replayed.file.rpartition(":")[0].endswith("/project/train.py")
-    assert (cleared.verdict, cleared.reason) == ("match", None)
-    assert [each.code for each in honest.accused] == ["state.changed_between_steps"]
-    assert honest.alarmed == ()
