@@ -108,8 +108,8 @@ def _searched(invocation: Invocation, placed: Sequence[tuple[Path, Path]]) -> di
     entries = invocation.environment.get("PYTHONPATH")
     if not entries or not placed:
         return invocation.environment
-    led = [str(led(Path(invocation.folder, each), placed)) if each else each for each in entries.split(os.pathsep)]
-    return {**invocation.environment, "PYTHONPATH": os.pathsep.join(led)}
+    found = [str(led(Path(invocation.folder, each), placed)) if each else each for each in entries.split(os.pathsep)]
+    return {**invocation.environment, "PYTHONPATH": os.pathsep.join(found)}
 
 
 def led(entry: Path, placed: Sequence[tuple[Path, Path]]) -> Path:
