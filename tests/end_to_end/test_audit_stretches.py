@@ -97,7 +97,7 @@ def test_a_script_that_forgets_its_generator_is_not_held_against_the_run(project
 def test_an_edit_just_at_a_model_checkpoint_is_no_baseline(project, sampled):
     foreign = {"PYTHONPATH": str(project.foreign)}
     project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
-    found = project.audit("bad", "--steps", "20:29", *RESUME, code=1)
+    found = project.audit("bad", "--steps", "20:29", "--no-naming", *RESUME, code=1)
     assert (found["verdict"], found["first_bad_step"], found["named"][0]["stage"]) == ("mismatch", 19, "state")
     assert found["steps"]["match"] == 19
     assert [each["means"] for each in found["sampled"]["stretches"]] == ["start"] * 3
