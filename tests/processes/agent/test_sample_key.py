@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import socket
+
+import pytest
+
 from processes.agent.test_challenges import Peer, always
 from saksi.processes.agent.sample_key import SampleKey
 
@@ -45,5 +49,7 @@ def test_a_recorder_that_reads_nothing_and_later_frames_are_told_nothing():
 def test_a_peer_that_is_gone_costs_nothing():
     peer = Peer()
     peer.theirs.close()
+    with pytest.raises(OSError, match=r"Broken pipe|reset"):  # nobody is there to be told
+        peer.connection.socket.send(b"x", socket.MSG_NOSIGNAL)
     SampleKey(always(0)).heard(peer.connection, hello(peer))
     peer.connection.socket.close()
