@@ -6,6 +6,7 @@ They are imported when the first news is asked for: a command that waits for its
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from saksi.judgement.items import Item, lines_of
@@ -80,6 +81,13 @@ class LiveChecks:
     def begin_late(self, sentence: str) -> None:
         """The record before this is not judged here: `sentence` is said at the end instead of what was counted."""
         self._instead = sentence
+
+    def forget_written(self, written: Iterable[Finding]) -> None:
+        """Of the news so far, keep what is not in `written`: what the agent before did not come to write down."""
+        self.begin()
+        known = {(each.code, each.subject, each.severity) for each in written}
+        self._news = [each for each in self._news if (each.code, each.subject, each.severity) not in known]
+        self._announced += len(known)
 
     def news(self) -> tuple[Finding, ...]:
         """What was found since the last call; at most `MAX_FINDINGS` in a run."""

@@ -66,7 +66,10 @@ class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
         return (record.finding for _, record in self.records if isinstance(record, FindingRecord))
 
     def relive(self, checks: LiveChecks) -> None:
-        """Drive `checks` over what was written, so that they go on from there; if it is too much, they begin anew."""
+        """Drive `checks` over what was written, so that they go on from there; if it is too much, they begin anew.
+
+        What they find and the dead agent had not written down yet is their next news.
+        """
         if sum(record.size for _, record in self.records if isinstance(record, BlockRecord)) > MAX_RELIVED:
             checks.begin_late("the agent was started again, and `saksi findings` judges the whole record")
             return
@@ -74,7 +77,7 @@ class LeftBehind(msgspec.Struct, frozen=True, kw_only=True):
         for index, record in self.records:
             digest = blob_of(record)
             checks.take(index, record, None if digest is None else self.blob(digest))
-        checks.news()
+        checks.forget_written(self.findings)
 
 
 def left_behind(
