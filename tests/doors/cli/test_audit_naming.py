@@ -15,7 +15,8 @@ from saksi.doors.cli.audit_naming import Repeated, name, repeat
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.judge import is_repeated
 from saksi.judgement.replay.transcript import parse_transcript
-from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed
+from saksi.processes.auditor.launches import NotReplayed
+from saksi.processes.auditor.replaying import Replay, Replayed
 from saksi.words.errors import MalformedInput
 
 FOUND = Invocation(argv=("python", "train.py"), environment={}, folder="/", lacking=("TOKEN",))

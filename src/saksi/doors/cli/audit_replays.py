@@ -23,7 +23,8 @@ from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.tensors import leaves_at, tensors_apart
 from saksi.judgement.replay.values import Audit, EnvironmentLine
-from saksi.processes.auditor.replaying import NotReplayed, Replay, Replayed, look, scratch_folder
+from saksi.processes.auditor.launches import NotReplayed
+from saksi.processes.auditor.replaying import Replay, Replayed, look, scratch_folder
 from saksi.words.findings import at_or_above, is_about_coverage
 
 __all__ = ["against_replay", "audited", "environment_at", "replayed_from_start", "replays_of"]

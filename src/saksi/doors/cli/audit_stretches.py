@@ -26,7 +26,7 @@ from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
 from saksi.judgement.replay.stretches import Restart, Stretch, loads_within, saves_within, stretches_of
 from saksi.judgement.replay.values import Audit, EnvironmentLine
-from saksi.processes.auditor.replaying import NotReplayed
+from saksi.processes.auditor.launches import NotReplayed
 from saksi.words.errors import UsageError
 
 __all__ = ["Wanted", "audited_in_part"]

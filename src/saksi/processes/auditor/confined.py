@@ -10,19 +10,16 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.observe import Launch, observe
-from saksi.edges.host.confinement import confine
+from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import SaksiError
 from saksi.words.run import Level
 
-__all__ = ["CANNOT_CONFINE", "Confined", "Observed", "main"]
-
-CANNOT_CONFINE: Final = 124
+__all__ = ["Confined", "Observed", "main"]
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,13 +42,7 @@ class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     argv: tuple[str, ...]
     environment: dict[str, str]
-    folder: str
-    scratch: str
-    writable: tuple[str, ...]
-    layered: tuple[str, ...]
-    gladly: tuple[str, ...]
-    hidden: tuple[str, ...]
-    placed: tuple[tuple[str, str], ...]
+    walls: Walls
     observed: Observed | None
 
 
@@ -59,17 +50,9 @@ def main() -> int:
     """Does not return where it succeeds."""
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Confined)
     try:
-        confine(
-            [Path(each) for each in asked.layered],
-            Path(asked.scratch),
-            writable=[Path(each) for each in asked.writable],
-            gladly=[Path(each) for each in asked.gladly],
-            hidden=[Path(each) for each in asked.hidden],
-            placed=[(Path(source), Path(target)) for source, target in asked.placed],
-        )
-        os.chdir(asked.folder)  # anew: the layer lies above the folder that was current until now
+        asked.walls.enter()
         if asked.observed is not None:
-            _observe(asked.observed, Path(asked.folder), Path(asked.scratch, "tmp"))
+            _observe(asked.observed, Path(asked.walls.folder), Path(asked.walls.scratch, "tmp"))
         if not asked.argv:
             return 0
         nothing = os.open(os.devnull, os.O_RDONLY)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,46 +21,33 @@ from typing import IO, Final
 
 import msgspec
 
-from saksi.edges.home import Home
 from saksi.edges.host.confinement import outermost
-from saksi.edges.host.procfs import children_of, descendants_of
+from saksi.edges.host.procfs import children_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.own_file import read_own_file
-from saksi.edges.run_folders import all_runs
-from saksi.edges.runs import RunMaterials, open_run
-from saksi.judgement.items import read_items
+from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay.invocation import Invocation
-from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.transcript import MAX_TRANSCRIPT_BYTES
 from saksi.judgement.seal import Seal
-from saksi.processes.auditor.confined import CANNOT_CONFINE, Confined, Observed
-from saksi.words.errors import SaksiError, UsageError
+from saksi.processes.auditor.confined import Confined, Observed
+from saksi.processes.auditor.launches import (
+    LOOK_S,
+    NotReplayed,
+    end_all,
+    environment_of,
+    home_in,
+    last_words_in,
+    reading_in,
+)
+from saksi.processes.auditor.made import Made
+from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
+from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
-__all__ = [
-    "NotReplayed",
-    "Replay",
-    "Replayed",
-    "end_all",
-    "last_words_in",
-    "look",
-    "reading_in",
-    "replay",
-    "scratch_folder",
-]
+__all__ = ["Replay", "Replayed", "look", "replay", "scratch_folder"]
 
 _TRANSCRIPT: Final = "saksi.transcript"
-_LAST_WORDS: Final = 4_000
-_LOOK_S: Final = 0.2
-_GRACE_S: Final = 20.0
-"""How long a launcher that was asked to end may take: its witness closes the record."""
-_SHARE: Final = 5.0
-"""How many times longer than it takes to read the record it is waited before it is read again."""
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
-
-
-class NotReplayed(SaksiError):
-    """Nothing was replayed, for a reason of this system's."""
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +142,7 @@ def replay(
         try:
             with waiting():
                 observed = _observed(hearing.read())
-                made = _Made(asked.enough, scratch)
+                made = Made(asked.enough, scratch)
                 code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)), made.enough)
         finally:
             end_all(job, before)
@@ -215,33 +201,27 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     if asked.segment is not None:
         options += ["--segment", str(asked.segment)]
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
-    environment = {
-        **asked.invocation.environment,
-        "SAKSI_HOME": str(scratch / "home"),
-        "SAKSI_SCRATCH": str(scratch / "runs"),
-        "SAKSI_AGENT": "embedded",
-        "SAKSI_OVERHEAD_BUDGET": "100",
-        "TMPDIR": str(scratch / "tmp"),
-        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "tmp" / "inductor"),
-        "WANDB_MODE": "offline",
-    }
+    environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
     if asked.transcript is not None:
         rank, step = asked.transcript
         environment["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"
     folders = (Path(asked.invocation.folder), *asked.written)
     layered = tuple(str(each) for each in outermost(folders))
-    home = Path(asked.invocation.environment.get("HOME", "/nonexistent"))
-    gladly = [str(home)] if home.is_absolute() and home.is_dir() and home != Path("/") else []
+    home = home_in(asked.invocation.environment)
+    gladly = [str(each) for each in home if each != Path("/")]
     return Confined(
         argv=own,
         environment=environment,
-        folder=asked.invocation.folder,
-        scratch=str(scratch),
-        writable=(str(asked.cache),),
-        layered=layered,
-        gladly=tuple(each for each in gladly if each not in layered),
-        hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
-        placed=tuple((str(source), str(target)) for source, target in asked.placed),
+        walls=Walls(
+            folder=asked.invocation.folder,
+            scratch=str(scratch),
+            writable=(str(asked.cache),),
+            layered=layered,
+            gladly=tuple(each for each in gladly if each not in layered),
+            hidden=tuple(str(each) for each in asked.hidden if each.is_dir()),
+            placed=tuple((str(source), str(target)) for source, target in asked.placed),
+        ),
         observed=_to_observe(asked, told),
     )
 
@@ -289,78 +269,9 @@ def _wait(
     """The exit code; `None` if the limit of time came first, or enough was done."""
     while time.monotonic() < until:
         try:
-            return job.wait(_LOOK_S)
+            return job.wait(LOOK_S)
         except subprocess.TimeoutExpired:
             look()
             if enough():
                 return None
     return None
-
-
-class _Made:
-    """Whether a replay made the Steps that were asked for. Its record is read as often as that costs little."""
-
-    def __init__(self, asked: tuple[int, int] | None, scratch: Path) -> None:
-        self.reached = False
-        self._asked = asked
-        self._scratch = scratch
-        self._next = 0.0
-
-    def enough(self) -> bool:
-        """Looks again, unless it was looked just now."""
-        began = time.monotonic()
-        if self._asked is None or began < self._next:
-            return self.reached
-        with contextlib.suppress(SaksiError, OSError):  # a log that is being written may be half there
-            self.reached = self._looked(*self._asked)
-        self._next = time.monotonic() + _SHARE * (time.monotonic() - began)
-        return self.reached
-
-    def _looked(self, ranks: int, steps: int) -> bool:
-        reading = reading_in(self._scratch)
-        if reading is None:
-            return False
-        made = recorded_of(read_items(reading.entries, reading.blob), 0)
-        done = [rank for rank, count in made.steps.items() if count > steps or (rank, steps - 1) in made.roots]
-        return len(done) >= ranks
-
-
-def last_words_in(errors: Path) -> str:
-    """The end of what was said there. Raises `OSError`."""
-    with errors.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_WORDS))
-        return " / ".join(file.read().decode("utf-8", "replace").strip().splitlines()[-3:])[-400:]
-
-
-def end_all(job: subprocess.Popen[bytes], before: frozenset[int]) -> None:
-    """Asked first, so that the record is closed; then everything that is left of it is ended.
-
-    `before` are the children that there were before it.
-    """
-    if job.poll() is None:
-        job.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            job.wait(_GRACE_S)
-    if job.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(job.pid, signal.SIGKILL)
-        job.wait()
-    for _ in range(100):
-        left = descendants_of(os.getpid(), without=before)
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in children_of(os.getpid()):
-            if pid not in before:
-                with contextlib.suppress(OSError):
-                    os.waitpid(pid, os.WNOHANG)
-        if not left:
-            return
-        time.sleep(0.05)
-
-
-def reading_in(scratch: Path) -> RunMaterials | None:
-    """What the record of a launch holds that had its home and its runs there; `None` where there is none."""
-    environment = {"SAKSI_SCRATCH": str(scratch / "runs")}
-    folders = all_runs(Home(scratch / "home"), environment, uid=os.getuid())
-    return open_run(next(iter(folders.values()))) if folders else None

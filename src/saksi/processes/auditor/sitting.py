@@ -27,9 +27,18 @@ from saksi.edges.host.procfs import children_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.own_file import read_own_file
 from saksi.edges.runs import RunMaterials
-from saksi.processes.auditor.confined import CANNOT_CONFINE
-from saksi.processes.auditor.replaying import NotReplayed, end_all, last_words_in, reading_in
+from saksi.processes.auditor.launches import (
+    GRACE_S,
+    LOOK_S,
+    NotReplayed,
+    end_all,
+    environment_of,
+    home_in,
+    last_words_in,
+    reading_in,
+)
 from saksi.processes.auditor.stage import Begun, Command, Ended, Stage
+from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import UsageError
 
 __all__ = ["MAX_NOTES_BYTES", "Launched", "Place", "Sitting", "sit"]
@@ -37,9 +46,6 @@ __all__ = ["MAX_NOTES_BYTES", "Launched", "Place", "Sitting", "sit"]
 MAX_NOTES_BYTES: Final = 8 * 1024 * 1024
 """Of one process: some four thousand notes, a few of which list what a model checkpoint holds."""
 _NOTES: Final = "notes"
-_LOOK_S: Final = 0.2
-_GRACE_S: Final = 20.0
-"""How long a launcher that was asked to end may take: its witness closes the record."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,16 +116,11 @@ class Sitting:
         return (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *argv)
 
     def _environment(self, folder: Path, ends: str, variables: Mapping[str, str]) -> dict[str, str]:
+        given = {name: value for name, value in self._place.environment.items() if not name.startswith("SAKSI")}
         return {
-            **{name: value for name, value in self._place.environment.items() if not name.startswith("SAKSI")},
-            "SAKSI_HOME": str(folder / "home"),
-            "SAKSI_SCRATCH": str(folder / "runs"),
-            "SAKSI_AGENT": "embedded",
-            "SAKSI_OVERHEAD_BUDGET": "100",
+            **environment_of(given, folder, tmp=self._scratch / "tmp"),
             "SAKSI_DOCTOR": f"{ends}:{folder / _NOTES}",
-            "TMPDIR": str(self._scratch / "tmp"),
             "TORCHINDUCTOR_CACHE_DIR": str(self._place.cache / "inductor"),
-            "WANDB_MODE": "offline",
             **variables,
         }
 
@@ -140,10 +141,10 @@ class Sitting:
             return ended.code
         with contextlib.suppress(ProcessLookupError):
             os.kill(begun.pid, signal.SIGTERM)
-        if self._hear(time.monotonic() + _GRACE_S) is None:
+        if self._hear(time.monotonic() + GRACE_S) is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(begun.pid, signal.SIGKILL)
-            self._hear(time.monotonic() + _GRACE_S)
+            self._hear(time.monotonic() + GRACE_S)
         return None
 
     def _hear(self, until: float) -> Begun | Ended | None:
@@ -151,7 +152,7 @@ class Sitting:
         while b"\n" not in self._buffer:
             if time.monotonic() >= until:
                 return None
-            if select.select([self._hearing], [], [], _LOOK_S)[0]:
+            if select.select([self._hearing], [], [], LOOK_S)[0]:
                 more = os.read(self._hearing.fileno(), 4096)
                 if not more:
                     self._job.wait()
@@ -193,19 +194,17 @@ def sit(place: Place, scratch: Path) -> Iterator[Sitting]:
 
 
 def _stage(place: Place, scratch: Path, told: int) -> Stage:
-    layered = (place.folder.resolve(),)
-    home = Path(place.environment.get("HOME", "/nonexistent"))
-    homely = [home] if home.is_absolute() and home.is_dir() else []
-    gladly = [each for each in outermost((*homely, *place.written)) if each != Path("/")]
-    return Stage(
+    layered = place.folder.resolve()
+    gladly = [each for each in outermost((*home_in(place.environment), *place.written)) if each != Path("/")]
+    walls = Walls(
         folder=str(place.folder),
         scratch=str(scratch),
         writable=(str(place.cache),),
-        layered=tuple(str(each) for each in layered),
-        gladly=tuple(str(each) for each in gladly if not each.is_relative_to(layered[0])),
+        layered=(str(layered),),
+        gladly=tuple(str(each) for each in gladly if not each.is_relative_to(layered)),
         hidden=tuple(str(each) for each in place.hidden if each.is_dir()),
-        descriptor=told,
     )
+    return Stage(walls=walls, descriptor=told)
 
 
 def _notes_in(folder: Path) -> tuple[bytes, ...]:

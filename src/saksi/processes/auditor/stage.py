@@ -16,22 +16,16 @@ from typing import BinaryIO
 
 import msgspec
 
-from saksi.edges.host.confinement import confine
-from saksi.processes.auditor.confined import CANNOT_CONFINE
+from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import SaksiError
 
 __all__ = ["Begun", "Command", "Ended", "Stage", "main"]
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where commands may write, as `confine` takes it; `descriptor` is where it is told what becomes of them."""
+    """Where commands may write; `descriptor` is where it is told what becomes of them."""
 
-    folder: str
-    scratch: str
-    writable: tuple[str, ...]
-    layered: tuple[str, ...]
-    gladly: tuple[str, ...]
-    hidden: tuple[str, ...]
+    walls: Walls
     descriptor: int
 
 
@@ -59,14 +53,7 @@ def main() -> int:
     """Until there is no further command."""
     stage = msgspec.json.decode(sys.stdin.buffer.readline(), type=Stage)
     try:
-        confine(
-            [Path(each) for each in stage.layered],
-            Path(stage.scratch),
-            writable=[Path(each) for each in stage.writable],
-            gladly=[Path(each) for each in stage.gladly],
-            hidden=[Path(each) for each in stage.hidden],
-        )
-        os.chdir(stage.folder)  # anew: the layer lies above the folder that was current until now
+        stage.walls.enter()
     except (SaksiError, OSError) as reason:
         sys.stderr.write(f"{reason}\n")
         return CANNOT_CONFINE

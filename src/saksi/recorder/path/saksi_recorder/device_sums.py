@@ -200,7 +200,7 @@ def ask(lists: list[tuple[list[Any], bool]]) -> list[Optional[Union[str, Summed]
     None for an empty list, and where a device was not asked, which has been counted. Call in `quiet`.
     """
     if not any(memory.on_devices(tensors) for tensors, _ in lists):
-        return [fingerprints.sums(tensors, keyed=keyed) for tensors, keyed in lists]
+        return list(fingerprints.sums_of_each(lists))
     return _ask(lists) or [None] * len(lists)
 
 

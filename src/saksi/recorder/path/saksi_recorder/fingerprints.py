@@ -36,10 +36,33 @@ making them anew takes as long as the sums do where tensors are small."""
 
 def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
     """32 hexadecimal digits over the tensors' bytes, in their order; None for no tensors. Call inside `quiet`."""
-    if not tensors:
-        return None
+    return sums_of_each([(tensors, keyed)])[0]
+
+
+def sums_of_each(lists: list[tuple[list[Any], bool]]) -> list[Optional[str]]:
+    """`sums` of each list, beside which stands whether it is keyed. Call inside `quiet`.
+
+    A tensor that is in several lists is summed for all of them at once: its memory is then fetched once.
+    """
+    parts: list[list[Any]] = [[()] * len(tensors) for tensors, _ in lists]
+    wanted: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
+    for number, (tensors, _) in enumerate(lists):
+        for at, tensor in enumerate(tensors):
+            wanted.setdefault(id(tensor), (tensor, []))[1].append((number, at))
+    factors = key_factors()
+    for tensor, places in wanted.values():
+        held = memory.hold(tensor)
+        if held.nbytes:
+            words = _words(held)
+            for number, at in places:
+                parts[number][at] = _of(words, factors if lists[number][1] else None)
+    return [_digest_of(found) if tensors else None for (tensors, _), found in zip(lists, parts)]  # noqa: B905
+
+
+def _digest_of(parts: list[Any]) -> str:
     digest = hashlib.sha256()
-    joined = _joined(tensors, key_factors() if keyed else None)  # outlives the view of it
+    every = [one for some in parts for one in some]
+    joined = torch.cat(every) if every else None  # outlives the view of it
     if joined is not None:
         digest.update(memory.hold(joined).view)
     return digest.hexdigest()[:32]
@@ -47,7 +70,9 @@ def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
 
 def sums_of(tensor: Any, *, keyed: bool) -> bytes:
     """The sums over one tensor in memory, as they go into a fingerprint. Call inside `quiet`."""
-    joined = _joined([tensor], key_factors() if keyed else None)
+    held = memory.hold(tensor)
+    parts = _of(_words(held), key_factors() if keyed else None) if held.nbytes else []
+    joined = torch.cat(parts) if parts else None  # outlives the view of it
     return b"" if joined is None else bytes(memory.hold(joined).view)
 
 
@@ -66,15 +91,6 @@ def digest(tensors: list[Any]) -> Optional[str]:
 def share(tensors: list[Any], number: int) -> list[Any]:
     """The tensors of one rotating share."""
     return tensors[number % SHARES :: SHARES]
-
-
-def _joined(tensors: list[Any], factors: Any) -> Any:
-    parts: list[Any] = []
-    for tensor in tensors:
-        held = memory.hold(tensor)
-        if held.nbytes:
-            parts += _of(_words(held), factors)
-    return torch.cat(parts) if parts else None
 
 
 def _of(words: _Words, factors: Any) -> list[Any]:
