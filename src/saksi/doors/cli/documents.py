@@ -14,6 +14,7 @@ import msgspec
 from saksi.judgement.log_layer import Outcome
 from saksi.judgement.series import Series
 from saksi.judgement.story import Beginning
+from saksi.judgement.weight_origin import WeightOrigin
 from saksi.words.findings import Coverage, Finding, Verdict
 
 __all__ = [
@@ -197,7 +198,8 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
 
     `root` is of the log's tree, `signed_by` names the keys of its attempts, each admitted by a trusted key, and
     `anchors` counts those that agree. `findings` are those of a record that is not refused; they change no verdict, but
-    the exit code: a whole record may tell of a run that went wrong.
+    the exit code: a whole record may tell of a run that went wrong. `weights` says which committed state the tensors
+    in a file have most in common with, where no run is recorded to have made the file as it is.
     """
 
     target: str
@@ -214,6 +216,7 @@ class VerifyLine(_Document, frozen=True, kw_only=True):
     anchors: int = 0
     longest_unanchored_ns: int | None = None
     findings: tuple[Finding, ...] = ()
+    weights: WeightOrigin | None = None
 
 
 class VerifyReport(_Document, frozen=True, kw_only=True):

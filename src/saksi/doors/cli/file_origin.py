@@ -14,9 +14,10 @@ import msgspec
 
 from saksi.doors.cli.documents import Made, VerifyLine
 from saksi.judgement.log_layer import Outcome
+from saksi.judgement.weight_origin import WeightOrigin
 from saksi.words.records import FileRecord
 
-__all__ = ["Recorded", "judge_file"]
+__all__ = ["Recorded", "judge_file", "with_weights"]
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,43 @@ def judge_file(
         reasons=tuple(reasons),
         made=tuple(_made(each, digest) for each in (*made, *loaded)),
     )
+
+
+def with_weights(
+    line: VerifyLine, origin: WeightOrigin | None, reasons: Sequence[str], *, named: Sequence[str] = ()
+) -> VerifyLine:
+    """The answer for a file that no run is known to have made as it is, once its tensors were looked at.
+
+    All of them in one committed state: it is accepted, unless its path speaks against it, `reasons` say what hinders,
+    or a pickle in it names other functions (`named`), which loading it may call.
+    """
+    if named:
+        reasons = (*reasons, f"its pickle also names {', '.join(named[:4])}: loading it may run those")
+    if origin is None:
+        return msgspec.structs.replace(line, reasons=(*line.reasons, *reasons))
+    others = ", ".join(origin.others) + (f" and {origin.others_omitted} more" if origin.others_omitted else "")
+    where = f"{_state(origin)}, byte for byte"
+    if not others and not reasons and line.verdict != "refused":
+        every = "The tensor in it is one" if origin.tensors == 1 else f"All {origin.tensors} tensors in it are those"
+        sentence = f"{every} of {where}; {_latest(origin)}."
+        return msgspec.structs.replace(
+            line, verdict="accepted", run=origin.run, sentence=sentence, reasons=(), weights=origin
+        )
+    said = f"{origin.same} of its {origin.tensors} tensors are those of {where}"
+    told = f"{said}; {others} {'is' if len(origin.others) == 1 else 'are'} not" if others else said
+    return msgspec.structs.replace(line, reasons=(*line.reasons, told, *reasons), weights=origin)
+
+
+def _state(origin: WeightOrigin) -> str:
+    step = "before its first step" if origin.step < 0 else f"after step {origin.step}"
+    attempt = f"@{origin.attempt}" if origin.attempt else ""
+    return f"run {origin.run}{attempt} {step}, rank {origin.rank}"
+
+
+def _latest(origin: WeightOrigin) -> str:
+    if origin.step >= origin.last_step:
+        return "no later state is in its record"
+    return f"it went on from there: the last state in its record is of step {origin.last_step}"
 
 
 def _answer(

@@ -7,28 +7,26 @@ file is a bundle if it looks like one, and any other file is looked up in the re
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from saksi.doors.cli.documents import VerifyLine
-from saksi.doors.cli.file_origin import Recorded, judge_file
-from saksi.doors.cli.reading import assurance_for, catalogue, find, open_reading, seal_of
+from saksi.doors.cli.file_target import judge_file_target
+from saksi.doors.cli.reading import assurance_for, find, open_reading
 from saksi.doors.cli.screen import duration
 from saksi.edges.anchors import read_anchors
-from saksi.edges.files import hash_file
 from saksi.edges.runs import RunMaterials
 from saksi.edges.store.durable import told
 from saksi.judgement.bundle import MAX_BUNDLE_BYTES, TAIL_BYTES, looks_like_bundle, unpack
-from saksi.judgement.log_layer import Outcome, check_log
+from saksi.judgement.log_layer import Outcome
 from saksi.judgement.log_materials import LogMaterials
 from saksi.judgement.recorders import independent_agent, recorders_in
 from saksi.judgement.verdict import Assurance
 from saksi.judgement.verify import Trust, Verification, VerificationPolicy
 from saksi.judgement.verify import verify as verify_log
-from saksi.words.codec import decode_record
-from saksi.words.errors import SaksiError, StoreError, UsageError
-from saksi.words.records import AgentFacts, FileRecord
+from saksi.words.errors import SaksiError, UsageError
+from saksi.words.records import AgentFacts
 
 __all__ = ["judge_target"]
 
@@ -44,7 +42,7 @@ def judge_target(target: str, *, trust: Trust, anchors: Sequence[str]) -> Verify
     except SaksiError as error:
         if not path.is_file():
             raise _nothing(target, path, error) from None
-        return _bundle(target, path, trust, anchors) if _is_bundle(path) else _file(target, path, trust)
+        return _bundle(target, path, trust, anchors) if _is_bundle(path) else judge_file_target(target, path, trust)
     try:
         return _log(target, open_reading(run), trust, anchors)
     except SaksiError as error:
@@ -168,55 +166,3 @@ def _sentence(found: Verification, agent: AgentFacts | None) -> str:
     stretch = duration(found.longest_unanchored_ns / 1e9)
     agree = "1 anchor agrees" if found.anchors == 1 else f"{found.anchors:,} anchors agree"
     return f"{signed} {agree}; the longest stretch without one is {stretch}."
-
-
-def _file(target: str, path: Path, trust: Trust) -> VerifyLine:
-    hashed = hash_file(path, None)
-    if hashed.digest is None:
-        raise StoreError(f"cannot read {target}: {hashed.reason}")
-    doubts: list[str] = []
-    recorded = list(_recorded(trust, doubts))
-    paths = {str(path.absolute()), os.path.normpath(path.absolute()), str(path.resolve())}
-    return judge_file(target=target, paths=paths, digest=str(hashed.digest), recorded=recorded, doubts=doubts)
-
-
-def _recorded(trust: Trust, doubts: list[str]) -> Iterator[Recorded]:
-    """The files that runs tell of, of those runs whose log is signed by a trusted key; the others are doubts."""
-    try:
-        runs = sorted(catalogue())
-    except UsageError:  # no home at all: nothing is recorded here
-        return
-    for run in runs:
-        try:
-            reading = open_reading(run)
-            files = list(_files(reading))
-        except SaksiError as error:
-            doubts.append(f"run {run} could not be asked: {error}")
-            continue
-        if files and (reason := _against(reading, trust)):
-            doubts.append(f"run {run} tells of files, but does not count: {reason}")
-            continue
-        yield from files
-
-
-def _files(reading: RunMaterials) -> Iterator[Recorded]:
-    folder: str | None = None
-    for index, entry in enumerate(reading.entries):
-        if not entry.startswith(b'{"kind":"file"'):
-            continue
-        record = decode_record(entry, where=f"index {index}")
-        if isinstance(record, FileRecord):
-            if folder is None:
-                seal = seal_of(reading)
-                folder = None if seal is None else seal.working_directory
-            yield Recorded(run=reading.run, entry=index, folder=folder, record=record)
-
-
-def _against(reading: RunMaterials, trust: Trust) -> str | None:
-    """Why this run's log is not to be believed, or `None`."""
-    if not trust.keys:
-        return "there is no trusted key to judge it with"
-    if reading.head is None or reading.short is not None:
-        return reading.short or "it has no signed head"
-    layer = check_log(run=reading.run, entries=reading.entries, head=reading.head, keys=trust.keys, anchors=())
-    return None if layer.head is not None and not layer.reasons else "; ".join(each.text for each in layer.reasons[:2])

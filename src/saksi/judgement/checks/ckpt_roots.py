@@ -60,9 +60,14 @@ class Layouts:
 
     def kept(self, root: Root) -> Kept | None:
         """The tensors under a root, where both their list and the digest of each are there."""
+        found = self.leaves(root)
+        return None if found is None else Kept(*found)
+
+    def leaves(self, root: Root) -> tuple[Lines, Leaves] | None:
+        """The list of tensors under a root and the digest of each, where both are there."""
         lines = self._whole.get(root.layout)
         leaves = None if lines is None else leaves_of(root.leaves, lines)
-        return None if lines is None or leaves is None else Kept(lines, leaves)
+        return None if lines is None or leaves is None else (lines, leaves)
 
 
 class Kept:

@@ -1,0 +1,1 @@
+"""Tensors in files, by name, form and digest: safetensors and torch's zip files, read without torch."""

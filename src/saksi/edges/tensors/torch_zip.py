@@ -1,0 +1,74 @@
+"""Tensors of a file that `torch.save` wrote: a zip file whose `data.pkl` names them, the bytes beside it.
+
+Rules: entries are stored, not compressed, as torch writes them; only tensors that lie in C order are read. TorchScript
+and the older formats are not.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+from typing import Final
+
+from saksi.edges.tensors.form import SIZES, NotTensors, Slot, read_tensor
+from saksi.edges.tensors.torch_pickle import Pickled, tensors_of_pickle
+from saksi.words.tensors import FileTensor, Tensors
+
+__all__ = ["torch_zip_in"]
+
+MAX_PICKLE: Final = 64 << 20
+MAX_ENTRIES: Final = 200_000
+_PICKLE: Final = "/data.pkl"
+
+
+def torch_zip_in(file: io.FileIO) -> Tensors:
+    """Every tensor that is found, in the order of names. Raises `NotTensors`, `OSError`."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return _read(archive)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, RuntimeError) as error:
+        raise NotTensors(f"its zip file cannot be read: {type(error).__name__}") from None
+
+
+def _read(archive: zipfile.ZipFile) -> Tensors:
+    entries = {each.filename: each for each in archive.infolist()}
+    pickles = [name for name in entries if name.endswith(_PICKLE) and name.count("/") == 1]
+    if len(pickles) != 1 or len(entries) > MAX_ENTRIES:
+        raise NotTensors("it is no file of torch.save: there is not one data.pkl in it")
+    root = pickles[0].removesuffix(_PICKLE)
+    order = f"{root}/byteorder"
+    if order in entries and archive.read(order)[:7] != b"little":
+        raise NotTensors("its numbers are not in this byte order")
+    with archive.open(pickles[0]) as member:
+        content = member.read(MAX_PICKLE + 1)
+    if len(content) > MAX_PICKLE:
+        raise NotTensors("its pickle is larger than is read")
+    said, names = tensors_of_pickle(content)
+    found = []
+    for name, tensor in said:
+        if not _lies_in_order(tensor.shape, tensor.strides):
+            continue
+        entry = entries.get(f"{root}/data/{tensor.storage}")
+        found.append(_of(archive, entry, name, tensor))
+    return Tensors(tuple(sorted(found)), left_out=len(said) - len(found), named=names)
+
+
+def _of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo | None, name: str, tensor: Pickled) -> FileTensor:
+    slot = Slot(name, tensor.dtype, tensor.shape, tensor.first * SIZES[tensor.dtype])
+    if entry is None or entry.compress_type != zipfile.ZIP_STORED or slot.start + slot.length > entry.file_size:
+        raise NotTensors(f"the bytes of {name[:80]} are not in it")
+    with archive.open(entry) as source:
+        source.seek(slot.start)
+        return read_tensor(source, slot)
+
+
+def _lies_in_order(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether elements follow one another; of dimensions of one element the stride says nothing."""
+    expected = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1 and stride != expected:
+            return math.prod(shape) == 0
+        expected *= size
+    return True
