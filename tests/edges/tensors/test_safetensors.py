@@ -66,6 +66,7 @@ LINE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     [
         (headed(b"{"), "header"),
         (headed(b"{} {}"), "header"),
+        (headed(b'{"a": {}, "a": {}}'), "stands in it twice"),
         (headed({"a": []}), "a is no tensor"),
         (headed({"a": LINE | {"more": 1}}, bytes(8)), "a is no tensor"),
         (headed({"a": LINE | {"dtype": "F12"}}, bytes(8)), "F12"),
@@ -83,7 +84,9 @@ def test_what_cannot_be_is_refused_with_the_reason(tmp_path, content, reason):
         read(tmp_path, content)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"hello, world", b"\x80\x02}q\0.", struct.pack("<Q", 1 << 62) + b"{}"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", headed(b"[]"), b"hello, world", b"\x80\x02}q\0.", struct.pack("<Q", 1 << 62) + b"{}"]
+)
 def test_any_other_file_is_none_of_these(tmp_path, content):
     assert read(tmp_path, content) is None
 

@@ -99,10 +99,43 @@ def test_a_memo_is_no_table_of_its_largest_number(tmp_path):
     assert read(tmp_path, NOT_READ["a memo far away"]).found == ()
 
 
-def test_a_list_within_itself_ends(tmp_path):
+def test_a_list_within_itself_ends_as_what_nests_too_deep(tmp_path):
     inner: list = []
     inner.append(inner)
-    assert read(tmp_path, torch_zip({"a": inner}, {})).found == ()
+    with pytest.raises(NotTensors, match="nests deeper"):
+        read(tmp_path, torch_zip({"a": inner}, {}))
+
+
+MATRIX_BYTES = pickled(MATRIX)[2:-1]
+FOREIGN_WAYS = {
+    "a dictionary with arguments": torch_zip(
+        Call(Global("collections", "OrderedDict"), [("w", MATRIX)]), {"0": NUMBERS}
+    ),
+    "a key that is no simple value": torch_zip({(1, 2): MATRIX}, {"0": NUMBERS}),
+    "an item of a list that is set anew": torch_zip(b"\x80\x02]K\x01aK\x00" + MATRIX_BYTES + b"s.", {"0": NUMBERS}),
+    "something appended to a dictionary": torch_zip(b"\x80\x02}" + MATRIX_BYTES + b"a.", {"0": NUMBERS}),
+    "a tensor that is built anew": torch_zip(pickled(MATRIX)[:-1] + b"(K\x01tb.", {"0": NUMBERS}),
+    "a set with more than simple values": torch_zip(b"\x80\x04\x8f(" + MATRIX_BYTES + b"\x90.", {"0": NUMBERS}),
+    "two files of one name": torch_zip({"a": MATRIX}, {"0": NUMBERS}, more=[("archive/DATA/0", NUMBERS)]),
+}
+
+
+@pytest.mark.parametrize("way", FOREIGN_WAYS)
+def test_what_could_bring_a_tensor_past_the_reading_is_refused(tmp_path, way):
+    with pytest.raises(NotTensors):
+        read(tmp_path, FOREIGN_WAYS[way])
+
+
+def test_a_dictionary_that_is_made_otherwise_holds_its_tensors_all_the_same(tmp_path):
+    made = b"\x80\x02ccollections\nOrderedDict\n)\x81U\x01w" + MATRIX_BYTES + b"s."
+    (found,) = read(tmp_path, torch_zip(made, {"0": NUMBERS})).found
+    assert found.name == "w"
+
+
+def test_a_parameter_with_a_state_of_its_own_is_named(tmp_path):
+    call = Call(Global("torch._utils", "_rebuild_parameter_with_state"), MATRIX, True, {}, ({}, {"data": MATRIX}))
+    found = read(tmp_path, torch_zip({"a": call}, {"0": NUMBERS}))
+    assert found.named == ("torch._utils._rebuild_parameter_with_state",)
 
 
 def test_lists_that_double_end_at_the_limit(tmp_path, monkeypatch):

@@ -76,7 +76,8 @@ def with_weights(
     where = f"{_state(origin)}, byte for byte"
     if not others and not reasons and line.verdict != "refused":
         every = "The tensor in it is one" if origin.tensors == 1 else f"All {origin.tensors} tensors in it are those"
-        sentence = f"{every} of {where}; {_latest(origin)}."
+        part = f"; that state has {origin.parameters} parameters" if origin.tensors < origin.parameters else ""
+        sentence = f"{every} of {where}; {_latest(origin)}{part}."
         return msgspec.structs.replace(
             line, verdict="accepted", run=origin.run, sentence=sentence, reasons=(), weights=origin
         )

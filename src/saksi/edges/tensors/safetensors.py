@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import itertools
-from typing import Final
+import json
+from typing import Any, Final
 
 import msgspec
 
@@ -59,23 +60,30 @@ def safetensors_in(file: io.FileIO) -> Tensors:
     return Tensors(tuple(sorted(found)))
 
 
-def _header(content: bytes) -> dict[str, msgspec.Raw]:
+def _header(content: bytes) -> dict[str, Any]:
     try:
-        header = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotTensors(f"its header is no JSON object: {error}") from None
+        header: dict[str, Any] = json.loads(content, object_pairs_hook=_once)  # it begins as an object
+    except (ValueError, RecursionError) as error:
+        raise NotTensors(f"its header is no JSON: {error}") from None
     header.pop(_METADATA, None)
     if len(header) > MAX_TENSORS:
         raise NotTensors(f"it has more than {MAX_TENSORS:,} tensors")
     return header
 
 
-def _slots(header: dict[str, msgspec.Raw], room: int) -> list[Slot]:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):  # two readers might take two different ones
+        raise ValueError("a name stands in it twice")
+    return found
+
+
+def _slots(header: dict[str, Any], room: int) -> list[Slot]:
     slots = []
-    for name, raw in header.items():
+    for name, said in header.items():
         try:
-            entry = msgspec.json.decode(raw, type=_Entry)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            entry = msgspec.convert(said, type=_Entry)
+        except msgspec.ValidationError as error:
             raise NotTensors(f"{name[:80]} is no tensor: {error}") from None
         start, end = entry.data_offsets
         if entry.dtype not in _TYPES:

@@ -1,7 +1,8 @@
 """What the pickle in a torch file says of tensors. Its opcodes are read one by one; nothing is imported or called.
 
-Rules: of all that a pickle can name, torch's two functions that put a tensor together and ordered dictionaries mean
-something here; whatever else it makes is `None`, with what is put into it. Limits on everything.
+Rules: of all that a pickle can name, torch's functions that put a tensor or a parameter together and ordered
+dictionaries mean something here; whatever else it makes is `None`, and is named. What could bring tensors past this
+reading (into objects by ways that torch does not write, nested deeper than is read) is refused. Limits on everything.
 
 Known weakness: tensors in objects of other classes are not found; what a pickle names is told for that reason.
 """
@@ -31,8 +32,8 @@ _STORAGES: Final = {
 }  # fmt: skip
 _DICTIONARY: Final = "collections.OrderedDict"
 _TENSOR: Final = "torch._utils._rebuild_tensor_v2"
-_PARAMETERS: Final = frozenset({"torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"})
-_KNOWN: Final = frozenset({_DICTIONARY, _TENSOR, *_PARAMETERS})
+_PARAMETER: Final = "torch._utils._rebuild_parameter"
+_KNOWN: Final = frozenset({_DICTIONARY, _TENSOR, _PARAMETER})
 _CONSTANTS: Final = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES: Final = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _LITERALS: Final = frozenset({
@@ -40,6 +41,7 @@ _LITERALS: Final = frozenset({
     "SHORT_BINUNICODE", "UNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "BINBYTES8", "SHORT_BINBYTES",
     "BYTEARRAY8",
 })  # fmt: skip
+_SIMPLE: Final = (str, bytes, int, float, bool, type(None))
 _SILENT: Final = frozenset({"PROTO", "FRAME"})
 
 
@@ -85,14 +87,14 @@ def tensors_of_pickle(content: bytes) -> tuple[list[tuple[str, Pickled]], tuple[
 
 
 def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
-    """Everything in nested dictionaries, lists and tuples; what nests deeper than `MAX_DEPTH` is left."""
+    """Everything in nested dictionaries, lists and tuples. Raises `NotTensors` where they nest deeper than is read."""
+    if depth > MAX_DEPTH:
+        raise NotTensors(f"something in it nests deeper than {MAX_DEPTH} times")
     if isinstance(value, dict) or type(value) in (list, tuple):
         yield path, None
-        if depth < MAX_DEPTH:
-            pairs = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, item in pairs:
-                part = str(key)[:MAX_KEY]
-                yield from _leaves(item, f"{path}.{part}" if path else part, depth + 1)
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            part = str(key)[:MAX_KEY]
+            yield from _leaves(item, f"{path}.{part}" if path else part, depth + 1)
     else:
         yield path, value
 
@@ -183,21 +185,27 @@ class _Machine:
 
     def _put(self, pairs: list[Any]) -> None:
         table = self.stack[-1]
-        if isinstance(table, dict):
-            table.update(zip((_key(each) for each in pairs[::2]), pairs[1::2], strict=True))
+        if isinstance(table, dict) and all(isinstance(each, _SIMPLE) for each in pairs[::2]):
+            table.update(zip(pairs[::2], pairs[1::2], strict=True))
+        elif table is not None:  # an object that is named is not looked into
+            raise NotTensors("its pickle puts something where torch puts nothing")
 
     def _append(self, _: Any) -> None:
         value = self.stack.pop()
-        if isinstance(self.stack[-1], list):
-            self.stack[-1].append(value)
+        self._extend([value])
 
     def _appends(self, _: Any) -> None:
-        taken = self._taken()
+        self._extend(self._taken())
+
+    def _extend(self, items: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
-            self.stack[-1].extend(taken)
+            self.stack[-1].extend(items)
+        elif self.stack[-1] is not None:
+            raise NotTensors("its pickle puts something where torch puts nothing")
 
     def _additems(self, _: Any) -> None:
-        self._taken()
+        if not all(isinstance(each, _SIMPLE) for each in self._taken()):
+            raise NotTensors("there is a set in it of more than simple values")
 
     def _global(self, argument: str) -> None:
         self._name(argument.replace(" ", ".", 1))
@@ -223,21 +231,30 @@ class _Machine:
         self.stack.append(_called(called, given))
 
     def _newobj(self, _: Any) -> None:
-        self.stack[-2:] = [None]
+        given, kind = self.stack.pop(), self.stack.pop()
+        self.stack.append(_empty(given) if kind == _Name(_DICTIONARY) else None)
 
     def _newobj_ex(self, _: Any) -> None:
         self.stack[-3:] = [None]
 
     def _build(self, _: Any) -> None:
         self.stack.pop()
+        if isinstance(self.stack[-1], Pickled | list):  # of a tensor this would put other bytes in its place
+            raise NotTensors("its pickle puts something where torch puts nothing")
+
+
+def _empty(given: Any) -> dict[Any, Any]:
+    if given != ():
+        raise NotTensors("its pickle makes a dictionary in a way that torch does not write")
+    return {}
 
 
 def _called(called: Any, given: Any) -> Any:
     """What torch's own functions and an ordered dictionary make of what they are given; `None` of any other."""
     name = called.text if isinstance(called, _Name) else ""
     if name == _DICTIONARY:
-        return {}
-    if name in _PARAMETERS:
+        return _empty(given)
+    if name == _PARAMETER:
         return given[0]
     if name != _TENSOR or not isinstance(given[0], _Storage):
         return None
@@ -248,8 +265,3 @@ def _called(called: Any, given: Any) -> Any:
     if not all(type(each) is int and 0 <= each < 1 << 62 for each in numbers):
         raise NotTensors("its pickle says a tensor of no size that can be")
     return Pickled(storage.dtype, storage.key, first, tuple(shape), tuple(strides))
-
-
-def _key(value: Any) -> str:
-    """A key of a dictionary, for a path; one that is none of the simple values stands for all such."""
-    return str(value) if isinstance(value, str | int | float | bool) or value is None else "?"

@@ -34,6 +34,8 @@ def torch_zip_in(file: io.FileIO) -> Tensors:
 
 def _read(archive: zipfile.ZipFile) -> Tensors:
     entries = {each.filename: each for each in archive.infolist()}
+    if len({name.lower() for name in entries}) != len(archive.infolist()):  # torch looks names up in any case
+        raise NotTensors("two files in it have one name")
     pickles = [name for name in entries if name.endswith(_PICKLE) and name.count("/") == 1]
     if len(pickles) != 1 or len(entries) > MAX_ENTRIES:
         raise NotTensors("it is no file of torch.save: there is not one data.pkl in it")
