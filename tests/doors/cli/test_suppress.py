@@ -53,6 +53,17 @@ def suppress(home, *words):
     return out.partition(":")[0]
 
 
+def test_show_leaves_out_what_is_suppressed_and_says_how_many(kept):
+    before = json.loads(kept.call("show", "last", "--json")[1])
+    assert (before["verdict"], before["suppressed"]) == ("affected", 0)
+    suppress(kept, CODE, "--subject", "*", *WHY)
+    after = json.loads(kept.call("show", "last", "--json")[1])
+    assert (after["verdict"], after["suppressed"]) == (document(kept, "last")[1]["verdict"], 1)
+    assert CODE in {each["code"] for each in before["findings"]}
+    assert CODE not in {each["code"] for each in after["findings"]}
+    assert "1 finding is suppressed in this home, and not counted: saksi findings" in kept.call("show", "last")[1]
+
+
 def test_a_suppressed_finding_is_shown_apart_and_does_not_count(kept):
     before_code, before = document(kept, "last")
     assert (before_code, before["verdict"]) == (1, "affected")

@@ -158,7 +158,10 @@ class EventLine(_Document, frozen=True, kw_only=True):
 
 
 class ShowReport(_Document, frozen=True, kw_only=True):
-    """`saksi show RUN --json`. With `RUN@N`, `attempt` is N, and attempts, series and events are of that one alone."""
+    """`saksi show RUN --json`. With `RUN@N`, `attempt` is N, and attempts, series and events are of that one alone.
+
+    `suppressed` findings are not among `findings`, and do not count for the verdict: `saksi findings` has them.
+    """
 
     schema: Literal["saksi.show/v1"] = "saksi.show/v1"
     run: str
@@ -179,6 +182,7 @@ class ShowReport(_Document, frozen=True, kw_only=True):
     events: tuple[EventLine, ...]
     events_omitted: int
     findings: tuple[Finding, ...]
+    suppressed: int = 0
 
 
 class Made(_Document, frozen=True, kw_only=True):

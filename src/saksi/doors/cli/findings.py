@@ -14,13 +14,14 @@ import typer
 from typer.core import TyperGroup
 
 from saksi.doors.cli.documents import encode
+from saksi.doors.cli.explained import explained
 from saksi.doors.cli.findings_document import findings_document
 from saksi.doors.cli.help_text import help_text
-from saksi.doors.cli.reading import judged, open_reading, suppressions_on
+from saksi.doors.cli.reading import open_reading
 from saksi.doors.cli.screen import screen_of_output, tell, write
 from saksi.doors.cli.severity_option import severity_of
 from saksi.doors.cli.suppress import register as register_suppress
-from saksi.judgement.verdict import exit_code, verdict_of
+from saksi.judgement.verdict import exit_code
 from saksi.words.findings import at_or_above
 
 __all__ = ["register"]
@@ -59,14 +60,8 @@ def findings(
     reading = open_reading(run)
     if reading.short is not None:
         tell(f"the log of run {reading.run} is not whole: {reading.short} (saksi fsck {reading.run})")
-    judgement = judged(reading)
-    apart = suppressions_on(reading, judgement, now=datetime.now(UTC))
-    verdict = judgement.report.verdict
-    if apart.suppressed:
-        verdict = verdict_of(judgement, apart.standing)
-        if verdict == "clean" and reading.short is not None:
-            verdict = "unknown"
-    report = msgspec.structs.replace(judgement.report, items=apart.standing, verdict=verdict)
+    judgement, apart = explained(reading, now=datetime.now(UTC))
+    report = judgement.report
     shown = msgspec.structs.replace(report, items=tuple(i for i in report.items if at_or_above(i.severity, least)))
     document = findings_document(shown, suppressed=apart.suppressed, expired=apart.expired)
     if as_json:

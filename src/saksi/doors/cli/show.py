@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
 from saksi.doors.cli.documents import ShowReport, encode
+from saksi.doors.cli.explained import explained
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import (
     AttemptNamed,
     find_attempt,
     history_within,
-    judged,
     launch_keys_of,
     open_reading,
     saves_elsewhere,
@@ -34,7 +35,8 @@ def show(
 ) -> int:
     """Show one run on one screen.
 
-    What happened in it, and what is held of it. Ends with 0 whatever the verdict.
+    What happened in it, and what is held of it. What is suppressed in this home does not count, and is said. Ends
+    with 0 whatever the verdict.
     """
     meant = find_attempt(run)
     if follow:
@@ -56,11 +58,12 @@ def show(
 
 def _report(meant: AttemptNamed) -> ShowReport:
     reading = open_reading(meant.run)
-    judgement = judged(reading)
+    judgement, apart = explained(reading, now=datetime.now(UTC))
     return show_report(
         judgement,
         seal_of(reading, meant.attempt),
         short=reading.short,
+        suppressed=len(apart.suppressed),
         keys=launch_keys_of(reading),
         elsewhere=saves_elsewhere(reading, judgement.history.story),
         attempt=meant.attempt,

@@ -46,6 +46,10 @@ def draw_show(report: ShowReport, screen: Screen) -> RenderableType:
         left = len(report.findings) - _FINDINGS
         if left > 0:
             parts.append(Text(f"{left} more: saksi findings {report.run}", style="dim"))
+    if report.suppressed:
+        count = f"{report.suppressed} finding{'s are' if report.suppressed > 1 else ' is'}"
+        told = f"{count} suppressed in this home, and not counted: saksi findings {report.run}"
+        parts += [blank, Text(told, style="dim")]
     return Group(*parts)
 
 

@@ -74,8 +74,11 @@ def show_report(
     keys: Mapping[int, LaunchKey] | None = None,
     attempt: int | None = None,
     within: History | None = None,
+    suppressed: int = 0,
 ) -> ShowReport:
     """Everything that one screen shows. `short` says why the log is not whole, if it is not.
+
+    The judgement has the findings that count; `suppressed` is how many do not.
 
     `elsewhere` are saves of other runs that explain loads of this one, `keys` those of its launches. With `attempt`,
     attempts, events and series are of that one, the latter two from `within`; what is held of the run is held of all.
@@ -115,6 +118,7 @@ def show_report(
         ),
         events_omitted=seen.events_omitted,
         findings=report.items,
+        suppressed=suppressed,
     )
 
 
