@@ -36,6 +36,9 @@ torch.save({"model": kept(19), "epoch": 3}, "again.pt")
 edited = kept(19)
 edited["3.weight"][2, 3] += 1e-6
 save_file(edited, "edited.safetensors")
+exchanged = kept(19)
+exchanged["1.running_mean"], exchanged["1.running_var"] = exchanged["1.running_var"], exchanged["1.running_mean"]
+save_file(exchanged, "exchanged.safetensors")
 torch.save(edited, "step9.pt")
 save_file({name: one.half() for name, one in kept(19).items() if one.is_floating_point()}, "half.safetensors")
 torch.save({name: one.t() if one.dim() == 2 else one for name, one in kept(19).items()}, "turned.pt")
@@ -62,7 +65,7 @@ def lines(tmp_path_factory):
     return {each["target"]: each for each in json.loads(done.stdout)["targets"]}
 
 
-@pytest.mark.parametrize(("name", "step"), [("early.safetensors", 9), ("last.safetensors", 19), ("again.pt", 19)])
+@pytest.mark.parametrize(("name", "step"), [("early.safetensors", 9), ("last.safetensors", 19)])
 def test_weights_that_a_run_committed_to_are_accepted_in_whatever_file(lines, name, step):
     line = lines[name]
     assert (line["verdict"], line["weights"]["step"], line["weights"]["last_step"]) == ("accepted", step, 19)
@@ -76,6 +79,16 @@ def test_one_weight_that_was_edited_by_a_millionth_is_named(lines):
     assert line["weights"]["step"] == 19
 
 
+def test_two_that_were_exchanged_are_told(lines):
+    line = lines["exchanged.safetensors"]
+    assert (line["verdict"], line["weights"]["same"], line["weights"]["renamed"]) == ("inconclusive", 7, 2)
+
+
+def test_what_a_pickle_shows_is_told_and_not_accepted(lines):
+    line = lines["again.pt"]
+    assert (line["verdict"], line["weights"]["same"], line["weights"]["step"]) == ("inconclusive", 9, 19)
+
+
 def test_a_file_whose_path_was_saved_with_other_content_is_refused_and_its_weights_are_told(lines):
     line = lines["step9.pt"]
     assert (line["verdict"], line["weights"]["others"], line["weights"]["step"]) == ("refused", ["3.weight"], 19)
@@ -86,7 +99,8 @@ def test_a_file_whose_path_was_saved_with_other_content_is_refused_and_its_weigh
     [
         ("half.safetensors", "of no state that a record here holds"),
         ("turned.pt", "2 tensors of it are not compared"),
-        ("calls.pt", "its pickle also names __builtin__.print: loading it may run those"),
+        ("again.pt", "it is a pickle, which can load other tensors than it shows: hand on safetensors"),
+        ("calls.pt", "than it shows, and it names __builtin__.print"),
         ("module.pt", "no tensors are found in it"),
         ("cut.safetensors", "does not lie in the file as its shape says"),
     ],

@@ -1,11 +1,12 @@
 """Whose weights are in a file: its tensors held against the state roots of runs, tensor by tensor. Pure.
 
-Rules: a tensor is the same where type, shape and bytes are, unless the state has another under its name; small tensors
-and those of one value are the same in many models, so they decide nothing alone. Only roots count whose record holds
-the digest of each tensor. What is not the same is named; why it is not, no record says.
+Rules: a tensor is the same where type, shape, bytes and name are; a file may have one prefix of its own for all names,
+or hold a part of a model without its prefix. Small tensors and those of one value are the same in many models, so they
+decide nothing alone. Only roots count whose record holds the digest of each tensor. What is not the same is named; why
+it is not, no record says.
 
 Known weaknesses: a file that was converted to another type, averaged, quantised, or cut otherwise into tensors has
-nothing in common with any root; a state between two roots has none.
+nothing in common with any root; a state between two roots has none; an optimizer's state has no names.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from saksi.words.tensors import FileTensor
 __all__ = ["CommittedState", "WeightOrigin", "Weights", "states_in"]
 
 MAX_NAMES: Final = 8
+_TRIED: Final = 3
+"""Names of a file by which it is found out what stands before all of them."""
 _PARAMETER: Final = re.compile(r"\d+/\d+/\d+")
 _BUFFER: Final = re.compile(r"buffer/\d+/")
-_WRAPPED: Final = re.compile(r"^(?:(?:module|_orig_mod)\.)+")
-"""What DistributedDataParallel and torch.compile put before the names of a model."""
+_WRAPPED: Final = frozenset({"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
+"""What torch puts into the names of a model that it wraps."""
 
 
 Form = tuple[str, tuple[int, ...], bytes]
@@ -38,7 +41,7 @@ Form = tuple[str, tuple[int, ...], bytes]
 class CommittedState(NamedTuple):
     """The tensors of one moment that a run's record holds the digests of; `parameters` of them are parameters.
 
-    `at` has those that stand under a name in a module, by that name.
+    `at` has those that stand under a name in a module, by that name: several where several modules have it.
     """
 
     run: str
@@ -46,25 +49,18 @@ class CommittedState(NamedTuple):
     rank: int
     step: int
     entry: int
+    wall_ns: int
     forms: frozenset[Form]
     at: Mapping[str, frozenset[Form]]
     parameters: int
 
-    def has(self, tensor: FileTensor) -> bool:
-        """Whether a tensor of a file is in it, and no other stands under the name that it has there."""
-        form, name = (tensor.dtype, tensor.shape, tensor.digest), tensor.name
-        if form not in self.forms:
-            return False
-        while name and name not in self.at:  # a file may hold a model under a name of its own
-            name = name.partition(".")[2]
-        return not name or form in self.at[name]
-
 
 class WeightOrigin(msgspec.Struct, frozen=True, kw_only=True):
-    """The state that a file has most in common with: `same` of its `tensors`, the names of some that are not.
+    """The state that a file has most in common with: `same` of its `tensors`, and names of some that are not.
 
     `step` is the Step behind which it was (-1: before the first), `last_step` that of the last state in the record of
-    that attempt and rank; `parameters` how many the state has. `others_omitted` are not named.
+    that attempt and rank; `parameters` how many the state has. `renamed` of the tensors are in it, and not under their
+    names; `others` are not in it. `ambiguous`: it has several tensors under one of these names.
     """
 
     run: str
@@ -75,9 +71,16 @@ class WeightOrigin(msgspec.Struct, frozen=True, kw_only=True):
     entry: int
     tensors: int
     same: int
+    renamed: int
     parameters: int
     others: tuple[str, ...]
     others_omitted: int = 0
+    ambiguous: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every tensor of the file is there under its name, after a Step of that run."""
+        return self.same == self.tensors and not self.ambiguous and self.step >= 0
 
 
 def states_in(items: Iterable[Item], run: str) -> Iterator[CommittedState]:
@@ -91,10 +94,11 @@ def states_in(items: Iterable[Item], run: str) -> Iterator[CommittedState]:
                 found = layouts.leaves(Root.of(said.frame, said.entry))
                 if found is None:
                     continue
-                yield _state(run, said, said.frame.step, *found)
+                yield _state(run, said, said.frame.step, item.record.wall_ns, found)
 
 
-def _state(run: str, said: Spoken, step: int, lines: Lines, leaves: Leaves) -> CommittedState:
+def _state(run: str, said: Spoken, step: int, wall_ns: int, found: tuple[Lines, Leaves]) -> CommittedState:
+    lines, leaves = found
     forms: list[Form] = []
     at: dict[str, frozenset[Form]] = {}
     parameters = 0
@@ -105,11 +109,20 @@ def _state(run: str, said: Spoken, step: int, lines: Lines, leaves: Leaves) -> C
         buffer = _BUFFER.match(key)
         name = alias if buffer is None else key[buffer.end() :]
         if name is not None:
-            name = _WRAPPED.sub("", name)
+            name = ".".join(part for part in name.split(".") if part not in _WRAPPED)
             at[name] = at.get(name, frozenset()) | {form}
     return CommittedState(
-        run, said.process.attempt, said.rank, step, said.entry, frozenset(forms), at, parameters=parameters
+        run, said.process.attempt, said.rank, step, said.entry, wall_ns, frozenset(forms), at, parameters
     )
+
+
+class _Match(NamedTuple):
+    """A file beside a state, the best last: tensors that tell models apart under their names, all, and by bytes."""
+
+    telling: int
+    same: int
+    present: int
+    is_trained: bool
 
 
 class Weights:
@@ -118,8 +131,10 @@ class Weights:
     def __init__(self, tensors: Sequence[FileTensor]) -> None:
         self._tensors = tuple(tensors)
         self._telling = tuple(each for each in tensors if each.tells)
+        self._names = [_parts(each.name) for each in tensors]
         self._best: CommittedState | None = None
-        self._count = 0
+        self._match = _Match(0, 0, 0, is_trained=False)
+        self._since = 0
         self._last: dict[tuple[str, int, int], int] = {}
 
     @property
@@ -128,23 +143,32 @@ class Weights:
         return bool(self._telling)
 
     def take(self, state: CommittedState) -> None:
-        """Compare with one more state; of several that have as much in common, the attempt and rank that came first.
+        """Compare with one more state; of several that have as much in common, the first that was recorded.
 
-        Of these the latest Step.
+        Of the states of one attempt and rank it is the latest Step.
         """
         place = state.run, state.attempt, state.rank
         self._last[place] = max(self._last.get(place, -1), state.step)
-        count, best = sum(map(state.has, self._telling)), self._best
-        goes_on = best is not None and (best.run, best.attempt, best.rank) == place and state.step > best.step
-        if count > self._count or (count and count == self._count and goes_on):
-            self._best, self._count = state, count
+        present = sum(_form(each) in state.forms for each in self._telling)
+        if 2 * present < len(self._telling) or not present:
+            return
+        same = self._same(state)
+        match = _Match(sum(each.tells for each in same), len(same), present, is_trained=state.step >= 0)
+        best = self._best
+        goes_on = best is not None and (best.run, best.attempt, best.rank) == place
+        if match > self._match or (match == self._match and not goes_on and state.wall_ns < self._since):
+            self._best, self._match, self._since = state, match, state.wall_ns
+        elif match == self._match and goes_on and best is not None and state.step > best.step:
+            self._best = state
 
     def origin(self) -> WeightOrigin | None:
         """The best one, if at least half of what tells models apart is the same there."""
         best = self._best
-        if best is None or 2 * self._count < len(self._telling):
+        if best is None:
             return None
-        others = [each.name for each in self._tensors if not best.has(each)]
+        same = self._same(best)
+        names = {each.name for each in same}
+        others = [each.name for each in self._tensors if _form(each) not in best.forms]
         return WeightOrigin(
             run=best.run,
             attempt=best.attempt,
@@ -153,8 +177,44 @@ class Weights:
             last_step=self._last[best.run, best.attempt, best.rank],
             entry=best.entry,
             tensors=len(self._tensors),
-            same=len(self._tensors) - len(others),
+            same=len(same),
+            renamed=sum(each.name not in names and _form(each) in best.forms for each in self._tensors),
             parameters=best.parameters,
             others=tuple(others[:MAX_NAMES]),
             others_omitted=max(0, len(others) - MAX_NAMES),
+            ambiguous=any(len(self._found(each, best)) > 1 for each in same),
         )
+
+    def _same(self, state: CommittedState) -> list[FileTensor]:
+        """The tensors that the state has under their names, with the prefixes by which most of them are."""
+        return max((self._under(state, *each) for each in self._prefixes(state)), key=len, default=[])
+
+    def _prefixes(self, state: CommittedState) -> Iterator[tuple[int, str]]:
+        """How many parts to take from the front of every name, and what to put there instead."""
+        shared = min((len(each) - 1 for each in self._names), default=0)
+        while shared and len({tuple(each[:shared]) for each in self._names}) > 1:
+            shared -= 1
+        for count in range(shared + 1):
+            ends = {"." + ".".join(each[count:]) for each in self._names[:_TRIED]}
+            yield from {
+                (count, name.removesuffix(end[1:])) for name in state.at for end in ends if ("." + name).endswith(end)
+            }
+
+    def _under(self, state: CommittedState, count: int, prefix: str) -> list[FileTensor]:
+        """Those that stand in the state under their names with that prefix; weights that are tied stand there once."""
+        names = [prefix + ".".join(parts[count:]) for parts in self._names]
+        named = list(zip(self._tensors, names, strict=True))
+        there = {_form(each) for each, name in named if _form(each) in state.at.get(name, ())}
+        return [each for each, name in named if _form(each) in state.at.get(name, there)]
+
+    def _found(self, tensor: FileTensor, state: CommittedState) -> frozenset[Form]:
+        """The largest number of tensors that stand under one name with this one."""
+        return max((forms for forms in state.at.values() if _form(tensor) in forms), key=len, default=frozenset())
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split(".") if part not in _WRAPPED] or [name]
+
+
+def _form(tensor: FileTensor) -> Form:
+    return tensor.dtype, tensor.shape, tensor.digest

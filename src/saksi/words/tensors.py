@@ -20,9 +20,11 @@ class FileTensor(NamedTuple):
 class Tensors(NamedTuple):
     """The tensors of a file; `left_out` of those that it has are not read, since they do not lie in C order.
 
-    `named` are functions and classes that a pickle in it names, beyond those that put tensors together.
+    `is_pickle`: a pickle says what they are, and so can make something else of them as it is loaded. `named` are
+    functions and classes that it names, beyond those that put tensors together.
     """
 
     found: tuple[FileTensor, ...]
     left_out: int = 0
+    is_pickle: bool = False
     named: tuple[str, ...] = ()

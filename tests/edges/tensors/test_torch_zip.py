@@ -16,6 +16,7 @@ from saksi.edges.tensors.form import NotTensors
 
 NUMBERS = struct.pack("<12f", *range(12))
 MATRIX = tensor("FloatStorage", "0", (3, 4), (4, 1))
+REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
 ORDERED = Call(Global("collections", "OrderedDict"))
 
 
@@ -116,6 +117,28 @@ FOREIGN_WAYS = {
     "something appended to a dictionary": torch_zip(b"\x80\x02}" + MATRIX_BYTES + b"a.", {"0": NUMBERS}),
     "a tensor that is built anew": torch_zip(pickled(MATRIX)[:-1] + b"(K\x01tb.", {"0": NUMBERS}),
     "a set with more than simple values": torch_zip(b"\x80\x04\x8f(" + MATRIX_BYTES + b"\x90.", {"0": NUMBERS}),
+    "more than is read of a tensor": torch_zip(
+        Call(
+            Global("torch._utils", "_rebuild_tensor_v2"),
+            Stored("FloatStorage", "0", 1),
+            0,
+            (2,),
+            (1,),
+            False,
+            {},
+            {"neg": True},
+        ),
+        {"0": NUMBERS},
+    ),
+    "hooks": torch_zip(
+        Call(
+            Global("torch._utils", "_rebuild_tensor_v2"), Stored("FloatStorage", "0", 1), 0, (2,), (1,), False, {1: 2}
+        ),
+        {"0": NUMBERS},
+    ),
+    "a storage that is built anew": torch_zip(b"\x80\x02" + pickled(Stored("FloatStorage", "0", 1))[2:-1] + b"}b.", {}),
+    "a function that is built anew": torch_zip(b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.", {}),
+    "a huge number as a key": torch_zip({1 << 70: 1}, {}),
     "two files of one name": torch_zip({"a": MATRIX}, {"0": NUMBERS}, more=[("archive/DATA/0", NUMBERS)]),
 }
 
@@ -130,6 +153,22 @@ def test_a_dictionary_that_is_made_otherwise_holds_its_tensors_all_the_same(tmp_
     made = b"\x80\x02ccollections\nOrderedDict\n)\x81U\x01w" + MATRIX_BYTES + b"s."
     (found,) = read(tmp_path, torch_zip(made, {"0": NUMBERS})).found
     assert found.name == "w"
+
+
+def test_bytes_that_many_tensors_share_are_read_a_few_times(tmp_path):
+    shared = [MATRIX] * 500
+    assert len(read(tmp_path, torch_zip({"a": shared}, {"0": NUMBERS})).found) == 500
+    views = [tensor("FloatStorage", "0", (12 - number % 3, 1), (1, 1)) for number in range(3)]
+    assert len(read(tmp_path, torch_zip({"a": views}, {"0": NUMBERS})).found) == 3
+    many = [tensor("ByteStorage", "0", (48_000 - number,), (1,)) for number in range(6)]
+    with pytest.raises(NotTensors, match="over one another"):
+        read(tmp_path, torch_zip({"a": many}, {"0": bytes(48_000)}))
+
+
+def test_a_name_that_is_no_text_is_told_by_its_numbers(tmp_path):
+    content = pickled({"nn": MATRIX}).replace(b"X\x02\0\0\0nn", b"X\x03\0\0\0\xed\xa0\x80")
+    (found,) = read(tmp_path, torch_zip(content, {"0": NUMBERS})).found
+    assert found.name == "\\ud800"
 
 
 def test_a_parameter_with_a_state_of_its_own_is_named(tmp_path):
@@ -161,5 +200,5 @@ def test_a_pickle_has_a_limit(tmp_path, monkeypatch):
 
 
 def test_a_storage_of_a_type_that_is_not_known_gives_no_tensor(tmp_path):
-    value = {"a": Call(Global("torch._utils", "_rebuild_tensor_v2"), Stored("QInt8Storage", "0", 1), 0, (2,), (1,))}
+    value = {"a": Call(REBUILD, Stored("QInt8Storage", "0", 1), 0, (2,), (1,), 0, {})}
     assert read(tmp_path, torch_zip(value, {"0": b"ab"})).found == ()

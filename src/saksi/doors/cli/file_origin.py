@@ -60,30 +60,38 @@ def judge_file(
     )
 
 
-def with_weights(
-    line: VerifyLine, origin: WeightOrigin | None, reasons: Sequence[str], *, named: Sequence[str] = ()
-) -> VerifyLine:
+def with_weights(line: VerifyLine, origin: WeightOrigin | None, reasons: Sequence[str]) -> VerifyLine:
     """The answer for a file that no run is known to have made as it is, once its tensors were looked at.
 
-    All of them in one committed state: it is accepted, unless its path speaks against it, `reasons` say what hinders,
-    or a pickle in it names other functions (`named`), which loading it may call.
+    All of them in one committed state, under their names: it is accepted, unless its path speaks against it or
+    `reasons` say what hinders.
     """
-    if named:
-        reasons = (*reasons, f"its pickle also names {', '.join(named[:4])}: loading it may run those")
     if origin is None:
         return msgspec.structs.replace(line, reasons=(*line.reasons, *reasons))
-    others = ", ".join(origin.others) + (f" and {origin.others_omitted} more" if origin.others_omitted else "")
-    where = f"{_state(origin)}, byte for byte"
-    if not others and not reasons and line.verdict != "refused":
+    if origin.is_whole and not reasons and line.verdict != "refused":
         every = "The tensor in it is one" if origin.tensors == 1 else f"All {origin.tensors} tensors in it are those"
         part = f"; that state has {origin.parameters} parameters" if origin.tensors < origin.parameters else ""
-        sentence = f"{every} of {where}; {_latest(origin)}{part}."
+        sentence = f"{every} of {_state(origin)}, byte for byte; {_latest(origin)}{part}."
         return msgspec.structs.replace(
             line, verdict="accepted", run=origin.run, sentence=sentence, reasons=(), weights=origin
         )
-    said = f"{origin.same} of its {origin.tensors} tensors are those of {where}"
-    told = f"{said}; {others} {'is' if len(origin.others) == 1 else 'are'} not" if others else said
-    return msgspec.structs.replace(line, reasons=(*line.reasons, told, *reasons), weights=origin)
+    return msgspec.structs.replace(line, reasons=(*line.reasons, _in_common(origin), *reasons), weights=origin)
+
+
+def _in_common(origin: WeightOrigin) -> str:
+    count = f"{origin.same} of its {origin.tensors} tensors" if origin.tensors > 1 else f"{origin.same} of its 1 tensor"
+    said = f"{count} {'is' if origin.same == 1 else 'are'} in the state of {_state(origin)}, byte for byte"
+    if origin.renamed:
+        said += f"; {origin.renamed} {'is' if origin.renamed == 1 else 'are'} in it, and not under that name"
+    if origin.others:
+        more = f" and {origin.others_omitted} more" if origin.others_omitted else ""
+        one = len(origin.others) == 1 and not more
+        said += f"; {', '.join(origin.others)}{more} {'is' if one else 'are'} not"
+    if origin.ambiguous:
+        said += "; it has several tensors under one of these names, of several models"
+    if origin.step < 0:
+        said += "; that run began with it, and did not make it"
+    return said
 
 
 def _state(origin: WeightOrigin) -> str:

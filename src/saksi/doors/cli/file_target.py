@@ -67,18 +67,21 @@ def _of_weights(line: VerifyLine, tensors: Tensors, trust: Trust) -> VerifyLine:
     if not weights.can_tell:
         reason = "its tensors are too small, or of one value each, to tell models apart"
         about = (reason if tensors.found else "no tensors are found in it",)
-        return with_weights(line, None, about, named=tensors.named)
+        return with_weights(line, None, about)
     for run in _runs():
         for state in _states(run, trust, doubts):
             weights.take(state)
     origin = weights.origin()
     # A run that could not be asked speaks against no match that another run gives.
     hindering = [each for each in doubts if each not in line.reasons] if origin is None else []
+    if tensors.is_pickle:
+        named = f", and it names {', '.join(tensors.named[:4])}" if tensors.named else ""
+        hindering.insert(0, f"it is a pickle, which can load other tensors than it shows{named}: hand on safetensors")
     if tensors.left_out:
         hindering.insert(0, f"{tensors.left_out} tensors of it are not compared: they do not lie in C order")
     if origin is None:
         hindering.insert(0, "its tensors are those of no state that a record here holds one by one")
-    return with_weights(line, origin, hindering, named=tensors.named)
+    return with_weights(line, origin, hindering)
 
 
 def _states(run: str, trust: Trust, doubts: list[str]) -> Iterator[CommittedState]:

@@ -8,7 +8,7 @@ from typing import IO, Final, NamedTuple
 
 from saksi.words.tensors import FileTensor
 
-__all__ = ["MAX_DIMENSIONS", "MAX_TENSORS", "SIZES", "NotTensors", "Slot", "read_tensor"]
+__all__ = ["MAX_DIMENSIONS", "MAX_TENSORS", "SIZES", "NotTensors", "Slot", "read_tensor", "spelled"]
 
 MAX_TENSORS: Final = 100_000
 MAX_NAME: Final = 500
@@ -43,6 +43,11 @@ class Slot(NamedTuple):
         return SIZES[self.dtype] * math.prod(self.shape)
 
 
+def spelled(name: str) -> str:
+    """A name as it is told: cut, and what is no text by its number."""
+    return name[:MAX_NAME].encode("utf-8", "backslashreplace").decode()
+
+
 def read_tensor(source: IO[bytes], slot: Slot) -> FileTensor:
     """Hash one tensor; `source` stands at its first byte. Raises `NotTensors` if there are too few bytes, `OSError`."""
     digest = hashlib.sha256()
@@ -57,4 +62,4 @@ def read_tensor(source: IO[bytes], slot: Slot) -> FileTensor:
         first = first or piece[:size]
         varies = varies or piece[:size] != first or piece[size:] != piece[:-size]
     tells = varies and math.prod(slot.shape) > FEW
-    return FileTensor(slot.name[:MAX_NAME], f"torch.{slot.dtype}", slot.shape, digest.digest(), tells)
+    return FileTensor(slot.name, f"torch.{slot.dtype}", slot.shape, digest.digest(), tells)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from saksi.edges.tensors.form import MAX_DIMENSIONS, MAX_TENSORS, NotTensors, Slot, read_tensor
+from saksi.edges.tensors.form import MAX_DIMENSIONS, MAX_TENSORS, NotTensors, Slot, read_tensor, spelled
 from saksi.words.tensors import Tensors
 
 __all__ = ["looks_like_safetensors", "safetensors_in"]
@@ -80,7 +80,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _slots(header: dict[str, Any], room: int) -> list[Slot]:
     slots = []
-    for name, said in header.items():
+    for given, said in header.items():
+        name = spelled(given)
         try:
             entry = msgspec.convert(said, type=_Entry)
         except msgspec.ValidationError as error:

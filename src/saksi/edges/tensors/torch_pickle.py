@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from saksi.edges.tensors.form import MAX_DIMENSIONS, MAX_TENSORS, NotTensors
+from saksi.edges.tensors.form import MAX_DIMENSIONS, MAX_TENSORS, NotTensors, spelled
 
 __all__ = ["Pickled", "tensors_of_pickle"]
 
@@ -34,6 +34,7 @@ _DICTIONARY: Final = "collections.OrderedDict"
 _TENSOR: Final = "torch._utils._rebuild_tensor_v2"
 _PARAMETER: Final = "torch._utils._rebuild_parameter"
 _KNOWN: Final = frozenset({_DICTIONARY, _TENSOR, _PARAMETER})
+_ARGUMENTS: Final = 6
 _CONSTANTS: Final = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES: Final = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _LITERALS: Final = frozenset({
@@ -42,6 +43,8 @@ _LITERALS: Final = frozenset({
     "BYTEARRAY8",
 })  # fmt: skip
 _SIMPLE: Final = (str, bytes, int, float, bool, type(None))
+_LARGEST_KEY: Final = 1 << 60
+"""Of numbers: larger ones can be made to fall into one place of a dictionary, each slower than the one before."""
 _SILENT: Final = frozenset({"PROTO", "FRAME"})
 
 
@@ -82,7 +85,7 @@ def tensors_of_pickle(content: bytes) -> tuple[list[tuple[str, Pickled]], tuple[
         if number >= MAX_VISITED or len(found) >= MAX_TENSORS:
             raise NotTensors("there is more in it than is read")
         if isinstance(value, Pickled):
-            found.append((path, value))
+            found.append((spelled(path), value))
     return found, tuple(sorted(machine.named)[:MAX_NAMED])
 
 
@@ -185,7 +188,7 @@ class _Machine:
 
     def _put(self, pairs: list[Any]) -> None:
         table = self.stack[-1]
-        if isinstance(table, dict) and all(isinstance(each, _SIMPLE) for each in pairs[::2]):
+        if isinstance(table, dict) and all(_may_be_a_key(each) for each in pairs[::2]):
             table.update(zip(pairs[::2], pairs[1::2], strict=True))
         elif table is not None:  # an object that is named is not looked into
             raise NotTensors("its pickle puts something where torch puts nothing")
@@ -239,8 +242,14 @@ class _Machine:
 
     def _build(self, _: Any) -> None:
         self.stack.pop()
-        if isinstance(self.stack[-1], Pickled | list):  # of a tensor this would put other bytes in its place
+        if not isinstance(self.stack[-1], dict | None):  # of a tensor this would put other bytes in its place
             raise NotTensors("its pickle puts something where torch puts nothing")
+
+
+def _may_be_a_key(value: Any) -> bool:
+    if isinstance(value, int):
+        return -_LARGEST_KEY < value < _LARGEST_KEY
+    return value is None or isinstance(value, str | bytes)
 
 
 def _empty(given: Any) -> dict[Any, Any]:
@@ -258,6 +267,8 @@ def _called(called: Any, given: Any) -> Any:
         return given[0]
     if name != _TENSOR or not isinstance(given[0], _Storage):
         return None
+    if len(given) not in (_ARGUMENTS, _ARGUMENTS + 1) or given[5] != {} or given[6:] not in ((), (None,), ({},)):
+        raise NotTensors("its pickle says more of a tensor than is read")
     storage, first, shape, strides = given[:4]
     numbers = (first, *shape, *strides)
     if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS:

@@ -21,6 +21,8 @@ __all__ = ["torch_zip_in"]
 MAX_PICKLE: Final = 64 << 20
 MAX_ENTRIES: Final = 200_000
 _PICKLE: Final = "/data.pkl"
+_TIMES: Final = 4
+"""So many times what there is may be read: tensors can share bytes."""
 
 
 def torch_zip_in(file: io.FileIO) -> Tensors:
@@ -41,6 +43,8 @@ def _read(archive: zipfile.ZipFile) -> Tensors:
         raise NotTensors("it is no file of torch.save: there is not one data.pkl in it")
     root = pickles[0].removesuffix(_PICKLE)
     order = f"{root}/byteorder"
+    if any(each.compress_type != zipfile.ZIP_STORED for each in archive.infolist()):
+        raise NotTensors("something in it is compressed: torch.save compresses nothing")
     if order in entries and archive.read(order)[:7] != b"little":
         raise NotTensors("its numbers are not in this byte order")
     with archive.open(pickles[0]) as member:
@@ -48,18 +52,24 @@ def _read(archive: zipfile.ZipFile) -> Tensors:
     if len(content) > MAX_PICKLE:
         raise NotTensors("its pickle is larger than is read")
     said, names = tensors_of_pickle(content)
-    found = []
+    found: list[FileTensor] = []
+    read: dict[Pickled, FileTensor] = {}
+    room = _TIMES * sum(each.file_size for each in archive.infolist())
     for name, tensor in said:
         if not _lies_in_order(tensor.shape, tensor.strides):
             continue
-        entry = entries.get(f"{root}/data/{tensor.storage}")
-        found.append(_of(archive, entry, name, tensor))
-    return Tensors(tuple(sorted(found)), left_out=len(said) - len(found), named=names)
+        if tensor not in read:
+            room -= SIZES[tensor.dtype] * math.prod(tensor.shape)
+            if room < 0:
+                raise NotTensors("its tensors lie over one another too often")
+            read[tensor] = _of(archive, entries.get(f"{root}/data/{tensor.storage}"), name, tensor)
+        found.append(read[tensor]._replace(name=name))
+    return Tensors(tuple(sorted(found)), left_out=len(said) - len(found), is_pickle=True, named=names)
 
 
 def _of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo | None, name: str, tensor: Pickled) -> FileTensor:
     slot = Slot(name, tensor.dtype, tensor.shape, tensor.first * SIZES[tensor.dtype])
-    if entry is None or entry.compress_type != zipfile.ZIP_STORED or slot.start + slot.length > entry.file_size:
+    if entry is None or slot.start + slot.length > entry.file_size:
         raise NotTensors(f"the bytes of {name[:80]} are not in it")
     with archive.open(entry) as source:
         source.seek(slot.start)
