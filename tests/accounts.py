@@ -166,7 +166,7 @@ def _interpreter(folder):
     _copy(program, copy / "bin" / version)
     for library in (base / "lib").glob("libpython*"):
         _copy(library, copy / "lib" / library.name)
-    _tree(base / "lib" / version, copy / "lib" / version, without=("test", "site-packages", "idlelib", "__pycache__"))
+    _tree(base / "lib" / version, copy / "lib" / version, without=("test", "site-packages", "idlelib"))
     return copy / "bin" / version
 
 

@@ -18,12 +18,17 @@ from pathlib import Path
 
 
 class Warm:
-    """The process, while the tests run: a `python` that has loaded `modules`."""
+    """The process, while the tests run: a `python`, given `options`, that has loaded `modules`."""
 
-    def __init__(self, python: str = sys.executable, modules: tuple[str, ...] = ("torch._dynamo",)) -> None:
+    def __init__(
+        self,
+        python: str = sys.executable,
+        modules: tuple[str, ...] = ("torch._dynamo",),
+        options: tuple[str, ...] = (),
+    ) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self._process = subprocess.Popen([python, __file__, *modules], env=environment, **pipes)
+        self._process = subprocess.Popen([python, *options, __file__, *modules], env=environment, **pipes)
 
     def run(self, words: list[str], output: Path) -> int:
         """Run one script to its end; its exit status, negative for a signal. Its errors go to `output` with `.err`."""
@@ -44,7 +49,7 @@ def _serve() -> list[str]:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # no child looks, at its end, at what torch is made of: each would copy all of it
-    answers = os.fdopen(os.dup(1), "w")
+    answers = os.dup(1)
     for line in sys.stdin:
         words, output = json.loads(line)
         child = os.fork()
@@ -56,8 +61,7 @@ def _serve() -> list[str]:
             ):
                 os.dup2(os.open(name, flags), descriptor)
             return words
-        answers.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
-        answers.flush()
+        os.write(answers, f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
     os._exit(0)
 
 

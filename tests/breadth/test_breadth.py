@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -65,6 +63,9 @@ BESIDE = {
         "no root is taken",
     ),
 }
+PARTS = ("model", "model_fullgraph", "loss", "clip", "clip_fullgraph", "backward")
+STEPS = ("optimizer_step", "step", "update", "whole")
+"""What is compiled: where dynamo traces `Optimizer.step`, and where it does not."""
 LOADERS = (
     *("in_process", "fork", "forkserver", "persistent", "unordered", "iterable", "iterable_worker"),
     *("own_generator", "without"),
@@ -90,11 +91,10 @@ class Ways:
         if level is not None:
             done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=400)
             code, output, problem = done.returncode, done.stdout, done.stderr
-        elif command[0] == "torchrun":
-            environment = {name: value for name, value in os.environ.items() if not name.startswith("SAKSI")}
-            done = subprocess.run(words, capture_output=True, text=True, timeout=400, check=False, env=environment)
-            code, output, problem = done.returncode, done.stdout, done.stderr
         else:
+            if command[0] == "torchrun":  # the same ranks end in the same bits, whoever starts them
+                _, ranks, way = command
+                words[1:] = script("ranks.py", way, ranks, str(work / "meeting"), "fork")
             code = self.warm.run(words[1:], work / "output")
             output, problem = (work / "output").read_text(), (work / "output.err").read_text()
         assert code == 0, problem
@@ -148,7 +148,7 @@ def script(name, *words):
 
 @pytest.fixture(scope="module")
 def warm():
-    process = Warm()
+    process = Warm(modules=("torch._dynamo", "torch._dynamo.backends.debugging", "torch.distributed.fsdp"))
     yield process
     process.end()
 
@@ -179,7 +179,7 @@ def assert_not_covered(ways, command, expected, steps=None, ranks=0):
         assert (coverage["complete"], coverage["steps_expected"], coverage["ranks"]) == (False, steps, ranks)
 
 
-@pytest.mark.parametrize("name", ["SGD", "AdamW", "Muon", "LBFGS", "signed"])
+@pytest.mark.parametrize("name", ["AdamW", "LBFGS"])
 def test_an_optimizer_is_witnessed_whole(ways, name):
     assert_whole(ways, script("optimizers.py", name), 12)
 
@@ -193,7 +193,7 @@ def test_updates_that_pass_torchs_step_by_are_said_not_to_be_covered(ways, name)
     assert_not_covered(ways, script("optimizers.py", name), UNSEEN[name], ranks=1 if name == "wrapping" else 0)
 
 
-@pytest.mark.parametrize("name", ["several_optimizers", "in_backward", "scaler", "ema_and_swa", "generators"])
+@pytest.mark.parametrize("name", ["in_backward", "generators"])
 def test_a_training_loop_is_witnessed_whole(ways, name):
     assert_whole(ways, script("patterns.py", name), PATTERNS[name])
 
@@ -237,26 +237,32 @@ def test_model_checkpoints_are_recorded_as_they_are_saved_and_loaded(ways):
         assert {each.digest for each in found if each.action == "loaded"} == saved
 
 
-@pytest.mark.parametrize("way", ["model", "model_fullgraph", "loss", "clip", "clip_fullgraph", "backward"])
-def test_compiled_parts_keep_their_graphs_and_their_breaks(ways, way):
-    assert_whole(ways, script("compiled.py", way, "aot_eager"), 6)
+@pytest.mark.parametrize("ways_of_it", [["model"], PARTS], ids=["in one process", "each in a process of its own"])
+def test_compiled_parts_keep_their_graphs_and_their_breaks(ways, ways_of_it):
+    assert_whole(ways, script("compiled.py", "aot_eager", *ways_of_it), 6 * len(ways_of_it))
 
 
-@pytest.mark.parametrize("way", ["optimizer_step", "step", "update", "whole"])
-def test_a_compiled_step_keeps_its_graphs_and_has_no_further_break(ways, way):
+@pytest.mark.parametrize("ways_of_it", [["whole"], STEPS], ids=["in one process", "each in a process of its own"])
+def test_a_compiled_step_keeps_its_graphs_and_has_no_further_break(ways, ways_of_it):
     """Dynamo runs the loop over step hooks as it is, and one break of torch's own inside it is then not met."""
-    plain = ways.outcome(*script("compiled.py", way, "aot_eager"))
+    command = script("compiled.py", "aot_eager", *ways_of_it)
+    digests, counted = digests_and_counts(ways.outcome(*command))
+    assert digests.keys() == counted.keys() == set(ways_of_it)
     for level in ("standard", "full"):
-        witnessed = ways.outcome(*script("compiled.py", way, "aot_eager"), level=level)
-        assert witnessed[1:] == plain[1:]
-        assert graphs_and_breaks(witnessed)[0] == graphs_and_breaks(plain)[0]
-        assert graphs_and_breaks(witnessed)[1] in (graphs_and_breaks(plain)[1], graphs_and_breaks(plain)[1] - 1)
-        assert ways.home.json("findings", "last")["coverage"]["complete"] is True
+        digests_of_it, counted_of_it = digests_and_counts(ways.outcome(*command, level=level))
+        assert digests_of_it == digests
+        assert counted_of_it.keys() == counted.keys()
+        for way, (graphs, breaks) in counted.items():
+            assert counted_of_it[way] in {(graphs, breaks), (graphs, breaks - 1)}, way
+        coverage = ways.home.json("findings", "last")["coverage"]
+        assert (coverage["complete"], coverage["steps_witnessed"]) == (True, 6 * len(ways_of_it))
 
 
-def graphs_and_breaks(lines):
-    graphs, _, breaks, _ = lines[0].replace(",", "").split()
-    return int(graphs), int(breaks)
+def digests_and_counts(lines):
+    """By way: what training ended in, and the graphs and breaks."""
+    counts = {way: said for way, _, said in (line.partition(": ") for line in lines) if said}
+    numbers = {way: tuple(int(word) for word in said.split() if word.isdecimal()) for way, said in counts.items()}
+    return dict(line.split() for line in lines if ": " not in line), numbers
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
@@ -270,4 +276,4 @@ def test_every_rank_of_sharded_training_is_witnessed_but_for_the_norm_that_is_sp
 
 
 def test_ranks_that_the_script_starts_itself_are_witnessed_whole(ways):
-    assert_whole(ways, script("ranks.py", "ddp", "2", "@/meeting"), 12, 2)
+    assert_whole(ways, script("ranks.py", "ddp", "2", "@/meeting", "spawn"), 12, 2)

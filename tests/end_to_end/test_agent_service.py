@@ -20,6 +20,7 @@ from saksi.words.records import (
     ProcessRecord,
     RefusedRecord,
 )
+from torch_loaded import LOADED
 
 pytestmark = [
     pytest.mark.training,
@@ -29,7 +30,9 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="processes of several accounts can only be started by root"),
 ]
 
-TRAIN = """
+TRAIN = (
+    LOADED
+    + """
 import os, sys, time, torch
 torch.manual_seed(0)
 model = torch.nn.Linear(4, 1)
@@ -45,6 +48,7 @@ for step in range(12):
         while not os.path.exists("go"):
             time.sleep(0.02)
 """
+)
 SAVE = (
     TRAIN
     + """

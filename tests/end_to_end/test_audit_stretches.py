@@ -6,11 +6,15 @@ import json
 
 import pytest
 
+from confining import not_allowed
 from end_to_end.test_audit import Project
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import sys, torch
 torch.set_num_threads(1)
 torch.manual_seed(0)
@@ -35,6 +39,7 @@ for step in range(begin, 40):
         state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
         torch.save({**state, "random": torch.get_rng_state()}, f"ckpt-{step + 1}.pt")
 """
+)
 FOREIGN = """
 import torch
 plain = torch.save
@@ -60,7 +65,7 @@ def sampled(project):
     words = ("--sample", "1", "--beacon", "a public value", *RESUME, "--json")
     done = project.home.run("audit", "honest", *words, cwd=project.folder, timeout=400)
     if "namespaces" in done.stdout:
-        pytest.skip(done.stdout)
+        not_allowed(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout)
 

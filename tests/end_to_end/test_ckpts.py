@@ -7,10 +7,13 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import io, os, shutil, sys, torch
 import torch.distributed as dist
 torch.manual_seed(1); torch.set_num_threads(1)
@@ -34,6 +37,7 @@ if way == "forgotten" and not first: load("last.pt", moments=False)
 if way == "older" and not first: load("step3.pt")
 step(3)
 """
+)
 BODIES = {
     "resumed": "torch.save(whole(), 'last.pt'); step(2)",
     "forgotten": "torch.save(whole(), 'last.pt'); step(2)",

@@ -7,10 +7,13 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import sys, time, torch
 torch.set_num_threads(1)
 model = torch.nn.Linear(4, 1)
@@ -24,6 +27,7 @@ for step in range(40):
     optimizer.zero_grad(); model(torch.ones(2, 4)).sum().backward(); optimizer.step()
     time.sleep(0.01)
 """
+)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,12 @@ import pytest
 
 from saksi.words.records import FileRecord
 from saksi_run import Home
+from torch_loaded import LOADED
 
 ROOT = Path(__file__).resolve().parents[2]
-TRAIN = """
+TRAIN = (
+    LOADED
+    + """
 import torch
 torch.manual_seed(0)
 model = torch.nn.Linear(4, 1)
@@ -21,6 +24,7 @@ for _ in range(12):
     optimizer.step()
     optimizer.zero_grad()
 """
+)
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(200)]
 

@@ -7,10 +7,13 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import sys, torch
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler, TensorDataset
 cases, workers = sys.argv[1].split(","), int(sys.argv[2])
@@ -72,6 +75,7 @@ for case in cases:
             backward(batch)
         optimizer.step()
 """
+)
 HONEST = "plain,own_generator,share,drop_last,single,sorting,anew"
 ORDER, AGAIN, MISSING = "data.order_differs", "data.sample_repeated", "data.sample_missing"
 TOLD = {

@@ -14,8 +14,11 @@ import pytest
 
 from saksi.words.records import AttachRecord, ProcessRecord, StateRecord
 from saksi_run import Home
+from torch_loaded import LOADED
 
-RANK = """
+RANK = (
+    LOADED
+    + """
 import os, sys, time
 import torch
 torch.set_num_threads(1)
@@ -33,6 +36,7 @@ while not os.path.exists(sys.argv[1]):
         hoard.append(bytearray(64 << 20))
     time.sleep(0.05)
 """
+)
 PARENT = """
 import os, subprocess, sys, time
 children = [

@@ -12,6 +12,7 @@ from saksi.edges.home import Home as SaksiHome
 from saksi.edges.seal_files import read_seal_file, replace_seal_file
 from saksi.judgement.approvals import add_signature
 from saksi_run import Home
+from torch_loaded import LOADED
 
 PRUNED = "state.changed_between_steps"
 EXPECT = f"""
@@ -23,7 +24,9 @@ every = 10
 rank = 0
 why = "The smallest weights are set to zero before every tenth update."
 """
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -38,6 +41,7 @@ for step in range(30):
     optimizer.step()
     optimizer.zero_grad()
 """
+)
 
 
 @pytest.fixture

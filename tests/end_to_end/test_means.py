@@ -7,10 +7,12 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SCRIPT = """
+SCRIPT = (
+    """
 import os, subprocess, sys
 case = sys.argv[1]
 if "RANK" not in os.environ:
@@ -21,6 +23,9 @@ if "RANK" not in os.environ:
         ) for each in range(2)
     ]
     sys.exit(max(abs(each.wait()) for each in ranks))
+"""
+    + LOADED
+    + """
 import torch
 import torch.distributed as dist
 from torch import nn
@@ -84,6 +89,7 @@ for step in range(30):
 dist.barrier()
 dist.destroy_process_group()
 """
+)
 HONEST = (
     "plain", "clipped", "own-clip", "accumulated", "scaler", "predivided", "bfloat16", "by-samples", "alone", "ddp",
     "ddp-views", "ddp-accumulated", "shards",

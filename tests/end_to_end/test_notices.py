@@ -16,11 +16,14 @@ from saksi.words.codec import decode_record
 from saksi.words.errors import SaksiError
 from saksi.words.records import FindingRecord, ProcessRecord
 from saksi_run import Home, agents_alive
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 CODE = "plan.hyper_parameter_changed"
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import os, sys, time, torch
 torch.set_num_threads(1)
 model = torch.nn.Linear(4, 1)
@@ -37,6 +40,7 @@ while not os.path.exists(sys.argv[1]) and time.monotonic() < end:
     time.sleep(0.05)
 print("stopped by", "the hook" if os.path.exists(sys.argv[1]) else "the clock")
 """
+)
 KEEP = """
 import json, sys, time
 document = json.loads(sys.stdin.read())

@@ -13,6 +13,7 @@ from saksi.edges.home import Home as SaksiHome
 from saksi.edges.seal_files import read_seal_file, replace_seal_file
 from saksi.judgement.approvals import add_signature
 from saksi_run import Home
+from torch_loaded import LOADED
 
 PLAN = """
 [plan]
@@ -26,7 +27,9 @@ max_norm = 1.0
 hyper_parameters = { betas = [0.9, 0.95] }
 groups = [{ weight_decay = 0.1 }, { weight_decay = 0.0, lr_scale = 0.5 }]
 """
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 from pathlib import Path
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
@@ -47,6 +50,7 @@ for step in range(30):
         for group in optimizer.param_groups:
             group["lr"] *= 0.97
 """
+)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from saksi.edges.home import Home as SaksiHome
 from saksi.edges.seal_files import read_seal_file, replace_seal_file
 from saksi.judgement.approvals import add_signature
 from saksi_run import Home
+from torch_loaded import LOADED
 
 PLAN = """
 [plan]
@@ -28,7 +29,9 @@ each = "once"
 drop_last = false
 content = "same"
 """
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -71,6 +74,7 @@ for epoch in range(3):
         for inputs, in held_out:
             model(inputs)
 """
+)
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(600)]
 
 

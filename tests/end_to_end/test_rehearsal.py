@@ -18,9 +18,12 @@ from saksi.edges.home import Home as SaksiHome
 from saksi.edges.seal_files import read_seal_file, replace_seal_file
 from saksi.judgement.approvals import add_signature
 from saksi_run import Home
+from torch_loaded import LOADED
 
 STEPS = 5
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import time
 import torch
 torch.set_num_threads(1)
@@ -35,6 +38,7 @@ for step in range(600):
     if step > 8:
         time.sleep(0.1)
 """
+)
 FOREIGN = """
 import torch
 step, made = torch.optim.AdamW.step, []

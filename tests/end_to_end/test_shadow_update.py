@@ -7,10 +7,13 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import sys, torch
 from torch.optim import adam
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -43,6 +46,7 @@ for step in range(18):
         with torch.no_grad():
             model[0].weight[3, 4] += 1e-6
 """
+)
 GRADIENT = "gradient.changed_after_backward"
 UPDATE, STATE = "optimizer.update_differs", "optimizer.state_differs"
 CASES = {

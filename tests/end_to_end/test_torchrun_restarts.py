@@ -7,8 +7,11 @@ import sys
 import pytest
 
 from saksi_run import Home
+from torch_loaded import LOADED
 
-RANKS = """
+RANKS = (
+    LOADED
+    + """
 import os, sys, time
 import torch
 import torch.distributed as dist
@@ -31,6 +34,7 @@ for step in range(5):
 dist.barrier()
 dist.destroy_process_group()
 """
+)
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["examples/gpt/train.py", "examples/digits/train.py"]
@@ -17,12 +20,31 @@ SMALL = ["--width", "32", "--layers", "2", "--batch", "8"]  # the same code on a
 EPOCH = 10  # steps in which the short text is read once
 
 
-def train(script: str, out: Path, *options: str) -> str:
-    command = [sys.executable, "-W", "error", ROOT / script, "--out", out, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=out.parent)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+Train = Callable[..., str]
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    """A process that has loaded what the examples import, and to which every warning is an error."""
+    process = Warm(modules=("torch._dynamo", "sklearn.datasets"), options=("-W", "error"))
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def train(warm: Warm) -> Train:
+    """Run an example to its end: what it printed."""
+
+    def trained(script: str, out: Path, *options: str) -> str:
+        said = out.with_name(f"{out.name}.said")
+        said.unlink(missing_ok=True)
+        code = warm.run([str(ROOT / script), "--out", str(out), *options], said)
+        errors = Path(f"{said}.err").read_text(encoding="utf-8")
+        assert code == 0, errors
+        assert errors == ""
+        return said.read_text(encoding="utf-8")
+
+    return trained
 
 
 def load(path: Path) -> Any:
@@ -60,7 +82,7 @@ def test_script_imports_nothing_of_saksi(script: str) -> None:
 
 @pytest.mark.training
 @pytest.mark.timeout(300)
-def test_gpt_at_its_default_size_learns_and_continues_bit_for_bit(tmp_path: Path) -> None:
+def test_gpt_at_its_default_size_learns_and_continues_bit_for_bit(train: Train, tmp_path: Path) -> None:
     whole, rest = tmp_path / "whole", tmp_path / "rest"
     printed = train(GPT, whole)
     assert sorted(path.name for path in whole.iterdir()) == [
@@ -78,7 +100,9 @@ def test_gpt_at_its_default_size_learns_and_continues_bit_for_bit(tmp_path: Path
 
 
 @pytest.mark.training
-def test_gpt_gives_the_same_weights_for_the_same_seed_and_others_for_another(tmp_path: Path, text: Path) -> None:
+def test_gpt_gives_the_same_weights_for_the_same_seed_and_others_for_another(
+    train: Train, tmp_path: Path, text: Path
+) -> None:
     common = ["--data", str(text), *SMALL, "--steps", "6"]
     for name, seed in [("first", "1"), ("second", "1"), ("other", "2")]:
         train(GPT, tmp_path / name, *common, "--seed", seed)
@@ -89,7 +113,7 @@ def test_gpt_gives_the_same_weights_for_the_same_seed_and_others_for_another(tmp
 
 @pytest.mark.training
 @pytest.mark.timeout(300)
-def test_gpt_stopped_inside_or_at_the_end_of_an_epoch_resumes_exactly(tmp_path: Path, text: Path) -> None:
+def test_gpt_stopped_inside_or_at_the_end_of_an_epoch_resumes_exactly(train: Train, tmp_path: Path, text: Path) -> None:
     common = ["--data", str(text), *SMALL, "--steps", "24", "--length", "48", "--save-every", "7", "--eval-every", "3"]
     whole = tmp_path / "whole"
     train(GPT, whole, *common)
@@ -115,7 +139,9 @@ def test_gpt_refuses_a_text_that_is_too_short(tmp_path: Path) -> None:
 
 @pytest.mark.training
 @pytest.mark.parametrize(("optimizer", "kernel"), [("sgd", "single"), ("adam", "foreach"), ("adamw", "fused")])
-def test_digits_learns_and_gives_the_same_weights_twice(tmp_path: Path, optimizer: str, kernel: str) -> None:
+def test_digits_learns_and_gives_the_same_weights_twice(
+    train: Train, tmp_path: Path, optimizer: str, kernel: str
+) -> None:
     options = ["--optimizer", optimizer, "--kernel", kernel]
     printed = train(DIGITS, tmp_path / "first", *options)
     assert float(printed.splitlines()[-2].split("accuracy")[1].split()[0]) > 0.85
@@ -124,7 +150,7 @@ def test_digits_learns_and_gives_the_same_weights_twice(tmp_path: Path, optimize
 
 
 @pytest.mark.training
-def test_digits_worker_processes_and_early_end_do_not_change_the_order(tmp_path: Path) -> None:
+def test_digits_worker_processes_and_early_end_do_not_change_the_order(train: Train, tmp_path: Path) -> None:
     train(DIGITS, tmp_path / "here", "--steps", "30")
     train(DIGITS, tmp_path / "workers", "--steps", "30", "--workers", "2")
     assert (tmp_path / "here/final.pt").read_bytes() == (tmp_path / "workers/final.pt").read_bytes()

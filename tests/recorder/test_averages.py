@@ -8,9 +8,11 @@ import struct
 
 import pytest
 
+from recorder.forked import recorded_cases
 from recorder.listener import Listener, environment, kinds, run
 from saksi.judgement.updates.averages import averaged_layout_of, moved_in
 from saksi.judgement.updates.following import pace_of, unit_of
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
@@ -60,16 +62,20 @@ for step in range(6):
     print(json.dumps({"start": start, "end": end, "before": before, "after": after}))
 """
 FOLLOW = {"model": "module 1", "copy": "copy 0", "half": "copy 0", "built": "module 1", "within": "module 0"}
+STILL = ("frozen", "none")
 PREFIX = {"model": "module.", "within": "target."}
 
 
-def recorded(case, folder, **more):
-    with Listener(folder / "s") as agent:
-        done = run(SCRIPT.replace("CASE", repr(case)), environment(folder / "s", **more))
-        agent.drain()
-        frames = agent.frames()
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """Every case in a forked child; `test_copies_are_in_no_root` has one in a process that does not fork."""
+    return recorded_cases(SCRIPT, [*FOLLOW, *STILL], tmp_path_factory.mktemp("cases"))
+
+
+def recorded(every, case):
+    frames, output = every[case]
     assert not kinds(frames, "Fault")
-    return frames, [json.loads(line) for line in done.stdout.splitlines()]
+    return frames, [json.loads(line) for line in output.splitlines()]
 
 
 def positions(key, layout, name, update):
@@ -83,8 +89,8 @@ def positions(key, layout, name, update):
 
 
 @pytest.mark.parametrize("case", FOLLOW)
-def test_what_follows_is_read_as_the_script_read_it_at_those_positions(case, tmp_path):
-    frames, said = recorded(case, tmp_path)
+def test_what_follows_is_read_as_the_script_read_it_at_those_positions(every, case):
+    frames, said = recorded(every, case)
     key = kinds(frames, "Hello")[0].fingerprint_key
     layouts = {each.layout: averaged_layout_of(each) for each in kinds(frames, "Averaged")}
     samples = kinds(frames, "Average")
@@ -110,21 +116,23 @@ def test_what_follows_is_read_as_the_script_read_it_at_those_positions(case, tmp
         assert names == {"0.weight", "0.bias", "2.weight", "2.bias"}
 
 
-@pytest.mark.parametrize("case", ["frozen", "none"])
-def test_of_what_stands_still_or_follows_nothing_nothing_is_said(case, tmp_path):
-    frames, _ = recorded(case, tmp_path)
+@pytest.mark.parametrize("case", STILL)
+def test_of_what_stands_still_or_follows_nothing_nothing_is_said(every, case):
+    frames, _ = recorded(every, case)
     assert len(kinds(frames, "Update")) == 6
     assert kinds(frames, "Average") == kinds(frames, "Averaged") == []
 
 
 def test_copies_are_in_no_root(tmp_path):
-    frames, _ = recorded("copy", tmp_path, SAKSI_LEVEL="full")
+    frames, _ = recorded(recorded_cases(SCRIPT, ["copy"], tmp_path, SAKSI_LEVEL="full"), "copy")
     keys = {line[0] for each in kinds(frames, "Layout") for line in each.lines}
     assert keys
     assert all(each.startswith("0/") for each in keys)
 
 
-MANY = r"""
+MANY = (
+    LOADED
+    + r"""
 import copy, torch
 torch.manual_seed(0); torch.set_num_threads(1)
 model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 4))
@@ -138,6 +146,7 @@ for _ in range(3): update()
 WHAT
 for _ in range(3): update()
 """
+)
 STRANGE = {
     "let go": "average = copy.deepcopy(model)",
     "put on another type": "average.double()",
@@ -146,7 +155,6 @@ STRANGE = {
     "of another length": "average[0].weight.data = torch.zeros(2, 4); average = copy.deepcopy(model)",
     "no module": "import pickle; average = pickle.loads(pickle.dumps(model))",
     "shared": "average.share_memory()",
-    "forked": "import os, sys\nif os.fork(): os.wait(); sys.exit(0)",
     "scripted": "average = torch.jit.script(copy.deepcopy(model))",
     "swapped": (
         "torch.__future__.set_swap_module_params_on_conversion(True); average.load_state_dict(model.state_dict()); "
@@ -160,14 +168,28 @@ STRANGE = {
 }
 
 
+FORKED = "import os, sys\nif os.fork(): os.wait(); sys.exit(0)"
+
+
+@pytest.fixture(scope="module")
+def strange(tmp_path_factory):
+    script = MANY.replace("WHAT", f"exec({STRANGE!r}[CASE])")
+    return recorded_cases(script, STRANGE, tmp_path_factory.mktemp("strange"))
+
+
 @pytest.mark.parametrize("what", STRANGE)
-def test_whatever_becomes_of_an_average_training_goes_on_and_nothing_fails(what, tmp_path):
+def test_whatever_becomes_of_an_average_training_goes_on_and_nothing_fails(strange, what):
+    frames, _ = strange[what]
+    assert not kinds(frames, "Fault")
+    assert kinds(frames, "Average")
+
+
+def test_training_goes_on_in_a_forked_child_and_nothing_fails(tmp_path):
     with Listener(tmp_path / "s") as agent:
-        run(MANY.replace("WHAT", STRANGE[what]), environment(tmp_path / "s"))
-        agent.drain(2 if what == "forked" else 1)
+        run(MANY.replace("WHAT", FORKED), environment(tmp_path / "s"))
+        agent.drain(2)
         every = [agent.frames(at) for at in range(len(agent.connections))]
     assert not [fault for frames in every for fault in kinds(frames, "Fault")]
     assert kinds(every[0], "Average")
-    if what == "forked":
-        assert len(kinds(every[1], "Update")) == 3
-        assert all(each.update < 3 for each in kinds(every[1], "Average"))
+    assert len(kinds(every[1], "Update")) == 3
+    assert all(each.update < 3 for each in kinds(every[1], "Average"))

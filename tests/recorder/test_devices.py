@@ -13,11 +13,14 @@ import pytest
 from recorder.listener import Listener, environment, kinds, run
 from saksi.judgement.deferral import Deferral
 from saksi.words.frames import UpdateFrame
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
 # Each way trains in a forked child, so that each is the first optimizer of a process.
-SCRIPT = r"""
+SCRIPT = (
+    LOADED
+    + r"""
 import gc, hashlib, json, os, random, sys
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -127,6 +130,7 @@ for way in sys.argv[1:]:
     print(json.dumps([way, json.loads(os.read(reading, 10000))]))
     os.close(reading)
 """
+)
 HERE = str(Path(__file__).parent)
 WAYS = (
     *("plain-cpu", "many-cpu", "fused-cpu", "late-twin", "many-twin", "fused-twin", "several-twin", "mixed-twin"),
@@ -315,7 +319,9 @@ def test_where_no_thread_can_hash_there_is_no_root_and_the_rest_is_as_it_was(tra
     assert [values_of(update) for update in updates_of(frames)] == [values_of(update) for update in expected]
 
 
-INFERRING = r"""
+INFERRING = (
+    LOADED
+    + r"""
 import os, sys
 import torch
 sys.path.insert(0, os.environ["TWIN"])
@@ -333,6 +339,7 @@ for each in made:
     each.copy_(torch.ones_like(each))  # refused for a tensor of inference mode
     print(each.is_inference(), int(each.sum()))
 """
+)
 
 
 def test_memory_taken_within_inference_mode_may_be_written_outside_of_it(agent):
@@ -340,7 +347,9 @@ def test_memory_taken_within_inference_mode_may_be_written_outside_of_it(agent):
     assert done.stdout.splitlines() == ["False 64", "False 8"]
 
 
-STAGING = r"""
+STAGING = (
+    LOADED
+    + r"""
 import os, sys
 import torch
 sys.path.insert(0, os.environ["TWIN"])
@@ -356,6 +365,7 @@ with memory.quiet():
     readings.look()
 print(root is not None and not root.is_there(), found is not None and found.value(), readings.refused)
 """
+)
 
 
 def test_a_root_of_many_chunks_leaves_room_for_the_values_of_updates(agent):
@@ -363,7 +373,9 @@ def test_a_root_of_many_chunks_leaves_room_for_the_values_of_updates(agent):
     assert done.stdout.splitlines() == ["True 1.0 {}"]
 
 
-ACCUMULATING = r"""
+ACCUMULATING = (
+    LOADED
+    + r"""
 import os, sys
 import torch
 sys.path.insert(0, os.environ["TWIN"])
@@ -376,6 +388,7 @@ with memory.quiet():
     found = [readings.scalar(torch.tensor(float(number))) for number in range(1000)]
 print(sum(one is None for one in found), readings.refused)
 """
+)
 
 
 def test_between_two_updates_more_is_read_than_may_be_under_way(agent):

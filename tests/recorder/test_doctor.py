@@ -8,10 +8,13 @@ import pytest
 
 from recorder.listener import environment, kinds, run
 from saksi.judgement.doctor.notes import Began, Ended, Iterated, Restored, Saved, notes_of
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import random, sys, torch
 torch.manual_seed(3)
 model = torch.nn.Linear(4, 4)
@@ -27,6 +30,7 @@ for step in range(10):
     torch.save(model.state_dict(), "ckpt.pt")
 torch.save([model.state_dict(), torch.get_rng_state()], "end.pt")
 """
+)
 
 
 def launched(tmp_path, name, ends, agent, *, check=True):

@@ -10,10 +10,13 @@ import pytest
 
 from recorder.listener import Listener, environment, kinds, run
 from saksi.judgement.ordering.orders import Orders, others_drew
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-SCRIPT = r"""
+SCRIPT = (
+    LOADED
+    + r"""
 import json, torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler, IterableDataset, RandomSampler, Sampler, SubsetRandomSampler, WeightedRandomSampler
 torch.manual_seed(4)
@@ -64,6 +67,7 @@ model = torch.nn.Linear(1, 1)
 torch.optim.SGD(model.parameters(), lr=0.1).step()
 print(json.dumps({"seen": seen, "state": torch.get_rng_state().sum().item(), "own": own.get_state().sum().item()}))
 """
+)
 SAMPLER = "torch.utils.data.sampler."
 
 
@@ -137,7 +141,9 @@ def test_the_end_of_an_epoch_is_said_once(said):
     assert told[:6] == [(0, 0, 3), (1, 0, 2), (2, 0, 3), (3, 0, 1), (4, 0, 2), (5, 0, 12)]
 
 
-FORKED = """
+FORKED = (
+    LOADED
+    + """
 import os, sys, torch
 from torch.utils.data import DataLoader
 loader = DataLoader(range(12), 4, shuffle=True)
@@ -153,6 +159,7 @@ if os.fork() == 0:
     sys.exit(0)
 os.wait()
 """
+)
 
 
 def test_a_forked_child_that_goes_on_with_an_epoch_says_how_it_began(agent, tmp_path):
@@ -169,7 +176,9 @@ def test_a_forked_child_that_goes_on_with_an_epoch_says_how_it_began(agent, tmp_
     assert [i for batch in batches[-3:] for i in batch.ids] == [order.at(place) for place in range(12)]
 
 
-SPAWNED = """
+SPAWNED = (
+    LOADED
+    + """
 import torch
 from torch.utils.data import DataLoader
 from saksi_recorder import session
@@ -182,6 +191,7 @@ for epoch in range(2):
         if (epoch, number) == (1, 1):
             session.channel.reopen()
 """
+)
 
 
 def test_a_new_connection_is_told_of_the_epoch_that_is_under_way(agent, tmp_path):

@@ -9,10 +9,13 @@ import json
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-SCRIPT = r"""
+SCRIPT = (
+    LOADED
+    + r"""
 import hashlib, io, json, os, pathlib, tempfile, gzip
 import torch
 torch.manual_seed(0)
@@ -51,6 +54,7 @@ except Exception as error: errors.append([type(error).__name__, str(error)])
 out["errors"] = errors
 print(json.dumps(out))
 """
+)
 
 
 def test_bytes_and_errors_are_the_same_and_streams_are_digested(agent, tmp_path):
@@ -75,7 +79,9 @@ def test_bytes_and_errors_are_the_same_and_streams_are_digested(agent, tmp_path)
     assert paths[4:6] == ["stream.pt", "keyword.pt"]
 
 
-HELD = r"""
+HELD = (
+    LOADED
+    + r"""
 import io, os, torch
 torch.manual_seed(0)
 model = torch.nn.Linear(4, 4)
@@ -91,6 +97,7 @@ torch.save({"loss": 1.0}, "numbers.pt")
 torch.save(model, "module.pt")
 with open("stream.pt", "wb") as stream: torch.save(whole, f=stream)
 """
+)
 
 
 def test_what_of_parameters_and_state_is_in_a_file_is_known_by_their_memory(agent, tmp_path):

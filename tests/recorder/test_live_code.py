@@ -11,6 +11,7 @@ import pytest
 
 from recorder.listener import Listener, environment, kinds, run
 from recorder.live_inventory import NONCE, Asking, judged
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -218,7 +219,9 @@ def test_nothing_else_is_said_of_it(attacked):
     assert {(each.code, each.subject) for each in found} - expected <= more
 
 
-HONEST = """
+HONEST = (
+    LOADED
+    + """
 import functools, sys, types
 import torch
 F = torch.nn.functional
@@ -264,6 +267,7 @@ for k in range(4):
     if k >= 2: second_step()
 torch.distributed.destroy_process_group()
 """
+)
 PATCHER = """
 import functools
 def prepare(optimizer):
@@ -297,7 +301,9 @@ def test_an_honest_training_is_alleged_nothing(tmp_path):
     }
 
 
-PLAIN = """
+PLAIN = (
+    LOADED
+    + """
 import hashlib, os, sys
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -314,6 +320,7 @@ if os.fork() == 0:
 else:
     os.wait()
 """
+)
 
 
 def test_a_process_that_is_asked_answers_and_ends_in_the_same_bits(tmp_path):
@@ -338,7 +345,9 @@ def test_a_process_that_is_asked_answers_and_ends_in_the_same_bits(tmp_path):
         assert judged(frames, script=script) == ()
 
 
-LETS_GO = """
+LETS_GO = (
+    LOADED
+    + """
 import gc
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -359,6 +368,7 @@ train(made(True))
 gc.collect()
 train(made(False))
 """
+)
 
 
 def test_a_model_that_was_let_go_is_no_news(tmp_path):

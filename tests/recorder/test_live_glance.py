@@ -9,6 +9,7 @@ import pytest
 
 from recorder.listener import Listener, environment, kinds, run
 from recorder.live_inventory import judged
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -155,7 +156,9 @@ def test_a_finding_gives_the_step_that_was_the_first_to_be_made_with_it(changed,
     assert steps[case] <= first <= steps[case] + 2
 
 
-QUIET = """
+QUIET = (
+    LOADED
+    + """
 import time
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -187,6 +190,7 @@ for epoch in range(6):
     m.eval(); m(torch.ones(2, 4)); m.train()
     import torch.utils.checkpoint, torch.fft, torch.nn.utils.parametrizations
 """
+)
 
 
 def test_a_program_that_only_goes_on_makes_hardly_any_prompt_inventory(tmp_path):
@@ -202,7 +206,9 @@ def test_a_program_that_only_goes_on_makes_hardly_any_prompt_inventory(tmp_path)
     assert [each for each in judged(frames, script=script, folders=(tmp_path,)) if each.severity != "info"] == []
 
 
-LETS_GO = """
+LETS_GO = (
+    LOADED
+    + """
 import gc, time, weakref
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -227,6 +233,7 @@ references = train()
 gc.collect()
 print([reference() is None for reference in references])
 """
+)
 
 
 def test_nothing_of_a_program_is_kept_alive_for_the_next_glance(tmp_path):
@@ -241,7 +248,9 @@ def test_nothing_of_a_program_is_kept_alive_for_the_next_glance(tmp_path):
     assert done.stdout == str([True] * 7) + "\n"
 
 
-BUSY = """
+BUSY = (
+    LOADED
+    + """
 import time
 import torch
 from saksi_recorder import live_glance
@@ -256,6 +265,7 @@ for k in range(60):
     o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
     time.sleep(0.012)
 """
+)
 
 
 def test_a_program_that_changes_at_every_step_does_not_pay_for_an_inventory_at_each(tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from recorder.listener import environment, kinds, run
 from recorder.live_inventory import Asking, judged
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -115,7 +116,9 @@ def test_nothing_of_the_program_is_asked_for_an_inventory(tmp_path):
     assert any(frame.at == "challenge" for frame in kinds(frames, "Live"))
 
 
-FAILING = """
+FAILING = (
+    LOADED
+    + """
 import torch
 from saksi_recorder import live_hooks, live_objects, pieces
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -135,6 +138,7 @@ o = torch.optim.SGD(m.parameters(), lr=0.1)
 for _ in range(3):
     o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
 """
+)
 
 
 def test_a_place_that_cannot_be_looked_into_costs_itself_only_and_is_said(tmp_path):
@@ -149,7 +153,9 @@ def test_a_place_that_cannot_be_looked_into_costs_itself_only_and_is_said(tmp_pa
     assert [frame.at for frame in kinds(frames, "Live") if frame.part == 0][-1] == "exit"
 
 
-ODD = """
+ODD = (
+    LOADED
+    + """
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
 def hook(*_args): pass
@@ -162,6 +168,7 @@ m[1].weight.register_post_accumulate_grad_hook(grad)
 for _ in range(3):
     o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
 """
+)
 
 
 def test_what_is_no_tensor_among_parameters_hides_no_hook(tmp_path):
@@ -173,7 +180,9 @@ def test_what_is_no_tensor_among_parameters_hides_no_hook(tmp_path):
     assert [frame.what for frame in kinds(frames, "Uncovered") if frame.what.startswith("the code of")] == []
 
 
-CROWDED = """
+CROWDED = (
+    LOADED
+    + """
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
 for number in range(5000):
@@ -192,6 +201,7 @@ for k in range(4):
         torch.nn.Linear.forward = lambda self, x: torch.nn.functional.linear(x, self.weight, self.bias)
     o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
 """
+)
 
 
 def test_a_program_of_many_functions_silences_nothing_of_hooks_modes_and_torch(tmp_path):
@@ -205,7 +215,9 @@ def test_a_program_of_many_functions_silences_nothing_of_hooks_modes_and_torch(t
     assert min(omitted) > 1_000
 
 
-DEEP = """
+DEEP = (
+    LOADED
+    + """
 import torch
 from saksi_recorder import live_tree
 live_tree.SHARE = LIMIT
@@ -221,6 +233,7 @@ for k in range(30):
     if k == 9: m[3].weight.register_hook(note)
     o.zero_grad(); m(torch.ones(1, 2)).sum().backward(); o.step()
 """
+)
 
 
 @pytest.mark.parametrize("limit", [4, 2048])
@@ -253,7 +266,9 @@ def test_more_modules_than_are_looked_at_are_said_to_be_left_out(tmp_path):
     }
 
 
-FORKED = """
+FORKED = (
+    LOADED
+    + """
 import os, threading
 import torch
 from saksi_recorder import live_code, live_tree
@@ -272,6 +287,7 @@ with live_code._lock[0]:
     os.waitpid(child, 0)
 train(2)
 """
+)
 
 
 def test_a_child_that_is_forked_within_an_inventory_takes_its_own_from_the_beginning(tmp_path):
@@ -285,7 +301,9 @@ def test_a_child_that_is_forked_within_an_inventory_takes_its_own_from_the_begin
     assert kinds(child, "Live")[0].at == "first"
 
 
-RELATIVE = """
+RELATIVE = (
+    LOADED
+    + """
 import os
 import torch
 torch.set_num_threads(1)
@@ -298,6 +316,7 @@ os.chdir("/")
 for _ in range(2):
     o.zero_grad(); m(torch.ones(2, 4)).sum().backward(); o.step()
 """
+)
 
 
 def test_a_file_that_is_named_from_where_the_program_began_is_named_in_full(tmp_path):
@@ -306,7 +325,9 @@ def test_a_file_that_is_named_from_where_the_program_began_is_named_in_full(tmp_
     assert frame.files[subject.pieces[0].file] == str(tmp_path / "made/hooks.py")
 
 
-OWN = """
+OWN = (
+    LOADED
+    + """
 import sys
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
@@ -358,6 +379,7 @@ for epoch in range(4):
         if epoch: second.step(); late.step()
     scheduler.step()
 """
+)
 
 
 def test_what_torch_does_for_a_users_own_classes_is_no_warning(tmp_path):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from recorder.listener import environment, run
+from recorder.listener import Listener, environment, run
 from saksi.judgement.replay.named import naming_of
 from saksi.judgement.replay.transcript import parse_transcript
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
@@ -145,19 +146,29 @@ nn.Dropout.forward = forward
 }
 
 
-def transcript_of(agent, tmp_path, toy):
-    known = len(agent.connections)
-    (tmp_path / "toy.py").write_text(FROM_STEP_2.format(TOYS.get(toy, "")))
-    (tmp_path / "train.py").write_text("import toy\n" + PROGRAM)
-    path = tmp_path / "transcript"
-    run(str(tmp_path / "train.py"), environment(tmp_path / "s", SAKSI_TRANSCRIPT=f"0:2:{path}"))
-    agent.drain(known + 1)
-    return parse_transcript(path.read_bytes())
+def transcript_of(folder, toy):
+    """Of one toy; all of them lie in one place, one after the other, and so does what they are compared with."""
+    (folder / "toy.py").write_text(LOADED + FROM_STEP_2.format(TOYS.get(toy, "")))
+    (folder / "train.py").write_text("import toy\n" + PROGRAM)
+    path = folder / "transcript"
+    more = {"SAKSI_TRANSCRIPT": f"0:2:{path}", "PYTHONDONTWRITEBYTECODE": "1"}
+    with Listener(folder / "s") as agent:
+        run(str(folder / "train.py"), environment(folder / "s", **more))
+        agent.drain()
+    written = path.read_bytes()
+    for each in (path, folder / "s"):
+        each.unlink()
+    return parse_transcript(written)
 
 
-@pytest.fixture
-def sealed(agent, tmp_path):
-    return transcript_of(agent, tmp_path, "")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("toys")
+
+
+@pytest.fixture(scope="module")
+def sealed(folder):
+    return transcript_of(folder, "")
 
 
 PLACED = {
@@ -174,11 +185,11 @@ PLACED = {
 
 
 @pytest.mark.parametrize("toy", PLACED)
-def test_each_toy_is_placed_and_its_function_named(agent, tmp_path, sealed, toy):
-    found = naming_of(transcript_of(agent, tmp_path, toy), sealed)
+def test_each_toy_is_placed_and_its_function_named(folder, sealed, toy):
+    found = naming_of(transcript_of(folder, toy), sealed)
     assert (found.kind, found.operation, found.module, found.function) == PLACED[toy], found.sentence
-    assert found.file == (None if found.function is None else str(tmp_path / "toy.py"))
+    assert found.file == (None if found.function is None else str(folder / "toy.py"))
 
 
-def test_the_program_without_one_parts_from_itself_nowhere(agent, tmp_path, sealed):
-    assert naming_of(transcript_of(agent, tmp_path, ""), sealed).kind is None
+def test_the_program_without_one_parts_from_itself_nowhere(folder, sealed):
+    assert naming_of(transcript_of(folder, ""), sealed).kind is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recorder.listener import environment, kinds, run
+from recorder.forked import plain_cases, recorded_cases
+from recorder.listener import kinds
 
 pytestmark = pytest.mark.training
 
@@ -60,54 +61,64 @@ print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parame
 FINITE = {"tensors": 4, "not_finite": 0, "unread": 0}
 
 
-def said(agent, tmp_path, case):
-    done = run(f"CASE = {case!r}\n{SCRIPT}", environment(tmp_path / "s"))
-    agent.drain(1)
-    frames = agent.frames(0)
+OVERFLOWS = ("plain", "inside step", "clipped", "made finite", "clipped by value")
+CASES = (*OVERFLOWS, "raised", "within", "second", "let go", "own scaler", "held", "none")
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Every case in a forked child, one also in a process that does not fork, and what each says where none records."""
+    cases = recorded_cases(SCRIPT, CASES, tmp_path_factory.mktemp("cases"))
+    alone = recorded_cases(SCRIPT, ["alone"], tmp_path_factory.mktemp("alone"))
+    return cases | alone, plain_cases(SCRIPT, [*CASES, "alone"])
+
+
+def said(ran, case):
+    recorded, plain = ran
+    frames, output = recorded[case]
     assert kinds(frames, "Fault") == []
-    plain = run(f"CASE = {case!r}\n{SCRIPT}", environment(tmp_path / "s", SAKSI_DISABLE="1"))
-    assert done.stdout == plain.stdout
+    assert output == plain[case] != ""
     skipped = [(each.optimizer, each.update) for each in kinds(frames, "Update") if each.skipped]
     return skipped, kinds(frames, "Overflow")
 
 
 @pytest.mark.parametrize(("case", "flagged"), [("raised", False), ("within", True)])
-def test_an_overflow_that_there_was_not_is_said_with_the_gradients_that_are_finite(agent, tmp_path, case, flagged):
-    skipped, (one,) = said(agent, tmp_path, case)
+def test_an_overflow_that_there_was_not_is_said_with_the_gradients_that_are_finite(ran, case, flagged):
+    skipped, (one,) = said(ran, case)
     assert skipped == [(0, 3)]
     assert (one.optimizer, one.update, one.flagged) == (0, 3, flagged)
     assert {name: getattr(one, name) for name in FINITE} == FINITE
 
 
-@pytest.mark.parametrize("case", ["plain", "inside step", "clipped", "made finite", "clipped by value"])
-def test_a_real_overflow_is_said_as_one_whatever_the_program_makes_of_the_gradients_since(agent, tmp_path, case):
-    skipped, (one,) = said(agent, tmp_path, case)
+@pytest.mark.parametrize("case", [*OVERFLOWS, "alone"])
+def test_a_real_overflow_is_said_as_one_whatever_the_program_makes_of_the_gradients_since(ran, case):
+    skipped, (one,) = said(ran, case)
     assert skipped == [(0, 3)]
     assert one.flagged is True
     assert one.not_finite > 0
 
 
-def test_of_several_optimizers_each_has_a_flag_and_gradients_of_its_own(agent, tmp_path):
-    skipped, (one,) = said(agent, tmp_path, "second")
+def test_of_several_optimizers_each_has_a_flag_and_gradients_of_its_own(ran):
+    skipped, (one,) = said(ran, "second")
     assert skipped == [(1, 3)]
     assert (one.optimizer, one.update, one.flagged, one.tensors) == (1, 3, True, 2)
     assert one.not_finite > 0
 
 
-def test_gradients_that_were_let_go_are_counted_as_none(agent, tmp_path):
-    _, (one,) = said(agent, tmp_path, "let go")
+def test_gradients_that_were_let_go_are_counted_as_none(ran):
+    _, (one,) = said(ran, "let go")
     assert (one.flagged, one.tensors, one.unread) == (False, 0, 0)
 
 
-def test_nothing_is_said_of_a_scaler_that_is_not_torchs_own(agent, tmp_path):
-    skipped, overflows = said(agent, tmp_path, "own scaler")
+def test_nothing_is_said_of_a_scaler_that_is_not_torchs_own(ran):
+    skipped, overflows = said(ran, "own scaler")
     assert skipped == [(0, 3)]
     assert overflows == []
 
 
-def test_nothing_is_said_of_a_scaler_where_something_else_kept_the_optimizer_from_stepping(agent, tmp_path):
-    assert said(agent, tmp_path, "held")[1] == []
+def test_nothing_is_said_of_a_scaler_where_something_else_kept_the_optimizer_from_stepping(ran):
+    assert said(ran, "held")[1] == []
 
 
-def test_nothing_is_said_where_no_update_is_left_out(agent, tmp_path):
-    assert said(agent, tmp_path, "none") == ([], [])
+def test_nothing_is_said_where_no_update_is_left_out(ran):
+    assert said(ran, "none") == ([], [])

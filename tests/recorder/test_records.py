@@ -11,6 +11,7 @@ import json
 import pytest
 
 from recorder.listener import Listener, environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
@@ -283,7 +284,9 @@ def test_full_takes_a_root_at_every_step(agent, tmp_path):
     assert {str(step): root for step, root in (steps | attach).items()} == said["root"]
 
 
-LET_GO = """
+LET_GO = (
+    LOADED
+    + """
 import hashlib, json, torch
 def main(steps):
     model = torch.nn.Linear(3, 1)
@@ -296,6 +299,7 @@ def main(steps):
     print(json.dumps([hashlib.sha256(one.detach().numpy().tobytes()).hexdigest() for one in tensors]))
 main({steps})
 """
+)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +333,9 @@ def test_a_model_that_could_not_be_read_as_it_went_is_said(agent, tmp_path):
     assert one.reason.endswith("the last root is of step -1")
 
 
-GENERATORS = """
+GENERATORS = (
+    LOADED
+    + """
 import hashlib, json, numpy, torch
 from torch.utils.data import DataLoader, RandomSampler
 own, of_sampler = torch.Generator().manual_seed(1), torch.Generator().manual_seed(2)
@@ -348,6 +354,7 @@ print(json.dumps({
     "loader.1.sampler": hashlib.sha256(of_sampler.get_state().numpy().tobytes()).hexdigest(),
 }))
 """
+)
 
 
 def test_generators_of_the_scripts_own_are_followed_where_somebody_holds_them(agent, tmp_path):

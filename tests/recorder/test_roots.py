@@ -9,10 +9,13 @@ import json
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-BEGIN = """
+BEGIN = (
+    LOADED
+    + """
 import gc, hashlib, io, json, os, sys, threading, torch
 torch.set_num_threads(1)
 def net(buffer=False):
@@ -26,6 +29,7 @@ def step(model, optimizer):
     optimizer.step()
 def digests(tensors): return [hashlib.sha256(t.detach().numpy().tobytes()).hexdigest() for t in tensors]
 """
+)
 
 
 def recorded(agent, tmp_path, script, **more):
@@ -243,6 +247,21 @@ train()
     assert roots(frames) == [("attach", -1), ("step", 9), ("released", 9)]
     assert leaves(kinds(frames, "Root")[-1]) == json.loads(said)
     assert uncovered(frames) == {}
+
+
+def test_a_model_that_outlives_the_goodbye_ends_without_a_word(agent, tmp_path):
+    script = """
+import gc, torch
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for _ in range(3):
+    model(torch.ones(1, 2)).sum().backward(); optimizer.step()
+gc.freeze()  # as programs do that fork workers: it goes when the modules of the interpreter have gone
+"""
+    done = run(script, environment(tmp_path / "s"))
+    agent.drain(1)
+    assert done.stderr == ""
+    assert roots(agent.frames(0)) == [("attach", -1), ("exit", 2)]
 
 
 def test_a_tensor_whose_memory_was_let_go_is_named_and_not_read(agent, tmp_path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
 MOST = 8
-LOOP = """
+LOOP = (
+    LOADED
+    + """
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 x, y = torch.randn(64, 3), torch.arange(64)
@@ -23,6 +26,7 @@ for epoch in range(3):
     if epoch == 1:
         y[:8] += 100
 """
+)
 
 
 def rows_of(agent, tmp_path, *, data="TensorDataset(x, y)", more="", inside=""):

@@ -12,16 +12,18 @@ import time
 import msgspec
 import pytest
 
+from recorder.forked import plain_cases, recorded_cases
 from recorder.listener import Listener, environment, kinds, run
 from saksi.judgement.updates.samples import AHEAD, around_each, layout_of, numbers
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
 SCRIPT = r"""
-import json, sys
+import json
 import torch
 torch.manual_seed(0); torch.set_num_threads(1)
-case = sys.argv[1] if len(sys.argv) > 1 else CASE
+case = CASE
 def numbers(t): return (t.detach().abs() if t.is_complex() else t.detach()).double().reshape(-1).tolist()
 model = torch.nn.Sequential(torch.nn.Linear(7, 30), torch.nn.Tanh(), torch.nn.Linear(30, 2))
 if case == "half":
@@ -63,12 +65,17 @@ for step in range(3):
 CASES = ("plain", "sgd", "fused", "hook", "closure", "idle", "frozen", "half", "complex", "channels")
 
 
-@pytest.fixture(params=CASES)
-def recorded(request, tmp_path):
-    with Listener(tmp_path / "s") as agent:
-        done = run(SCRIPT.replace("CASE", repr(request.param)), environment(tmp_path / "s"))
-        agent.drain()
-        return request.param, agent.frames(), [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """Every case in a forked child, and one in a process that does not fork."""
+    cases = recorded_cases(SCRIPT, CASES, tmp_path_factory.mktemp("cases"))
+    return cases | recorded_cases(SCRIPT, ["alone"], tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture(params=[*CASES, "alone"])
+def recorded(request, every):
+    frames, output = every[request.param]
+    return request.param, frames, [json.loads(line) for line in output.splitlines()]
 
 
 def positions(key, layout, frame):
@@ -252,25 +259,34 @@ SAME = [None, "", "", ""]
 OTHER = [None, "other", "other", "other"]
 
 
-@pytest.mark.parametrize(
-    ("case", "finished"),
-    [
-        ("plain", SAME),
-        ("accumulated", SAME),
-        ("closure", [""] * 4),
-        ("clipped", OTHER),
-        ("by hand", OTHER),
-        ("edited", [None, "", "other", ""]),
-        ("pre-hook", OTHER),
-        ("in backward", [None] * 16),
-    ],
-)
-def test_gradients_as_the_backward_left_them_stand_beside_those_that_were_read(agent, tmp_path, case, finished):
-    script = f"CASE = {case!r}\n{FINISHED}"
-    done = run(script, environment(tmp_path / "s"))
-    agent.drain(1)
-    samples = kinds(agent.frames(0), "Sample")
-    assert ["other" if each.finished else each.finished for each in samples] == finished
+FINISHING = {
+    "plain": SAME,
+    "accumulated": SAME,
+    "closure": [""] * 4,
+    "clipped": OTHER,
+    "by hand": OTHER,
+    "edited": [None, "", "other", ""],
+    "pre-hook": OTHER,
+    "in backward": [None] * 16,
+    "alone": SAME,
+}
+
+
+@pytest.fixture(scope="module")
+def finishing(tmp_path_factory):
+    """As `every`, with what each case says where nothing records it."""
+    forked = [case for case in FINISHING if case != "alone"]
+    cases = recorded_cases(FINISHED, forked, tmp_path_factory.mktemp("cases"))
+    alone = recorded_cases(FINISHED, ["alone"], tmp_path_factory.mktemp("alone"))
+    return cases | alone, plain_cases(FINISHED, FINISHING)
+
+
+@pytest.mark.parametrize("case", FINISHING)
+def test_gradients_as_the_backward_left_them_stand_beside_those_that_were_read(finishing, case):
+    cases, plain = finishing
+    frames, output = cases[case]
+    samples = kinds(frames, "Sample")
+    assert ["other" if each.finished else each.finished for each in samples] == FINISHING[case]
     for each in (one for one in samples if one.finished is not None):  # of the first update nobody knows the thread
         if case == "clipped":
             assert len({round(r, 4) for r in ratios(each)}) == 1
@@ -278,8 +294,8 @@ def test_gradients_as_the_backward_left_them_stand_beside_those_that_were_read(a
             assert set(ratios(each)) == {0.5}
         if case == "edited" and each.update == 2:
             assert set(ratios(each)) == {1.0, -1.0}
-    assert kinds(agent.frames(0), "Fault") == []
-    assert done.stdout == run(script, environment(tmp_path / "s", SAKSI_DISABLE="1")).stdout
+    assert kinds(frames, "Fault") == []
+    assert output == plain[case] != ""
 
 
 def ratios(sample):
@@ -290,7 +306,9 @@ def ratios(sample):
     return [a / b for a, b in zip(read, finished, strict=True) if b]
 
 
-WAITS = """
+WAITS = (
+    LOADED
+    + """
 import os, time, torch
 torch.manual_seed(0); torch.set_num_threads(1)
 while not os.path.exists(os.environ["GO"]): time.sleep(0.01)
@@ -299,6 +317,7 @@ o = torch.optim.SGD(m.parameters(), lr=0.1)
 for _ in range(3):
     o.zero_grad(); m(torch.ones(4, 70)).sum().backward(); o.step()
 """
+)
 SAYS = b"saksi-samples/v1 "
 
 

@@ -8,10 +8,13 @@ import pytest
 
 from recorder.listener import environment, kinds, run
 from saksi.judgement.replay.transcript import UNKNOWN, parse_transcript
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-LOOP = """
+LOOP = (
+    LOADED
+    + """
 import torch
 torch.manual_seed(0)
 torch.set_num_threads(1)
@@ -26,6 +29,7 @@ for step in range(4):
 import hashlib
 print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())).hexdigest())
 """
+)
 
 
 def done(agent, tmp_path, *, step=2, rank=0, before="", inside="", level="standard"):

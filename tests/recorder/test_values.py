@@ -11,10 +11,13 @@ import struct
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-GROUPS = """
+GROUPS = (
+    LOADED
+    + """
 import collections, dataclasses, enum, functools, torch, numpy
 read = []
 class Watched(torch.Tensor):
@@ -37,6 +40,7 @@ optimizer.param_groups[0].update(
 optimizer.step()
 assert not read
 """
+)
 
 
 def test_a_value_of_the_user_is_said_without_addresses_and_without_reading_tensors(agent, tmp_path):
@@ -57,7 +61,9 @@ def test_a_value_of_the_user_is_said_without_addresses_and_without_reading_tenso
     assert group["long"] == [*range(32), "and 8 more"]
 
 
-BATCHES = """
+BATCHES = (
+    LOADED
+    + """
 import dataclasses, json, torch, numpy
 from collections import UserDict
 from torch.utils.data import DataLoader
@@ -81,6 +87,7 @@ for batch in DataLoader(list(made.values()), batch_size=None, collate_fn=lambda 
     optimizer.step()
 print(json.dumps(list(made)))
 """
+)
 
 
 def of(path, dtype, shape, content):
@@ -115,7 +122,9 @@ def test_batches_of_every_common_class_have_a_digest_or_are_named(agent, tmp_pat
     ]
 
 
-FETCHED = """
+FETCHED = (
+    LOADED
+    + """
 import queue, threading, torch
 from torch.utils.data import DataLoader
 model = torch.nn.Linear(1, 1)
@@ -132,6 +141,7 @@ fetching.join()
 for batch in DataLoader(torch.arange(2.0).view(2, 1)):
     optimizer.step()
 """
+)
 
 
 def test_batches_fetched_beside_the_updates_are_said_not_to_be_in_the_record(agent, tmp_path):

@@ -13,10 +13,19 @@ import torch
 
 def begin():
     """The same start for every script."""
+    load()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     random.seed(1)
     np.random.seed(2)  # noqa: NPY002 - the global generator is what many scripts use
+
+
+def load():
+    """What an optimizer loads, out of the collector's sight: it looks at what torch is made of in no process."""
+    gc.disable()
+    importlib.import_module("torch._dynamo")
+    gc.freeze()
+    gc.enable()
 
 
 def end(*held, label="outcome"):
@@ -38,20 +47,22 @@ def end(*held, label="outcome"):
 
 def each(names, train):
     """One training in this process; several, each in a forked child of its own, one after the other."""
+    train(own(names))
+
+
+def own(names):
+    """The only one of the names; of several, one in each of as many forked children, and the parent ends after them."""
     if len(names) == 1:
-        train(names[0])
-        return
-    importlib.import_module("torch._dynamo")  # an optimizer loads it: once for all of them
-    gc.collect()
-    gc.freeze()  # no child looks, at its end, at what torch is made of: each would copy all of it
+        return names[0]
+    load()  # once for all of them
     for name in names:
         child = os.fork()
         if child == 0:
-            train(name)
-            sys.exit(0)
+            return name
         _, status = os.waitpid(child, 0)
         if status:
             sys.exit(f"{name}: {status}")
+    sys.exit(0)
 
 
 def tensors_of(held, path=""):

@@ -1,6 +1,5 @@
-"""Distributed training over gloo, as named on the command line; started by torchrun or by itself."""
+"""Distributed training over gloo, as named on the command line; started by torchrun or by itself, anew or forked."""
 
-import os
 import sys
 
 import torch
@@ -43,8 +42,14 @@ def spawned(rank, way, size, meeting):
     train(way, init_method=f"file://{meeting}", rank=rank, world_size=size)
 
 
+def main():
+    way, *alone = sys.argv[1:]
+    if not alone:
+        train(way)
+        return
+    size, meeting, method = int(alone[0]), alone[1], alone[2]
+    torch.multiprocessing.start_processes(spawned, (way, size, meeting), nprocs=size, start_method=method)
+
+
 if __name__ == "__main__":
-    if "RANK" in os.environ:
-        train(sys.argv[1])
-    else:
-        torch.multiprocessing.spawn(spawned, (sys.argv[1], int(sys.argv[2]), sys.argv[3]), nprocs=int(sys.argv[2]))
+    main()

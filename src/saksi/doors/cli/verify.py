@@ -45,7 +45,8 @@ def verify(
 ) -> int:
     """Verify runs, bundles and files.
 
-    Is the record whole, signed and unchanged? Of any other file: which run and step made it, is it unchanged?
+    Is the record whole, signed and unchanged? Of any other file: which run and step made it, is it unchanged? If none
+    made it as it is: whose weights are in it, and which are others?
 
     Ends with 0 if every target is accepted, 1 if one is refused or tells of a finding from --fail-on on that is not
     about coverage, 3 if one could not be judged. Works without a home and without a network. Nothing is suppressed
@@ -86,6 +87,6 @@ def register(app: typer.Typer) -> None:
             verify,
             "saksi verify last",
             "saksi verify run.saksi --trust lab.vkey --anchor /mnt/anchors",
-            "saksi verify model.pt",
+            "saksi verify model.safetensors",
         ),
     )(verify)

@@ -22,20 +22,32 @@ _original_module = getattr(torch.nn.Module, "__del__", None)
 _original_optimizer = getattr(torch.optim.Optimizer, "__del__", None)
 
 
-def module_goes(self: Any) -> None:
-    """The end of a module."""
-    if state.unbound():
-        goes(self, _is_of_steps)
-    if _original_module is not None:
-        _original_module(self)
+def _then(act: Callable[[Any], None], original: Any, over: list[bool]) -> Callable[[Any], None]:
+    """`act`, unless it is over, then the original. What it needs it holds: this module may have gone by then."""
+
+    def goes(self: Any) -> None:
+        if not over:
+            act(self)
+        if original is not None:
+            original(self)
+
+    return goes
 
 
-def optimizer_goes(self: Any) -> None:
-    """The end of an optimizer."""
+def _module_goes(module: Any) -> None:
     if state.unbound():
-        goes(self, optimizers.makes_steps)
-    if _original_optimizer is not None:
-        _original_optimizer(self)
+        goes(module, _is_of_steps)
+
+
+def _optimizer_goes(optimizer: Any) -> None:
+    if state.unbound():
+        goes(optimizer, optimizers.makes_steps)
+
+
+module_goes = _then(_module_goes, _original_module, _over)
+"""The end of a module."""
+optimizer_goes = _then(_optimizer_goes, _original_optimizer, _over)
+"""The end of an optimizer."""
 
 
 def install() -> None:
