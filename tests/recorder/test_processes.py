@@ -138,7 +138,7 @@ def test_a_forked_child_says_again_what_is_off_and_what_is_not_covered(agent, tm
     tail = """
 import saksi_recorder.fingerprints as f
 def broken(*a, **k): raise ValueError("no sums today")
-f.sums = broken
+f.sums_of_each = broken
 optimizer.state["global"] = 3
 step()
 child = os.fork()
@@ -265,7 +265,7 @@ def test_a_part_that_fails_says_so_once_and_the_rest_goes_on(agent, tmp_path):
     tail = """
 import saksi_recorder.fingerprints as f
 def broken(*a, **k): raise ValueError("no sums today")
-f.sums = broken
+f.sums_of_each = broken
 for _ in range(3): step()
 print(final())
 """
