@@ -22,11 +22,15 @@ _factors: list[Any] = [b"", None]
 
 
 class _Words(NamedTuple):
-    """Memory as 64-bit integers: whole chunks, the last one that is not whole, and the bytes behind them."""
+    """Memory as 64-bit integers: whole chunks, the last one that is not whole, and the bytes behind them.
+
+    `count` is how many sums they have.
+    """
 
     table: Any
     last: Any
     tail: Any
+    count: int
 
 
 _known: dict[tuple[int, int], _Words] = {}
@@ -45,33 +49,33 @@ def sums_of_each(lists: list[tuple[list[Any], bool]]) -> list[Optional[str]]:
     A tensor that is in several lists is summed for all of them at once: its memory is then fetched once.
     """
     parts: list[list[Any]] = [[()] * len(tensors) for tensors, _ in lists]
+    counts = [0] * len(lists)
     wanted: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
     for number, (tensors, _) in enumerate(lists):
         for at, tensor in enumerate(tensors):
             wanted.setdefault(id(tensor), (tensor, []))[1].append((number, at))
     factors = key_factors()
     for tensor, places in wanted.values():
-        held = memory.hold(tensor)
-        if held.nbytes:
-            words = _words(held)
+        place = memory.place_of(tensor)
+        if place.nbytes:
+            words = _words(place)
             for number, at in places:
                 parts[number][at] = _of(words, factors if lists[number][1] else None)
-    return [_digest_of(found) if tensors else None for (tensors, _), found in zip(lists, parts)]  # noqa: B905
-
-
-def _digest_of(parts: list[Any]) -> str:
-    digest = hashlib.sha256()
-    every = [one for some in parts for one in some]
+                counts[number] += words.count
+    every = [one for found in parts for some in found for one in some]
     joined = torch.cat(every) if every else None  # outlives the view of it
-    if joined is not None:
-        digest.update(memory.hold(joined).view)
-    return digest.hexdigest()[:32]
+    view = memoryview(b"") if joined is None else memory.hold(joined).view
+    out: list[Optional[str]] = []
+    for (tensors, _), count in zip(lists, counts):  # noqa: B905
+        out.append(hashlib.sha256(view[: 8 * count]).hexdigest()[:32] if tensors else None)
+        view = view[8 * count :]
+    return out
 
 
 def sums_of(tensor: Any, *, keyed: bool) -> bytes:
     """The sums over one tensor in memory, as they go into a fingerprint. Call inside `quiet`."""
-    held = memory.hold(tensor)
-    parts = _of(_words(held), key_factors() if keyed else None) if held.nbytes else []
+    place = memory.place_of(tensor)
+    parts = _of(_words(place), key_factors() if keyed else None) if place.nbytes else []
     joined = torch.cat(parts) if parts else None  # outlives the view of it
     return b"" if joined is None else bytes(memory.hold(joined).view)
 
@@ -106,13 +110,13 @@ def _of(words: _Words, factors: Any) -> list[Any]:
     return out
 
 
-def _words(held: memory.Held) -> _Words:
-    where = held.keeper.data_ptr(), held.nbytes
+def _words(place: memory.Place) -> _Words:
+    where = place.address, place.nbytes
     known = _known.get(where)
     if known is None:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
-        known = _known[where] = _cut(held)
+        known = _known[where] = _cut(memory.held_at(place))
     return known
 
 
@@ -126,7 +130,7 @@ def _cut(held: memory.Held) -> _Words:
         last = words[whole * CHUNK :] if count > whole * CHUNK else None
     if held.nbytes % 8:
         tail = torch.frombuffer(held.view, dtype=torch.uint8, count=held.nbytes % 8, offset=count * 8)
-    return _Words(table, last, tail)
+    return _Words(table, last, tail, whole + (last is not None) + (tail is not None))
 
 
 def key_factors() -> Any:

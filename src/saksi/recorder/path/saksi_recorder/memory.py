@@ -79,6 +79,14 @@ class Held(NamedTuple):
     nbytes: int
 
 
+class Place(NamedTuple):
+    """Where the bytes of a tensor are, and the tensor that keeps them alive; of no bytes there is no place."""
+
+    address: int
+    keeper: Any
+    nbytes: int
+
+
 def where(value: Any) -> tuple[str, int]:
     """The kind and the number of the device that a tensor lies on."""
     return value.device.type, value.device.index or 0
@@ -163,14 +171,25 @@ def present(tensors: Iterable[Any]) -> list[Any]:
     return [one for one in tensors if _is_there(one, one.numel() * one.element_size())]
 
 
-def hold(value: Any) -> Held:
-    """The bytes of a readable tensor in C order: its own memory if it lies so, else a copy. None if not there."""
-    nbytes = value.numel() * value.element_size()
+def place_of(value: Any) -> Place:
+    """Where the bytes of a readable tensor are in C order: its own memory if it lies so, else that of a copy."""
+    nbytes = value.nbytes
     if nbytes == 0 or not _is_there(value, nbytes):
-        return Held(memoryview(b""), value, 0)
+        return Place(0, value, 0)
     if not value.is_contiguous() or value.is_conj() or value.is_neg():
         value = value.detach().resolve_conj().resolve_neg().contiguous()
-    return Held(_from_memory(value.data_ptr(), nbytes, _WRITABLE), value, nbytes)
+    return Place(value.data_ptr(), value, nbytes)
+
+
+def held_at(place: Place) -> Held:
+    """The bytes at a place."""
+    view = _from_memory(place.address, place.nbytes, _WRITABLE) if place.nbytes else memoryview(b"")
+    return Held(view, place.keeper, place.nbytes)
+
+
+def hold(value: Any) -> Held:
+    """The bytes of a readable tensor in C order: its own memory if it lies so, else a copy. None if not there."""
+    return held_at(place_of(value))
 
 
 def _is_there(value: Any, nbytes: int) -> bool:

@@ -93,10 +93,10 @@ class Layout:
         said = repr((self.ordinal, self.rule, str(self.dtype), self.states, self.lines, sorted(left_out.items())))
         self.name = hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:32]
 
-    def _room(self, counts: list[int]) -> tuple[Any, list[Any]]:
-        """Bytes for so many elements of each tensor, and those of each as elements."""
+    def _room(self, counts: list[int]) -> tuple[memory.Held, list[Any]]:
+        """Bytes for so many elements of each tensor, and those of each as elements. They are ours, and stay."""
         room = torch.zeros(sum(counts) * self.dtype.itemsize, dtype=torch.uint8)
-        return room, list(room.view(self.dtype).split(counts))
+        return memory.hold(room), list(room.view(self.dtype).split(counts))
 
     def draw(self, update: int) -> None:
         """Choose the positions of this Update; those that were chosen last are at hand."""
@@ -123,7 +123,7 @@ class Layout:
             if tensor.dtype is not self.dtype or tensor.numel() != place.size or not memory.is_there(tensor):
                 raise CannotBeReadError("a tensor that has become another, or whose memory was let go")
             take(tensor, positions, out=gathered)
-        return bytes(memory.hold(room).view)
+        return bytes(room.view)
 
 
 def rule_of(optimizer: Any) -> Optional[str]:
