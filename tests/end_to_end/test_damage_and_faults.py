@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -10,9 +11,11 @@ import time
 
 import pytest
 
+from saksi.edges.runs import read_run
 from saksi.edges.store.local import LocalStore
 from saksi.proofs.journal import encode_frames, parse_journal
 from saksi.words.codec import decode_record
+from saksi.words.errors import SaksiError
 from saksi.words.records import AnchorRecord, ExitRecord
 from saksi_run import Home
 
@@ -238,9 +241,12 @@ def test_a_write_that_fails_for_a_while_is_a_gap_and_nothing_acknowledged_is_los
 
 
 def wait_for_run(home):
-    for _ in range(200):
-        if home.runs() and len(parse_journal(LocalStore(home.runs()[0]).journal()).entries) >= 2:
-            return home.runs()[0]
+    """The run's folder, once a head covers what it began with: until then it is not launched."""
+    for _ in range(400):
+        for folder in home.runs():
+            with contextlib.suppress(SaksiError):  # it is being written
+                if len(read_run(LocalStore(folder), run=folder.name, live=True).entries) >= 2:
+                    return folder
         time.sleep(0.05)
     raise AssertionError("the run did not begin")
 

@@ -298,6 +298,27 @@ def test_gradients_as_the_backward_left_them_stand_beside_those_that_were_read(f
     assert output == plain[case] != ""
 
 
+def test_gradients_that_take_the_place_of_others_are_read_anew(tmp_path):
+    """Those that are let go give their numbers to the next ones, which have been written to as often."""
+    script = """
+import torch
+from saksi_recorder import finished
+p = torch.nn.Parameter(torch.zeros(2))
+optimizer = torch.optim.SGD([p], lr=0.1)
+p.grad = torch.ones(2)
+print(finished._is_as_before(optimizer), finished._is_as_before(optimizer))
+before, found = id(p.grad), None
+while found != before:
+    p.grad = None
+    p.grad = torch.ones(2)
+    found = id(p.grad)
+print(finished._is_as_before(optimizer), finished._is_as_before(optimizer))
+"""
+    with Listener(tmp_path / "s"):
+        done = run(script, environment(tmp_path / "s"))
+    assert done.stdout == "False True\nFalse True\n"
+
+
 def ratios(sample):
     read, finished = (
         struct.unpack(f"<{len(raw) // 4}f", raw)

@@ -22,10 +22,11 @@ from . import memory, optimizers, sample_layouts, session, thinning
 from .guard import guarded, is_of_a_signal_handler
 
 _ODD = (sample_layouts.CannotBeReadError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
+_Alive = torch._C._WeakTensorRef  # noqa: SLF001  (its only name; Python's own forgets tensors that live on in torch)
 _local = threading.local()
 _kept: Any = weakref.WeakKeyDictionary()
 _threads: Any = weakref.WeakKeyDictionary()  # where each optimizer stepped last
-_seen: Any = weakref.WeakKeyDictionary()  # the gradients as they were last looked at
+_seen: Any = weakref.WeakKeyDictionary()  # the gradients as they were last looked at, and whether they live
 _steps_inside: Any = weakref.WeakSet()
 
 
@@ -113,9 +114,13 @@ def after_fork_in_child() -> None:
 def _is_as_before(optimizer: Any) -> bool:
     """Whether no gradient of an optimizer was written to since the last look: another one was trained."""
     gradients = [one.grad for group in optimizer.param_groups for one in group["params"]]
-    now = [(id(one), one._version) for one in gradients if one is not None]  # noqa: SLF001
-    before, _seen[optimizer] = _seen.get(optimizer), now
-    return before == now
+    held = [one for one in gradients if one is not None]
+    now = [(id(one), one._version) for one in held]  # noqa: SLF001
+    seen, alive = _seen.get(optimizer, (None, ()))
+    # One that was let go since may have given its number to another.
+    same = seen == now and not any(one.expired() for one in alive)
+    _seen[optimizer] = now, [_Alive(one) for one in held]
+    return same
 
 
 def _gathered(optimizer: Any, layout: sample_layouts.Layout, update: int) -> tuple[list[int], bytes]:
