@@ -57,6 +57,8 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "state.untrained_changed": NextStep("saksi show {run}", "what was saved, loaded or said about that step"),
     "witness.": NextStep("saksi verify {run}", "whether the record is whole, signed and unchanged"),
     "witness.clock_differs": NextStep("saksi show {run}", "what else happened from that step on"),
+    "witness.connection_closed": NextStep("saksi show {run}", "what else happened from that step on"),
+    "witness.hooks_cleared": NextStep("saksi show {run}", "which steps are not in the record"),
     "witness.recorder_fault": NextStep("saksi show {run}", "from which step on the recorder was heard less of"),
 }
 """By prefix; the longest one that begins a code is meant."""

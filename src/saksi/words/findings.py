@@ -144,7 +144,9 @@ CODES: Final = (
     "witness.chain_broken",
     "witness.challenge_unanswered",
     "witness.clock_differs",
+    "witness.connection_closed",
     "witness.frame_refused",
+    "witness.hooks_cleared",
     "witness.peer_refused",
     "witness.recorder_fault",
 )
@@ -160,6 +162,7 @@ COVERAGE_PREFIXES: Final = (
     "plan.not_checkable",
     "rehearsal.not_checkable",
     "witness.frame_refused",
+    "witness.hooks_cleared",
     "witness.recorder_fault",
 )
 """What was not watched or could not be judged: such findings leave a verdict `unknown`, never make it `affected`."""

@@ -27,6 +27,7 @@ from saksi.words.sample_frames import SampledFrame, SampledTensor, SampleFrame
 __all__ = [
     "FRAME_VERSION",
     "MAX_FRAME_BYTES",
+    "STEP_HOOKS",
     "AnyFrame",
     "AverageFrame",
     "AveragedFrame",
@@ -403,6 +404,10 @@ class EnvironmentFrame(Frame, frozen=True, tag="environment"):
     part: Count
     parts: Count
     modules: list[tuple[Text, Text]]
+
+
+STEP_HOOKS: Final = "step hooks"
+"""What an `uncovered` frame names where the recorder's hooks were taken out of torch's tables, and put back."""
 
 
 class UncoveredFrame(Frame, frozen=True, tag="uncovered"):

@@ -32,6 +32,7 @@ from saksi.judgement.checks.parameters import PARAMETERS
 from saksi.judgement.checks.plan import PLANS
 from saksi.judgement.checks.planned_data import PLANNED_DATA
 from saksi.judgement.checks.randomness import RANDOMNESS
+from saksi.judgement.checks.reconnections import RECONNECTIONS
 from saksi.judgement.checks.rehearsal import REHEARSALS
 from saksi.judgement.checks.seal import SEALS
 from saksi.judgement.checks.shadow_update import SHADOW_UPDATES
@@ -44,6 +45,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     COVERAGE,
     CHAINS,
     CLOCKS,
+    RECONNECTIONS,
     AVAILABILITY,
     CHALLENGES,
     LIVE_CODE,

@@ -18,7 +18,7 @@ from saksi.judgement.items import Item, Line
 from saksi.words.codec import decode_frame
 from saksi.words.errors import MalformedInput
 from saksi.words.findings import Coverage, Finding, is_about_coverage
-from saksi.words.frames import DeferredFrame, DetachFrame, HelloFrame, UncoveredFrame, UpdateFrame
+from saksi.words.frames import STEP_HOOKS, DeferredFrame, DetachFrame, HelloFrame, UncoveredFrame, UpdateFrame
 from saksi.words.records import (
     AttachRecord,
     AttemptKeyRecord,
@@ -164,7 +164,7 @@ def _line(state: _State, heard: Heard, entry: int, line: Line) -> None:
     elif isinstance(frame, DeferredFrame):
         if heard.deferrals is not None:
             heard.deferrals.arrive(frame)
-    elif isinstance(frame, UncoveredFrame):
+    elif isinstance(frame, UncoveredFrame) and frame.what != STEP_HOOKS:  # which `witness` tells of
         step = max(frame.step, 0)
         state.noted.note(
             _finding(

@@ -16,7 +16,7 @@ import msgspec
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.items import Item, Line
 from saksi.words.findings import Finding
-from saksi.words.frames import FaultFrame, UpdateFrame
+from saksi.words.frames import STEP_HOOKS, FaultFrame, UncoveredFrame, UpdateFrame
 from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, RefusedRecord
 
 __all__ = ["CHAINS", "ChainCheck"]
@@ -148,6 +148,8 @@ class ChainCheck:
         if isinstance(frame, UpdateFrame):
             if frame.optimizer == 0:
                 chain.step = frame.update
+        elif isinstance(frame, UncoveredFrame) and frame.what == STEP_HOOKS:
+            state.noted.note(_cleared(item.index, record.rank, frame))
         elif isinstance(frame, FaultFrame):
             message = (
                 f"The recorder failed in {frame.where} and went on without that part ({frame.error}); "
@@ -191,6 +193,19 @@ def _broken(broken: _Break) -> Finding:
         steps=(broken.step, broken.step),
         ranks=(broken.rank,),
         evidence=(broken.entry,),
+    )
+
+
+def _cleared(entry: int, rank: int, frame: UncoveredFrame) -> Finding:
+    return _finding(
+        code="witness.hooks_cleared",
+        subject="step hooks",
+        message="The hooks by which the recorder hears of updates were taken out of torch's tables; it put them back "
+        "as the next backward pass began. Updates that were made in between are not in the record. A program that "
+        "clears these tables to be rid of hooks of its own does this.",
+        steps=(frame.step + 1, frame.step + 1),
+        ranks=(rank,),
+        evidence=(entry,),
     )
 
 

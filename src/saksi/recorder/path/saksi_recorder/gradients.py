@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.utils.clip_grad as _clip_grad
 
-from . import deferred, finished, memory, readings, session, steps, unseen
+from . import deferred, finished, memory, readings, session, steps, taken_out, unseen
 from .guard import guarded
 
 _original_backward = torch.autograd.backward
@@ -75,6 +75,7 @@ def called_on(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     gathered = session.gathered
     session.trainers[1] = threading.get_ident()
     if not steps.is_open():  # a closure's passes belong to the step around them
+        taken_out.look()
         unseen.at_backward(gathered.losses)
     gathered.losses += 1
     with memory.quiet():

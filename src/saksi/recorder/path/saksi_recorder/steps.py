@@ -100,6 +100,21 @@ def hooks() -> Iterator[tuple[Any, int, Any]]:
                 yield table, handle.id, hook
 
 
+def put_back() -> bool:
+    """Put each hook that is not in its table there again, where it stood; whether one was missing."""
+    if not _handles:  # not in place yet, or no more
+        return False
+    pre, post = _optimizer._global_optimizer_pre_hooks, _optimizer._global_optimizer_post_hooks
+    first, last = _handles[0].id, _handles[-1].id
+    missing = first not in pre, last not in post
+    if missing[0]:
+        pre[first] = before
+    if missing[1]:
+        post[last] = after
+        post.move_to_end(last, last=False)
+    return any(missing)
+
+
 def after_fork_in_child() -> None:
     """A child forked inside a step is not inside it."""
     _local.open = None
