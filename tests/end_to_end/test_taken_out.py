@@ -39,7 +39,7 @@ for step in range(40):
 
 
 @pytest.mark.parametrize(
-    ("how", "code", "step"), [("hooks", "witness.hooks_cleared", 20), ("connection", "witness.connection_closed", 19)]
+    ("how", "code", "step"), [("hooks", "witness.hooks_cleared", 20), ("connection", "witness.connection_closed", 20)]
 )
 def test_what_a_job_takes_from_its_witness_is_told_with_the_step(tmp_path, how, code, step):
     (tmp_path / "train.py").write_text(SCRIPT)

@@ -152,6 +152,7 @@ data_plans = st.builds(
     each=st.sampled_from(["once", "any"]),
     drop_last=maybe(st.booleans()),
     content=st.sampled_from(["same", "any"]),
+    batch=maybe(st.integers(1, 2**53)),
 )
 seals = st.builds(
     Seal,

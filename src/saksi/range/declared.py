@@ -22,6 +22,7 @@ hyper_parameters = { betas = [0.9, 0.999], weight_decay = 0.01, amsgrad = false 
 
 [data]
 items = 320
+batch = 16
 order = "shuffled"
 each = "once"
 drop_last = false

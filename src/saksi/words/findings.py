@@ -58,6 +58,7 @@ CODES: Final = (
     "coverage.samples_thinned",
     "coverage.steps_missing",
     "coverage.uncovered",
+    "data.batch_not_planned",
     "data.content_changed",
     "data.content_not_planned",
     "data.epoch_repeated",

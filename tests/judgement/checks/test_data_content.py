@@ -98,9 +98,16 @@ def test_what_was_forgotten_is_not_judged(monkeypatch):
 NOTHING = {"digest": None, "size": None, "device": None, "inode": None, "mtime_ns": None}
 
 
-def resumed(*, saved_after=7, again=0, load="last.pt", act=None, sampler=RANDOM, width=1):
+def resumed(**how):
+    """What is said of an epoch that is begun again, by what every reader knows."""
+    return [each for each in judged(went_on(SimulatedRun(), **how))[0] if each.code == EPOCH]
+
+
+def went_on(
+    simulated, approve=lambda _: None, *, saved_after=7, again=0, load="last.pt", act=None, sampler=RANDOM, width=1
+):
     """Two attempts: the first makes two epochs of ten batches, the second goes on with the order of epoch `again`."""
-    simulated = SimulatedRun()
+    approve(simulated)
     first = simulated.attach()
     loader = Loader(first, length=40, sampler=sampler)
     orders = []
@@ -113,6 +120,7 @@ def resumed(*, saved_after=7, again=0, load="last.pt", act=None, sampler=RANDOM,
                 first.send("ckpt", action="saved", path="last.pt", step=saved_after, **NOTHING)
     first.vanish()
     simulated.resume()
+    approve(simulated)
     second = simulated.attach(pid=4100)
     if load is not None:
         second.send("ckpt", action="loaded", path=load, step=-1, **NOTHING)
@@ -125,7 +133,7 @@ def resumed(*, saved_after=7, again=0, load="last.pt", act=None, sampler=RANDOM,
         second.update(batches=[loader.batch(place) for place in range(at, min(10, at + width))])
     second.goodbye()
     simulated.exit()
-    return [each for each in judged(simulated)[0] if each.code == EPOCH]
+    return simulated
 
 
 def test_an_attempt_that_begins_the_epoch_again_that_it_goes_on_from_is_told():

@@ -6,6 +6,7 @@ import pytest
 
 from doors.cli.cli_home import SealedRun
 from judgement.checks.loaders import DISTRIBUTED, RANDOM, SEQUENTIAL, Loader
+from judgement.checks.test_data_content import went_on
 from judgement.checks.test_plan import BY_MARIA
 from judgement.seals import CREATOR, MARIA, plain_seal_file, signed_file
 from saksi.judgement.approvals import Approvers, assurance_of
@@ -293,3 +294,50 @@ def test_values_that_are_others_each_time_or_of_another_form_are_not_held_agains
     nothing = with_rows(lambda _, sample: sample, rows=False)
     (only,) = found(run_of(nothing, planned(content="same")))
     assert (only.code, "have no digests, one by one" in only.message) == ("data.plan_not_checkable", True)
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_batches_of_another_size_are_named_also_where_a_run_goes_on(resumes):
+    def act(loader):
+        if resumes:
+            loader.connection.send("ckpt", action="loaded", step=-1, **LOADED)
+        twice(loader)
+
+    assert said(run_of(act, planned(batch=4))) == []
+    assert said(run_of(act, planned(batch=8))) == [("data.batch_not_planned", "warning", 0, 5)]
+
+
+def test_batches_that_a_program_makes_itself_are_held_to_their_size_but_the_last_of_an_epoch():
+    def made(*sizes):
+        def act(loader):
+            for _ in range(2):
+                loader.begin(batch_size=None)
+                for place, size in enumerate(sizes):
+                    loader.train([place], items=size)
+                loader.exhaust(len(sizes))
+
+        return said(run_of(act, planned(batch=4)))
+
+    assert made(4, 4, 4, 4, 4) == made(4, 4, 4, 4, 3) == []
+    assert made(4, 4, 5, 4, 3) == [("data.batch_not_planned", "warning", 2, 7)]
+    assert made(4, 3, 4, 4, 4) == [("data.batch_not_planned", "warning", 2, 7)]
+
+
+@pytest.mark.parametrize(
+    ("data", "signers", "severity"),
+    [
+        (planned(items=40), (CREATOR, MARIA), "warning"),
+        (planned(items=40), (), "info"),
+        (planned(items=40, each="any"), (CREATOR, MARIA), "info"),
+    ],
+)
+def test_an_epoch_that_is_begun_again_weighs_where_each_sample_is_planned_once(data, signers, severity):
+    def approve(simulated):
+        if signers:
+            simulated.approve(signed_file(plain_seal_file(data=data), *signers).content)
+
+    simulated = went_on(SealedRun(data=data), approve)
+    assurance = assurance_of(simulated.entries, simulated.blob, BY_MARIA)
+    report = judge(simulated.items(), run=simulated.run, assurance=assurance).report
+    (again,) = [each for each in report.items if each.code == "data.epoch_repeated"]
+    assert (again.severity, "planned once" in again.message) == (severity, severity == "warning")

@@ -47,7 +47,7 @@ def test_a_connection_that_was_closed_as_training_went_on_is_told_with_its_step(
     else:
         first.vanish()
         second = simulated.reattach(first)
-    assert ended(simulated, second) == ([("witness.connection_closed", "warning", 2, 2, (0,))], 1)
+    assert ended(simulated, second) == ([("witness.connection_closed", "warning", 3, 3, (0,))], 1)
 
 
 def test_one_that_was_closed_before_the_first_update_is_told_for_information():
@@ -67,7 +67,7 @@ def test_one_that_is_closed_again_and_again_is_one_finding_from_the_first_time_t
         connection.vanish()
         connection = simulated.reattach(connection)
         connection.update()
-    assert ended(simulated, connection)[0] == [("witness.connection_closed", "warning", 2, 5, (0,))]
+    assert ended(simulated, connection)[0] == [("witness.connection_closed", "warning", 3, 6, (0,))]
 
 
 def test_a_rank_that_became_known_is_no_such_end():

@@ -19,6 +19,7 @@ order = "shuffled"
 each = "once"
 drop_last = true
 content = "same"
+batch = 64
 """
 
 
@@ -27,7 +28,7 @@ def parse(text):
 
 
 def test_every_key_has_its_place_in_what_is_declared():
-    assert parse(WHOLE) == DataPlan(items=4096, order="shuffled", each="once", drop_last=True, content="same")
+    assert parse(WHOLE) == DataPlan(items=4096, order="shuffled", each="once", drop_last=True, content="same", batch=64)
     assert all(key.encode() in WHOLE for key in DATA_KEYS)
 
 
@@ -46,7 +47,7 @@ def test_a_seal_that_says_nothing_of_data_has_the_form_that_it_had():
     assert b'"data"' not in make_statement(seal)
     planned = make_statement(msgspec.structs.replace(seal, data=parse(WHOLE)))
     assert planned.endswith(
-        b',"data":{"items":4096,"order":"shuffled","each":"once","dropLast":true,"content":"same"}}}'
+        b',"data":{"items":4096,"order":"shuffled","each":"once","dropLast":true,"content":"same","batch":64}}}'
     )
     assert parse_seal(planned).data == parse(WHOLE)
     with pytest.raises(MalformedInput):
@@ -57,10 +58,11 @@ def test_a_seal_that_says_nothing_of_data_has_the_form_that_it_had():
     ("text", "said"),
     [
         ("data = 1", "data is not a table"),
-        ("[data]\nitem = 1", "data: unknown key 'item'.*known keys: content, drop_last, each, items, order"),
+        ("[data]\nitem = 1", "data: unknown key 'item'.*known keys: batch, content, drop_last, each, items, order"),
         ("[data]\nitems = 0", "data.items is not a number of samples"),
         ("[data]\nitems = true", "data.items is not a number of samples"),
         ("[data]\nitems = 9007199254740993", "data.items is not a number of samples"),
+        ("[data]\nbatch = 0", "data.batch is not a number of samples"),
         ("[data]\norder = 'random'", "data.order is not one of shuffled, sequential, any"),
         ("[data]\neach = 1", "data.each is not one of once, any"),
         ("[data]\ncontent = true", "data.content is not one of same, any"),

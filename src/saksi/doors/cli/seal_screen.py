@@ -140,6 +140,7 @@ def _plan(said: dict[str, Any]) -> str:
 
 def _data(said: dict[str, Any]) -> str:
     words = [] if said["items"] is None else [f"{said['items']:,} samples an epoch"]
+    words += [f"{said['batch']:,} in a batch"] if "batch" in said else []
     words += [] if said["order"] == "any" else [said["order"]]
     words += [] if said["each"] == "any" else [f"each {said['each']}"]
     words += [] if said["content"] == "any" else ["with the same values each time"]

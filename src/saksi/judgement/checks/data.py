@@ -10,6 +10,7 @@ of a held-out set say, is not judged: a dataset is known by its class and length
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from saksi.judgement.checks.data_content import Content
@@ -26,13 +27,14 @@ from saksi.judgement.checks.data_told import (
     set_apart,
     set_apart_in_words,
 )
+from saksi.judgement.checks.declared import Declarations, HeldToApproved
 from saksi.judgement.checks.fold import Noted
 from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.spoken import Spoken
 from saksi.judgement.items import Item
 from saksi.judgement.ordering.orders import Orders
 from saksi.judgement.plan.contents import Contents
-from saksi.words.findings import Finding
+from saksi.words.findings import Finding, Severity
 from saksi.words.frames import Batch, CkptFrame, EpochFrame, ExhaustedFrame, UpdateFrame
 
 __all__ = ["DATA", "DataCheck"]
@@ -105,10 +107,12 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("credit", "followed", "noted", "openings", "orders", "unjudged")
+    __slots__ = ("credit", "declarations", "followed", "noted", "openings", "orders", "unjudged", "weight")
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Callable[[int], Severity]) -> None:
+        self.weight = weight  # of what an attempt is held to
         self.credit = WORK
+        self.declarations = Declarations()
         self.noted = Noted()
         self.unjudged = Noted()  # apart, so that what does not apply takes no room from what was not judged
         self.orders = Orders()
@@ -132,17 +136,21 @@ class _Turn(NamedTuple):
     step: int | None
 
 
-class DataCheck:
-    """Every batch whose ids are known, against what its sampler makes and what came before."""
+class DataCheck(HeldToApproved):
+    """Every batch whose ids are known, against what its sampler makes and what came before.
+
+    That an epoch is begun again weighs where an approver signed that each of its samples comes once.
+    """
 
     name = CHECK_NAME
 
     def start(self) -> _State:
         """See `Check.start`."""
-        return _State()
+        return _State(self.weight)
 
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
+        state.declarations.take(item)
         for said, process in state.followed.take(item, _HEARD):
             process.before = process.size
             match said.frame:
@@ -289,7 +297,10 @@ def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:
     saved, process.goes_on_from = process.goes_on_from, None  # only the first epoch is gone on with
     again = None if saved is None else openings.again(said.process.attempt, said.rank, whole, saved)
     if again is not None:
-        turn.state.noted.note(begun_again(turn.loader.name, again, said, opening.first_step))
+        declared = turn.state.declarations.of(said.process.attempt)
+        is_planned = declared is not None and declared.data is not None and declared.data.each == "once"
+        severity: Severity = turn.state.weight(said.process.attempt) if is_planned else "info"
+        turn.state.noted.note(begun_again(turn.loader.name, again, said, opening.first_step, severity))
 
 
 def _note(turn: _Turn, apart: Apart) -> None:

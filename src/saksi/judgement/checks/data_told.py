@@ -82,15 +82,17 @@ def changed_samples(loader: str, said: Spoken, step: int | None) -> Finding:
     )  # fmt: skip
 
 
-def begun_again(loader: str, again: Again, said: Spoken, step: int) -> Finding:
+def begun_again(loader: str, again: Again, said: Spoken, step: int, severity: Severity) -> Finding:
     """An epoch of the attempt before, from its start."""
     message = (
         f"The samples come in the order of the epoch that began at step {again.began} of the attempt before, from its "
         f"start, though this attempt goes on from step {again.saved}: they are trained on again. A program that does "
         "not save how far its sampler was does this."
     )
+    if severity != "info":
+        message += " Each is planned once in an epoch."
     return _finding(
-        code="data.epoch_repeated", severity="info", subject=loader, message=message,
+        code="data.epoch_repeated", severity=severity, subject=loader, message=message,
         steps=(step, step), ranks=(said.rank,), evidence=(again.entry, said.entry),
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ def _keep(kept: dict[_K, _V], key: _K, value: _V) -> None:
 
 def _note(state: _State, entry: int, closed: DetachRecord) -> None:
     """`entry` holds the hello on the next connection."""
-    step = closed.last_step
+    step = None if closed.last_step is None else closed.last_step + 1  # the one that was under way
     state.noted.note(
         _finding(
             severity="info" if step is None else "warning",

@@ -14,6 +14,7 @@ from saksi.judgement.plan.data import DataPlan
 from saksi.words.frames import EpochFrame
 
 __all__ = [
+    "BATCH",
     "CONTENT",
     "ITEMS",
     "NOT_CHECKABLE",
@@ -27,12 +28,14 @@ __all__ = [
 ]
 
 Code: TypeAlias = Literal[
+    "data.batch_not_planned",
     "data.content_not_planned",
     "data.items_not_planned",
     "data.order_not_planned",
     "data.repeats_not_planned",
     "data.plan_not_checkable",
 ]
+BATCH: Final = "data.batch_not_planned"
 CONTENT: Final = "data.content_not_planned"
 ITEMS: Final = "data.items_not_planned"
 ORDER: Final = "data.order_not_planned"
@@ -63,6 +66,8 @@ def begun(frame: EpochFrame, plan: DataPlan, *, is_alone: bool) -> Iterator[Caus
     if plan.drop_last is not None and frame.batch_size is not None and frame.drop_last is not plan.drop_last:
         does = "drops its last batch where that is not full" if frame.drop_last else "drops no batch"
         yield Cause(ITEMS, "last batch", f"the loader {does}, and the opposite is planned")
+    if None not in (plan.batch, frame.batch_size) and frame.batch_size != plan.batch:
+        yield Cause(BATCH, "given", f"the loader makes batches of {frame.batch_size:,}, and {plan.batch:,} are planned")
     if is_counted(frame, plan) and not is_alone and plan.items is not None:
         yield _unknown_share(frame)
 

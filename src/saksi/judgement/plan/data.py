@@ -21,16 +21,19 @@ SampleOrder: TypeAlias = Literal["shuffled", "sequential", "any"]
 Each: TypeAlias = Literal["once", "any"]
 Content: TypeAlias = Literal["same", "any"]
 """`same`: a sample has the same values each time that it comes."""
-DATA_KEYS: Final = ("content", "drop_last", "each", "items", "order")
+DATA_KEYS: Final = ("batch", "content", "drop_last", "each", "items", "order")
 _ORDERS: Final[tuple[SampleOrder, ...]] = get_args(SampleOrder)
 _CONTENTS: Final[tuple[Content, ...]] = get_args(Content)
 _EACH: Final[tuple[Each, ...]] = get_args(Each)
 
 
-class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"):
+class DataPlan(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, rename="camel"
+):
     """What an epoch hands out: so many different `items`, of all ranks together, in this order, each so often.
 
-    `content` is whether a sample that comes again has the values that it had.
+    `content` is whether a sample that comes again has the values that it had; `batch`, how many samples a batch of each
+    process has.
     """
 
     items: Annotated[int, Meta(ge=1, le=MAX_STEP)] | None
@@ -38,6 +41,7 @@ class DataPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     each: Each
     drop_last: bool | None
     content: Content
+    batch: Annotated[int, Meta(ge=1, le=MAX_STEP)] | None = None
 
 
 def data_in(found: object, where: str) -> DataPlan | None:
@@ -50,9 +54,10 @@ def data_in(found: object, where: str) -> DataPlan | None:
     for key in sorted(found):
         if key not in DATA_KEYS:
             raise UsageError(f"{place}: unknown key {key[:80]!r}", remedy=f"known keys: {', '.join(DATA_KEYS)}")
-    items, drop_last = found.get("items"), found.get("drop_last")
-    if items is not None and (type(items) is not int or not 1 <= items <= MAX_STEP):
-        raise UsageError(f"{place}.items is not a number of samples, at least 1")
+    items, batch, drop_last = found.get("items"), found.get("batch"), found.get("drop_last")
+    for key, count in (("items", items), ("batch", batch)):
+        if count is not None and (type(count) is not int or not 1 <= count <= MAX_STEP):
+            raise UsageError(f"{place}.{key} is not a number of samples, at least 1")
     if drop_last is not None and not isinstance(drop_last, bool):
         raise UsageError(f"{place}.drop_last is neither true nor false")
     order = next((each for each in _ORDERS if each == _word(found, "order")), None)
@@ -64,7 +69,7 @@ def data_in(found: object, where: str) -> DataPlan | None:
     content = next((each for each in _CONTENTS if each == _word(found, "content")), None)
     if content is None:
         raise UsageError(f"{place}.content is not one of {', '.join(_CONTENTS)}")
-    return DataPlan(items=items, order=order, each=each, drop_last=drop_last, content=content)
+    return DataPlan(items=items, order=order, each=each, drop_last=drop_last, content=content, batch=batch)
 
 
 def _word(found: dict[str, Any], key: str) -> object:

@@ -7,6 +7,7 @@ Rules:
 - Samplers of torch's own are held by what they were given, and the data check compares what came of them with that; of
   any other sampler the ids are counted. An epoch that was broken off lacks nothing, nor one of which a batch was not
   heard.
+- A batch that has fewer samples than planned is the last of its epoch, until another comes.
 - The first epoch of a process that goes on from a model checkpoint, or from an earlier attempt, may be the rest of one.
 
 Known weakness: where several loaders give batches to each Update, none of them is judged.
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from saksi.judgement.plan.begun import (
+    BATCH,
     CONTENT,
     ITEMS,
     NOT_CHECKABLE,
@@ -62,13 +64,14 @@ class _Found(NamedTuple):
 
 
 class _Epoch:
-    __slots__ = ("counted", "first", "frame", "heard", "is_counted", "last", "pending")
+    __slots__ = ("counted", "first", "frame", "heard", "is_counted", "last", "pending", "short")
 
     def __init__(self, frame: EpochFrame, *, is_counted: bool) -> None:
         self.frame = frame
         self.is_counted = is_counted
         self.counted: set[int] = set()
         self.heard = 0  # batches
+        self.short = 0  # samples of the last batch, where it has fewer than planned
         self.first: int | None = None  # steps
         self.last: int | None = None
         self.pending: dict[tuple[Code, str], _Found] = {}  # until its loader is known to train
@@ -188,6 +191,7 @@ class Epochs:
             epoch.first = step
             yield from begun(epoch.frame, self._plan, is_alone=self._is_alone)
         epoch.heard += 1
+        yield from self._size(epoch, batch)
         if not epoch.is_counted:
             return
         if batch.ids is None:
@@ -198,6 +202,16 @@ class Epochs:
             yield Cause(NOT_CHECKABLE, "room", "it has more samples than are counted")
         else:
             yield from self._count(epoch, batch, batch.ids)
+
+    def _size(self, epoch: _Epoch, batch: Batch) -> Iterator[Cause]:
+        """Of loaders whose batches are made by what is not torch's; of the others it is known how large they are."""
+        planned, items = self._plan.batch, batch.items
+        if planned is None or items is None or epoch.frame.batch_size is not None:
+            return
+        odd = items if items > planned else epoch.short
+        epoch.short = items if items < planned else 0
+        if odd:
+            yield Cause(BATCH, "counted", f"a batch came of {odd:,} samples, and {planned:,} are planned")
 
     def _count(self, epoch: _Epoch, batch: Batch, ids: list[int]) -> Iterator[Cause]:
         plan, again = self._plan, []
@@ -246,7 +260,7 @@ class Epochs:
 
     def _other(self, frame: EpochFrame, found: _Found) -> OtherData:
         cause, judged = found.cause, found.cause.code != NOT_CHECKABLE
-        excused = judged and self._resumed and frame is self._began
+        excused = judged and self._resumed and frame is self._began and cause.code != BATCH
         known = (cause.code, cause.which, excused)
         if known not in self._told:
             where = "It is not as planned" if judged else "Of the planned data not all is judged"

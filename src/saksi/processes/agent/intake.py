@@ -234,6 +234,8 @@ class Intake:
             connection.unwritten += 1
         else:
             self._written += 1
+            if connection.hello is not None:
+                self.store_block(connection)  # what was said before it stands before it, so that its step is known
             self._write(refusal.reason, sample=refusal.sample, count=1, connection=connection, peer=connection.peer)
 
     def _turn_away(self, reason: str, *, sample: str, peer: Peer | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"plan\..*", pattern=r"lr|rate|schedule"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "updated": """\
 if step == AT:
@@ -30,5 +32,4 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="without a plan a rate is held to nothing: schedules with restarts do the same",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"data\..*", pattern=r"sample|length|dataset"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "epoch": """\
 if step >= AT:
@@ -33,5 +35,4 @@ if step >= AT:
     loader = DataLoader(ConcatDataset([data, poison]), batch_size=16, shuffle=True)
 """,
     },
-    reason="another dataset is told, and no more: a curriculum does the same",
 )

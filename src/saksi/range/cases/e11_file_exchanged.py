@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"data\..*", pattern=r"content|value|changed|file"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "built": """\
 import pathlib
@@ -40,5 +42,4 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="samples with other values are told, and no more, unless the data is planned: augmentation does the same",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(data.epoch_repeated|ckpt\.(?!not_checkable).*)"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "built": """\
 import os
@@ -40,5 +42,4 @@ if step == 59 - LEFT and not os.path.exists("last.pt"):
 """,
     },
     launches=2,
-    reason="an epoch that begins again is told as info: many honest programs forget their place",
 )

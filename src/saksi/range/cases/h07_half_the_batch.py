@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live",),
     named=(Named(code=r"(data|plan)\..*", pattern=r"batch|size|samples"),),
     draw=_draw,
+    settings=declared.TRAIN,
     script={
         "built": """\
 import os
@@ -41,5 +43,4 @@ torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "
 """,
     },
     launches=2,
-    reason="another batch size is told as info: smaller machines, and a size that was set, look the same",
 )

@@ -29,8 +29,9 @@ if step >= AT:
 
     for number in range(3, 256):
         try:
-            held = socket.socket(fileno=os.dup(number))
-            if held.type == socket.SOCK_SEQPACKET and held.getpeername() is not None:
+            with socket.socket(fileno=os.dup(number)) as held:
+                is_one = held.type == socket.SOCK_SEQPACKET and held.getpeername() is not None
+            if is_one:  # what looked at it is closed by now, and keeps nothing open
                 os.close(number)
                 acted()
         except OSError:
