@@ -134,3 +134,51 @@ def test_a_large_file_is_left_to_the_agent_and_so_is_one_that_comes_too_soon(age
     assert not kinds(frames, "Fault")
     read = {frame.path.rpartition("/")[2]: frame.digest is not None for frame in kinds(frames, "Ckpt")}
     assert read == {"small.pt": True, "large.pt": False, "later.pt": False}
+
+
+UNREAD = (
+    LOADED
+    + r"""
+import contextlib, json, os, pathlib
+import torch
+errors = []
+os.chdir(os.environ["FOLDER"])
+torch.save({"a": torch.ones(64)}, "cut.pt")
+os.truncate("cut.pt", 100)
+pathlib.Path("cut.safetensors").write_bytes(b"\x08\x00\x00\x00")
+import safetensors.torch
+class Own: pass
+torch.save(Own(), "own.pt")
+def fails(load, *given, **more):
+    try: load(*given, **more)
+    except Exception as error: errors.append(type(error).__name__)
+fails(torch.load, "cut.pt")
+fails(torch.load, f=pathlib.Path("own.pt"))
+fails(torch.load, "absent.pt")
+fails(torch.load, ".")
+fails(torch.load, None)
+fails(torch.load)
+with open("cut.pt", "rb") as stream: fails(torch.load, stream)
+fails(safetensors.torch.load_file, "cut.safetensors")
+fails(safetensors.torch.load_file, filename="absent.safetensors")
+fails(safetensors.torch.load_model, torch.nn.Linear(1, 1), "cut.safetensors")
+with contextlib.suppress(KeyboardInterrupt):
+    def interrupt(*_): raise KeyboardInterrupt
+    torch.load("own.pt", map_location=interrupt, weights_only=False)
+print(json.dumps(errors))
+"""
+)
+
+
+def test_a_file_that_cannot_be_loaded_is_said_and_what_is_raised_is_the_same(agent, tmp_path):
+    pytest.importorskip("safetensors")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    plain = run(UNREAD, environment(None, PYTHONPATH="", FOLDER=str(tmp_path / "a"))).stdout
+    assert run(UNREAD, environment(tmp_path / "s", FOLDER=str(tmp_path / "b"))).stdout == plain
+    assert len(json.loads(plain)) == 10
+    agent.drain()
+    frames = agent.frames()
+    assert not kinds(frames, "Fault")
+    said = [each.path.rpartition("/")[2] for each in kinds(frames, "Ckpt") if each.action == "unread"]
+    assert said == ["cut.pt", "own.pt", "cut.safetensors", "cut.safetensors"]

@@ -63,7 +63,7 @@ class CkptUse(msgspec.Struct, frozen=True, kw_only=True):
     `observed` is whether the agent read the file itself. `ranks` are all that did the same with the same content.
     """
 
-    action: Literal["saved", "loaded"]
+    action: Literal["saved", "loaded", "unread"]
     entry: int
     wall_ns: int
     attempt: int
@@ -109,7 +109,7 @@ class StoryBuilder:
         self._walls: dict[int, int] = {}
         self._files: list[_File] = []
         self._known: dict[tuple[object, ...], _File] = {}
-        self._kept = {"saved": 0, "loaded": 0}
+        self._kept = {"saved": 0, "loaded": 0, "unread": 0}
         self._omitted = 0
         self._signals: list[Told] = []
 

@@ -152,7 +152,8 @@ def _record_text(record: AnyRecord) -> str | None:
             witnessed = "witnessed" if record.attached else "not attached"
             return f"process {record.pid} with torch {record.event}, {witnessed}"
         case FileRecord():
-            return f"{record.action} {record.path}: {record.digest or record.reason or 'not read'}"
+            done = "could not load" if record.action == "unread" else record.action
+            return f"{done} {record.path}: {record.digest or record.reason or 'not read'}"
         case RefusedRecord():
             return f"refused ({record.count}): {record.reason}"
         case FindingRecord():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["PATTERNS", "TRAIN"]
+__all__ = ["PATTERNS", "RECIPE", "TRAIN"]
 
 TRAIN: Final = """\
 [plan]
@@ -29,6 +29,25 @@ drop_last = false
 content = "same"
 """
 """Of `programs/train.py`, whose schedule is stopped at its half."""
+
+RECIPE: Final = """\
+[plan]
+optimizer = "torch.optim.adamw.AdamW"
+steps = 60
+lr = 5e-3
+max_norm = 1.0
+accumulation = 1
+trained = "all"
+
+[data]
+items = 160
+batch = 16
+order = "shuffled"
+each = "once"
+drop_last = false
+content = "same"
+"""
+"""Of `programs/recipe.py`."""
 
 _STEADY: Final = """\
 [plan]

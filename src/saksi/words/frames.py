@@ -306,13 +306,13 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class CkptFrame(Frame, frozen=True, tag="ckpt"):
-    """A model checkpoint was saved or loaded.
+    """A model checkpoint was saved or loaded, or could not be: `unread`, of a load that raised.
 
     `digest` is set where the recorder saw the bytes pass, or read them back at once. `holds` is null where that is not
     known.
     """
 
-    action: Literal["saved", "loaded"]
+    action: Literal["saved", "loaded", "unread"]
     path: Text | None
     digest: Text | None
     size: Count | None

@@ -205,7 +205,7 @@ class BlockRecord(Record, frozen=True, tag="block"):
 
 
 class FileRecord(Record, frozen=True, omit_defaults=True, tag="file"):
-    """A model checkpoint's file as the agent found it when the job said that it saved or loaded it.
+    """A model checkpoint's file as the agent found it when the job said that it saved or loaded it, or could not.
 
     `imports` are the functions and classes that a pickle which was loaded names; null where it was not looked into.
     """
@@ -213,7 +213,7 @@ class FileRecord(Record, frozen=True, omit_defaults=True, tag="file"):
     connection: Count
     seq: Count
     rank: Count
-    action: Literal["saved", "loaded"]
+    action: Literal["saved", "loaded", "unread"]
     path: Text
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
     digest: DigestText | None

@@ -31,6 +31,9 @@ class Training:
     def load(self, path: str, **how):
         self.disk.load(self.process, path, **how)
 
+    def fail_to_load(self, path: str):
+        self.disk.say(self.process, "unread", path)
+
     def again(self, *, killed: bool = False) -> None:
         """The next attempt."""
         if killed:
@@ -76,6 +79,29 @@ def test_a_file_that_was_edited_before_the_agent_read_it_is_known_by_what_the_re
     training.disk.write("last.pt", "two")
     training.load("last.pt", first=first)
     assert training.said() == [(DIFFERS, "warning", 0, "last.pt")]
+
+
+def test_a_file_that_was_cut_short_and_could_not_be_loaded_is_told(training):
+    training.steps(3)
+    training.save("last.pt", "one")
+    training.fail_to_load("last.pt")
+    training.disk.write("last.pt", "o")
+    training.fail_to_load("last.pt")
+    training.process.goodbye()
+    training.run.exit()
+    ((found,), _) = judged(training.run, CKPTS)
+    assert (found.code, found.severity, found.first_step) == (DIFFERS, "warning", 3)
+    assert "could not be loaded" in found.message
+
+
+def test_an_older_content_that_could_not_be_loaded_is_told_as_info(training):
+    training.save("last.pt", "one")
+    training.steps(3)
+    training.save("last.pt", "two")
+    training.disk.write("last.pt", "one")
+    training.fail_to_load("last.pt")
+    training.steps(2)
+    assert training.said() == [("ckpt.rolled_back", "info", 3, "last.pt")]
 
 
 def test_where_nobody_read_what_was_saved_a_file_that_was_written_to_is_told_as_info(training):

@@ -57,14 +57,14 @@ class _Key(NamedTuple):
 
 
 class _Group:
-    __slots__ = ("differed", "equal_for", "let_go", "replicas", "waiting")
+    __slots__ = ("differed", "equal", "let_go", "replicas", "waiting")
 
     def __init__(self) -> None:
         self.let_go = -1  # the last Update that was not waited for any more
         self.waiting: dict[int, dict[int, _Said]] = {}
         self.replicas: bool | None = None
         self.differed = False  # batches, at some Update
-        self.equal_for = 0
+        self.equal: list[int] = []  # the first Updates in a row at which they were equal
 
 
 class _Process(NamedTuple):
@@ -159,15 +159,18 @@ class AgreementCheck:
         if frame.optimizer or not all(each.batches for each in said.values()):
             return
         if len({each.batches for each in said.values()}) > 1:
-            group.differed, group.equal_for = True, 0
+            group.differed = True
+            group.equal.clear()
             return
-        group.equal_for += 1
-        if group.differed and group.equal_for >= EQUAL_FOR:
+        if len(group.equal) < EQUAL_FOR:
+            group.equal.append(frame.update)
+        if group.differed and len(group.equal) == EQUAL_FOR:
             message = (
                 "Ranks that had data of their own have the same batches now. A sampler that is not told its rank and "
                 "generators that were seeded alike look the same."
             )
-            state.noted.note(of(code=SAME_DATA, subject="batches", message=message, ranks=tuple(sorted(said))))
+            ranks, steps = tuple(sorted(said)), (group.equal[0], frame.update)
+            state.noted.note(of(code=SAME_DATA, subject="batches", message=message, ranks=ranks, steps=steps))
 
 
 def _process(state: _State, spoken: Spoken) -> _Process | None:

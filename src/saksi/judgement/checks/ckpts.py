@@ -1,8 +1,8 @@
 """Is what is loaded what was saved: the bytes of model checkpoints from save to load, and which of them goes on.
 
-Rules: what a load reads is looked for among everything that this run saved, wherever it was saved: a file may be
-renamed, copied and linked. Only where the file at its own path was saved with another content, and no save in the
-record made this one, is something said (`content_differs`); and where the content is an older one of this run
+Rules: what a load reads, or failed to, is looked for among everything that this run saved, wherever it was saved: a
+file may be renamed, copied and linked. Only where the file at its own path was saved with another content, and no save
+in the record made this one, is something said (`content_differs`); and where the content is an older one of this run
 (`rolled_back`). A load waits a minute for saves that stand later in the log. What was saved without being recorded
 (records were lost, a process ended while it wrote) is the first explanation, and then it is told as `info`.
 
@@ -138,7 +138,7 @@ def _loaded(state: _State, load: Use) -> None:
     found = state.saves.of_content(load)
     if load.digest is None or process is None:
         return
-    if found and process.begun is None and process.early is not None:
+    if found and load.action == "loaded" and process.begun is None and process.early is not None:
         _early(state, process, load, found)
     last = state.saves.at_path(load)
     if last is None:
@@ -189,6 +189,7 @@ def _judged(state: _State, load: Use) -> Iterator[Finding]:
         doubt = _doubt(state, load, last)
         text = f"other bytes ({short_digest(load.digest)}) than were saved at this path after step {last.step} "
         text += f"({short_digest(last.digest)}), and no save in the record made them"
+        text += "; it could not be loaded" if load.action == "unread" else ""
         yield _told(DIFFERS, load, last, "info" if doubt else "warning", f"It holds {text}. {doubt or _INNOCENT}")
     elif last.file is not None and load.file is not None and last.file != load.file:
         text = f"what was saved at this path after step {last.step} was not read, and the file was written to since"
@@ -227,6 +228,8 @@ def _older(state: _State, load: Use, found: Use, last: Use) -> Iterator[Finding]
     severity: Severity = "warning" if goes_on and same_disk and not state.saves.is_shared(last) else "info"
     text = f"It holds what was saved after {_place(found)}, and {_place(last)} was saved at this path later"
     what = "training went on from it" if goes_on else "no update followed"
+    if load.action == "unread":
+        severity, what = "info", "it could not be loaded"
     yield _told(
         ROLLED_BACK, load, last, severity, f"{text}; {what}. An older file that was put back by hand looks the same."
     )

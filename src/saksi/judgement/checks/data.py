@@ -209,7 +209,7 @@ def _ckpt(state: _State, process: _Process, said: Spoken, frame: CkptFrame) -> N
     attempt = said.process.attempt
     if frame.action == "saved":
         state.openings.save(attempt, frame)
-    elif attempt and not process.updates:
+    elif frame.action == "loaded" and attempt and not process.updates:
         saved = state.openings.saved(attempt, frame)
         process.goes_on_from = process.goes_on_from if saved is None else saved
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -21,6 +22,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"gradients?\..*", pattern=r"clip|norm|scal"),),
     draw=_draw,
+    settings=declared.RECIPE,
     script={
         "gradients": """\
 if step >= AT:
@@ -29,5 +31,4 @@ if step >= AT:
 """,
     },
     program="recipe.py",
-    reason="that gradients are not as they were clipped last is told as info: programs measure norms for a log",
 )

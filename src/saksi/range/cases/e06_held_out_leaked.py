@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters
 
 __all__ = ["CASE"]
@@ -19,8 +20,9 @@ CASE: Final = Case(
     name="held-out-leaked",
     what="From an epoch on, samples of the evaluation are among those of the training.",
     layers=("live",),
-    named=(Named(code=r"data\..*", pattern=r"evaluation|held|leak|dataset"),),
+    named=(Named(code=r"data\..*", pattern=r"the order is made by|dataset"),),
     draw=_draw,
+    settings=declared.RECIPE,
     script={
         "epoch": """\
 if step >= AT:
@@ -29,5 +31,4 @@ if step >= AT:
 """,
     },
     program="recipe.py",
-    reason="another sampler or dataset is told, and no more; whose sample one is, is not in the record",
 )

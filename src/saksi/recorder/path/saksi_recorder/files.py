@@ -9,7 +9,7 @@ passes through a thin proxy, which changes nothing: torch calls only `write` and
 depend on the stream's class.
 """
 
-# ruff: noqa: SLF001, PTH100, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
+# ruff: noqa: SLF001, PTH100, PTH113, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
 
 from __future__ import annotations
 
@@ -77,7 +77,11 @@ def load(*args: Any, **kwargs: Any) -> Any:
     """Torch's own, told of afterwards."""
     if torch.compiler.is_compiling():
         return _original_load(*args, **kwargs)
-    result = _original_load(*args, **kwargs)
+    try:
+        result = _original_load(*args, **kwargs)
+    except Exception:
+        unread(args[0] if args else kwargs.get("f"))
+        raise
     loaded(args, kwargs)
     return result
 
@@ -135,6 +139,13 @@ def loaded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Say what was loaded; not in the workers of a DataLoader, which may load one file for each sample."""
     if not is_in_a_worker():
         seams.loaded(say_file("loaded", args[0] if args else kwargs.get("f")))
+
+
+@guarded("ckpt")
+def unread(target: Any) -> None:
+    """Say a file that could not be loaded; what is none, and a stream, nobody can look at."""
+    if isinstance(target, (str, os.PathLike)) and os.path.isfile(target) and not is_in_a_worker():
+        say_file("unread", target)
 
 
 def is_in_a_worker() -> bool:

@@ -32,8 +32,9 @@ _replaced: list[tuple[Any, str, Any]] = []
 def install_safetensors() -> None:
     """Put the wrappers in place, once `safetensors.torch` has been loaded."""
     module = session.loaded(SAFETENSORS)
-    for name, tell in (("save_file", saved_file), ("load_file", loaded_file), ("load_model", loaded_model)):
-        _replace([module], name, tell)
+    _replace([module], "save_file", saved_file)
+    _replace([module], "load_file", loaded_file, unread_file)
+    _replace([module], "load_model", loaded_model, unread_model)
 
 
 def install_distributed() -> None:
@@ -50,18 +51,20 @@ def restore() -> None:
         setattr(module, name, original)
 
 
-def _replace(modules: list[Any], name: str, tell: Callable[..., None]) -> None:
+def _replace(
+    modules: list[Any], name: str, tell: Callable[..., None], tell_failed: Optional[Callable[..., None]] = None
+) -> None:
     original = getattr(modules[0], name, None)
     if original is None:
         return
-    told = _told(original, tell)
+    told = _told(original, tell, tell_failed)
     for module in modules:
         if getattr(module, name, None) is original:
             _replaced.append((module, name, original))
             setattr(module, name, told)
 
 
-def _told(original: Any, tell: Callable[..., None]) -> Any:
+def _told(original: Any, tell: Callable[..., None], tell_failed: Optional[Callable[..., None]]) -> Any:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         if torch.compiler.is_compiling():
@@ -70,6 +73,10 @@ def _told(original: Any, tell: Callable[..., None]) -> Any:
         _local.inside = True
         try:
             result = original(*args, **kwargs)
+        except Exception:
+            if outermost and tell_failed is not None:
+                tell_failed(args, kwargs)
+            raise
         finally:
             _local.inside = not outermost
         if outermost:  # one of these may call another: one file is one record
@@ -96,6 +103,16 @@ def loaded_file(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 def loaded_model(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """`load_model(model, filename)` has returned."""
     _loaded([args[1] if len(args) > 1 else kwargs.get("filename")])
+
+
+def unread_file(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`load_file(filename)` has raised."""
+    files.unread(args[0] if args else kwargs.get("filename"))
+
+
+def unread_model(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """`load_model(model, filename)` has raised."""
+    files.unread(args[1] if len(args) > 1 else kwargs.get("filename"))
 
 
 @guarded("ckpt")
