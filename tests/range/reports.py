@@ -48,6 +48,7 @@ def judged(*, found: bool = False, told: bool = False, object_named: bool = Fals
 
 def variant_line(*accused: Accusation, error: str | None = None, alarmed: tuple[str, ...] = ()) -> VariantLine:
     return VariantLine(
+        seed=7,
         variant="v",
         verdict=None if error else "unknown",
         complete=None if error else True,

@@ -29,6 +29,7 @@ def log_metric(key, value, step=None, synchronous=None, timestamp=None, run_id=N
 """,
 }
 """A stand-in for a tracker, with the call that the recorder knows."""
+_SEEDED: Final = "torch.manual_seed(0)"
 _PLACE: Final = re.compile(r"^( *)# <(\w+)>\n", re.MULTILINE)
 _ACTED: Final = """\
 MARK = {mark!r}
@@ -47,10 +48,15 @@ def program_text(name: str) -> str:
     return (resources.files("saksi.range") / "programs" / name).read_text("utf-8")
 
 
-def clean_files(program: str) -> dict[str, str]:
-    """What lies there before anything is done to it: the program, and a module that others share."""
+def clean_files(program: str, *, seed: int | None = None) -> dict[str, str]:
+    """What lies there before anything is done to it: the program, and a module that others share.
+
+    With a `seed` the program seeds torch with it, in the place of the one that it ships with.
+    """
     tracker = _TRACKER if program == "tracked.py" else {}
-    return {program: program_text(program), "packages/ours.py": _OURS, **tracker}
+    text = program_text(program)
+    text = text if seed is None else text.replace(_SEEDED, _SEEDED.replace("0", str(seed)))
+    return {program: text, "packages/ours.py": _OURS, **tracker}
 
 
 def sabotaged_files(case: Case, parameters: Parameters, mark: str) -> dict[str, str]:

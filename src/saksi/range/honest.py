@@ -1,12 +1,14 @@
 """The honest variants: programs that do nothing but train, in ways that may look like sabotage.
 
-What three of them do cannot be told from an act of sabotage. These are played twice: as they are, and declared, where a
+What five of them do cannot be told from an act of sabotage. These are played twice: as they are, and declared, where a
 project's settings say what the program does and at which steps, and an approver signed that.
 """
 
 from __future__ import annotations
 
 from typing import Final
+
+import msgspec
 
 from saksi.range import declared
 from saksi.range.case import Variant
@@ -60,9 +62,24 @@ subject = "torch"
 steps = "10-39"
 why = "Each epoch of ten updates begins with the same seed."
 """,
+    "looked-ahead": """
+[[expect]]
+code = "state.changed_between_steps"
+subject = "parameters of optimizer 0"
+steps = "5-55"
+every = 5
+why = "The weights go back to slow ones after every fifth update."
+""",
+    "rate-looked-for": """
+[[expect]]
+code = "state.changed_between_steps"
+subject = "* of optimizer 0"
+steps = 20
+why = "Weights and moments are put back once a rate was found, behind update 19."
+""",
 }
 
-ALL: Final[tuple[Variant, ...]] = (
+_SHIPPED: Final = (
     Variant(name="plain", program="train.py", arguments=()),
     Variant(name="tracked", program="tracked.py", arguments=()),
     Variant(name="ranks", program="ranks.py", arguments=()),
@@ -75,15 +92,21 @@ ALL: Final[tuple[Variant, ...]] = (
         for name, settings in declared.PATTERNS.items()
     ),
     Variant(name="resumed", program="patterns.py", arguments=("resumed",), launches=2),
-    *(
-        Variant(name=f"{name}-declared", program="patterns.py", arguments=(name,), settings=settings)
-        for name, settings in _DECLARED.items()
-    ),
     Variant(name="recipe", program="recipe.py", arguments=()),
+    Variant(name="recipe-planned", program="recipe.py", arguments=(), settings=declared.RECIPE),
     *(Variant(name=each, program="recipes.py", arguments=(each,)) for each in _RECIPES),
     *(Variant(name=each, program="averages.py", arguments=(each,)) for each in _AVERAGES),
     *(Variant(name=each, program="restarts.py", arguments=(each,)) for each in _RESTARTS),
     *(Variant(name=each, program="restarts.py", arguments=(each,), launches=2) for each in _RESUMED),
     Variant(name="went-down", program="restarts.py", arguments=("went-down",), ends=(0, 1), launches=2),
     Variant(name="elastic", program="elastic.py", arguments=(), launches=2),
+)
+
+ALL: Final[tuple[Variant, ...]] = (
+    *_SHIPPED,
+    *(
+        msgspec.structs.replace(each, name=f"{each.name}-declared", settings=_DECLARED[each.name])
+        for each in _SHIPPED
+        if each.name in _DECLARED
+    ),
 )

@@ -106,9 +106,9 @@ def _audited(
     return msgspec.structs.replace(played, seen=seen, replaying_s=time.monotonic() - began)
 
 
-def play_variant(variant: Variant, desk: Desk, *, replay: bool = False) -> Played:
-    """The variant's launch, the last of them. With `replay` it is audited too. Raises `CaseFailed`."""
-    files = clean_files(variant.program)
+def play_variant(variant: Variant, desk: Desk, *, seed: int, replay: bool = False) -> Played:
+    """The variant's launch with this seed, the last of them. With `replay` it is audited too. Raises `CaseFailed`."""
+    files = clean_files(variant.program, seed=seed)
     write_files(desk.project, files)
     command = (variant.program, *variant.arguments)
     if variant.settings:

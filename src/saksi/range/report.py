@@ -89,9 +89,13 @@ class Accusation(_Document, frozen=True, kw_only=True):
 
 
 class VariantLine(_Document, frozen=True, kw_only=True):
-    """One honest variant. `alarmed` names the other detectors that alarmed; `reasons` say why it is not `clean`."""
+    """One honest variant, trained with this `seed`.
+
+    `alarmed` names the other detectors that alarmed; `reasons` say why it is not `clean`.
+    """
 
     variant: str
+    seed: int
     verdict: Verdict | None
     complete: bool | None
     accused: tuple[Accusation, ...]

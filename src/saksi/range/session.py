@@ -31,6 +31,7 @@ __all__ = ["HONEST", "Question", "chosen", "play_all"]
 HONEST: Final = "honest"
 """The group of the honest variants; the others are the letters of the catalogue."""
 _DECIMALS: Final = 3
+MAX_SEED: Final = 1 << 31
 
 Line: TypeAlias = CaseLine | VariantLine
 
@@ -54,7 +55,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def turns(self) -> int:
         """How often something is played. A variant has nothing that is drawn: it is played once."""
-        return sum(_turns(each, self.seeds) for each in self.entries)
+        return len(self.entries) * self.seeds
 
 
 def chosen(only: Sequence[str], groups: Sequence[str]) -> tuple[Case | Variant, ...]:
@@ -87,7 +88,7 @@ def _group(entry: Case | Variant) -> str:
 
 def play_all(question: Question, *, version: str, hear: Callable[[int], None]) -> RangeReport:
     """Everything played and judged. `hear` is told how many are done; `version` says what trains."""
-    turns = [(entry, turn) for entry in question.entries for turn in range(_turns(entry, question.seeds))]
+    turns = [(entry, turn) for entry in question.entries for turn in range(question.seeds)]
     lines: list[Line] = []
     with closing(_played(question, turns)) as played:
         for line in played:
@@ -128,16 +129,13 @@ def _desk(question: Question, running: Running, name: str) -> Desk:
     return Desk(folder=folder, python=question.python, cache=question.cache, limit_s=question.limit_s, running=running)
 
 
-def _turns(entry: Case | Variant, seeds: int) -> int:
-    return seeds if isinstance(entry, Case) else 1
-
-
 def _play(question: Question, running: Running, entry: Case | Variant, turn: int) -> Line:
     desk = _desk(question, running, f"{entry.id}-{turn}")
+    drawn = f"{question.seed}/{entry.id}/{turn}"
     try:
         if isinstance(entry, Case):
-            return _case_line(entry, f"{question.seed}/{entry.id}/{turn}", desk, replay=question.replay)
-        return _variant_line(entry, desk, replay=question.replay)
+            return _case_line(entry, drawn, desk, replay=question.replay)
+        return _variant_line(entry, drawn, desk, replay=question.replay)
     finally:
         shutil.rmtree(desk.folder, ignore_errors=True)
 
@@ -192,12 +190,13 @@ def _replay_line(audit: Audit) -> ReplayLine:
     )
 
 
-def _variant_line(variant: Variant, desk: Desk, *, replay: bool) -> VariantLine:
+def _variant_line(variant: Variant, drawn: str, desk: Desk, *, replay: bool) -> VariantLine:
+    seed = Random(drawn).randrange(MAX_SEED)  # noqa: S311 - as above
     try:
-        played = play_variant(variant, desk, replay=replay)
+        played = play_variant(variant, desk, seed=seed, replay=replay)
     except CaseFailed as failed:
         return VariantLine(
-            variant=variant.name, verdict=None, complete=None, accused=(), told=(), alarmed=(), reasons=(),
+            variant=variant.name, seed=seed, verdict=None, complete=None, accused=(), told=(), alarmed=(), reasons=(),
             replayed=(), launch_seconds=0.0, replaying_seconds=0.0, error=str(failed),
         )  # fmt: skip
     report = played.seen.report
@@ -205,6 +204,7 @@ def _variant_line(variant: Variant, desk: Desk, *, replay: bool) -> VariantLine:
     del first  # saksi: its alarms are the accusations
     return VariantLine(
         variant=variant.name,
+        seed=seed,
         verdict=report.verdict,
         complete=report.coverage.complete,
         accused=accusations(report),

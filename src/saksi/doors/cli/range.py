@@ -51,7 +51,13 @@ def play(
         list[str] | None, typer.Option(metavar="G", help="A group of rows: A to M, X, or `honest`; may be given again.")
     ] = None,
     seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, max=_MAX_SEEDS, help="How often each case is drawn and played.")
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=_MAX_SEEDS,
+            help="How often each is played: a case drawn anew, a program seeded anew.",
+        ),
     ] = 1,
     seed: Annotated[
         int | None, typer.Option(metavar="S", min=0, help="Draw the same cases again. Else a new one, which is said.")
