@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saksi.edges.agent_settings import AgentSettings, parse_agent_settings, read_agent_settings
+from saksi.edges.notify_settings import NotifySettings
 from saksi.words.errors import UsageError
 
 WHOLE = b"""
@@ -13,6 +14,10 @@ retention_days = 90
 max_attempts = 8
 attempts_per_account = 2
 anchors = ["/mnt/anchors/"]
+
+[notify]
+command = ["/usr/local/bin/page", "training"]
+severity = "critical"
 """
 
 
@@ -23,13 +28,15 @@ def test_what_the_page_shows_is_read():
         max_attempts=8,
         attempts_per_account=2,
         anchors=("/mnt/anchors/",),
+        notify=NotifySettings(command=("/usr/local/bin/page", "training"), severity="critical"),
     )
 
 
 @pytest.mark.parametrize(
     "text",
     ["quota = 5", "quota_bytes = 5", "retention_days = 0", "max_attempts = true", "anchors = 'x'", "anchors = ['']",
-     "max_attempts = 1.5", "[anchors]", "x", "quota_bytes = -1", "a = " + "[" * 5000],
+     "max_attempts = 1.5", "[anchors]", "x", "quota_bytes = -1", "a = " + "[" * 5000,
+     "notify = 'x'", "[notify]\nto = 'x'", "[notify]\ncommand = ['page']", "[notify]\nseconds = 0"],
 )  # fmt: skip
 def test_everything_else_is_one_line_that_names_the_file(text):
     with pytest.raises(UsageError, match=r"^agent\.toml: .*"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -364,6 +365,25 @@ def test_limits_and_a_used_up_quota_are_said_and_the_run_goes_on_without_them(ac
     try:
         wait_until(lambda: service.saksi(JOB, "run", "--require", "--", "true").returncode == 125)
         assert "the quota of the agent's home is used up" in service.saksi(JOB, "run", "--", "true").stderr
+    finally:
+        service.end()
+
+
+def test_the_operator_hears_of_what_is_found_in_a_job_and_the_job_does_not(accounts):
+    heard = accounts.home_of(AGENT) / "heard.jsonl"
+    service = Service(
+        accounts, "notified", settings=f'[notify]\ncommand = ["{shutil.which("tee")}", "-a", "{heard}"]\n'
+    )
+    try:
+        killed = TRAIN + "\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+        code, said = Halfway(service, JOB, "killed", script=killed).finish()
+        assert code == 128 + signal.SIGKILL
+        wait_until(heard.exists)
+        notices = [json.loads(each) for each in heard.read_text().splitlines()]
+        assert {each["name"] for each in notices} == {"killed"}
+        assert "availability.killed" in {each["finding"]["code"] for each in notices}
+        assert heard.stat().st_uid == AGENT
+        assert "notice" not in said
     finally:
         service.end()
 

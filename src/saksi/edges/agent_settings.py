@@ -6,6 +6,9 @@
     attempts_per_account = 16        # at once
     anchors = ["/mnt/anchors/"]      # where signed heads go at once, as with `saksi run --anchor`
 
+    [notify]                         # who hears of findings at once, as in the settings of anybody's home
+    webhook = "https://hooks.example.org/saksi"
+
 Strict: an unknown key is refused, since somebody wanted it to have an effect; so is a file that others may write.
 """
 
@@ -18,10 +21,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from saksi.edges.notify_settings import NotifySettings, check_notify
 from saksi.edges.own_file import read_own_file
 from saksi.words.errors import UsageError
 
-__all__ = ["MAX_SETTINGS_BYTES", "AgentSettings", "parse_agent_settings", "read_agent_settings"]
+__all__ = ["MAX_SETTINGS_BYTES", "SETTINGS", "AgentSettings", "parse_agent_settings", "read_agent_settings"]
 
 MAX_SETTINGS_BYTES: Final = 65_536
 SETTINGS: Final = "agent.toml"
@@ -37,6 +41,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_attempts: Annotated[int, Meta(ge=1, le=4_096)] = 64
     attempts_per_account: Annotated[int, Meta(ge=1, le=4_096)] = 16
     anchors: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=4_096)], ...], Meta(max_length=16)] = ()
+    notify: NotifySettings = NotifySettings()
 
 
 def parse_agent_settings(content: bytes, *, where: str) -> AgentSettings:
@@ -49,10 +54,12 @@ def parse_agent_settings(content: bytes, *, where: str) -> AgentSettings:
         said = str(error).splitlines()[0] if str(error) else "nested too deep"
         raise UsageError(f"{where}: not TOML: {said}") from None
     try:
-        return msgspec.convert(found, AgentSettings, strict=True)
+        settings = msgspec.convert(found, AgentSettings, strict=True)
     except (msgspec.ValidationError, RecursionError) as error:
         known = ", ".join(AgentSettings.__struct_fields__)
         raise UsageError(f"{where}: {error}", remedy=f"known keys: {known}") from None
+    check_notify(settings.notify, where=where)
+    return settings
 
 
 def read_agent_settings(home: Path) -> AgentSettings:

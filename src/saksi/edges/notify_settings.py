@@ -24,7 +24,14 @@ from saksi.edges.own_file import read_own_file
 from saksi.words.errors import UsageError
 from saksi.words.findings import Severity
 
-__all__ = ["MAX_SETTINGS_BYTES", "SETTINGS", "NotifySettings", "parse_notify_settings", "read_notify_settings"]
+__all__ = [
+    "MAX_SETTINGS_BYTES",
+    "SETTINGS",
+    "NotifySettings",
+    "check_notify",
+    "parse_notify_settings",
+    "read_notify_settings",
+]
 
 SETTINGS: Final = "settings.toml"
 MAX_SETTINGS_BYTES: Final = 65_536
@@ -63,6 +70,11 @@ def parse_notify_settings(content: bytes, *, where: str) -> NotifySettings:
     except (msgspec.ValidationError, RecursionError) as error:
         known = ", ".join(NotifySettings.__struct_fields__)
         raise UsageError(f"{where}: {error}", remedy=f"known keys of [notify]: {known}") from None
+    return check_notify(settings, where=where)
+
+
+def check_notify(settings: NotifySettings, *, where: str) -> NotifySettings:
+    """The same settings. Raises `UsageError` where their command is none that can be started."""
     if settings.command and not Path(settings.command[0]).is_absolute():
         # PATH is the job's, and says which program another word means.
         raise UsageError(f"{where}: command begins with no absolute path", remedy="write the program's whole path")

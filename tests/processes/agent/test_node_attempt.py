@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import socket
 
@@ -26,7 +27,7 @@ from saksi.processes.agent.quota import Quota
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
 from saksi.words.digest import sha256
-from saksi.words.errors import LogBusy, MalformedInput, UsageError
+from saksi.words.errors import LogBusy, MalformedInput, StoreError, UsageError
 from saksi.words.records import (
     ApprovalRecord,
     AttemptKeyRecord,
@@ -102,6 +103,47 @@ def test_a_seal_file_is_recorded_with_what_differs_before_the_job_starts(place, 
     seal, key, approval, finding = records(one.folder)[:4]
     assert (type(seal), type(key), type(approval)) == (SealRecord, AttemptKeyRecord, ApprovalRecord)
     assert (finding.finding.code, finding.finding.subject) == ("seal.differs", "kernel")
+
+
+class KeptHook:
+    """What an operator would hear; with `fails` it takes nothing."""
+
+    target = "kept"
+
+    def __init__(self, *, fails=False):
+        self.documents = []
+        self.fails = fails
+
+    def send(self, document):
+        if self.fails:
+            raise StoreError("hook kept: no", remedy="none")
+        self.documents.append(json.loads(document))
+
+    def stop(self):
+        pass
+
+
+@pytest.mark.parametrize(("severity", "told"), [("info", ["seal.differs"]), ("critical", [])])
+def test_the_operators_hooks_hear_of_findings_of_every_job(place, keyring, planned, severity, told):
+    hook = KeptHook()
+    place = msgspec.structs.replace(place, hooks=(hook,), notify_from=severity)
+    one = planned()
+    end(place, under(place, keyring, one, signed_file(plain_seal_file(kernel="other")).content))
+    heard = [each for each in hook.documents if each["finding"]["code"] == "seal.differs"]
+    assert [(each["finding"]["code"], each["run"], each["attempt"]) for each in heard] == [
+        (code, one.run, 0) for code in told
+    ]
+
+
+def test_a_hook_that_takes_nothing_is_said_in_the_services_log_and_not_to_the_job(place, keyring, planned, caplog):
+    place = msgspec.structs.replace(place, hooks=(KeptHook(fails=True),), notify_from="info")
+    one = planned()
+    served = under(place, keyring, one, signed_file(plain_seal_file(kernel="other")).content)
+    served.attempt.begin()
+    with caplog.at_level("WARNING"):
+        sentence = finish(served, home=place.home)
+    assert "not delivered" in caplog.text
+    assert "notice" not in sentence
 
 
 def test_the_environment_of_another_account_is_not_looked_at_and_that_is_recorded(place, keyring, planned):

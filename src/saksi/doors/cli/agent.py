@@ -13,7 +13,8 @@ import typer
 
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.screen import tell, write
-from saksi.edges.agent_settings import read_agent_settings
+from saksi.doors.launch.notified import hooks_of
+from saksi.edges.agent_settings import SETTINGS, read_agent_settings
 from saksi.edges.agent_socket import DEFAULT_SOCKET, open_doors
 from saksi.edges.anchors import parse_anchor
 from saksi.edges.clock import SystemClock
@@ -56,6 +57,7 @@ def agent(
     _make_private(place.root)
     settings = read_agent_settings(place.root)
     anchors = tuple(parse_anchor(each) for each in settings.anchors)
+    hooks = hooks_of(settings.notify, where=str(place.root / SETTINGS))
     keyring = open_keyring(place)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     if os.geteuid() == 0:
@@ -66,7 +68,15 @@ def agent(
     tell(f"listening at {socket}; runs in {place.runs}; key {keyring.signer.vkey}")
     environment = {name: value for name, value in os.environ.items() if name == "SAKSI_SCRATCH"}
     quota = Quota(settings.quota_bytes)
-    node = NodeHome(home=place, environment=environment, clock=SystemClock(), anchors=anchors, quota=quota)
+    node = NodeHome(
+        home=place,
+        environment=environment,
+        clock=SystemClock(),
+        anchors=anchors,
+        hooks=hooks,
+        notify_from=settings.notify.severity,
+        quota=quota,
+    )
     NodeService(node, settings, doors).run()
     return 0
 

@@ -12,7 +12,7 @@ from saksi.edges.notify_settings import SETTINGS, NotifySettings, read_notify_se
 from saksi.words.errors import SaksiError, UsageError
 from saksi.words.findings import Severity
 
-__all__ = ["NOBODY", "Notified", "notified_by"]
+__all__ = ["NOBODY", "Notified", "hooks_of", "notified_by"]
 
 MAX_ASKED: Final = 16
 """Each has a thread."""
@@ -48,19 +48,25 @@ def _of_home(environment: Mapping[str, str], say: Callable[[str], None]) -> tupl
         return NotifySettings(), ()
     try:
         settings = read_notify_settings(home)
-        hooks: list[Hook] = []
-        if settings.command:
-            hooks.append(CommandHook(settings.command, seconds=settings.seconds))
-        if settings.webhook is not None:
-            hooks.append(_webhook(settings.webhook, f"{SETTINGS}: webhook", settings.seconds))
+        hooks = hooks_of(settings, where=SETTINGS)
     except SaksiError as error:
         said = str(error)
     except Exception as error:  # noqa: BLE001 - a defect of the witness never stops training
         said = f"internal error: {type(error).__name__}: {error}"
     else:
-        return settings, tuple(hooks)
+        return settings, hooks
     say(f"nobody is notified by the home's settings: {said}")
     return NotifySettings(), ()
+
+
+def hooks_of(settings: NotifySettings, *, where: str) -> tuple[Hook, ...]:
+    """The hooks that `[notify]` of the file `where` names. Raises `UsageError`."""
+    hooks: list[Hook] = []
+    if settings.command:
+        hooks.append(CommandHook(settings.command, seconds=settings.seconds))
+    if settings.webhook is not None:
+        hooks.append(_webhook(settings.webhook, f"{where}: webhook", settings.seconds))
+    return tuple(hooks)
 
 
 def _hook(text: str, seconds: float) -> Hook:

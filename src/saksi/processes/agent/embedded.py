@@ -18,7 +18,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ from saksi.edges.filesystem import move_home
 from saksi.edges.hooks import Hook
 from saksi.edges.host.self_protection import forbid_dumps
 from saksi.edges.store.local import LocalStore
-from saksi.judgement.notice import About, notice_of
+from saksi.judgement.notice import About
 from saksi.judgement.seal import parse_seal
 from saksi.processes.agent.admission import admit
 from saksi.processes.agent.anchors import AnchorWorker, close_all
@@ -42,7 +41,7 @@ from saksi.processes.agent.environment_files import Watch
 from saksi.processes.agent.keeper import keep
 from saksi.processes.agent.last_head import LastHead
 from saksi.processes.agent.live import LiveChecks
-from saksi.processes.agent.notices import Notices
+from saksi.processes.agent.notices import Notices, notices_of
 from saksi.processes.agent.scribe import Scribe
 from saksi.processes.agent.sequencer import Sequencer
 from saksi.processes.agent.service import ignore_the_jobs_signals, serve
@@ -52,7 +51,7 @@ from saksi.proofs.attest.envelope import parse_envelope
 from saksi.proofs.tlog.note import NoteSigner, VerifierKey
 from saksi.words.digest import sha256
 from saksi.words.errors import MalformedInput, SaksiError
-from saksi.words.findings import Finding, Severity
+from saksi.words.findings import Severity
 from saksi.words.records import AnyRecord, ApprovalRecord, AttemptKeyRecord, GapRecord, SealRecord
 from saksi.words.run import origin_of
 
@@ -150,7 +149,8 @@ class _Writing(NamedTuple):
 def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: socket.socket) -> int:
     store = LocalStore(setup.folder)
     checks = LiveChecks()
-    notices = _notices(setup, clock)
+    about = About(run=setup.run, attempt=setup.attempt, name=setup.name, project=setup.project)
+    notices = notices_of(setup.hooks, about, severity=setup.notify_from, clock=clock)
     left = None
     try:
         if setup.takes_over is not None:
@@ -193,16 +193,6 @@ def _run(setup: EmbeddedSetup, clock: Clock, listener: socket.socket, control: s
     _say_goodbye(setup, writing, control)
     _keep_bytecode(setup, attempt)
     return 0
-
-
-def _notices(setup: EmbeddedSetup, clock: Clock) -> Notices:
-    about = About(run=setup.run, attempt=setup.attempt, name=setup.name, project=setup.project)
-
-    def document(finding: Finding) -> bytes:
-        at = datetime.fromtimestamp(clock.wall_ns() / 1e9, tz=UTC)
-        return msgspec.json.encode(notice_of(finding, about, at=at)) + b"\n"
-
-    return Notices(setup.hooks, severity=setup.notify_from, document=document)
 
 
 def _around(envelope: bytes) -> Surroundings:

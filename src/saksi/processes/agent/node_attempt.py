@@ -6,6 +6,7 @@ Rules:
 - What the job's account says never becomes a deed of the agent's account: no command of it is started, no anchor of
   it is written, no bytecode of it is kept, and a file is read only if that account could read it. Sources are compiled
   by our own interpreter, in a limited child, to compare code with them; nothing of them is executed.
+- The operator's hooks hear of findings as those of a home do; what was not taken stands in the service's own log.
 - What this account may not see of the job's processes stands in the first record, each with its reason.
 """
 
@@ -29,6 +30,7 @@ from saksi.edges.host.procfs import hidden_of, read_process
 from saksi.edges.keys import Keyring
 from saksi.edges.store.local import LocalStore
 from saksi.judgement.configuration import check_label
+from saksi.judgement.notice import About
 from saksi.judgement.redaction import redact_command
 from saksi.judgement.seal import Seal, parse_seal
 from saksi.judgement.seal_file import EnvironmentTree, parse_seal_file
@@ -39,6 +41,7 @@ from saksi.processes.agent.control import Closed, JobStarted, send
 from saksi.processes.agent.environment_files import Watch
 from saksi.processes.agent.live import LiveChecks
 from saksi.processes.agent.node_plan import NodeHome, Planned
+from saksi.processes.agent.notices import Notices, notices_of
 from saksi.processes.agent.observations import printable
 from saksi.processes.agent.quota import QuotaStore
 from saksi.processes.agent.scribe import Scribe
@@ -73,6 +76,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     scribe: Scribe
     store: QuotaStore
     checks: LiveChecks
+    notices: Notices
     workers: tuple[AnchorWorker, ...]
 
 
@@ -97,6 +101,8 @@ def begin(
     store = QuotaStore(LocalStore(planned.folder), place.quota)
     signer = NoteSigner(origin_of(planned.run), os.urandom(32))
     checks = LiveChecks()
+    about = About(run=planned.run, attempt=planned.number, name=seal.name, project=seal.project)
+    notices = notices_of(place.hooks, about, severity=place.notify_from, clock=place.clock)
     workers: list[AnchorWorker] = []
     try:
         scribe = Scribe(
@@ -106,6 +112,7 @@ def begin(
             store=store,
             open_log=lambda: Sequencer.open(store, origin_of(planned.run), signer, planned.previous_keys),
             checks=checks,
+            announce=notices.offer,
             budget=place.waiting,
         )
         facts = facts_of(planned.account)
@@ -133,6 +140,7 @@ def begin(
     except BaseException:
         for worker in workers:
             worker.close(0)
+        notices.close(0)
         store.close()
         raise
     return Served(
@@ -142,6 +150,7 @@ def begin(
         scribe=scribe,
         store=store,
         checks=checks,
+        notices=notices,
         workers=tuple(workers),
     )
 
@@ -196,6 +205,8 @@ def finish(served: Served, *, home: Home) -> str:
     """Close the attempt and everything behind it; the closing sentence. Raises nothing that others should hear of."""
     planned = served.planned
     served.attempt.close()
+    if served.notices:
+        _tell_the_last(served)
     unsent = close_all(served.workers)
     sentence = served.checks.closing_sentence()
     if unsent:
@@ -211,6 +222,15 @@ def finish(served: Served, *, home: Home) -> str:
     send(served.control, Closed(sentence=sentence))
     served.control.close()
     return sentence
+
+
+def _tell_the_last(served: Served) -> None:
+    """Findings that are known only now; the job's account does not hear whether the operator did."""
+    for finding in served.checks.closing_findings():
+        served.notices.offer(finding)
+    untold = served.notices.close()
+    if untold:
+        _logger.warning("run %s: %d notices not delivered", served.planned.run, untold)
 
 
 def let_go(served: Served) -> None:

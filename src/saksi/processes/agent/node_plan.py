@@ -17,6 +17,7 @@ from saksi.edges.agent_socket import listen_at
 from saksi.edges.anchors import Anchor
 from saksi.edges.clock import Clock
 from saksi.edges.home import Home, find_run
+from saksi.edges.hooks import Hook
 from saksi.edges.keys import Keyring
 from saksi.edges.resumable import resumable
 from saksi.edges.run_accounts import account_of
@@ -31,6 +32,7 @@ from saksi.processes.agent.scribe import MAX_WAITING_BYTES
 from saksi.proofs.tlog.log_checkpoint import parse_log_checkpoint
 from saksi.proofs.tlog.note import VerifierKey, parse_note
 from saksi.words.errors import SaksiError, UsageError
+from saksi.words.findings import Severity
 from saksi.words.records import Peer
 from saksi.words.run import run_id_from
 
@@ -49,6 +51,8 @@ class NodeHome(msgspec.Struct, frozen=True, kw_only=True):
     environment: Mapping[str, str]
     clock: Clock
     anchors: tuple[Anchor, ...]
+    hooks: tuple[Hook, ...] = ()
+    notify_from: Severity = "warning"
     quota: Quota
     waiting: ByteBudget = msgspec.field(default_factory=lambda: ByteBudget(MAX_WAITING_BYTES, own=OWN_WAITING_BYTES))
 

@@ -13,13 +13,18 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
+
+from saksi.edges.clock import Clock
 from saksi.edges.hooks import Hook
+from saksi.judgement.notice import About, notice_of
 from saksi.words.errors import SaksiError
 from saksi.words.findings import SEVERITIES, Finding, Severity, at_or_above
 
-__all__ = ["LAST_NOTICES_S", "MAX_QUEUED", "Notices"]
+__all__ = ["LAST_NOTICES_S", "MAX_QUEUED", "Notices", "notices_of"]
 
 LAST_NOTICES_S: Final = 5.0
 """As an attempt closes: how long all hooks together may take for what is still to be told."""
@@ -87,6 +92,16 @@ class Notices:
         self._causes[finding.severity] += 1
         self._told[cause] = finding.severity
         return True
+
+
+def notices_of(hooks: Sequence[Hook], about: About, *, severity: Severity, clock: Clock) -> Notices:
+    """The notices of one attempt."""
+
+    def document(finding: Finding) -> bytes:
+        at = datetime.fromtimestamp(clock.wall_ns() / 1e9, tz=UTC)
+        return msgspec.json.encode(notice_of(finding, about, at=at)) + b"\n"
+
+    return Notices(hooks, severity=severity, document=document)
 
 
 def _weight(finding: Finding) -> int:
