@@ -162,9 +162,17 @@ with open("cut.pt", "rb") as stream: fails(torch.load, stream)
 fails(safetensors.torch.load_file, "cut.safetensors")
 fails(safetensors.torch.load_file, filename="absent.safetensors")
 fails(safetensors.torch.load_model, torch.nn.Linear(1, 1), "cut.safetensors")
-with contextlib.suppress(KeyboardInterrupt):
-    def interrupt(*_): raise KeyboardInterrupt
-    torch.load("own.pt", map_location=interrupt, weights_only=False)
+safetensors.torch.save_file({"weight": torch.ones(1, 1), "more": torch.ones(1)}, "more.safetensors")
+fails(safetensors.torch.load_model, torch.nn.Linear(1, 1, bias=False), "more.safetensors")
+class Odd:
+    def __fspath__(self): raise LookupError("not here")
+fails(torch.load, Odd())
+for _ in range(3): fails(torch.load, "cut.pt")
+fails(torch.save, lambda: None, "never.pt")
+torch.load("own.pt", weights_only=False)
+class Slow:
+    def __fspath__(self): raise KeyboardInterrupt
+with contextlib.suppress(KeyboardInterrupt): torch.load(Slow())
 print(json.dumps(errors))
 """
 )
@@ -176,9 +184,11 @@ def test_a_file_that_cannot_be_loaded_is_said_and_what_is_raised_is_the_same(age
         (tmp_path / name).mkdir()
     plain = run(UNREAD, environment(None, PYTHONPATH="", FOLDER=str(tmp_path / "a"))).stdout
     assert run(UNREAD, environment(tmp_path / "s", FOLDER=str(tmp_path / "b"))).stdout == plain
-    assert len(json.loads(plain)) == 10
+    assert len(json.loads(plain)) == 16
     agent.drain()
     frames = agent.frames()
     assert not kinds(frames, "Fault")
-    said = [each.path.rpartition("/")[2] for each in kinds(frames, "Ckpt") if each.action == "unread"]
-    assert said == ["cut.pt", "own.pt", "cut.safetensors", "cut.safetensors"]
+    said = [(each.action, each.path.rpartition("/")[2]) for each in kinds(frames, "Ckpt") if each.action != "saved"]
+    unread = [("unread", name) for name in ("cut.pt", "own.pt", "cut.safetensors")]
+    assert said == [*unread, ("loaded", "more.safetensors"), ("loaded", "own.pt")]
+    assert [each.what for each in kinds(frames, "Uncovered")] == ["model checkpoints that were not saved"]

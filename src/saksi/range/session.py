@@ -54,7 +54,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def turns(self) -> int:
-        """How often something is played. A variant has nothing that is drawn: it is played once."""
+        """How often something is played."""
         return len(self.entries) * self.seeds
 
 

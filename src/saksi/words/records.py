@@ -5,7 +5,7 @@ Fields outside `claimed` are *observed*: by the agent, the kernel or the launche
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -15,6 +15,7 @@ from saksi.words.file_changes import MAX_FILE_CHANGES, FileChange, FileChangeKin
 from saksi.words.findings import Finding
 
 __all__ = [
+    "AGENT_FAILED",
     "AgentFacts",
     "AnchorRecord",
     "AnyRecord",
@@ -250,6 +251,10 @@ class DetachRecord(Record, frozen=True, tag="detach"):
     frames: Count
     lost: Count
     last_step: Count | None
+
+
+AGENT_FAILED: Final = "the agent failed on what it sent"
+"""How a reason begins where the agent closed a connection for a fault of its own."""
 
 
 class RefusedRecord(Record, frozen=True, tag="refused"):

@@ -94,6 +94,41 @@ def test_a_file_that_was_cut_short_and_could_not_be_loaded_is_told(training):
     assert "could not be loaded" in found.message
 
 
+def test_what_could_be_loaded_another_way_is_told_as_loaded(training):
+    training.save("last.pt", "one")
+    training.steps(3)
+    training.save("last.pt", "two")
+    training.disk.write("last.pt", "one")
+    training.fail_to_load("last.pt")
+    training.load("last.pt")
+    training.steps(2)
+    assert training.said() == [("ckpt.rolled_back", "warning", 3, "last.pt")]
+
+
+def test_a_save_that_raised_may_have_left_part_of_a_file(training):
+    training.steps(3)
+    training.save("last.pt", "one")
+    training.process.send("uncovered", what="model checkpoints that were not saved", reason="it raised", step=2)
+    training.disk.write("last.pt", "o")
+    training.fail_to_load("last.pt")
+    training.steps(2)
+    assert training.said() == [(DIFFERS, "info", 3, "last.pt")]
+
+
+@pytest.mark.parametrize("tries", ["fail_to_load", "load"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_another_process_may_be_writing_just_then_is_told_as_info(training, tries, goes_on):
+    training.steps(3)
+    training.save("last.pt", "one")
+    trainer, training.process = training.process, training.run.attach(1, world_size=2, pid=4300)
+    training.disk.write("last.pt", "o")
+    getattr(training, tries)("last.pt")
+    if goes_on:
+        training.disk.save(trainer, "last.pt", "two")
+    trainer.goodbye()
+    assert training.said()[:1] == [(DIFFERS, "info" if goes_on or tries == "fail_to_load" else "warning", 0, "last.pt")]
+
+
 def test_an_older_content_that_could_not_be_loaded_is_told_as_info(training):
     training.save("last.pt", "one")
     training.steps(3)

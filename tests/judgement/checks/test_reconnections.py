@@ -8,7 +8,7 @@ from saksi.judgement.checks.judging import Judging
 from saksi.judgement.checks.reconnections import RECONNECTIONS
 from saksi.judgement.items import item_of
 from saksi.words.codec import decode_record
-from saksi.words.records import GapRecord, RefusedRecord
+from saksi.words.records import AGENT_FAILED, GapRecord, RefusedRecord
 from simulated_run import T0, SimulatedRun
 
 
@@ -70,11 +70,18 @@ def test_one_that_is_closed_again_and_again_is_one_finding_from_the_first_time_t
     assert ended(simulated, connection)[0] == [("witness.connection_closed", "warning", 3, 6, (0,))]
 
 
-def test_a_rank_that_became_known_is_no_such_end():
+def test_a_rank_that_became_known_before_the_first_update_is_no_such_end():
+    simulated = SimulatedRun()
+    first = trained(simulated, steps=0)
+    first.vanish()
+    assert ended(simulated, simulated.reattach(first, rank=1, world_size=2)) == ([], 0)
+
+
+def test_a_rank_that_is_another_once_it_trained_is_no_excuse():
     simulated = SimulatedRun()
     first = trained(simulated)
     first.vanish()
-    assert ended(simulated, simulated.reattach(first, rank=1, world_size=2)) == ([], 0)
+    assert ended(simulated, simulated.reattach(first, rank=1, world_size=2))[1] == 1
 
 
 def test_another_recorder_in_the_same_process_is_none_either():
@@ -92,22 +99,34 @@ def test_a_process_that_said_goodbye_may_come_back():
     assert ended(simulated, simulated.reattach(first)) == ([], 0)
 
 
-def test_what_the_agent_closed_for_what_it_refused_is_told_as_refused():
+@pytest.mark.parametrize(("reason", "told"), [(f"{AGENT_FAILED}: KeyError", 0), ("not a frame", 1)])
+def test_what_the_agent_closed_for_a_fault_of_its_own_is_told_as_that(reason, told):
     simulated = SimulatedRun()
     first = trained(simulated)
     first.flush()
-    refusal = {"connection": first.number, "peer": None, "rank": 0, "reason": "too long", "sample": "", "count": 1}
+    refusal = {"connection": first.number, "peer": None, "rank": 0, "reason": reason, "sample": "", "count": 1}
     simulated.add(RefusedRecord(**simulated.stamp(), **refusal))
     first.vanish()
-    assert ended(simulated, simulated.reattach(first)) == ([], 0)
+    assert ended(simulated, simulated.reattach(first))[1] == told
 
 
-def test_an_agent_that_was_started_again_is_a_gap():
+def test_an_agent_that_was_started_again_closed_them_all():
     simulated = SimulatedRun()
     first = trained(simulated)
     first.flush()
+    simulated.admit()
     simulated.add(GapRecord(**simulated.stamp(), reason="the agent was started again", since_wall_ns=T0))
+    simulated.detach(first, clean=False)  # said late
     assert ended(simulated, simulated.reattach(first)) == ([], 0)
+
+
+def test_a_gap_of_another_kind_is_no_excuse():
+    simulated = SimulatedRun()
+    first = trained(simulated)
+    first.flush()
+    simulated.add(GapRecord(**simulated.stamp(), reason="the disk was full for a while", since_wall_ns=T0))
+    first.vanish()
+    assert ended(simulated, simulated.reattach(first))[1] == 1
 
 
 def test_a_connection_that_breaks_and_is_not_opened_anew_says_nothing_here():

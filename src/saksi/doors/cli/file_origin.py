@@ -40,6 +40,8 @@ def judge_file(
     loaded: list[Recorded] = []
     others: list[Recorded] = []
     for each in recorded:
+        if each.record.action == "unread":
+            continue
         if digest in (each.record.digest, each.record.claimed_digest):
             (made if each.record.action == "saved" else loaded).append(each)
         elif each.record.action == "saved" and _path(each) in paths and (_observed(each) or each.record.claimed_digest):

@@ -101,7 +101,7 @@ def _is_expected(name: str) -> bool:
 
 
 class CkptImportCheck:
-    """The imports of every file that was loaded."""
+    """The imports of every file that was loaded, or could not be: they run before a pickle is read through."""
 
     name = CHECK_NAME
 
@@ -112,7 +112,7 @@ class CkptImportCheck:
     def step(self, state: Noted, item: Item) -> tuple[Noted, tuple[Finding, ...]]:
         """See `Check.step`."""
         record = item.record
-        if isinstance(record, FileRecord) and record.action == "loaded" and record.imports:
+        if isinstance(record, FileRecord) and record.action != "saved" and record.imports:
             _look(state, item.index, record, record.imports)
         return state, state.news()
 

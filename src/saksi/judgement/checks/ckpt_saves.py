@@ -11,7 +11,7 @@ from typing import Final
 
 from saksi.judgement.checks.ckpt_uses import SKEW_NS, Use, is_before
 
-__all__ = ["MAX_SAVES", "Saves"]
+__all__ = ["MAX_SAVES", "Saves", "follows"]
 
 MAX_SAVES: Final = 1 << 16
 """That are remembered of a run; one that saves every minute makes as many in six weeks."""
@@ -62,6 +62,10 @@ class Saves:
                 found = save
         return found
 
+    def is_followed(self, load: Use) -> bool:
+        """Whether another process saved at its path just behind it, as far as that is known by now."""
+        return any(follows(self._by_key[key], load) for key in self._paths.get(load.path or "", ()))
+
     def is_shared(self, save: Use) -> bool:
         """Whether another process saved something else at the same path, at the same Step."""
         others = [self._by_key[key] for key in self._paths.get(save.path or "", ())]
@@ -74,6 +78,12 @@ class Saves:
         """The last saves before a load, of files that are not much smaller."""
         saves = (self._by_key[key] for key in self._latest)
         return [each for each in saves if is_before(each, load) and 2 * (each.size or 0) >= (load.size or 0)]
+
+
+def follows(save: Use, load: Use) -> bool:
+    """Whether `save` is of another process, at the same path, and came just behind `load`: it was being made then."""
+    is_other = save.path == load.path and save.process != load.process
+    return is_other and 0 <= save.wall_ns - load.wall_ns <= SKEW_NS
 
 
 def _append(keys: list[tuple[int, int, int]], key: tuple[int, int, int]) -> None:

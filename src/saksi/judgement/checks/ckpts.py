@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
-from saksi.judgement.checks.ckpt_saves import Saves
-from saksi.judgement.checks.ckpt_uses import Use, Uses, is_before
+from saksi.judgement.checks.ckpt_saves import Saves, follows
+from saksi.judgement.checks.ckpt_uses import SKEW_NS, Use, Uses, is_before
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.spoken import ProcessKey, Speakers, Spoken
 from saksi.judgement.items import Item
@@ -56,17 +56,19 @@ class _Process:
 
 
 class _State:
-    __slots__ = ("first_attempt", "incomplete", "late", "loads", "noted", "processes", "saves", "seen", "speakers",
-                 "uses", "vanished")  # fmt: skip
+    __slots__ = ("contested", "first_attempt", "incomplete", "late", "loads", "noted", "processes", "read", "saves",
+                 "seen", "speakers", "uses", "vanished")  # fmt: skip
 
     def __init__(self) -> None:
         self.speakers = Speakers()
         self.noted = Noted()
         self.uses = Uses()
         self.saves = Saves()
+        self.contested: set[tuple[int, int, int]] = set()  # loads of files that another process saved just then
         self.loads: deque[Use] = deque()  # that may have to be told of
         self.late: list[Use] = []  # of those, that weigh as much as what follows them
         self.seen: set[tuple[object, ...]] = set()
+        self.read: set[tuple[object, ...]] = set()  # what was loaded, of that
         self.processes: dict[ProcessKey, _Process] = {}
         self.vanished: deque[tuple[int, int]] = deque(maxlen=MAX_VANISHED)  # last word and end of who said no goodbye
         self.incomplete = False  # records were lost: there may have been saves that nobody heard of
@@ -131,6 +133,11 @@ def _closed(state: _State, item: Item) -> None:
 
 def _saved(state: _State, save: Use) -> None:
     state.saves.note(save)
+    for load in reversed(state.loads):
+        if load.wall_ns < save.wall_ns - SKEW_NS:
+            break
+        if follows(save, load):
+            state.contested.add(load.key)
 
 
 def _loaded(state: _State, load: Use) -> None:
@@ -143,10 +150,14 @@ def _loaded(state: _State, load: Use) -> None:
     last = state.saves.at_path(load)
     if last is None:
         return
-    what = (load.process, load.path, load.digest, last.key)
+    what = (load.process, load.path, load.digest, last.key, load.action)
     if what not in state.seen and len(state.seen) < MAX_LOADS:
         state.seen.add(what)
         state.loads.append(load)
+        if state.saves.is_followed(load):
+            state.contested.add(load.key)
+        if load.action == "loaded":
+            state.read.add(what[:3])
 
 
 def _early(state: _State, process: _Process, load: Use, found: list[Use]) -> None:
@@ -180,7 +191,7 @@ def _ripen(state: _State, load: Use) -> None:
 
 def _judged(state: _State, load: Use) -> Iterator[Finding]:
     last = state.saves.at_path(load)
-    if last is None or last.digest == load.digest:
+    if last is None or last.digest == load.digest or _was_tried_again(state, load):
         return
     known = state.saves.of_content(load)
     if known:
@@ -202,6 +213,11 @@ _INNOCENT: Final = (
 )
 
 
+def _was_tried_again(state: _State, load: Use) -> bool:
+    """Whether what could not be loaded was, another way: programs try `weights_only` first."""
+    return load.action == "unread" and (load.process, load.path, load.digest) in state.read
+
+
 def _doubt(state: _State, load: Use, last: Use) -> str | None:
     """Why what was loaded may have been saved by this run all the same."""
     if load.file is None or last.file is None or load.file[0] != last.file[0]:
@@ -209,7 +225,11 @@ def _doubt(state: _State, load: Use, last: Use) -> str | None:
     if state.saves.is_shared(last):
         return "Several processes saved at this path at the same step."
     if state.incomplete:
-        return "Records are missing: it may have been saved without being heard of."
+        return "Records are missing, or a save raised: it may have been saved without being heard of."
+    other = state.processes.get(last.process) if load.process != last.process else None
+    went_on = load.action == "unread" and other is not None and other.last_ns >= load.wall_ns
+    if went_on or load.key in state.contested:
+        return "Another process saved there and went on: it may have been writing the file just then."
     if state.first_attempt:
         return "Earlier attempts are not in what was judged here."
     if any(heard <= load.file[3] <= ended for heard, ended in state.vanished):

@@ -178,6 +178,7 @@ def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) ->
     loader = process.loader(frame.loader, sampler_name(frame))
     if frame.epoch <= loader.begun:
         return  # said again on another connection
+    _ended(state, said, loader, loader.begun)
     loader.begun = frame.epoch
     why, epoch = why_not_judged(frame), None
     if why is None:
@@ -196,6 +197,8 @@ def _begin(state: _State, process: _Process, said: Spoken, frame: EpochFrame) ->
 def _exhaust(state: _State, process: _Process, said: Spoken, frame: ExhaustedFrame) -> None:
     loader = process.loaders.get(frame.loader)
     epoch = None if loader is None else loader.epochs.get(frame.epoch)
+    if loader is not None:
+        _ended(state, said, loader, frame.epoch)
     if loader is not None and epoch is not None:
         epoch.exhausted = frame.batches
         turn = _Turn(state, process, loader, said, loader.last_step)
@@ -203,6 +206,13 @@ def _exhaust(state: _State, process: _Process, said: Spoken, frame: ExhaustedFra
             _note(turn, apart)
         _let_go(loader, frame.epoch)
         process.weigh(loader)
+
+
+def _ended(state: _State, said: Spoken, loader: _Loader, number: int) -> None:
+    """An epoch has come to its end, or was broken off."""
+    opening = loader.openings.get(number)
+    if opening is not None:
+        state.openings.end(said.process.attempt, said.rank, opening, loader.last_step)
 
 
 def _ckpt(state: _State, process: _Process, said: Spoken, frame: CkptFrame) -> None:
@@ -299,7 +309,8 @@ def _opening(turn: _Turn, batch: Batch, opening: Opening) -> None:
     if again is not None:
         declared = turn.state.declarations.of(said.process.attempt)
         is_planned = declared is not None and declared.data is not None and declared.data.each == "once"
-        severity: Severity = turn.state.weight(said.process.attempt) if is_planned else "info"
+        is_held = is_planned and not again.was_over
+        severity: Severity = turn.state.weight(said.process.attempt) if is_held else "info"
         turn.state.noted.note(begun_again(turn.loader.name, again, said, opening.first_step, severity))
 
 

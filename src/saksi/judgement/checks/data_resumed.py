@@ -29,23 +29,28 @@ MAX_PATH: Final = 1_024
 
 
 class Again(NamedTuple):
-    """An epoch of the attempt before that is begun again: its first step there, and the step that was gone on from."""
+    """An epoch of the attempt before that is begun again: its first step there, and the step that was gone on from.
+
+    `was_over`: it had come to its end by then, so that the order is the same and no sample comes twice in one epoch.
+    """
 
     began: int
     saved: int
     entry: int
+    was_over: bool
 
 
 class Opening:
     """The first batches of one epoch, as they come."""
 
-    __slots__ = ("_ids", "_widths", "first_step", "is_over")
+    __slots__ = ("_ids", "_widths", "digest", "first_step", "is_over")
 
     def __init__(self, *, is_over: bool = False) -> None:
         self._ids: list[int] = []
         self._widths: dict[int, int] = {}  # batches by the update that they came with
         self.first_step: int | None = None
         self.is_over = is_over
+        self.digest: bytes | None = None
 
     def take(self, batch: Batch, step: int | None, update: int) -> bytes | None:
         """Takes the next batch in; its digest, as the opening is whole and came as batches do that are trained on."""
@@ -65,16 +70,18 @@ class Opening:
         self._ids, self._widths, self.is_over = [], {}, True
         if len(ids) < SAMPLES or len(widths) < 2 or widths[0] != widths[1]:  # noqa: PLR2004  (the first two)
             return None
-        return hashlib.sha256(struct.pack(f"<{len(ids)}q", *ids)).digest()[:16]
+        self.digest = hashlib.sha256(struct.pack(f"<{len(ids)}q", *ids)).digest()[:16]
+        return self.digest
 
 
 class Openings:
     """The openings of every attempt, and at which step each model checkpoint was saved."""
 
-    __slots__ = ("_kept", "_saved")
+    __slots__ = ("_ended", "_kept", "_saved")
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int, bytes], tuple[int, int]] = {}
+        self._ended: dict[tuple[int, int, bytes], int] = {}
         self._saved: dict[tuple[int, str], int] = {}
 
     def save(self, attempt: int, frame: CkptFrame) -> None:
@@ -93,12 +100,22 @@ class Openings:
         """Remember an opening; of several that are the same, the first."""
         self._kept.setdefault((attempt, rank, opening), (began, entry))
         if len(self._kept) > MAX_OPENINGS:
-            del self._kept[next(iter(self._kept))]
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._ended.pop(oldest, None)
+
+    def end(self, attempt: int, rank: int, opening: Opening, last_step: int | None) -> None:
+        """The epoch that began so has come to its end, or another began; of several that began so, the first counts."""
+        key = (attempt, rank, opening.digest or b"")
+        if last_step is not None and key in self._kept:
+            self._ended.setdefault(key, last_step)
 
     def again(self, attempt: int, rank: int, opening: bytes, saved: int) -> Again | None:
         """The epoch of the attempt before that had begun by step `saved` with this opening."""
-        began, entry = self._kept.get((attempt - 1, rank, opening), (saved + 1, 0))
-        return Again(began, saved, entry) if began <= saved else None
+        key = (attempt - 1, rank, opening)
+        began, entry = self._kept.get(key, (saved + 1, 0))
+        ended = self._ended.get(key)
+        return Again(began, saved, entry, ended is not None and ended <= saved) if began <= saved else None
 
 
 def is_shuffled(frame: EpochFrame) -> bool:

@@ -1,9 +1,9 @@
 """Connections to the agent that were closed from inside a process that went on.
 
-The recorder closes none of its own accord but with a goodbye, and where the rank became known, which the next hello
-shows. So what ended without a goodbye, at no doing of the agent's, and was opened anew by the same recorder was closed
-by other code in its process. A process that trained by then is told with severity `warning`: programs that close all
-descriptors do it as they start.
+The recorder closes none of its own accord but with a goodbye, and at the first Update where the rank became known only
+then, which the next hello shows. So what ended without a goodbye, at no doing of the agent's, and was opened anew by
+the same recorder was closed by other code in its process. A process that trained by then is told with severity
+`warning`: programs that close all descriptors do it as they start.
 
 Known weakness: what is closed for good looks like a process that fell silent, which `coverage` tells of.
 """
@@ -11,13 +11,20 @@ Known weakness: what is closed for good looks like a process that fell silent, w
 from __future__ import annotations
 
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.items import Item
 from saksi.words.findings import Finding
 from saksi.words.frames import HelloFrame
-from saksi.words.records import AttachRecord, BlockRecord, DetachRecord, GapRecord, RefusedRecord
+from saksi.words.records import (
+    AGENT_FAILED,
+    AttachRecord,
+    AttemptKeyRecord,
+    BlockRecord,
+    DetachRecord,
+    RefusedRecord,
+)
 
 __all__ = ["RECONNECTIONS", "ReconnectionCheck"]
 
@@ -46,6 +53,13 @@ class _Recorder:
         self.ended: DetachRecord | None = None
 
 
+class _Left(NamedTuple):
+    """A connection that was left for another: the entry with the hello there, and whether that names another rank."""
+
+    entry: int
+    renamed: bool
+
+
 class _State:
     __slots__ = ("left", "noted", "of", "opened", "pids", "recorders", "refused")
 
@@ -54,7 +68,7 @@ class _State:
         self.pids: dict[_Key, int] = {}  # of connections whose hello was not read yet
         self.recorders: dict[tuple[int, int, str], _Recorder] = {}
         self.of: dict[_Key, _Recorder] = {}
-        self.left: dict[_Key, int] = {}  # connections that were left for another and have not ended yet: the entry
+        self.left: dict[_Key, _Left] = {}  # that have not ended yet
         self.refused: dict[_Key, None] = {}
 
 
@@ -70,13 +84,14 @@ class ReconnectionCheck:
     def step(self, state: _State, item: Item) -> tuple[_State, tuple[Finding, ...]]:
         """See `Check.step`."""
         match item.record:
-            case GapRecord():  # another agent: all connections begin anew
-                for each in (state.pids, state.recorders, state.of, state.left):
+            case AttemptKeyRecord():  # another agent, or attempt: connections are numbered anew
+                for each in (state.pids, state.recorders, state.of, state.left, state.refused):
                     each.clear()
             case AttachRecord(attempt=attempt, connection=connection, peer=peer):
                 _keep(state.pids, (attempt, connection), peer.pid)
-            case RefusedRecord(attempt=attempt, connection=int(connection)):
-                _keep(state.refused, (attempt, connection), None)
+            case RefusedRecord(attempt=attempt, connection=int(connection), reason=reason):
+                if reason.startswith(AGENT_FAILED):
+                    _keep(state.refused, (attempt, connection), None)
             case BlockRecord() as record:
                 for line in item.lines:
                     if isinstance(line.frame, HelloFrame):
@@ -102,12 +117,13 @@ class ReconnectionCheck:
         known, now = state.recorders.get(of), _Recorder(of, record.connection, world)
         _keep(state.recorders, of, now)
         _keep(state.of, key, now)
-        if known is None or known.world != world:
+        if known is None:
             return
+        left = _Left(entry, known.world != world)
         if known.ended is not None:
-            _note(state, entry, known.ended)
+            _note(state, left, known.ended)
         else:
-            _keep(state.left, (record.attempt, known.connection), entry)
+            _keep(state.left, (record.attempt, known.connection), left)
 
     def _end(self, state: _State, record: DetachRecord) -> None:
         key = record.attempt, record.connection
@@ -126,13 +142,15 @@ class ReconnectionCheck:
 
 
 def _keep(kept: dict[_K, _V], key: _K, value: _V) -> None:
+    kept.pop(key, None)
     kept[key] = value
     if len(kept) > MAX_RECORDERS:
         del kept[next(iter(kept))]
 
 
-def _note(state: _State, entry: int, closed: DetachRecord) -> None:
-    """`entry` holds the hello on the next connection."""
+def _note(state: _State, left: _Left, closed: DetachRecord) -> None:
+    if left.renamed and closed.last_step is None:
+        return  # its rank became known
     step = None if closed.last_step is None else closed.last_step + 1  # the one that was under way
     state.noted.note(
         _finding(
@@ -140,7 +158,7 @@ def _note(state: _State, entry: int, closed: DetachRecord) -> None:
             subject=f"rank {closed.rank}",
             steps=(step, step),
             ranks=(closed.rank,),
-            evidence=(entry,),
+            evidence=(left.entry,),
         )
     )
 

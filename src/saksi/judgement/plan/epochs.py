@@ -7,7 +7,7 @@ Rules:
 - Samplers of torch's own are held by what they were given, and the data check compares what came of them with that; of
   any other sampler the ids are counted. An epoch that was broken off lacks nothing, nor one of which a batch was not
   heard.
-- A batch that has fewer samples than planned is the last of its epoch, until another comes.
+- Of batches that a program makes itself only those with more samples than planned are told: each worker has a last one.
 - The first epoch of a process that goes on from a model checkpoint, or from an earlier attempt, may be the rest of one.
 
 Known weakness: where several loaders give batches to each Update, none of them is judged.
@@ -64,14 +64,13 @@ class _Found(NamedTuple):
 
 
 class _Epoch:
-    __slots__ = ("counted", "first", "frame", "heard", "is_counted", "last", "pending", "short")
+    __slots__ = ("counted", "first", "frame", "heard", "is_counted", "last", "pending")
 
     def __init__(self, frame: EpochFrame, *, is_counted: bool) -> None:
         self.frame = frame
         self.is_counted = is_counted
         self.counted: set[int] = set()
         self.heard = 0  # batches
-        self.short = 0  # samples of the last batch, where it has fewer than planned
         self.first: int | None = None  # steps
         self.last: int | None = None
         self.pending: dict[tuple[Code, str], _Found] = {}  # until its loader is known to train
@@ -208,10 +207,8 @@ class Epochs:
         planned, items = self._plan.batch, batch.items
         if planned is None or items is None or epoch.frame.batch_size is not None:
             return
-        odd = items if items > planned else epoch.short
-        epoch.short = items if items < planned else 0
-        if odd:
-            yield Cause(BATCH, "counted", f"a batch came of {odd:,} samples, and {planned:,} are planned")
+        if items > planned:
+            yield Cause(BATCH, "counted", f"a batch came of {items:,} samples, and {planned:,} are planned")
 
     def _count(self, epoch: _Epoch, batch: Batch, ids: list[int]) -> Iterator[Cause]:
         plan, again = self._plan, []

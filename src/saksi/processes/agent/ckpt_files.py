@@ -126,7 +126,7 @@ class CkptFiles:
             Path(frame.path),
             _expected(frame),
             on_behalf_of=self._on_behalf_of,
-            look=(lambda file: seen.append(pickle_imports(file))) if frame.action == "loaded" else None,
+            look=(lambda file: seen.append(pickle_imports(file))) if frame.action != "saved" else None,
         )
 
 

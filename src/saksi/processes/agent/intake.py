@@ -24,7 +24,7 @@ from saksi.edges.clock import Clock
 from saksi.processes.agent.connection import Connection, Refusal, peer_of
 from saksi.processes.agent.scribe import Scribe
 from saksi.words.frames import AnyFrame
-from saksi.words.records import AttachRecord, DetachRecord, Peer, RefusedRecord
+from saksi.words.records import AGENT_FAILED, AttachRecord, DetachRecord, Peer, RefusedRecord
 
 __all__ = ["Intake"]
 
@@ -146,7 +146,7 @@ class Intake:
             return self._read(connection)
         except Exception as error:  # whatever one peer brought about must not end the others' record
             _logger.exception("connection %d", connection.number)
-            reason = f"the agent failed on what it sent: {type(error).__name__}"
+            reason = f"{AGENT_FAILED}: {type(error).__name__}"
             self._write_refusal(connection, Refusal(reason=reason, sample="", closes=True))
             self._close(connection)
             return False

@@ -87,7 +87,7 @@ def hello() -> dict[str, Any]:
     """The first frame of a connection."""
     import torch
 
-    rank, world_size = session.world()
+    rank, world_size = session.known_world()
     return {
         "version": VERSION,
         "pid": os.getpid(),

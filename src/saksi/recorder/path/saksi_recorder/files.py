@@ -9,7 +9,7 @@ passes through a thin proxy, which changes nothing: torch calls only `write` and
 depend on the stream's class.
 """
 
-# ruff: noqa: SLF001, PTH100, PTH113, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
+# ruff: noqa: SLF001, PTH100, PTH116  (torch gives no public name to what is read here; plain os: light, and also what old interpreters know)
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import functools
 import hashlib
 import inspect
 import os
+import stat
 from typing import Any, Optional
 
 import torch
@@ -30,6 +31,8 @@ _original_save = torch.save
 _original_load = torch.load
 _save_signature = inspect.signature(_original_save)
 _load_signature = inspect.signature(_original_load)
+MAX_UNREAD = 1024
+_unread: set[tuple[Any, ...]] = set()
 last_saved: list[Optional[str]] = [None]
 """The path of what was said to be saved last."""
 
@@ -67,7 +70,11 @@ def save(*args: Any, **kwargs: Any) -> Any:
     if torch.compiler.is_compiling():
         return _original_save(*args, **kwargs)
     teed, args, kwargs = with_tee(args, kwargs)
-    result = _original_save(*args, **kwargs)
+    try:
+        result = _original_save(*args, **kwargs)
+    except BaseException:
+        unsaved()
+        raise
     saved(teed, args, kwargs)
     return result
 
@@ -142,10 +149,27 @@ def loaded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 @guarded("ckpt")
+def unsaved() -> None:
+    """A save raised, and may have left something: what is at its path is not what was saved there last."""
+    if not session.dormant:
+        session.uncovered("model checkpoints that were not saved", "a save raised, and may have left part of a file")
+
+
+@guarded("ckpt")
 def unread(target: Any) -> None:
-    """Say a file that could not be loaded; what is none, and a stream, nobody can look at."""
-    if isinstance(target, (str, os.PathLike)) and os.path.isfile(target) and not is_in_a_worker():
-        say_file("unread", target)
+    """Say a file that could not be loaded, once in each state; what is none, and a stream, nobody can look at."""
+    if not isinstance(target, (str, os.PathLike)) or is_in_a_worker():
+        return
+    try:
+        path, status = _stat(target)
+    except Exception:  # a path of the program's own that says nothing
+        return
+    if status is None or not stat.S_ISREG(status.st_mode) or len(_unread) >= MAX_UNREAD:
+        return
+    known = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if known not in _unread:
+        _unread.add(known)
+        _say("unread", path, status, None, None, None)
 
 
 def is_in_a_worker() -> bool:

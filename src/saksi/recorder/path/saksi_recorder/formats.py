@@ -70,20 +70,29 @@ def _told(original: Any, tell: Callable[..., None], tell_failed: Optional[Callab
         if torch.compiler.is_compiling():
             return original(*args, **kwargs)
         outermost = not getattr(_local, "inside", False)
-        _local.inside = True
+        _local.inside, _local.read = True, False
         try:
             result = original(*args, **kwargs)
-        except Exception:
-            if outermost and tell_failed is not None:
-                tell_failed(args, kwargs)
+        except BaseException as error:
+            if outermost:
+                _tell_failure(error, tell, tell_failed, args, kwargs)
             raise
         finally:
             _local.inside = not outermost
+        _local.read = True
         if outermost:  # one of these may call another: one file is one record
             tell(args, kwargs)
         return result
 
     return call
+
+
+def _tell_failure(error: BaseException, tell: Any, tell_failed: Any, args: Any, kwargs: Any) -> None:
+    """What raised: a save, or a load, which may have put the tensors in their places before (`load_model`)."""
+    if tell in (saved_file, saved_folder):
+        files.unsaved()
+    elif tell_failed is not None and isinstance(error, Exception):
+        (tell if _local.read else tell_failed)(args, kwargs)
 
 
 @guarded("ckpt")

@@ -39,7 +39,9 @@ updates: dict[int, int] = {}
 step = -1
 trainers: list[Optional[int]] = [None, None]
 """The threads in which the last update began, perhaps one of autograd's, and in which the last backward was called."""
-_uncovered: dict[str, str] = {}
+OF_HOOKS = "step hooks"
+"""What is said to be uncovered where our hooks were taken out of torch's tables."""
+_uncovered: dict[str, tuple[str, int]] = {}  # by what: the reason, and the Step at which it was first so
 _world = (0, 1)
 
 
@@ -107,13 +109,17 @@ def world() -> tuple[int, int]:
     return count_of("RANK", 0), count_of("WORLD_SIZE", 1)
 
 
+def known_world() -> tuple[int, int]:
+    """What a connection is told of rank and number of ranks, as it is opened."""
+    global _world
+    _world = world()
+    return _world
+
+
 def say_world() -> None:
     """At the first update: if the rank was not known when this process attached, attach again under the right one."""
-    global _world
-    now = world()
-    if channel is not None and not dormant and now != _world:
+    if channel is not None and not dormant and world() != _world:
         channel.reopen()
-    _world = now
 
 
 def uncovered(what: str, reason: str) -> None:
@@ -122,7 +128,7 @@ def uncovered(what: str, reason: str) -> None:
         return
     if len(_uncovered) == MAX_UNCOVERED:
         what, reason = "further things", "more than %d are not covered: those beyond are not named" % MAX_UNCOVERED
-    _uncovered[what] = reason
+    _uncovered[what] = reason, step
     say("uncovered", {"what": text(what), "reason": text(reason), "step": step})
 
 
@@ -152,6 +158,8 @@ def after_fork_in_child() -> None:
     forked, dormant, step = True, True, -1
     channel = Channel(os.environ.get("SAKSI_SOCKET", ""), os.environ.get("SAKSI_TOKEN", ""), _describe)
     updates.clear()
+    _uncovered.pop(OF_HOOKS, None)  # they are in place in the child
+    _uncovered.update({what: (reason, -1) for what, (reason, _) in _uncovered.items()})  # it counts from its start
     trainers[:] = [None, None]
     gathered, cpu_mark, key = Gathered(), guard.cpu_ns(), os.urandom(32)
 
@@ -184,8 +192,8 @@ def _describe() -> list[tuple[str, dict[str, Any]]]:
     for forget in forgetters:
         forget()
     frames = [frame for announcer in announcers for frame in announcer()]
-    for what, reason in list(_uncovered.items()):
-        frames.append(("uncovered", {"what": text(what), "reason": text(reason), "step": step}))
+    for what, (reason, since) in list(_uncovered.items()):
+        frames.append(("uncovered", {"what": text(what), "reason": text(reason), "step": since}))
     frames.extend(("fault", _about(where, error)) for where, error in guard.faults())
     return frames
 

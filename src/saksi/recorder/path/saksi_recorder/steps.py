@@ -101,18 +101,35 @@ def hooks() -> Iterator[tuple[Any, int, Any]]:
 
 
 def put_back() -> bool:
-    """Put each hook that is not in its table there again, where it stood; whether one was missing."""
+    """Put each hook that is not in its table there again, first in each; whether one was missing.
+
+    Not while a step walks through the tables, in whatever thread: then one of the next backward passes does it.
+    """
     if not _handles:  # not in place yet, or no more
         return False
-    pre, post = _optimizer._global_optimizer_pre_hooks, _optimizer._global_optimizer_post_hooks
-    first, last = _handles[0].id, _handles[-1].id
-    missing = first not in pre, last not in post
-    if missing[0]:
-        pre[first] = before
-    if missing[1]:
-        post[last] = after
-        post.move_to_end(last, last=False)
-    return any(missing)
+    tables = (
+        (_optimizer._global_optimizer_pre_hooks, _handles[0].id, before),
+        (_optimizer._global_optimizer_post_hooks, _handles[-1].id, after),
+    )
+    missing = [each for each in tables if each[1] not in each[0]]
+    if not missing or _is_walked():
+        return False
+    for table, place, hook in missing:
+        table[place] = hook
+        table.move_to_end(place, last=False)
+    return True
+
+
+def _is_walked() -> bool:
+    """Whether some thread is within a step's wrapper, which walks through the tables of hooks."""
+    for innermost in sys._current_frames().values():
+        frame: Any = innermost
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "wrapper" and code.co_filename == _optimizer.__file__:
+                return True
+            frame = frame.f_back
+    return False
 
 
 def after_fork_in_child() -> None:

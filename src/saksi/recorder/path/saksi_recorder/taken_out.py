@@ -11,7 +11,6 @@ import sys
 from . import dynamo, session, steps
 from .guard import guarded
 
-WHAT = "step hooks"
 REASON = "they were taken out of torch's tables, and put back as the next backward pass began"
 
 
@@ -21,4 +20,4 @@ def look() -> None:
     if steps.put_back():
         if "torch._dynamo" in sys.modules:
             dynamo.hide()
-        session.uncovered(WHAT, REASON)
+        session.uncovered(session.OF_HOOKS, REASON)
