@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import typer
@@ -31,6 +31,14 @@ _LEAST_S: Final = 120.0
 _DIGITS: Final = 18
 _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
+_GIB: Final = 1 << 30
+
+
+class _Limits(NamedTuple):
+    """What one replay may take, where it was said."""
+
+    seconds: float | None
+    memory: int | None
 
 
 def audit(
@@ -74,6 +82,15 @@ def audit(
         float | None,
         typer.Option(metavar="SECONDS", min=1, help="End a replay after this. Else 4 times the run's time."),
     ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            min=0.001,
+            max=1 << 20,
+            help="End a replay that takes more. Else 90 % of what is free.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.audit/v1.")] = False,
 ) -> int:
     """Replay a run in its sealed environment, and say whether it did what the sealed program does.
@@ -85,7 +102,8 @@ def audit(
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
     part = _part(sample, steps, beacon, everything=everything)
-    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_naming)
+    limits = _Limits(limit, None if memory is None else int(memory * _GIB))
+    asked = _asked(run, tuple(command or ()), seal, python, limits, data_unchanged=data_unchanged, names=not no_naming)
     if isinstance(asked, Audit):
         found = asked
     elif part is None:
@@ -136,7 +154,7 @@ def _asked(
     command: tuple[str, ...],
     given: Path | None,
     python: str | None,
-    limit: float | None,
+    limits: _Limits,
     *,
     data_unchanged: bool,
     names: bool,
@@ -172,7 +190,8 @@ def _asked(
         basis=basis,
         invocation=invocation,
         found=found if isinstance(found, Invocation) else None,
-        limit_s=limit or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
+        limit_s=limits.seconds or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
+        memory=limits.memory,
         data_unchanged=data_unchanged,
         names=names,
     )
