@@ -10,7 +10,7 @@ import msgspec
 from saksi.doors.cli.audit_environment import Basis
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of, items_within
-from saksi.doors.launch.ending_signals import EndingSignals
+from saksi.edges.host.ending_signals import EndingSignals
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.diff import Difference, diff
 from saksi.judgement.replay.invocation import Invocation

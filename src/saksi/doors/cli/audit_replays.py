@@ -13,8 +13,8 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_fol
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
 from saksi.doors.cli.audit_naming import name, repeat
 from saksi.doors.cli.reading import items_of, judged
-from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
+from saksi.edges.host.ending_signals import EndingSignals
 from saksi.edges.host.memory import available_memory
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
