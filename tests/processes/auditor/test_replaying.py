@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,16 @@ taken = bytearray(150 << 20)
 taken[::4096] = b"x" * len(taken[::4096])
 time.sleep(30)
 """
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_taken_only_if_there_is_no_other(tmp_path, monkeypatch):
+    long = tmp_path / ("long" * 10)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with scratch_folder(()) as place:
+        assert not place.is_relative_to(long)
+    with scratch_folder((Path("/var/tmp"), Path("/dev/shm")), rather=(Path("/"),)) as place:
+        assert not place.is_relative_to(long)
 
 
 @pytest.fixture

@@ -27,8 +27,7 @@ from typing import IO, Final
 import msgspec
 
 from saksi.edges.host.confinement import outermost
-from saksi.edges.host.memory import memory_of
-from saksi.edges.host.procfs import children_of, descendants_of
+from saksi.edges.host.procfs import children_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.own_file import read_own_file
 from saksi.edges.runs import RunMaterials
@@ -46,6 +45,7 @@ from saksi.processes.auditor.launches import (
     reading_in,
 )
 from saksi.processes.auditor.made import Made
+from saksi.processes.auditor.taken import Taken
 from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
@@ -54,6 +54,9 @@ __all__ = ["Replay", "Replayed", "TookTooMuch", "look", "replay", "scratch_folde
 
 _TRANSCRIPT: Final = "saksi.transcript"
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
+
+_SHORT: Final = 32
+"""Bytes of a path below which a replay's folders leave a launch enough for the path of its socket."""
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,11 +133,11 @@ class TookTooMuch(NotReplayed):
 def scratch_folder(outside: tuple[Path, ...], *, rather: tuple[Path, ...] = ()) -> Iterator[Path]:
     """A new private folder that lies in none of `outside`, and rather in none of the others; removed at the end.
 
-    Raises `NotReplayed`.
+    Rather a short one too: a socket lies below it, whose path has 107 bytes at most. Raises `NotReplayed`.
     """
     places = [Path(each).resolve() for each in (tempfile.gettempdir(), *_PLACES)]
     fit = [each for each in places if each.is_dir() and os.access(each, os.W_OK) and not _is_within(each, outside)]
-    for place in sorted(fit, key=lambda each: _is_within(each, rather)):
+    for place in sorted(fit, key=lambda each: (_is_within(each, rather), len(os.fsencode(each)) > _SHORT)):
         with tempfile.TemporaryDirectory(prefix="saksi-", dir=place, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
         return
@@ -164,7 +167,7 @@ def replay(
         try:
             with waiting():
                 observed = _observed(hearing.read())
-                made, taken = Made(asked.enough, scratch), _Taken(asked.memory, before)
+                made, taken = Made(asked.enough, scratch), Taken(asked.memory, before)
                 until = time.monotonic() + asked.limit_s
                 code = _wait(job, until, lambda: said(_grown(scratch)), lambda: made.enough() or taken.is_too_much())
         finally:
@@ -182,21 +185,6 @@ def replay(
         enough=made.reached,
         took_more=taken.limit if taken.was_too_much else None,
     )
-
-
-class _Taken:
-    """What all processes take that were not there before."""
-
-    def __init__(self, limit: int | None, before: frozenset[int]) -> None:
-        self.limit = limit
-        self.was_too_much = False
-        self._before = before
-
-    def is_too_much(self) -> bool:
-        if self.limit is not None:
-            taken = memory_of(descendants_of(os.getpid(), without=self._before), beyond=self.limit)
-            self.was_too_much = taken > self.limit
-        return self.was_too_much
 
 
 def look(asked: Replay, scratch: Path) -> Seal | None:
