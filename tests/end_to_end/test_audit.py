@@ -205,6 +205,13 @@ def test_a_program_that_seeds_nothing_does_not_repeat_itself(project, honest):
     assert any("does not repeat itself" in each for each in said["reasons"])
 
 
+def test_a_replay_that_takes_more_memory_than_it_may_is_not_checkable_and_says_why(project, honest):
+    said = project.audit("honest", "--memory", "0.1", code=3)
+    (reason,) = said["reasons"]
+    assert reason.endswith("it was ended as it took more than 0.1 GiB of memory: see --memory")
+    assert (said["verdict"], said["steps"]["match"], said["environment"]["verified"]) == ("not_checkable", 0, True)
+
+
 def test_a_replay_that_is_ended_leaves_no_process(project, honest):
     project.call("run", "--name", "slow", "--", *project.command())
     process = project.home.popen("audit", "slow", "--seal", str(project.seal), cwd=project.folder)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import tempfile
+import time
 
 import pytest
 
 from confining import not_allowed
 from end_to_end.test_audit import Project
+from saksi.edges.host.procfs import children_of, descendants_of, read_process
 from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
@@ -61,6 +66,19 @@ def project(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def saved(project):
+    return {path: path.read_bytes() for path in project.folder.glob("ckpt-*.pt")}
+
+
+@pytest.fixture(autouse=True)
+def _what_the_honest_run_saved(saved):
+    """Another run of the same script saves over it."""
+    yield
+    for path, content in saved.items():
+        path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
 def sampled(project):
     words = ("--sample", "1", "--beacon", "a public value", *RESUME, "--json")
     done = project.home.run("audit", "honest", *words, cwd=project.folder, timeout=400)
@@ -108,6 +126,108 @@ def test_an_edit_just_at_a_model_checkpoint_is_no_baseline(project, sampled):
     assert [each["means"] for each in found["sampled"]["stretches"]] == ["start"] * 3
 
 
+THREE = ("--steps", "10:39", *RESUME)
+"""All stretches that begin at a model checkpoint."""
+
+
+@pytest.fixture(scope="module")
+def alone(project, sampled):
+    """What an audit says that replays one stretch after the other."""
+    return project.call("audit", "honest", *THREE, "--json").stdout
+
+
+class Begun:
+    """An audit that goes on, and the workers it has at the moment."""
+
+    def __init__(self, project, *words):
+        self.places = tempfile.mkdtemp(dir="/tmp")  # short, as sockets lie below it
+        environment = project.home.environment | {"TMPDIR": self.places}
+        words = ("audit", "honest", *words, "--json")
+        options = {"cwd": project.folder, "env": environment, "stdout": -1, "stderr": -1, "text": True}
+        self.process = project.home.popen(*words, **options)
+
+    def workers(self):
+        """Of replays whose launch has begun, by the time that they began."""
+        found = [read_process(pid) for pid in children_of(self.process.pid)]
+        known = [
+            each for each in found if each and each.state != "Z" and "saksi.processes.auditor.worker" in each.command
+        ]
+        begun = [each for each in known if len(descendants_of(each.pid)) >= 3]
+        return [each.pid for each in sorted(begun, key=lambda one: one.started_ticks)]
+
+    def kill(self, times):
+        while times and self.process.poll() is None:
+            for pid in self.workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
+                times -= 1
+            time.sleep(0.05)
+
+    def end(self):
+        """Its exit code and what it said, once it has ended and left no folder."""
+        said, errors = self.process.communicate(timeout=400)
+        assert os.listdir(self.places) == [], errors
+        os.rmdir(self.places)
+        return self.process.returncode, said
+
+    def below(self):
+        return [pid for pid in descendants_of(self.process.pid) if (found := read_process(pid)) and found.state != "Z"]
+
+
+def test_stretches_side_by_side_say_what_they_say_one_after_the_other(project, alone):
+    found = json.loads(alone)
+    assert (found["verdict"], found["replays"], found["steps"]["match"]) == ("match", 3, 30)
+    assert [each["means"] for each in found["sampled"]["stretches"]] == ["resume"] * 3
+    assert project.call("audit", "honest", *THREE, "--jobs", "3", "--json").stdout == alone
+
+
+def test_what_lies_in_the_project_now_is_seen_by_none_of_them(project, alone):
+    try:
+        (project.folder / "train.py").write_text(SCRIPT.replace("1e-3", "1e-2"))
+        assert project.call("audit", "honest", *THREE, "--jobs", "2", "--json").stdout == alone
+    finally:
+        (project.folder / "train.py").write_text(SCRIPT)
+
+
+def test_a_worker_that_is_killed_changes_nothing_of_what_is_said(project, alone):
+    begun = Begun(project, *THREE, "--jobs", "2")
+    begun.kill(1)
+    assert begun.end() == (0, alone)
+
+
+def test_a_stretch_whose_workers_are_killed_twice_is_not_checkable_and_compared_with_nothing(project, sampled):
+    begun = Begun(project, "--steps", "10:19", *RESUME)
+    begun.kill(2)
+    code, said = begun.end()
+    assert code == 3
+    found = json.loads(said)
+    why = "tried 2 times and not replayed: its worker was ended by SIGKILL"
+    assert (found["verdict"], found["reasons"]) == ("not_checkable", [f"steps 10 to 19: {why}"])
+    assert (found["steps"]["match"], found["steps"]["mismatch"], found["coverage"]["fraction"]) == (0, 0, 0.0)
+    (line,) = found["sampled"]["stretches"]
+    assert (line["means"], line["equal"], line["reason"]) == ("resume", False, why)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_audit_that_is_ended_leaves_no_worker_no_replay_and_no_folder(project, sampled, number):
+    begun = Begun(project, *THREE, "--jobs", "2")
+    until = time.monotonic() + 120
+    while len(begun.workers()) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    below = begun.below()
+    assert len(below) > 6
+    begun.process.send_signal(number)
+    assert begun.end()[0] in {128 + number, -number}
+    left = [found for pid in below if (found := read_process(pid)) is not None and found.state != "Z"]
+    assert left == []
+
+
+def test_a_stretch_whose_replay_takes_too_much_memory_is_not_checkable(project, sampled):
+    found = project.audit("honest", "--steps", "10:19", *RESUME, "--memory", "0.1", code=3)
+    why = "the replay did not come to its end: it was ended as it took more than 0.1 GiB of memory: see --memory"
+    assert (found["reasons"], found["replays"]) == ([f"steps 10 to 19: {why}"], 1)
+    assert found["environment"]["verified"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -116,6 +236,7 @@ def test_an_edit_just_at_a_model_checkpoint_is_no_baseline(project, sampled):
         (("--steps", "9:5"), "--steps '9:5' is no span of steps"),
         (("--steps", "30:40"), "--steps 30:40: the run has no step 40"),
         (("--beacon", "x"), "--beacon is for a draw"),
+        (("--jobs", "2"), "--jobs is for stretches, and all steps are one"),
         (("--sample", "1", "--resume-with", "--resume"), "--resume-with does not say where {ckpt} goes"),
     ],
 )

@@ -20,8 +20,8 @@ FROZEN = {
     "findings unsuppress": [],
     "diff": ["--json"],
     "audit": [
-        *("--all", "--beacon", "--data-unchanged", "--json", "--limit", "--no-naming", "--python", "--resume-with"),
-        *("--sample", "--seal", "--steps"),
+        *("--all", "--beacon", "--data-unchanged", "--jobs", "--json", "--limit", "--memory", "--no-naming"),
+        *("--python", "--resume-with", "--sample", "--seal", "--steps"),
     ],
     "doctor": ["--json", "--limit", "--no-threads", "--resume-with", "--steps", "--threads"],
     "seal approve": ["--key"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import typer
@@ -31,6 +31,15 @@ _LEAST_S: Final = 120.0
 _DIGITS: Final = 18
 _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
+_GIB: Final = 1 << 30
+_MAX_JOBS: Final = 64
+
+
+class _Limits(NamedTuple):
+    """What one replay may take, where it was said."""
+
+    seconds: float | None
+    memory: int | None
 
 
 def audit(
@@ -70,9 +79,22 @@ def audit(
     beacon: Annotated[
         str | None, typer.Option(metavar="TEXT", help="A public value that came after the run, for the draw.")
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, max=_MAX_JOBS, help="Replays of stretches that go on side by side."),
+    ] = 1,
     limit: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", min=1, help="End a replay after this. Else 4 times the run's time."),
+    ] = None,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            min=0.001,
+            max=1 << 20,
+            help="End a replay that takes more. Else 90 % of what is free.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: saksi.audit/v1.")] = False,
 ) -> int:
@@ -84,8 +106,9 @@ def audit(
 
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
-    part = _part(sample, steps, beacon, everything=everything)
-    asked = _asked(run, tuple(command or ()), seal, python, limit, data_unchanged=data_unchanged, names=not no_naming)
+    part = _part(sample, steps, beacon, jobs, everything=everything)
+    limits = _Limits(limit, None if memory is None else int(memory * _GIB))
+    asked = _asked(run, tuple(command or ()), seal, python, limits, data_unchanged=data_unchanged, names=not no_naming)
     if isinstance(asked, Audit):
         found = asked
     elif part is None:
@@ -103,7 +126,7 @@ def audit(
     return _EXIT_CODES[found.verdict]
 
 
-def _part(sample: int | None, steps: str | None, beacon: str | None, *, everything: bool) -> Wanted | None:
+def _part(sample: int | None, steps: str | None, beacon: str | None, jobs: int, *, everything: bool) -> Wanted | None:
     """Which part of the run; `None` is all of it. Raises `UsageError`."""
     given = [name for name, here in (("--all", everything), ("--sample", sample), ("--steps", steps)) if here]
     if len(given) > 1:
@@ -111,8 +134,10 @@ def _part(sample: int | None, steps: str | None, beacon: str | None, *, everythi
     if beacon is not None and sample is None:
         raise UsageError("--beacon is for a draw", remedy="give --sample K with it")
     if sample is None and steps is None:
+        if jobs > 1:
+            raise UsageError("--jobs is for stretches, and all steps are one", remedy="give --sample K or --steps A:B")
         return None
-    return Wanted(sample=sample, steps=None if steps is None else _span(steps), beacon=beacon, resume=None)
+    return Wanted(sample=sample, steps=None if steps is None else _span(steps), beacon=beacon, resume=None, jobs=jobs)
 
 
 def _span(text: str) -> tuple[int, int]:
@@ -136,7 +161,7 @@ def _asked(
     command: tuple[str, ...],
     given: Path | None,
     python: str | None,
-    limit: float | None,
+    limits: _Limits,
     *,
     data_unchanged: bool,
     names: bool,
@@ -172,7 +197,8 @@ def _asked(
         basis=basis,
         invocation=invocation,
         found=found if isinstance(found, Invocation) else None,
-        limit_s=limit or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
+        limit_s=limits.seconds or max(_LEAST_S, _TIMES * recorded.took_ns / 1e9),
+        memory=limits.memory,
         data_unchanged=data_unchanged,
         names=names,
     )
@@ -182,5 +208,10 @@ def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command(
         "audit",
-        help=help_text(audit, "saksi audit last --seal approved.seal", "saksi audit baseline --json"),
+        help=help_text(
+            audit,
+            "saksi audit last --seal approved.seal",
+            "saksi audit baseline --json",
+            "saksi audit baseline --sample 8 --jobs 4 --memory 16",
+        ),
     )(audit)

@@ -13,8 +13,9 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_fol
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
 from saksi.doors.cli.audit_naming import name, repeat
 from saksi.doors.cli.reading import items_of, judged
-from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
+from saksi.edges.host.ending_signals import EndingSignals
+from saksi.edges.host.memory import available_memory
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.diff import Difference, FirstDifference
@@ -24,10 +25,10 @@ from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.tensors import leaves_at, tensors_apart
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.launches import NotReplayed
-from saksi.processes.auditor.replaying import Replay, Replayed, look, scratch_folder
+from saksi.processes.auditor.replaying import Replay, Replayed, TookTooMuch, look, scratch_folder
 from saksi.words.findings import at_or_above, is_about_coverage
 
-__all__ = ["against_replay", "audited", "environment_at", "replayed_from_start", "replays_of"]
+__all__ = ["against_replay", "audited", "environment_at", "memory_share", "replayed_from_start", "replays_of"]
 
 
 def audited(asked: AuditAsked) -> Audit:
@@ -67,6 +68,15 @@ def replayed_from_start(replays: Replays, *, steps: int | None = None) -> Audit:
         asked = msgspec.structs.replace(asked, recorded=asked.recorded.up_to(steps))
         task = msgspec.structs.replace(replays.task, enough=(len(asked.recorded.steps), steps))
         replays = replays._replace(asked=asked, task=task)
+    try:
+        return _judged(replays)
+    except TookTooMuch as refused:
+        return _nothing(asked, str(refused), environment_at(replays, refused.replayed))
+
+
+def _judged(replays: Replays) -> Audit:
+    """Raises `TookTooMuch`, `NotReplayed`, `SaksiError`, `OSError`."""
+    asked = replays.asked
     first = replays.once("first", "replaying")
     environment = environment_at(replays, first)
     if first.reading is None:
@@ -92,6 +102,15 @@ def environment_at(replays: Replays, replayed: Replayed) -> EnvironmentLine:
     return verify_here(asked.basis, asked.invocation, replayed.observed, replays.task.placed)
 
 
+def memory_share(parts: int) -> int | None:
+    """The bytes that a replay may take if so many go side by side: of what is available, nine tenths.
+
+    The rest is for what they take between two looks, and for files, which are read slowly where none are kept.
+    """
+    available = available_memory()
+    return None if available is None else available * 9 // 10 // parts
+
+
 def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
     """What to replay: what lies there, or the sealed commit where that is not as sealed."""
     home = resolve_home(os.environ)
@@ -106,6 +125,7 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         placed=(),
         cache=new_folder(place, "cache"),
         limit_s=asked.limit_s,
+        memory=asked.memory or memory_share(1),
     )
     if asked.basis is None:
         return task

@@ -9,50 +9,43 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
-from saksi.doors.cli.audit_ckpt import in_place
 from saksi.doors.cli.audit_environment import led
-from saksi.doors.cli.audit_replays import against_replay, environment_at, replayed_from_start, replays_of
+from saksi.doors.cli.audit_replays import replayed_from_start, replays_of
+from saksi.doors.cli.audit_resumed import Part, resumed
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.configuration import read_configuration
 from saksi.judgement.replay.drawing import Draw, drawn, overlapping, spoken_of
 from saksi.judgement.replay.judge import not_replayed
 from saksi.judgement.replay.resume import Resume
-from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
-from saksi.judgement.replay.stretches import Restart, Stretch, loads_within, saves_within, stretches_of
+from saksi.judgement.replay.stretches import Restart, Stretch, saves_within, stretches_of
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.launches import NotReplayed
+from saksi.processes.auditor.pool import LocalPool
 from saksi.words.errors import UsageError
 
 __all__ = ["Wanted", "audited_in_part"]
 
 _SECRET: Final = 16
+_NEVER_SEEN: Final = EnvironmentLine(verified=False, approved_by=(), differences=("no replay came to its end in it",))
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which part: so many stretches drawn, or those that have Steps of `steps`, the first and the last.
 
-    `resume` is how the program resumes, where whoever audits says it.
+    `resume` is how the program resumes, where whoever audits says it; `jobs` replays go on side by side.
     """
 
     sample: int | None
     steps: tuple[int, int] | None
     beacon: str | None
     resume: Resume | None
-
-
-class _Part(NamedTuple):
-    """What is asked, planned, and where it is done."""
-
-    asked: AuditAsked
-    plan: Plan
-    replays: Replays
-    resume: Resume | None
+    jobs: int = 1
 
 
 def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
@@ -61,7 +54,7 @@ def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     try:
         with replays_of(asked) as replays:
             resume = wanted.resume or _of_settings(replays)
-            return _replayed(_Part(asked, _plan(asked, wanted, resume), replays, resume))
+            return _replayed(Part(asked, _plan(asked, wanted, resume), replays, resume), wanted.jobs)
     except NotReplayed as refused:
         nothing = EnvironmentLine(verified=False, approved_by=(), differences=())
         return not_replayed(asked.reading.run, asked.attempt, asked.recorded, nothing, (str(refused),))
@@ -100,21 +93,15 @@ def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Plan:
     return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw, resume=words)
 
 
-def _replayed(part: _Part) -> Audit:
+def _replayed(part: Part, jobs: int) -> Audit:
     """Resumed where that can be, the rest from the start; that comes last, as it covers everything before it."""
     asked, plan = part.asked, part.plan
-    found: dict[int, Replayed] = {}
-    why: dict[int, str] = {}
-    environments: list[EnvironmentLine] = []
-    count = 0
-    for number in plan.chosen:
-        came = _resumed(part, number)
-        count += came.was_replayed
-        environments += [] if came.environment is None else [came.environment]
-        if isinstance(came.answer, Replayed):
-            found[number] = came.answer
-        elif came.answer is not None:
-            why[number] = came.answer
+    pool = LocalPool(part.replays.place, jobs, waiting=part.replays.signals.interruptible)
+    answers = resumed(part, pool, jobs)
+    found = {number: each.answer for number, each in answers.items() if isinstance(each.answer, Replayed)}
+    why = {number: each.answer for number, each in answers.items() if isinstance(each.answer, str)}
+    environments = [each.environment for each in answers.values() if each.environment is not None]
+    count = sum(each.was_replayed for each in answers.values())
     rest = [number for number in plan.chosen if number not in found]
     against: tuple[str, ...] = ()
     if rest:
@@ -126,9 +113,19 @@ def _replayed(part: _Part) -> Audit:
         against = audit.reasons
         environments.append(audit.environment)
         count += audit.replays
+    against = (
+        *against,
+        *(_unfinished(plan, each) for each in found.values() if each.means == "resume" and each.equal < each.steps),
+    )
     subject = (asked.reading.run, asked.attempt)
     told = Told(found=tuple(found.values()), environment=_worst(environments), replays=count, against=against)
     return audit_of_stretches(subject, asked.recorded, plan, told)
+
+
+def _unfinished(plan: Plan, found: Replayed) -> str:
+    """Why nothing is said of a stretch whose replay came to no end, and which none from the start covered."""
+    stretch = plan.stretches[found.number]
+    return f"steps {stretch.first} to {stretch.behind - 1}: {found.reason}"
 
 
 def _until(plan: Plan, number: int) -> int | None:
@@ -138,9 +135,9 @@ def _until(plan: Plan, number: int) -> int | None:
 
 
 def _worst(environments: list[EnvironmentLine]) -> EnvironmentLine:
-    """One that did not verify, if there is one. Raises `UsageError` where nothing was replayed."""
+    """One that did not verify, if there is one."""
     if not environments:
-        raise UsageError("no stretch was chosen", remedy="--sample 1 or more")
+        return _NEVER_SEEN
     return next((each for each in environments if not each.verified), environments[0])
 
 
@@ -153,54 +150,6 @@ def _from_start(asked: AuditAsked, audit: Audit, number: int, stretch: Stretch, 
         equal = sum(stretch.of(min(count, reached)) for count in counts)
         why = audit.reasons[0] if audit.reasons else f"step {reached} differs"
     return Replayed(number=number, means="start", steps=steps, equal=equal, reason=why)
-
-
-class _Answer(NamedTuple):
-    """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run."""
-
-    answer: Replayed | str | None
-    environment: EnvironmentLine | None = None
-    was_replayed: bool = False
-
-
-def _resumed(part: _Part, number: int) -> _Answer:
-    stretch, resume = part.plan.stretches[number], part.resume
-    if stretch.restart is None:
-        return _Answer(None)
-    if resume is None:
-        return _Answer("nothing says how the program resumes: --resume-with '--resume {ckpt}'")
-    asked, restart = part.asked, stretch.restart
-    replays = _apart(part.replays, f"stretch-{number}")
-    is_last = number + 1 == len(part.plan.stretches)
-    task = msgspec.structs.replace(
-        replays.task,
-        more=resume.words_for(restart.path),
-        recorded_at="full",
-        enough=None if is_last else (len(asked.recorded.steps), stretch.steps + 1),
-        cache=new_folder(replays.place, "cache"),
-    )
-    try:
-        with in_place(restart, Path(asked.invocation.folder), replays.task.placed):
-            replayed = replays.once("resumed", f"replaying steps {stretch.first} to {stretch.behind - 1}", task)
-    except (OSError, UsageError) as error:
-        return _Answer(str(error))
-    environment = environment_at(replays, replayed)
-    if replayed.reading is None:
-        return _Answer(f"the replay that resumed left no record: {replayed.ending}", environment, was_replayed=True)
-    loaded = loads_within(items_of(replayed.reading), 0)
-    if not {restart.digest} <= loaded <= {restart.digest, *loads_within(items_of(asked.reading), asked.attempt)}:
-        return _Answer(f"resumed, it loaded other files than {restart.path}", environment, was_replayed=True)
-    against = against_replay(replayed.reading)
-    if against is not None:
-        return _Answer(against, environment, was_replayed=True)
-    compared = compare_resumed(
-        stretch, items_of(asked.reading), asked.attempt, items_of(replayed.reading), beyond=not is_last
-    )
-    whole = stretch.steps * len(asked.recorded.steps)
-    if not compared.matches or compared.steps != whole:
-        said = compared.apart or (replayed.ending if compared.steps == whole else "the record lacks steps of it")
-        return _Answer(f"resumed there it is another: {said}", environment, was_replayed=True)
-    return _Answer(Replayed(number=number, means="resume", steps=whole, equal=whole), environment, was_replayed=True)
 
 
 def _apart(replays: Replays, name: str) -> Replays:

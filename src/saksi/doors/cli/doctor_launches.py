@@ -12,8 +12,8 @@ import msgspec
 
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of
-from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import resolve_home
+from saksi.edges.host.ending_signals import EndingSignals
 from saksi.judgement.doctor.judge import Launches, doctor_of, save_to_resume
 from saksi.judgement.doctor.launched import Launch, read_launch
 from saksi.judgement.doctor.values import Doctor

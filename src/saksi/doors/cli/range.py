@@ -21,7 +21,7 @@ from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.range_screen import draw_range
 from saksi.doors.cli.screen import screen_of_output, tell, write
-from saksi.doors.launch.ending_signals import EndingSignals
+from saksi.edges.host.ending_signals import EndingSignals
 from saksi.range.report import RangeReport
 from saksi.range.session import Question, chosen, play_all
 from saksi.words.errors import UsageError

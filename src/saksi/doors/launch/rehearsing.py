@@ -22,8 +22,8 @@ from typing import Final
 
 import msgspec
 
-from saksi.doors.launch.ending_signals import EndingSignals
 from saksi.edges.home import Home
+from saksi.edges.host.ending_signals import EndingSignals
 from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.run_folders import all_runs

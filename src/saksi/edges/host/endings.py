@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
-__all__ = ["Ending", "ending_of", "ending_of_status", "oom_kills", "open_pidfd", "resource_limits"]
+__all__ = ["Ending", "ending_of", "ending_of_status", "memory_folders", "oom_kills", "open_pidfd", "resource_limits"]
 
 PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
@@ -86,7 +86,7 @@ def resource_limits(pid: int, *, cgroups: Path = CGROUPS) -> dict[str, int]:
         name, soft = line[:26].strip(), line[26:47].strip()
         if soft.isdigit():
             found[name] = min(int(soft), 2**63 - 1)
-    for folder in _memory_folders(pid, cgroups):
+    for folder in memory_folders(pid, cgroups):
         for file in ("memory.max", "memory.limit_in_bytes"):
             text = "".join(_lines(folder / file))
             if text.isdigit() and int(text) < 2**62:  # the kernel writes "none" as a number near 2^63
@@ -96,7 +96,7 @@ def resource_limits(pid: int, *, cgroups: Path = CGROUPS) -> dict[str, int]:
 
 def oom_kills(pid: int, *, cgroups: Path = CGROUPS) -> tuple[Path, int] | None:
     """The file that counts what the kernel killed in the cgroup of `pid` for want of memory, and its count."""
-    for folder in _memory_folders(pid, cgroups):
+    for folder in memory_folders(pid, cgroups):
         for file in ("memory.events", "memory.oom_control"):
             count = count_in(folder / file)
             if count is not None:
@@ -121,7 +121,7 @@ def _is_ours(pid: int) -> bool:
         return False
 
 
-def _memory_folders(pid: int, cgroups: Path) -> list[Path]:
+def memory_folders(pid: int, cgroups: Path) -> list[Path]:
     """Where the memory controller of `pid` may be; in a container its own root is the last guess."""
     found: list[Path] = []
     for line in _lines(PROC / str(pid) / "cgroup"):

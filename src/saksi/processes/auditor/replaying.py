@@ -3,8 +3,13 @@
 Rules: nothing that the run wrote is written over; the command gets no keys, no network, and a limit of time; when this
 returns or raises, no process of it runs, and its scratch folder is the caller's to remove.
 
+The limit of memory is watched from outside, and the replay ended behind it: under a limit of the kernel's a program
+would meet allocations that fail, which the run did not, and could do otherwise than it did. An address space is no
+measure either: torch maps many times what it uses.
+
 Known weakness: a program that leaves its session and is adopted by a system's own service manager is not found. The
-record of a replay lies where the program could write: it is read as testimony, in an environment that verified.
+record of a replay lies where the program could write: it is read as testimony, in an environment that verified. What a
+program takes between two looks at its memory can be more than the limit, and as much as the machine has.
 """
 
 from __future__ import annotations
@@ -40,14 +45,18 @@ from saksi.processes.auditor.launches import (
     reading_in,
 )
 from saksi.processes.auditor.made import Made
+from saksi.processes.auditor.taken import Taken
 from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import UsageError
 from saksi.words.run import Level
 
-__all__ = ["Replay", "Replayed", "look", "replay", "scratch_folder"]
+__all__ = ["Replay", "Replayed", "TookTooMuch", "look", "replay", "scratch_folder"]
 
 _TRANSCRIPT: Final = "saksi.transcript"
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
+
+_SHORT: Final = 32
+"""Bytes of a path below which a replay's folders leave a launch enough for the path of its socket."""
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +71,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
     at `recorded_at` where that is not the level of the run. With `enough` it is ended once so many ranks made so many
-    Steps each, and the root behind the last of them is there.
+    Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
+    bytes, if that is given.
     """
 
     invocation: Invocation
@@ -79,13 +89,14 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     more: tuple[str, ...] = ()
     recorded_at: Level | None = None
     enough: tuple[int, int] | None = None
+    memory: int | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """What a replay left: its record, how it ended, and the end of what it said on standard error.
 
     `transcript` is what was written of the operations of a Step; `None` where nothing was. `enough`: it was ended as
-    it had made the Steps that were asked for.
+    it had made the Steps that were asked for; `took_more` is the limit of memory that it was ended behind.
     """
 
     reading: RunMaterials | None
@@ -94,25 +105,39 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     observed: Seal | None
     transcript: bytes | None = None
     enough: bool = False
+    took_more: int | None = None
 
     @property
     def ending(self) -> str:
         """How it ended, in words."""
         if self.enough:
             return "it was ended as it had made enough steps"
+        if self.took_more is not None:
+            return f"it was ended as it took more than {self.took_more / (1 << 30):.3g} GiB of memory: see --memory"
         how = "it was ended after its limit of time" if self.code is None else f"it ended with exit code {self.code}"
         return f"{how}: {self.last_words}" if self.last_words and self.code != 0 else how
+
+
+class TookTooMuch(NotReplayed):
+    """A replay was ended as it took more memory than it may: what is in its record until then is compared with nothing.
+
+    `replayed` is what it left.
+    """
+
+    def __init__(self, replayed: Replayed) -> None:
+        super().__init__(f"the replay did not come to its end: {replayed.ending}")
+        self.replayed = replayed
 
 
 @contextlib.contextmanager
 def scratch_folder(outside: tuple[Path, ...], *, rather: tuple[Path, ...] = ()) -> Iterator[Path]:
     """A new private folder that lies in none of `outside`, and rather in none of the others; removed at the end.
 
-    Raises `NotReplayed`.
+    Rather a short one too: a socket lies below it, whose path has 107 bytes at most. Raises `NotReplayed`.
     """
     places = [Path(each).resolve() for each in (tempfile.gettempdir(), *_PLACES)]
     fit = [each for each in places if each.is_dir() and os.access(each, os.W_OK) and not _is_within(each, outside)]
-    for place in sorted(fit, key=lambda each: _is_within(each, rather)):
+    for place in sorted(fit, key=lambda each: (_is_within(each, rather), len(os.fsencode(each)) > _SHORT)):
         with tempfile.TemporaryDirectory(prefix="saksi-", dir=place, ignore_cleanup_errors=True) as folder:
             yield Path(folder)
         return
@@ -142,8 +167,9 @@ def replay(
         try:
             with waiting():
                 observed = _observed(hearing.read())
-                made = Made(asked.enough, scratch)
-                code = _wait(job, time.monotonic() + asked.limit_s, lambda: said(_grown(scratch)), made.enough)
+                made, taken = Made(asked.enough, scratch), Taken(asked.memory, before)
+                until = time.monotonic() + asked.limit_s
+                code = _wait(job, until, lambda: said(_grown(scratch)), lambda: made.enough() or taken.is_too_much())
         finally:
             end_all(job, before)
     words = last_words_in(scratch / "stderr")
@@ -157,6 +183,7 @@ def replay(
         observed=observed,
         transcript=_transcript(scratch),
         enough=made.reached,
+        took_more=taken.limit if taken.was_too_much else None,
     )
 
 
@@ -184,7 +211,8 @@ def _begun(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
-                pass_fds=(told,),
+                # Where nothing is observed nobody there would close it, and it would be listened to until the end.
+                pass_fds=() if asked.redaction_key is None else (told,),
                 start_new_session=True,
             )
         confined = _confined(asked, scratch, told)

@@ -15,11 +15,20 @@ from saksi.proofs.tlog.note_key import enrol
 from saksi.proofs.tlog.signature_types import ED25519
 from saksi.words.errors import MalformedInput
 
-__all__ = ["ATTEMPT_KEY", "ENVIRONMENT_MANIFEST", "SEAL", "SEAL_FILE", "AttemptKey", "parse_attempt_key"]
+__all__ = [
+    "ATTEMPT_KEY",
+    "ENVIRONMENT_MANIFEST",
+    "REPLAY_RESULT",
+    "SEAL",
+    "SEAL_FILE",
+    "AttemptKey",
+    "parse_attempt_key",
+]
 
 SEAL: Final = "urn:saksi:predicate:seal:v1"  # its typed form is judgement's
 SEAL_FILE: Final = "urn:saksi:predicate:seal-file:v1"  # as above
 ATTEMPT_KEY: Final = "urn:saksi:predicate:attempt-key:v1"
+REPLAY_RESULT: Final = "urn:saksi:predicate:replay-result:v1"  # its typed form is the auditor's
 ENVIRONMENT_MANIFEST: Final = "urn:saksi:predicate:environment-manifest:v1"  # as the seal
 
 _WHAT: Final = "attempt key"

@@ -1,7 +1,8 @@
 """The model checkpoint that a replay resumes from: what the run saved, where the program looks for it.
 
 Rules: it has to hold the bytes that the agent saw saved, and must import nothing that acts as it is loaded: what a
-pickle runs would run in the replay too. It is put into a check-out only where nothing is, and is gone afterwards.
+pickle runs would run in the replay too. It is put into a check-out only where nothing is, and into one that is this
+replay's own.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,25 +22,30 @@ from saksi.judgement.checks.ckpt_imports import executing, unexpected
 from saksi.judgement.replay.stretches import Restart
 from saksi.words.errors import UsageError
 
-__all__ = ["in_place"]
+__all__ = ["put_in_place"]
 
 
-@contextlib.contextmanager
-def in_place(restart: Restart, folder: Path, placed: Sequence[tuple[Path, Path]]) -> Iterator[None]:
-    """The model checkpoint is where a program in `folder` looks for it, as the run had it.
+def put_in_place(
+    restart: Restart, folder: Path, placed: Sequence[tuple[Path, Path]], beside: Path
+) -> tuple[tuple[Path, Path], ...]:
+    """What is to be `placed` so that the model checkpoint is where a program in `folder` looks for it.
 
-    Of each pair that is `placed` the first folder stands in the place of the second. Raises `UsageError`, `OSError`.
+    Of each pair the first folder stands in the place of the second. Where that is a check-out, one of this replay's own
+    takes its place, at `beside`, where nothing is yet: others that go on at the same time do not see the file. Raises
+    `UsageError`, `OSError`.
     """
     path = Path(os.path.normpath(folder / restart.path))
+    pairs = tuple(placed)
     with _opened(path) as file:
         _require_saved(file, path, restart)
         _require_plain(file, path)
-        for source, target in placed:
+        for at, (source, target) in enumerate(pairs):
             if path.is_relative_to(target) and source.is_dir():
-                with _copied(file, source, path.relative_to(target)):
-                    yield
-                return
-    yield
+                shutil.copytree(source, beside, symlinks=True, copy_function=_link)
+                _copy(file, beside, path.relative_to(target))
+                pairs = (*pairs[:at], (beside, target), *pairs[at + 1 :])
+                break
+    return pairs
 
 
 @contextlib.contextmanager
@@ -69,33 +76,28 @@ def _require_plain(file: io.FileIO, path: Path) -> None:
         raise UsageError(f"{path} imports {acting[0]} as it is loaded, and is loaded by no replay")
 
 
-@contextlib.contextmanager
-def _copied(file: io.FileIO, checkout: Path, name: Path) -> Iterator[None]:
-    """A copy below `checkout`, which follows no link that leads elsewhere and replaces nothing."""
-    made: list[Path] = []
+def _link(source: str, target: str) -> None:
+    """A second name for a file that no replay can write to, since there is a layer above it; a copy elsewhere."""
     try:
-        for folder in reversed((checkout / name).parents):
-            if folder.is_relative_to(checkout) and not folder.is_dir():
-                folder.mkdir()
-                made.append(folder)
-        parent = (checkout / name).parent.resolve()
-        if not parent.is_relative_to(checkout.resolve()):
-            raise UsageError(f"{name}: a link of the sealed commit leads elsewhere")
-        copy = parent / name.name
-        try:
-            descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            raise UsageError(f"{name} is in the sealed commit too") from None
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                _pour(file, out)
-            yield
-        finally:
-            copy.unlink(missing_ok=True)
-    finally:
-        for folder in reversed(made):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _copy(file: io.FileIO, checkout: Path, name: Path) -> None:
+    """A copy below `checkout`, which follows no link that leads elsewhere and replaces nothing."""
+    parent = (checkout / name).parent
+    there = next(each for each in (parent, *parent.parents) if each.is_dir())
+    if not there.resolve().is_relative_to(checkout.resolve()):
+        raise UsageError(f"{name}: a link of the sealed commit leads elsewhere")
+    parent.mkdir(parents=True, exist_ok=True)
+    copy = parent.resolve() / name.name
+    try:
+        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{name} is in the sealed commit too") from None
+    with os.fdopen(descriptor, "wb") as out:
+        _pour(file, out)
 
 
 def _pour(file: io.FileIO, out: IO[bytes]) -> None:

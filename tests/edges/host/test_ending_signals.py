@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from saksi.doors.launch.ending_signals import EndingSignals
+from saksi.edges.host.ending_signals import EndingSignals
 
 ENDS = [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143), (signal.SIGHUP, SystemExit, 129)]
 

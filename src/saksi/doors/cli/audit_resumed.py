@@ -1,0 +1,123 @@
+"""Stretches that are resumed from model checkpoints: the tasks that are given out, and what is made of the outcomes.
+
+Rules: outcomes are judged here and nowhere else, each by itself, in the order of the stretches, however they came. One
+whose replay came to no end, since its worker was lost or it took too much memory, is compared with nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from saksi.doors.cli.audit_asked import AuditAsked, Replays
+from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
+from saksi.doors.cli.progress import counter
+from saksi.doors.cli.reading import items_of
+from saksi.judgement.replay.resume import Resume
+from saksi.judgement.replay.resumed import compare_resumed
+from saksi.judgement.replay.sampled import Plan, Replayed
+from saksi.judgement.replay.stretches import loads_within
+from saksi.judgement.replay.values import EnvironmentLine
+from saksi.processes.auditor import replaying
+from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
+
+__all__ = ["Answer", "Part", "resumed"]
+
+
+class Part(NamedTuple):
+    """What is asked, planned, and where it is done."""
+
+    asked: AuditAsked
+    plan: Plan
+    replays: Replays
+    resume: Resume | None
+
+
+class Answer(NamedTuple):
+    """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run."""
+
+    answer: Replayed | str | None
+    environment: EnvironmentLine | None = None
+    was_replayed: bool = False
+
+
+def resumed(part: Part, executor: Executor, jobs: int) -> dict[int, Answer]:
+    """What came of each stretch that was chosen, in their order; `jobs` may be executed side by side.
+
+    Raises `NotReplayed`, `SaksiError`, `OSError`.
+    """
+    memory = part.asked.memory or memory_share(max(1, min(jobs, len(part.plan.chosen))))
+    tasks = {each: task for each in part.plan.chosen if (task := _task(part, each, memory)) is not None}
+    with counter(max(1, len(tasks)), "replaying stretches", shown=bool(tasks)) as hear:
+        outcomes = executor.run(tuple(tasks.values()), said=hear)
+    return {
+        each: _answer(part, each, outcomes[tasks[each].name]) if each in tasks else Answer(_not_begun(part, each))
+        for each in part.plan.chosen
+    }
+
+
+def _task(part: Part, number: int, memory: int | None) -> Task | None:
+    stretch, resume = part.plan.stretches[number], part.resume
+    if stretch.restart is None or resume is None:
+        return None
+    replay = msgspec.structs.replace(
+        part.replays.task,
+        more=resume.words_for(stretch.restart.path),
+        recorded_at="full",
+        enough=None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1),
+        memory=memory,
+    )
+    return Task(name=f"stretch-{number}", replay=replay, restart=stretch.restart)
+
+
+def _is_last(part: Part, number: int) -> bool:
+    return number + 1 == len(part.plan.stretches)
+
+
+def _not_begun(part: Part, number: int) -> str | None:
+    if part.plan.stretches[number].restart is None:
+        return None
+    return "nothing says how the program resumes: --resume-with '--resume {ckpt}'"
+
+
+def _answer(part: Part, number: int, outcome: Outcome) -> Answer:
+    match outcome:
+        case Refused():
+            return Answer(outcome.reason)
+        case Lost():
+            said = f"tried {outcome.tries} times and not replayed: {outcome.reason}"
+            return Answer(_stretch(part, number, said), was_replayed=True)
+    environment = environment_at(part.replays, outcome)
+    if outcome.took_more is not None:
+        return Answer(_stretch(part, number, str(replaying.TookTooMuch(outcome))), environment, was_replayed=True)
+    apart = _apart(part, number, outcome)
+    return Answer(apart if apart is not None else _stretch(part, number), environment, was_replayed=True)
+
+
+def _stretch(part: Part, number: int, why: str | None = None) -> Replayed:
+    steps = part.plan.stretches[number].steps * len(part.asked.recorded.steps)
+    return Replayed(number=number, means="resume", steps=steps, equal=steps if why is None else 0, reason=why)
+
+
+def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:
+    """Why a replay that resumed says nothing of the stretch; `None` where all of it is as recorded."""
+    asked, stretch = part.asked, part.plan.stretches[number]
+    if replayed.reading is None:
+        return f"the replay that resumed left no record: {replayed.ending}"
+    loaded = loads_within(items_of(replayed.reading), 0)
+    known = loads_within(items_of(asked.reading), asked.attempt)
+    if stretch.restart is not None and not {stretch.restart.digest} <= loaded <= {stretch.restart.digest, *known}:
+        return f"resumed, it loaded other files than {stretch.restart.path}"
+    against = against_replay(replayed.reading)
+    if against is not None:
+        return against
+    beyond = not _is_last(part, number)
+    compared = compare_resumed(
+        stretch, items_of(asked.reading), asked.attempt, items_of(replayed.reading), beyond=beyond
+    )
+    whole = stretch.steps * len(asked.recorded.steps)
+    if not compared.matches or compared.steps != whole:
+        said = compared.apart or (replayed.ending if compared.steps == whole else "the record lacks steps of it")
+        return f"resumed there it is another: {said}"
+    return None

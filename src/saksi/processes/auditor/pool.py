@@ -1,0 +1,179 @@
+"""A pool of workers on this machine: an `Executor` whose replays go on side by side.
+
+Rules: each try of a task is a worker of its own, with a folder and a key of its own, and sees no other task. A worker
+that dies, or leaves what it did not sign, is lost with whatever it left: its processes are ended, and the task is tried
+once more. However this ends, no worker runs afterwards.
+
+Known weakness: replays side by side take processors from each other, and each may take its limit of time in full. A
+killed worker's processes are ended as soon as that is seen, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from saksi.edges.host.procfs import children_of
+from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.own_file import read_own_file
+from saksi.processes.auditor.executor import Lost, Outcome, Refused, Task
+from saksi.processes.auditor.launches import LOOK_S, NotReplayed, end_all, last_words_in, reading_in
+from saksi.processes.auditor.record_files import record_files
+from saksi.processes.auditor.replaying import Replayed
+from saksi.processes.auditor.results import ReplayResult, checked
+from saksi.processes.auditor.worker import Order, order_bytes, record_in, result_in, task_bytes
+from saksi.proofs.attest.envelope import MAX_ENVELOPE_BYTES
+from saksi.proofs.tlog.note_key import NoteSigner, VerifierKey
+from saksi.words.errors import SaksiError
+
+__all__ = ["LocalPool"]
+
+_TRIES: Final = 2
+_SIGNER: Final = "worker"
+_SEED_BYTES: Final = 32
+
+
+class _Try(NamedTuple):
+    """A worker at its task."""
+
+    task: Task
+    number: int
+    folder: Path
+    job: subprocess.Popen[bytes]
+    key: VerifierKey
+    digest: str
+
+
+class LocalPool:
+    """At most `size` workers at a time, with folders below `place`, which is the caller's to remove.
+
+    For the main thread; `waiting` is entered where it may be interrupted.
+    """
+
+    def __init__(
+        self,
+        place: Path,
+        size: int,
+        *,
+        waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self._place = place
+        self._size = size
+        self._waiting = waiting
+
+    def run(self, tasks: Sequence[Task], *, said: Callable[[int], None] = lambda _: None) -> dict[str, Outcome]:
+        """As `Executor` says."""
+        adopt_orphans()
+        before = frozenset(children_of(os.getpid()))
+        for task in tasks:
+            (self._place / task.name).mkdir(mode=0o700)
+        to_do = deque((self._apart(task, tasks), 0) for task in tasks)
+        running: list[_Try] = []
+        found: dict[str, Outcome] = {}
+        try:
+            while to_do or running:
+                while to_do and len(running) < self._size:
+                    running.append(self._begun(*to_do.popleft()))
+                with self._waiting():
+                    time.sleep(LOOK_S)
+                for each in [one for one in running if one.job.poll() is not None]:
+                    running.remove(each)
+                    end_all(each.job, before | _pids(running))
+                    outcome = _outcome(each)
+                    if isinstance(outcome, Lost) and outcome.tries < _TRIES:
+                        to_do.append((each.task, outcome.tries))
+                        continue
+                    found[each.task.name] = outcome
+                    said(len(found))
+        finally:
+            _end(running, before)
+        return found
+
+    def _apart(self, task: Task, tasks: Sequence[Task]) -> Task:
+        """With the folders of the others hidden, whose replays may go on at the same time."""
+        others = [self._place / each.name for each in tasks if each.name != task.name]
+        asked = msgspec.structs.replace(task.replay, hidden=(*task.replay.hidden, *others))
+        return msgspec.structs.replace(task, replay=asked)
+
+    def _begun(self, task: Task, number: int) -> _Try:
+        folder = self._place / task.name / str(number)
+        folder.mkdir(mode=0o700)
+        earlier = [folder.parent / str(each) for each in range(number)]
+        hidden = (*task.replay.hidden, *earlier)
+        said = task_bytes(msgspec.structs.replace(task, replay=msgspec.structs.replace(task.replay, hidden=hidden)))
+        seed = secrets.token_bytes(_SEED_BYTES)
+        order = Order(task=msgspec.Raw(said), folder=str(folder), signer=_SIGNER, seed=seed, parent=os.getpid())
+        with (folder / "stderr").open("wb") as errors:
+            job = subprocess.Popen(
+                [sys.executable, "-I", "-m", "saksi.processes.auditor.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+        if job.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), job.stdin:
+                job.stdin.write(order_bytes(order))
+        return _Try(task, number, folder, job, NoteSigner(_SIGNER, seed).key, hashlib.sha256(said).hexdigest())
+
+
+def _pids(tries: Sequence[_Try]) -> frozenset[int]:
+    return frozenset(each.job.pid for each in tries)
+
+
+def _end(running: list[_Try], before: frozenset[int]) -> None:
+    """All are asked before any is waited for, so that it takes as long as one of them."""
+    for each in running:
+        each.job.terminate()
+    while running:
+        end_all(running.pop().job, before | _pids(running))
+
+
+def _outcome(tried: _Try) -> Outcome:
+    """What came of a try whose worker has ended. Raises `NotReplayed`."""
+    lost = _lost(tried)
+    if lost is not None:
+        return Lost(tried.number + 1, lost)
+    try:
+        result = _checked(tried)
+    except (SaksiError, OSError) as reason:
+        return Lost(tried.number + 1, f"what its worker left is not what it signed: {reason}")
+    if result.not_replayed is not None:
+        raise NotReplayed(result.not_replayed)
+    if result.refused is not None:
+        return Refused(result.refused)
+    return Replayed(
+        reading=reading_in(record_in(tried.folder)),
+        code=result.code,
+        last_words=result.last_words,
+        observed=result.observed,
+        enough=result.enough,
+        took_more=result.took_more,
+    )
+
+
+def _lost(tried: _Try) -> str | None:
+    code = tried.job.returncode
+    if code == 0:
+        return None
+    if code < 0:
+        names = {each.value: each.name for each in signal.Signals}
+        return f"its worker was ended by {names.get(-code, f'signal {-code}')}"
+    return f"its worker ended with exit code {code}: {last_words_in(tried.folder / 'stderr')}"
+
+
+def _checked(tried: _Try) -> ReplayResult:
+    content = read_own_file(result_in(tried.folder), MAX_ENVELOPE_BYTES)
+    return checked(content or b"", tried.key, tried.digest, record_files(record_in(tried.folder)))

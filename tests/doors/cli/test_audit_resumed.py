@@ -1,0 +1,94 @@
+"""Tasks that an audit gives out, and what it makes of outcomes that are no record, whoever executes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from saksi.doors.cli import audit_resumed
+from saksi.doors.cli.audit_resumed import Answer, Part, resumed
+from saksi.judgement.replay.resume import Resume
+from saksi.judgement.replay.sampled import Plan, Replayed
+from saksi.judgement.replay.stretches import Restart, Stretch
+from saksi.judgement.replay.values import EnvironmentLine
+from saksi.processes.auditor import replaying
+from saksi.processes.auditor.executor import Lost, Refused
+from saksi.processes.auditor.replaying import Replay
+
+VERIFIED = EnvironmentLine(verified=True, approved_by=("maria",), differences=())
+STRETCHES = (
+    Stretch(first=0, behind=10),
+    *(
+        Stretch(first=at, behind=at + 10, restart=Restart(step=at - 1, path=f"{at}.pt", digest=f"sha256:{at}", size=1))
+        for at in (10, 20, 30)
+    ),
+)
+
+
+class Elsewhere:
+    """An executor that has its answers."""
+
+    def __init__(self, **outcomes):
+        self.outcomes, self.tasks = outcomes, ()
+
+    def run(self, tasks, *, said):
+        self.tasks = tasks
+        said(len(tasks))
+        return self.outcomes
+
+
+def part(*chosen, resume=("--resume", "{ckpt}"), memory=None):
+    task = Replay(
+        invocation=None, level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(),
+        hidden=(), cache=Path("/nowhere"), limit_s=1.0, memory=5,
+    )  # fmt: skip
+    asked = SimpleNamespace(recorded=SimpleNamespace(steps={0: 40, 1: 40}), memory=memory)
+    plan = Plan(stretches=STRETCHES, chosen=chosen, always=frozenset(), draw=None)
+    return Part(asked, plan, SimpleNamespace(task=task), None if resume is None else Resume(words=resume))
+
+
+@pytest.fixture(autouse=True)
+def _simulated(monkeypatch):
+    monkeypatch.setattr(audit_resumed, "environment_at", lambda *_: VERIFIED)
+    monkeypatch.setattr(audit_resumed, "memory_share", lambda parts: 1200 // parts)
+
+
+def unfinished(number, reason):
+    return Replayed(number=number, means="resume", steps=20, equal=0, reason=reason)
+
+
+def test_what_was_lost_or_took_too_much_is_compared_with_nothing_and_what_was_refused_is_said():
+    took = replaying.Replayed(reading=None, code=None, last_words="", observed=None, took_more=1 << 31)
+    executor = Elsewhere(**{"stretch-3": took, "stretch-1": Lost(2, "gone"), "stretch-2": Refused("changed")})
+    found = resumed(part(0, 1, 2, 3), executor, 2)
+    assert list(found) == [0, 1, 2, 3]
+    assert found[0] == Answer(None)
+    assert found[1] == Answer(unfinished(1, "tried 2 times and not replayed: gone"), was_replayed=True)
+    assert found[2] == Answer("changed")
+    why = "the replay did not come to its end: it was ended as it took more than 2 GiB of memory: see --memory"
+    assert found[3] == Answer(unfinished(3, why), VERIFIED, was_replayed=True)
+
+
+def test_each_task_resumes_at_its_own_model_checkpoint_and_goes_one_step_beyond():
+    lost = {f"stretch-{number}": Lost(2, "gone") for number in (1, 3)}
+    executor = Elsewhere(**lost)
+    resumed(part(1, 3), executor, 4)
+    one, last = executor.tasks
+    assert (one.restart, one.replay.more, one.replay.enough) == (STRETCHES[1].restart, ("--resume", "10.pt"), (2, 11))
+    assert (last.replay.more, last.replay.enough, last.replay.recorded_at) == (("--resume", "30.pt"), None, "full")
+
+
+@pytest.mark.parametrize(("jobs", "memory", "share"), [(1, None, 1200), (2, None, 600), (9, None, 400), (9, 7, 7)])
+def test_what_is_free_is_shared_out_between_those_that_go_side_by_side(jobs, memory, share):
+    executor = Elsewhere(**{f"stretch-{number}": Lost(2, "gone") for number in (1, 2, 3)})
+    resumed(part(1, 2, 3, memory=memory), executor, jobs)
+    assert {task.replay.memory for task in executor.tasks} == {share}
+
+
+def test_without_words_to_resume_with_nothing_is_given_out():
+    executor = Elsewhere()
+    found = resumed(part(0, 1, resume=None), executor, 2)
+    assert (found[0], executor.tasks) == (Answer(None), ())
+    assert found[1] == Answer("nothing says how the program resumes: --resume-with '--resume {ckpt}'")

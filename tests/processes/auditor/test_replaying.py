@@ -1,0 +1,85 @@
+"""One replay of a plain program: what it left, and how it is ended."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from confining import not_allowed
+from saksi.edges.host.procfs import children_of, descendants_of
+from saksi.judgement.replay.invocation import Invocation
+from saksi.processes.auditor.launches import NotReplayed
+from saksi.processes.auditor.replaying import Replay, replay, scratch_folder
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+TAKES = "import time; b = bytearray(600 << 20); b[::4096] = b'x' * len(b[::4096]); print('ends'); time.sleep({})"
+FORKS = """
+import os, time
+for _ in range(4):
+    if os.fork() == 0:
+        break
+taken = bytearray(150 << 20)
+taken[::4096] = b"x" * len(taken[::4096])
+time.sleep(30)
+"""
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_is_taken_only_if_there_is_no_other(tmp_path, monkeypatch):
+    long = tmp_path / ("long" * 10)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with scratch_folder(()) as place:
+        assert not place.is_relative_to(long)
+    with scratch_folder((Path("/var/tmp"), Path("/dev/shm")), rather=(Path("/"),)) as place:
+        assert not place.is_relative_to(long)
+
+
+@pytest.fixture
+def replayed(tmp_path):
+    """Replays `python -c CODE`, with a limit of memory."""
+
+    def replayed(code, *, memory=None, limit_s=60):
+        folder = tmp_path / "project"
+        folder.mkdir()
+        with scratch_folder((folder.resolve(),)) as place:
+            for each in ("cache", "replay"):
+                (place / each).mkdir()
+            task = Replay(
+                invocation=Invocation(argv=(sys.executable, "-c", code), environment={"PATH": "/usr/bin:/bin"},
+                                      folder=str(folder)),
+                level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(folder,),
+                hidden=(), cache=place / "cache", limit_s=limit_s, memory=memory,
+            )  # fmt: skip
+            before = children_of(os.getpid())
+            try:
+                found = replay(task, place / "replay")
+            except NotReplayed as reason:
+                not_allowed(str(reason))
+            assert not descendants_of(os.getpid(), without=frozenset(before))
+            return found
+
+    return replayed
+
+
+def test_a_replay_that_takes_more_memory_than_it_may_is_ended_and_says_so(replayed):
+    found = replayed(TAKES.format(30), memory=400 << 20)
+    assert (found.code, found.took_more) == (None, 400 << 20)
+    assert found.ending == "it was ended as it took more than 0.391 GiB of memory: see --memory"
+
+
+def test_processes_of_a_replay_share_its_limit(replayed):
+    assert replayed(FORKS, memory=400 << 20).took_more == 400 << 20
+
+
+def test_a_replay_that_stays_below_its_limit_comes_to_its_end(replayed):
+    found = replayed(TAKES.format(1), memory=2 << 30)
+    assert (found.code, found.took_more) == (0, None)
+
+
+def test_the_limit_of_time_holds_where_nothing_is_observed_of_the_command_too(replayed):
+    found = replayed("import time; time.sleep(60)", limit_s=3)
+    assert (found.code, found.ending) == (None, "it was ended after its limit of time")
