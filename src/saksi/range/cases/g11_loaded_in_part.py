@@ -31,5 +31,5 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="as G05",
+    reason="state that changes as a model checkpoint is loaded is told as info: loading one changes it honestly",
 )
