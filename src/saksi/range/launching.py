@@ -24,7 +24,7 @@ __all__ = ["CaseFailed", "Desk", "Done", "Running"]
 _HANDED_ON: Final = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TMPDIR", "TZ")
 # Isolated: PYTHONPATH is the training's, and what lies there is not to run in saksi's own interpreter.
 _SAKSI: Final = (sys.executable, "-I", "-m", "saksi.doors.main")
-_GRACE_S: Final = 5.0
+_GRACE_S: Final = 25.0  # an audit gives its replays 20, and takes its folder away behind them
 _LINES: Final = 3
 
 

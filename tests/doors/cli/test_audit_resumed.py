@@ -10,7 +10,7 @@ import pytest
 from saksi.doors.cli import audit_resumed
 from saksi.doors.cli.audit_resumed import Answer, Part, resumed
 from saksi.judgement.replay.resume import Resume
-from saksi.judgement.replay.sampled import Plan, Replayed
+from saksi.judgement.replay.sampled import Plan
 from saksi.judgement.replay.stretches import Restart, Stretch
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
@@ -55,20 +55,16 @@ def _simulated(monkeypatch):
     monkeypatch.setattr(audit_resumed, "memory_share", lambda parts: 1200 // parts)
 
 
-def unfinished(number, reason):
-    return Replayed(number=number, means="resume", steps=20, equal=0, reason=reason)
-
-
-def test_what_was_lost_or_took_too_much_is_compared_with_nothing_and_what_was_refused_is_said():
+def test_what_was_lost_took_too_much_or_was_refused_says_nothing_of_its_stretch_and_why():
     took = replaying.Replayed(reading=None, code=None, last_words="", observed=None, took_more=1 << 31)
     executor = Elsewhere(**{"stretch-3": took, "stretch-1": Lost(2, "gone"), "stretch-2": Refused("changed")})
     found = resumed(part(0, 1, 2, 3), executor, 2)
     assert list(found) == [0, 1, 2, 3]
     assert found[0] == Answer(None)
-    assert found[1] == Answer(unfinished(1, "tried 2 times and not replayed: gone"), was_replayed=True)
+    assert found[1] == Answer("tried 2 times and not replayed: gone", was_replayed=True)
     assert found[2] == Answer("changed")
     why = "the replay did not come to its end: it was ended as it took more than 2 GiB of memory: see --memory"
-    assert found[3] == Answer(unfinished(3, why), VERIFIED, was_replayed=True)
+    assert found[3] == Answer(why, VERIFIED, was_replayed=True)
 
 
 def test_each_task_resumes_at_its_own_model_checkpoint_and_goes_one_step_beyond():

@@ -16,6 +16,7 @@ from saksi.edges.host.procfs import children_of, descendants_of, read_process
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.stretches import Restart
+from saksi.processes.auditor import pool
 from saksi.processes.auditor.executor import Lost, Refused, Task
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.pool import LocalPool
@@ -130,6 +131,33 @@ def test_a_task_whose_workers_are_killed_twice_is_lost_and_others_are_not(worksh
     found = workshop.run(workshop.task("kept", ENDS.format(0)), workshop.task("stays", STAYS), size=1, turn=_of_stays)
     assert found["kept"].code == 0
     assert found["stays"] == Lost(2, "its worker was ended by SIGKILL")
+
+
+def stopping(workshop):
+    for pid, below in workshop.workers().items():
+        if below >= 2:
+            os.kill(pid, signal.SIGSTOP)
+
+
+def test_a_worker_that_was_stopped_is_lost_behind_its_time(workshop, monkeypatch):
+    monkeypatch.setattr(pool, "SLACK_S", 5.0 - 2 * 60)
+    found = workshop.run(workshop.task("stays", STAYS), turn=stopping)
+    assert found["stays"] == Lost(2, "its worker was ended by SIGKILL")
+
+
+def test_workers_that_were_stopped_are_ended_together(workshop, monkeypatch):
+    monkeypatch.setattr(pool, "GRACE_S", 2.0)
+    began = []
+
+    def turn(workshop):
+        if len([below for below in workshop.workers().values() if below >= 3]) == 2:
+            stopping(workshop)
+            began.append(time.monotonic())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workshop.run(workshop.task("a", STAYS), workshop.task("b", STAYS), turn=turn)
+    assert time.monotonic() - began[0] < 30
 
 
 def _of_stays(workshop):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 
 import msgspec
@@ -15,7 +16,7 @@ from saksi.words.errors import MalformedInput, SaksiError
 
 SIGNER = NoteSigner("worker", b"a" * 32)
 TASK = "ab" * 32
-FILES = {"home/log": {"sha256": "cd" * 32}, "home/link": {"saksiLink": "ef" * 32}}
+FILES = {"home/log": {"sha256": "cd" * 32}, "home/head": {"sha256": "ef" * 32}}
 RESULT = ReplayResult(code=3, last_words="said", enough=True, took_more=7)
 
 
@@ -31,7 +32,7 @@ def test_a_signed_result_is_what_was_said():
         (TASK, {}),
         (TASK, {**FILES, "home/more": {"sha256": "cd" * 32}}),
         (TASK, {**FILES, "home/log": {"sha256": "ce" * 32}}),
-        (TASK, {**FILES, "home/link": {"sha256": "ef" * 32}}),
+        (TASK, {**FILES, "home/head": {"saksiLink": "ef" * 32}}),
     ],
 )
 def test_a_result_of_another_task_or_of_other_files_is_refused(task, files):
@@ -64,15 +65,40 @@ def test_nothing_and_another_predicate_are_refused():
     assert msgspec.json.decode(payload)["predicate"]["code"] == "3"
 
 
-def test_files_of_every_kind_are_told_apart(tmp_path):
+@pytest.fixture
+def record(tmp_path):
     for name in ("home/run", "runs", "tmp"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "home/run/log").write_bytes(b"log")
-    (tmp_path / "home/to").symlink_to("run")
-    (tmp_path / "runs/also").symlink_to("nowhere")
-    os.mkfifo(tmp_path / "runs/pipe")
     (tmp_path / "tmp/other").write_bytes(b"no part of the record")
-    found = record_files(tmp_path)
-    assert list(found) == ["home/run/log", "home/to", "runs/also", "runs/pipe"]
-    assert [list(each) for each in found.values()] == [["sha256"], ["saksiLink"], ["saksiLink"], ["saksiKind"]]
-    assert found["home/to"] != found["runs/also"]
+    return tmp_path
+
+
+def test_files_are_known_by_path_and_content(record):
+    (record / "runs/also").write_bytes(b"log")
+    found = record_files(record)
+    assert list(found) == ["home/run/log", "runs/also"]
+    assert found["home/run/log"] == found["runs/also"] == {"sha256": hashlib.sha256(b"log").hexdigest()}
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "nowhere", "top", "pipe"])
+def test_what_leads_elsewhere_is_in_no_record(record, kind):
+    if kind == "pipe":
+        os.mkfifo(record / "runs/pipe")
+    elif kind == "top":
+        (record / "runs").rmdir()
+        (record / "runs").symlink_to("tmp")
+    else:
+        (record / "runs/link").symlink_to({"file": "../tmp/other", "folder": "../tmp", "nowhere": "nowhere"}[kind])
+    with pytest.raises(MalformedInput, match="is a link, a pipe or a socket"):
+        record_files(record)
+
+
+def test_a_file_that_has_no_end_and_files_without_number_are_refused(record, monkeypatch):
+    with (record / "runs/big").open("wb") as file:
+        file.truncate(8 << 40)
+    with pytest.raises(MalformedInput, match="GiB"):
+        record_files(record)
+    monkeypatch.setattr("saksi.processes.auditor.record_files.MAX_FILES", 1)
+    with pytest.raises(MalformedInput, match="more than 1 files"):
+        record_files(record)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -107,6 +108,8 @@ def audit(
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
     part = _part(sample, steps, beacon, jobs, everything=everything)
+    if limit is not None and not math.isfinite(limit):
+        raise UsageError(f"--limit {limit}: no number of seconds", remedy="leave it out for 4 times the run's time")
     limits = _Limits(limit, None if memory is None else int(memory * _GIB))
     asked = _asked(run, tuple(command or ()), seal, python, limits, data_unchanged=data_unchanged, names=not no_naming)
     if isinstance(asked, Audit):

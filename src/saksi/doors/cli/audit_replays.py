@@ -108,7 +108,7 @@ def memory_share(parts: int) -> int | None:
     The rest is for what they take between two looks, and for files, which are read slowly where none are kept.
     """
     available = available_memory()
-    return None if available is None else available * 9 // 10 // parts
+    return None if available is None else max(1, available * 9 // 10 // parts)
 
 
 def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:

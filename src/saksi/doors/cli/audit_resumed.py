@@ -1,7 +1,8 @@
 """Stretches that are resumed from model checkpoints: the tasks that are given out, and what is made of the outcomes.
 
 Rules: outcomes are judged here and nowhere else, each by itself, in the order of the stretches, however they came. One
-whose replay came to no end, since its worker was lost or it took too much memory, is compared with nothing.
+whose replay came to no end, since its worker was lost or it took too much memory, is compared with nothing, and says
+nothing of the stretch: what it resumed from was written by whoever may have reason to stop it there.
 """
 
 from __future__ import annotations
@@ -87,17 +88,17 @@ def _answer(part: Part, number: int, outcome: Outcome) -> Answer:
             return Answer(outcome.reason)
         case Lost():
             said = f"tried {outcome.tries} times and not replayed: {outcome.reason}"
-            return Answer(_stretch(part, number, said), was_replayed=True)
+            return Answer(said, was_replayed=True)
     environment = environment_at(part.replays, outcome)
     if outcome.took_more is not None:
-        return Answer(_stretch(part, number, str(replaying.TookTooMuch(outcome))), environment, was_replayed=True)
+        return Answer(str(replaying.TookTooMuch(outcome)), environment, was_replayed=True)
     apart = _apart(part, number, outcome)
-    return Answer(apart if apart is not None else _stretch(part, number), environment, was_replayed=True)
+    return Answer(_stretch(part, number) if apart is None else apart, environment, was_replayed=True)
 
 
-def _stretch(part: Part, number: int, why: str | None = None) -> Replayed:
+def _stretch(part: Part, number: int) -> Replayed:
     steps = part.plan.stretches[number].steps * len(part.asked.recorded.steps)
-    return Replayed(number=number, means="resume", steps=steps, equal=steps if why is None else 0, reason=why)
+    return Replayed(number=number, means="resume", steps=steps, equal=steps, reason=None)
 
 
 def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:

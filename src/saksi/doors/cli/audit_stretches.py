@@ -113,19 +113,9 @@ def _replayed(part: Part, jobs: int) -> Audit:
         against = audit.reasons
         environments.append(audit.environment)
         count += audit.replays
-    against = (
-        *against,
-        *(_unfinished(plan, each) for each in found.values() if each.means == "resume" and each.equal < each.steps),
-    )
     subject = (asked.reading.run, asked.attempt)
     told = Told(found=tuple(found.values()), environment=_worst(environments), replays=count, against=against)
     return audit_of_stretches(subject, asked.recorded, plan, told)
-
-
-def _unfinished(plan: Plan, found: Replayed) -> str:
-    """Why nothing is said of a stretch whose replay came to no end, and which none from the start covered."""
-    stretch = plan.stretches[found.number]
-    return f"steps {stretch.first} to {stretch.behind - 1}: {found.reason}"
 
 
 def _until(plan: Plan, number: int) -> int | None:

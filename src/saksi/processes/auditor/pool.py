@@ -4,6 +4,8 @@ Rules: each try of a task is a worker of its own, with a folder and a key of its
 that dies, or leaves what it did not sign, is lost with whatever it left: its processes are ended, and the task is tried
 once more. However this ends, no worker runs afterwards.
 
+A worker that hangs, or was stopped, is ended behind a time that leaves room for its replay's own limit.
+
 Known weakness: replays side by side take processors from each other, and each may take its limit of time in full. A
 killed worker's processes are ended as soon as that is seen, and not before.
 """
@@ -29,7 +31,7 @@ from saksi.edges.host.procfs import children_of
 from saksi.edges.host.self_protection import adopt_orphans
 from saksi.edges.own_file import read_own_file
 from saksi.processes.auditor.executor import Lost, Outcome, Refused, Task
-from saksi.processes.auditor.launches import LOOK_S, NotReplayed, end_all, last_words_in, reading_in
+from saksi.processes.auditor.launches import GRACE_S, LOOK_S, NotReplayed, end_all, last_words_in, reading_in
 from saksi.processes.auditor.record_files import record_files
 from saksi.processes.auditor.replaying import Replayed
 from saksi.processes.auditor.results import ReplayResult, checked
@@ -43,6 +45,8 @@ __all__ = ["LocalPool"]
 _TRIES: Final = 2
 _SIGNER: Final = "worker"
 _SEED_BYTES: Final = 32
+SLACK_S: Final = 600.0
+"""What a worker may take beyond twice its replay's limit: to look at the environment before, and to sign behind it."""
 
 
 class _Try(NamedTuple):
@@ -54,6 +58,7 @@ class _Try(NamedTuple):
     job: subprocess.Popen[bytes]
     key: VerifierKey
     digest: str
+    until: float
 
 
 class LocalPool:
@@ -88,6 +93,7 @@ class LocalPool:
                     running.append(self._begun(*to_do.popleft()))
                 with self._waiting():
                     time.sleep(LOOK_S)
+                _end_late(running)
                 for each in [one for one in running if one.job.poll() is not None]:
                     running.remove(each)
                     end_all(each.job, before | _pids(running))
@@ -123,20 +129,38 @@ class LocalPool:
                 stderr=errors,
                 start_new_session=True,
             )
-        if job.stdin is not None:
-            with contextlib.suppress(BrokenPipeError), job.stdin:
-                job.stdin.write(order_bytes(order))
-        return _Try(task, number, folder, job, NoteSigner(_SIGNER, seed).key, hashlib.sha256(said).hexdigest())
+        until = time.monotonic() + 2 * task.replay.limit_s + SLACK_S
+        try:
+            if job.stdin is not None:
+                with contextlib.suppress(BrokenPipeError), job.stdin:
+                    job.stdin.write(order_bytes(order))
+        except BaseException:
+            job.kill()  # it has not begun anything yet
+            job.wait()
+            raise
+        digest = hashlib.sha256(said).hexdigest()
+        return _Try(task, number, folder, job, NoteSigner(_SIGNER, seed).key, digest, until)
 
 
 def _pids(tries: Sequence[_Try]) -> frozenset[int]:
     return frozenset(each.job.pid for each in tries)
 
 
+def _end_late(running: Sequence[_Try]) -> None:
+    for each in running:
+        if time.monotonic() > each.until:
+            each.job.kill()
+
+
 def _end(running: list[_Try], before: frozenset[int]) -> None:
-    """All are asked before any is waited for, so that it takes as long as one of them."""
+    """All are asked before any is waited for, and what has not ended in the time for one is killed."""
     for each in running:
         each.job.terminate()
+    until = time.monotonic() + GRACE_S
+    while time.monotonic() < until and any(each.job.poll() is None for each in running):
+        time.sleep(LOOK_S / 10)
+    for each in running:
+        each.job.kill()
     while running:
         end_all(running.pop().job, before | _pids(running))
 
@@ -148,6 +172,7 @@ def _outcome(tried: _Try) -> Outcome:
         return Lost(tried.number + 1, lost)
     try:
         result = _checked(tried)
+        reading = reading_in(record_in(tried.folder))
     except (SaksiError, OSError) as reason:
         return Lost(tried.number + 1, f"what its worker left is not what it signed: {reason}")
     if result.not_replayed is not None:
@@ -155,7 +180,7 @@ def _outcome(tried: _Try) -> Outcome:
     if result.refused is not None:
         return Refused(result.refused)
     return Replayed(
-        reading=reading_in(record_in(tried.folder)),
+        reading=reading,
         code=result.code,
         last_words=result.last_words,
         observed=result.observed,

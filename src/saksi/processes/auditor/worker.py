@@ -26,7 +26,7 @@ from saksi.processes.auditor.record_files import record_files
 from saksi.processes.auditor.replaying import Replayed, replay
 from saksi.processes.auditor.results import ReplayResult, signed
 from saksi.proofs.tlog.note_key import NoteSigner
-from saksi.words.errors import UsageError
+from saksi.words.errors import SaksiError
 
 __all__ = ["Order", "main", "order_bytes", "record_in", "result_in", "task_bytes"]
 
@@ -65,8 +65,17 @@ def result_in(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Ends with 0 only if the result is signed and in its file."""
+    """Ends with 0 only if the result is signed and in its file; else one line on standard error says why not."""
     forbid_dumps()  # the key lives in this memory
+    try:
+        _work()
+    except (SaksiError, OSError, ValueError, msgspec.MsgspecError) as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}".splitlines()[0][:300] + "\n")
+        return 1
+    return 0
+
+
+def _work() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     folder = Path(order.folder)
     record_in(folder).mkdir(mode=0o700)
@@ -74,8 +83,10 @@ def main() -> int:
         result = _executed(order, folder, signals)
     digest = hashlib.sha256(bytes(order.task)).hexdigest()
     content = signed(result, digest, record_files(record_in(folder)), NoteSigner(order.signer, order.seed))
-    result_in(folder).write_bytes(content)
-    return 0
+    # Whatever the umask says: a file that others may write is not read.
+    at = os.open(result_in(folder), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(at, "wb") as file:  # noqa: PTH123 - of a descriptor
+        file.write(content)
 
 
 def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResult:
@@ -89,7 +100,7 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
         placed = put_in_place(
             task.restart, Path(task.replay.invocation.folder), task.replay.placed, folder / "checkout"
         )
-    except (OSError, UsageError) as reason:
+    except (OSError, SaksiError, ValueError) as reason:  # a path of the record may be none, with a zero byte
         return ReplayResult(refused=str(reason))
     (folder / "cache").mkdir(mode=0o700)
     asked = msgspec.structs.replace(task.replay, placed=placed, cache=folder / "cache")
