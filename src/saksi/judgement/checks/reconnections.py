@@ -61,7 +61,7 @@ class _Left(NamedTuple):
 
 
 class _State:
-    __slots__ = ("left", "noted", "of", "opened", "pids", "recorders", "refused")
+    __slots__ = ("left", "noted", "of", "pids", "recorders", "refused")
 
     def __init__(self) -> None:
         self.noted = Noted()
