@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -12,6 +16,29 @@ from saksi.edges.store.memory import MemoryDisk, MemoryStore
 # Examples are judged by what they return: on two shared cores any of them may be slow.
 settings.register_profile("saksi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("saksi")
+
+
+def _worker():
+    """What a test can leave behind in its worker that decides what later tests see."""
+    adopts = ctypes.c_int(0)
+    ctypes.CDLL(None).prctl(37, ctypes.byref(adopts), 0, 0, 0)
+    umask = os.umask(0o22)
+    os.umask(umask)
+    return {
+        "variables": {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+        "adopts orphans": bool(adopts.value),
+        "umask": umask,
+        "folder": os.getcwd(),
+        "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        "handlers": {each: signal.getsignal(each) for each in signal.valid_signals() - {signal.SIGALRM}},
+    }
+
+
+@pytest.fixture(autouse=True)
+def _worker_is_left_as_it_was():
+    before = _worker()
+    yield
+    assert _worker() == before
 
 
 @pytest.fixture

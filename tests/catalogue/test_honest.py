@@ -26,11 +26,11 @@ def assert_nothing_is_alleged(seen):
 
 def test_a_hook_and_a_patch_of_the_sealed_and_rehearsed_script_allege_nothing(scenes):
     seen = scenes.of("honest")
-    assert "trains with 2.0\n" in seen["stdout"]
+    assert "trains with 2.0\n" in seen["stdout"], seen["stderr"]
     assert_nothing_is_alleged(seen)
 
 
 def test_an_upgraded_package_that_was_approved_anew_alleges_nothing(scenes):
     seen = scenes.of("upgraded")
-    assert "trains with 2.5\n" in seen["stdout"]
+    assert "trains with 2.5\n" in seen["stdout"], seen["stderr"]
     assert_nothing_is_alleged(seen)

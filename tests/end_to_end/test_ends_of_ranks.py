@@ -30,7 +30,9 @@ while not os.path.exists(sys.argv[1]):
     optimizer.zero_grad()
     model(torch.ones(8, 4)).pow(2).mean().backward()
     optimizer.step()
-    open(sys.argv[1] + "." + os.environ["RANK"], "w").write(f"{os.getpid()} {step}")
+    said = sys.argv[1] + "." + os.environ["RANK"]
+    open(said + ".new", "w").write(f"{os.getpid()} {step}")
+    os.rename(said + ".new", said)  # whoever reads it finds all of it
     step += 1
     if os.path.exists(sys.argv[1] + ".hoard." + os.environ["RANK"]):
         hoard.append(bytearray(64 << 20))

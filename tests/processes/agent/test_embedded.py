@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -138,11 +141,33 @@ def test_a_second_agent_on_the_same_log_says_who_holds_it(tmp_path, attempt):
     assert kinds(attempt.records()).count(AttemptKeyRecord) == 1
 
 
-def test_the_agent_outlives_the_signals_that_end_a_job(attempt):
+AT_ONCE = """
+import faulthandler, os, signal
+from saksi.processes.agent.service import ignore_the_jobs_signals
+faulthandler.enable(open(os.devnull, "w"))
+numbers = (1, 2, 3, 10, 12, 15)
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+for each in numbers:
+    os.kill(os.getpid(), each)
+ignore_the_jobs_signals()
+print("lives")
+"""
+
+
+def test_signals_that_come_at_once_end_no_agent_whose_faults_are_handled_on_a_stack_of_their_own():
+    done = subprocess.run([sys.executable, "-c", AT_ONCE], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "lives\n")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_the_agent_outlives_the_signals_that_end_a_job(attempt, at_once):
     recorder = attempt.recorder()
     recorder.hello()
+    if at_once:  # to one that stands still: their handlers then stand one on the other
+        os.kill(attempt.pid, signal.SIGSTOP)
     for number in (1, 2, 3, 10, 12, 15):
         os.kill(attempt.pid, number)
+    os.kill(attempt.pid, signal.SIGCONT)
     recorder.update(0)
     recorder.detach([1])
     recorder.close()

@@ -13,7 +13,7 @@ import pytest
 
 from confining import not_allowed
 from saksi.edges.host.procfs import children_of, descendants_of, read_process
-from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.host.self_protection import orphans_adopted
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.stretches import Restart
 from saksi.processes.auditor import pool
@@ -174,9 +174,9 @@ def test_a_wait_that_is_interrupted_ends_every_worker_and_what_is_below_it(works
         workshop.run(workshop.task("a", STAYS), workshop.task("b", STAYS), turn=turn)
 
 
+@orphans_adopted()
 def test_workers_whose_pool_is_killed_end_by_themselves_with_what_is_below_them(workshop):
     """We adopt what it leaves behind, and so see it."""
-    adopt_orphans()
     child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):

@@ -25,7 +25,7 @@ import msgspec
 from saksi.edges.home import Home
 from saksi.edges.host.ending_signals import EndingSignals
 from saksi.edges.host.procfs import children_of, descendants_of
-from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.host.self_protection import orphans_adopted
 from saksi.edges.run_folders import all_runs
 from saksi.edges.runs import open_run
 from saksi.judgement.checks.live_code import told_in
@@ -76,6 +76,7 @@ def require_steps(steps: int) -> int:
     return steps
 
 
+@orphans_adopted()
 def rehearse(
     command: Sequence[str],
     environment: Mapping[str, str],
@@ -88,7 +89,6 @@ def rehearse(
 
     Raises `NotRehearsed`, `SaksiError`, `OSError`.
     """
-    adopt_orphans()
     before = frozenset(children_of(os.getpid()))
     with EndingSignals() as signals, _scratch() as scratch:
         with _job(command, environment, scratch, before, signals, quiet=quiet) as job, signals.interruptible():

@@ -13,6 +13,7 @@ import signal
 from types import FrameType
 from typing import Final
 
+from saksi.edges.host.self_protection import leave_the_signal_stack
 from saksi.processes.agent.attempt import WatchedAttempt
 
 __all__ = ["ignore_the_jobs_signals", "raise_file_limit", "serve"]
@@ -43,6 +44,7 @@ def raise_file_limit() -> None:
 
 def ignore_the_jobs_signals() -> None:
     """What ends the job must not end its witness. The commands that it starts hear signals as any other does."""
+    leave_the_signal_stack()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(each, _do_nothing)  # `SIG_IGN` would be handed on: `timeout 5 COMMAND` could end nothing
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.edges.host.procfs import children_of
-from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.host.self_protection import orphans_adopted
 from saksi.edges.own_file import read_own_file
 from saksi.processes.auditor.executor import Lost, Outcome, Refused, Task
 from saksi.processes.auditor.launches import GRACE_S, LOOK_S, NotReplayed, end_all, last_words_in, reading_in
@@ -78,9 +78,9 @@ class LocalPool:
         self._size = size
         self._waiting = waiting
 
+    @orphans_adopted()
     def run(self, tasks: Sequence[Task], *, said: Callable[[int], None] = lambda _: None) -> dict[str, Outcome]:
         """As `Executor` says."""
-        adopt_orphans()
         before = frozenset(children_of(os.getpid()))
         for task in tasks:
             (self._place / task.name).mkdir(mode=0o700)

@@ -28,7 +28,7 @@ import msgspec
 
 from saksi.edges.host.confinement import outermost
 from saksi.edges.host.procfs import children_of
-from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.host.self_protection import orphans_adopted
 from saksi.edges.own_file import read_own_file
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay.invocation import Invocation
@@ -148,6 +148,7 @@ def _is_within(place: Path, folders: tuple[Path, ...]) -> bool:
     return any(place.is_relative_to(each) for each in outermost(folders))
 
 
+@orphans_adopted()
 def replay(
     asked: Replay,
     scratch: Path,
@@ -159,7 +160,6 @@ def replay(
 
     Whatever ends the wait, inside of `waiting`, ends the replay too. Raises `NotReplayed`, `OSError`.
     """
-    adopt_orphans()
     before = frozenset(children_of(os.getpid()))
     for name in ("home", "runs", "tmp"):
         (scratch / name).mkdir(mode=0o700)

@@ -24,7 +24,7 @@ import msgspec
 
 from saksi.edges.host.confinement import outermost
 from saksi.edges.host.procfs import children_of
-from saksi.edges.host.self_protection import adopt_orphans
+from saksi.edges.host.self_protection import orphans_adopted
 from saksi.edges.own_file import read_own_file
 from saksi.edges.runs import RunMaterials
 from saksi.processes.auditor.launches import (
@@ -165,12 +165,15 @@ class Sitting:
 @contextlib.contextmanager
 def sit(place: Place, scratch: Path) -> Iterator[Sitting]:
     """A sitting in `scratch`, which is empty and the caller's to remove. Raises `OSError`."""
-    adopt_orphans()
     before = frozenset(children_of(os.getpid()))
     (scratch / "tmp").mkdir(mode=0o700)
     (place.cache / "inductor").mkdir(mode=0o700, exist_ok=True)
     heard, told = os.pipe()
-    with os.fdopen(heard, "rb", buffering=0) as hearing, (scratch / "stderr").open("wb") as errors:
+    with (
+        orphans_adopted(),
+        os.fdopen(heard, "rb", buffering=0) as hearing,
+        (scratch / "stderr").open("wb") as errors,
+    ):
         with os.fdopen(told, "wb"):
             job = subprocess.Popen(
                 [sys.executable, "-I", "-m", "saksi.processes.auditor.stage"],
