@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 EVERY = 6
 """Updates from one change to the next."""
 CHANGES = """
-import builtins, functools, sys, time, types, warnings
+import builtins, functools, os, resource, sys, time, types, warnings
 import torch
 from saksi_recorder import live_glance
 live_glance.PAUSE, live_glance.FREE_NS = 0, 10**12  # each update has a glance, however busy the machine is
@@ -64,6 +64,10 @@ def hook_on_accumulation(m, o): m.b.bias.register_post_accumulate_grad_hook(seen
 def mode_entered(m, o): Mode().__enter__()
 def dispatch_mode_entered(m, o): Dispatch().__enter__()
 def flag_turned(m, o): torch.set_float32_matmul_precision("medium")
+def limit_lowered(m, o):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+def errors_thrown_away(m, o): os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 def builtin_replaced(m, o): builtins.sum = total
 def operator_overridden(m, o):
     global library
@@ -104,6 +108,8 @@ PLACES = {
     "mode_entered": "modes.function: __main__.Mode",
     "dispatch_mode_entered": "modes.dispatch: __main__.Dispatch",
     "flag_turned": "matmul_precision",
+    "limit_lowered": "limit of open files",
+    "errors_thrown_away": "stream stderr",
     "operator_overridden": "aten::threshold_backward CPU",
 }
 UNTOLD = {"own_method_replaced"}

@@ -44,6 +44,8 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "live.": NextStep("saksi env verify --python EXE", "whether the files on the disk were changed too"),
     "live.flag_changed": NextStep("saksi diff BASELINE {run}", "whether a run that you trust has the same flag"),
     "live.hook_added": NextStep("saksi env doors --python EXE", "what enters the process without being asked for"),
+    "live.limit_changed": NextStep("saksi show {run}", "which processes there were, and how the job went on"),
+    "live.stream_changed": NextStep("saksi show {run}", "what happened from that step on, beside what was printed"),
     "metrics.": NextStep("saksi show {run}", "the losses as they were witnessed, to lay beside the tracker's curve"),
     "optimizer.": NextStep("saksi diff BASELINE {run}", "the first update that is not as in a run that you trust"),
     "plan.": NextStep("saksi diff BASELINE {run}", "whether the schedule of a run that you trust says the same"),

@@ -382,7 +382,8 @@ class LiveFrame(Frame, frozen=True, tag="live"):
     """A part of an inventory of the code that training executes: what this connection has not heard of it.
 
     `number` counts the inventories of this process; `compared` places were looked at, `omitted` were beyond the limit.
-    `nonce` is what the agent had asked with. `flags` are those of precision and determinism, if they are news.
+    `nonce` is what the agent had asked with. `flags` are those of precision and determinism, and what the kernel
+    holds the process to, if they are news.
     """
 
     number: Count

@@ -373,6 +373,25 @@ def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
     assert said(simulated) == [("live.flag_changed", "warning", "tf32")]
 
 
+@pytest.mark.parametrize(
+    ("name", "was", "now", "said_so"),
+    [
+        ("limit of address space", "none", "16777216", ("live.limit_changed", "warning")),
+        ("limit of open files", "1024", "1023", ("live.limit_changed", "warning")),
+        ("limit of open files", "1024", "4096", ("live.limit_changed", "info")),
+        ("limit of open files", "1024", "none", ("live.limit_changed", "info")),
+        ("limit of open files", "1024", "unset", ("live.limit_changed", "warning")),
+        ("stream stderr", "a pipe", "nowhere", ("live.stream_changed", "warning")),
+        ("stream stdout", "a device", "closed", ("live.stream_changed", "warning")),
+        ("stream stdout", "nowhere", "closed", ("live.stream_changed", "info")),
+        ("stream stdout", "nowhere", "a file", ("live.stream_changed", "info")),
+        ("stream stdout", "a file", "a pipe", ("live.stream_changed", "info")),
+    ],
+)
+def test_what_the_kernel_holds_a_process_to_weighs_where_it_is_less_than_before(name, was, now, said_so):
+    assert said(run_of([LOSS], flags=[{name: was}, {name: now}])) == [(*said_so, name)]
+
+
 def test_another_number_of_threads_is_told_and_asks_nobody_to_act():
     simulated = run_of([LOSS], flags=[{"tf32": "False", "threads": "1"}, {"tf32": "False", "threads": "2"}])
     assert said(simulated) == [("live.flag_changed", "info", "threads")]

@@ -16,6 +16,7 @@ import msgspec
 from saksi.judgement.checks.challenges import FAULTS
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.followed import MAX_RESTING
+from saksi.judgement.checks.live_flags import said_of_flag
 from saksi.judgement.checks.live_judging import CODE_OF, judge
 from saksi.judgement.checks.live_places import Compiler, Place, Sources, View, places_of
 from saksi.judgement.checks.live_processes import Baseline, Context, LiveProcess
@@ -26,7 +27,7 @@ from saksi.judgement.checks.live_vanished import is_gone, judge_gone, judge_kind
 from saksi.judgement.checks.spoken import ProcessKey
 from saksi.judgement.items import Item, Line
 from saksi.judgement.rehearsal.values import MAX_CODE, RehearsedCode
-from saksi.words.findings import Finding, Severity
+from saksi.words.findings import Finding
 from saksi.words.frames import FaultFrame, HelloFrame, LiveFrame, UpdateFrame
 from saksi.words.records import ApprovalRecord, AttachRecord, BlockRecord, DetachRecord, SourceRecord
 
@@ -40,8 +41,6 @@ MAX_CONTEXTS: Final = 4_096
 MAX_BASELINES: Final = 256
 """Different beginnings: ranks of one job begin alike."""
 NOT_CHECKABLE: Final = "live.not_checkable"
-ORDER_OF_SUMS: Final = frozenset({"threads"})
-"""Flags that move only the last places of results; programs set them as they go, around a loader or an evaluation."""
 _finding = partial(observation, check="live_code")
 
 
@@ -174,9 +173,7 @@ class LiveCodeCheck:
                 if since is not None:
                     self._case(state, _Case(place, since, process.compiler, context))
         for name, old, new in process.flags_changed(frame):
-            message = f"It was {old} at the first inventory and is {new} now."
-            severity: Severity = "info" if name in ORDER_OF_SUMS else "warning"
-            state.noted.note(_of(Said("live.flag_changed", severity, name, message), context))
+            state.noted.note(_of(said_of_flag(name, old, new), context))
 
     def _begin(self, state: _Live, process: LiveProcess, context: Context, *, last: bool = True) -> None:
         """A process has said what it began with; one that began with the same has been judged already, or is to be."""

@@ -46,8 +46,8 @@ NEVER: Final[tuple[tuple[str, str], ...]] = (
     *((prefix, "it is about what was not watched") for prefix in COVERAGE_PREFIXES),
 )
 """Prefixes of codes that no expectation covers, each with its reason: without these saksi would see nothing."""
-_BUT: Final = frozenset({"live.flag_changed"})
-"""A number's setting, not code: a program may turn one at a step."""
+_BUT: Final = frozenset({"live.flag_changed", "live.limit_changed", "live.stream_changed"})
+"""Settings, not code: a program may turn one at a step."""
 
 Step = Annotated[int, Meta(ge=0, le=MAX_STEP)]
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]

@@ -19,7 +19,7 @@ CASE: Final = Case(
     name="memory-taken",
     what="Another process takes away the memory that the training may still ask for.",
     layers=("outside",),
-    named=(Named(code=r"availability.(failed|killed)"),),
+    named=(Named(code=r"availability.(failed|killed)"), Named(code=r"live.limit_changed", pattern=r"address space")),
     draw=_draw,
     script={
         "updated": """\
@@ -35,5 +35,4 @@ if step == AT:
 """,
     },
     ends=(1,),
-    reason="a job that fails is told as info: scripts raise, and who lowered a limit the kernel does not tell",
 )

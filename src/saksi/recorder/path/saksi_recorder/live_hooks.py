@@ -22,7 +22,7 @@ from typing import Any, Iterator, Optional
 import torch
 from torch.nn.modules import module as _module
 
-from . import bare, inventory, live_tree, optimizers
+from . import bare, conditions, inventory, live_tree, optimizers
 from .live_classes import PLAIN_BASES, file_of
 from .live_subjects import MAX_NAME, Subject
 from .plain import text
@@ -215,8 +215,9 @@ def readers() -> list[Any]:
 
 
 def flags() -> dict[str, str]:
-    """What decides about precision and determinism, as far as this version of torch tells."""
+    """What decides about precision and determinism, as far as this version of torch tells, and what the kernel sets."""
     out = {name: _flag(place) for name, place in _FLAGS}
+    out.update(conditions.conditions())
     out.update((name, text(os.environ[name], 80)) for name in _VARIABLES if name in os.environ)
     return {name: value for name, value in out.items() if value is not None}
 

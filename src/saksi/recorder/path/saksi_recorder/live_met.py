@@ -17,6 +17,7 @@ import torch
 
 from . import (
     bare,
+    conditions,
     inventory,
     kept_words,
     live_hooks,
@@ -85,6 +86,7 @@ class Met:
         ]
         self._turns[0].append(Single(flags))
         self._turns[1].append(Single({"builtins": _builtins}))
+        self._turns[2].append(Single({"conditions": conditions.seen}))
 
     def changed(self, turn: int) -> list[Key]:
         """What differs from what was met, as far as it is looked at this time."""
