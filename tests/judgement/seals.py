@@ -144,6 +144,8 @@ plans = st.builds(
     groups=tuples(hyper_parameters),
     accumulation=st.just(msgspec.UNSET) | st.integers(1, 2**53),
     trained=st.just(msgspec.UNSET) | st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple),
+    longest_update=st.just(msgspec.UNSET) | st.floats(1e-6, 1e9),
+    reported=st.just(msgspec.UNSET) | st.lists(texts.filter(bool), min_size=1, max_size=3).map(tuple),
 )
 data_plans = st.builds(
     DataPlan,

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["PATTERNS", "RECIPE", "TRAIN"]
+__all__ = ["PATTERNS", "PROMPT", "RECIPE", "TRACKED", "TRAIN"]
 
-TRAIN: Final = """\
+_TRAIN_PLAN: Final = """\
 [plan]
 optimizer = "torch.optim.adamw.AdamW"
 steps = 60
@@ -19,7 +19,8 @@ max_norm = 1.0
 accumulation = 1
 trained = "all"
 hyper_parameters = { betas = [0.9, 0.999], weight_decay = 0.01, amsgrad = false }
-
+"""
+_TRAIN_DATA: Final = """
 [data]
 items = 320
 batch = 16
@@ -28,7 +29,14 @@ each = "once"
 drop_last = false
 content = "same"
 """
+TRAIN: Final = _TRAIN_PLAN + _TRAIN_DATA
 """Of `programs/train.py`, whose schedule is stopped at its half."""
+
+TRACKED: Final = f'{_TRAIN_PLAN}reported = ["train/loss"]\nlongest_update = 30\n{_TRAIN_DATA}'
+"""Of `programs/tracked.py`, which is the same and reports its loss."""
+
+PROMPT: Final = f"{_TRAIN_PLAN}longest_update = 1.5\n{_TRAIN_DATA}"
+"""As `TRAIN`, by somebody who wants to be woken for an update that takes a hundred times as long as one does."""
 
 RECIPE: Final = """\
 [plan]

@@ -93,6 +93,7 @@ _SHIPPED: Final = (
     ),
     Variant(name="resumed", program="patterns.py", arguments=("resumed",), launches=2),
     Variant(name="recipe", program="recipe.py", arguments=()),
+    Variant(name="tracked-planned", program="tracked.py", arguments=(), settings=declared.TRACKED),
     Variant(name="recipe-planned", program="recipe.py", arguments=(), settings=declared.RECIPE),
     *(Variant(name=each, program="recipes.py", arguments=(each,)) for each in _RECIPES),
     *(Variant(name=each, program="averages.py", arguments=(each,)) for each in _AVERAGES),

@@ -133,6 +133,42 @@ def test_with_further_optimizers_nobody_knows_whose_backward_it_was():
     assert [each.subject for each in found(simulated)] == ["further optimizers"]
 
 
+def took(seconds, phase="compute"):
+    return {"phase_ns": {"data": 1000, "compute": 9000, "optimizer": 500} | {phase: int(seconds * 1e9)}}
+
+
+def test_an_update_that_takes_longer_than_planned_is_named_with_the_phase():
+    simulated = launched(plan(longest_update=1.5))
+    changes = {0: took(90), 4: took(1.4), 5: took(2.0), 7: took(3, "data")}
+    (only,) = found(train(simulated, [0.1] * 9, changes=changes))
+    assert (only.code, only.severity, only.subject) == ("plan.update_overran", "warning", "duration")
+    assert (only.first_step, only.last_step) == (5, 7)
+    assert "Update 5 took 2 s, most of it in what lies between data and optimizer; 1.5 s are planned" in only.message
+
+
+def report(connection, step, value, name="train/loss"):
+    connection.send("metric", tracker="wandb", at=None, step=step, values=[[name, value]], omitted=0)
+
+
+def test_a_report_that_is_not_the_loss_it_is_planned_to_be_is_named_at_its_step():
+    def at(connection, step):  # called before each update
+        if step:
+            report(connection, step - 1, 4.0 / step * (0.9 if step > 5 else 1.0004))
+            report(connection, step - 1, 0.0, name="val/loss")
+
+    (only,) = found(train(launched(plan(reported=("train/loss",))), [0.1] * 9, at=at))
+    assert (only.code, only.severity, only.subject) == ("plan.report_differs", "warning", "metric train/loss")
+    assert (only.first_step, only.last_step) == (5, 7)
+    assert (
+        "0.6 was reported behind update 5, 0.9 times as much; the loss that was witnessed is 0.666667" in only.message
+    )
+
+
+def test_a_metric_that_is_planned_and_never_reported_is_said():
+    (only,) = found(train(launched(plan(reported=("train/loss",))), [0.1] * 9))
+    assert (only.code, only.severity, only.subject) == ("plan.not_checkable", "info", "metric train/loss")
+
+
 def sampled(connection, step, *, of):
     """The samples of an update, of as many of four tensors."""
     if step in {0, 5}:

@@ -55,7 +55,8 @@ def test_whatever_a_run_says_is_taken(plan, resumed, updates):
 )  # fmt: skip
 def test_a_run_that_follows_the_schedule_is_never_held_to_another_rate(plan, resumed, offset, moves, skips):
     rest = {"steps": None, "hyper_parameters": {}, "groups": (), "max_norm": None}
-    plan = msgspec.structs.replace(plan, **rest, accumulation=msgspec.UNSET, trained=msgspec.UNSET)
+    rest |= dict.fromkeys(("accumulation", "trained", "longest_update", "reported"), msgspec.UNSET)
+    plan = msgspec.structs.replace(plan, **rest)
     schedule, held, at = Schedule(plan), Held(plan, resumed=resumed), offset if resumed else 0
     for step, skipped in enumerate(skips):
         found = list(held.take(update(step, groups=[{"lr": schedule.at(at)}], skipped=skipped)))

@@ -25,6 +25,8 @@ hyper_parameters = { eps = 1e-8, betas = [0.9, 0.95] }
 groups = [{ weight_decay = 0.1, lr_scale = 0.5 }, { weight_decay = 0 }]
 accumulation = 4
 trained = ["head.*", "norm.weight"]
+longest_update = 30
+reported = ["train/loss"]
 """
 
 
@@ -37,7 +39,7 @@ def test_every_key_has_its_place_in_the_plan():
         optimizer="AdamW", steps=5000, lr=((100, 1e-3), (5000, 1e-4)), between="cosine", warm_up=100,
         warm_up_from=1e-5, max_norm=1.0, hyper_parameters={"betas": (0.9, 0.95), "eps": 1e-8},
         groups=({"lr_scale": 0.5, "weight_decay": 0.1}, {"weight_decay": 0}), accumulation=4,
-        trained=("head.*", "norm.weight"),
+        trained=("head.*", "norm.weight"), longest_update=30.0, reported=("train/loss",),
     )  # fmt: skip
     assert all(key.encode() in WHOLE for key in PLAN_KEYS)
 
@@ -53,7 +55,7 @@ def test_all_that_is_trained_is_one_pattern():
 
 def test_what_earlier_versions_did_not_know_is_in_no_plan_that_does_not_say_it():
     written = msgspec.json.decode(msgspec.json.encode(parse(b"[plan]\nlr = 1")))
-    assert not {"accumulation", "trained"} & set(written)
+    assert not {"accumulation", "trained", "longestUpdate", "reported"} & set(written)
 
 
 def test_without_the_table_there_is_no_plan():
@@ -89,6 +91,12 @@ def test_a_plan_is_the_same_after_it_was_written(plan):
         ("[plan]\ntrained = [1]", 'plan.trained is neither "all" nor a list'),
         ("[plan]\ntrained = []", "length >= 1"),
         ("[plan]\ntrained = ['" + "x" * 257 + "']", "length <= 256"),
+        ("[plan]\nlongest_update = 0", "plan.longest_update is not a number of seconds above 0"),
+        ("[plan]\nlongest_update = 1e10", "plan.longest_update is not a number of seconds above 0"),
+        ("[plan]\nlongest_update = '30 s'", "plan.longest_update is not a number"),
+        ("[plan]\nreported = 'loss'", "plan.reported is not a list of metrics' names"),
+        ("[plan]\nreported = ['']", "plan.reported is not a list of metrics' names"),
+        ("[plan]\nreported = []", "length >= 1"),
         ("[plan]\nsteps = 0", "plan.steps is not a number of steps, at least 1"),
         ("[plan]\nmax_norm = 0", "maxNorm is not a number above 0"),
         ("[plan]\nbetween = 'spline'", "plan.between is not one of linear, cosine, hold"),

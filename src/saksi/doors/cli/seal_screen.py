@@ -135,6 +135,10 @@ def _plan(said: dict[str, Any]) -> str:
         words.append(f"gradients of {said['accumulation']} backwards an update")
     if "trained" in said:
         words.append(f"trained {', '.join(said['trained'])}")
+    if "longestUpdate" in said:
+        words.append(f"{said['longestUpdate']:.6g} s an update at most")
+    if "reported" in said:
+        words.append(f"the loss reported as {', '.join(said['reported'])}")
     return ", ".join(words) or "says nothing"
 
 

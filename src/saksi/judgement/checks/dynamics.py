@@ -18,7 +18,7 @@ from saksi.judgement.checks.fold import MAX_EVIDENCE, Noted, observation
 from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.slow_phases import PhasesOfRanks
 from saksi.judgement.checks.spoken import Spoken
-from saksi.judgement.dynamics.durations import BLOCK, PHASES, Distances, Durations, Slow
+from saksi.judgement.dynamics.durations import BLOCK, IN_WORDS, PHASES, Distances, Durations, Slow
 from saksi.judgement.dynamics.jumps import Window
 from saksi.judgement.dynamics.left_out import LeftOut
 from saksi.judgement.dynamics.phases import SlowPhases
@@ -52,11 +52,6 @@ _CAUSES: Final = {
     NOT_FINITE: "A learning rate that is too high, a number beyond half precision and a division by zero do that.",
     SLOWED: "Longer samples, other work on the machine and a hot processor look the same.",
     STALLED: "An evaluation, a model checkpoint, a slow disk and other work on the machine look the same.",
-}
-_IN: Final = {
-    "data": "waiting for data",
-    "compute": "what lies between data and optimizer",
-    "optimizer": "the optimizer's step",
 }
 _NS: Final = 1e9
 _finding = partial(observation, check=CHECK_NAME, severity="info")
@@ -251,14 +246,14 @@ def _value(window: Window, value: Number | None, what: str, code: str, update: i
 def _stall(frame: UpdateFrame, of: str) -> _Seen:
     spent = {each: getattr(frame.phase_ns, each) for each in PHASES}
     phase, took = max(spent, key=lambda each: spent[each]), sum(spent.values())
-    message = f"Update {frame.update} took {took / _NS:.1f} s, most of it in {_IN[phase]}."
+    message = f"Update {frame.update} took {took / _NS:.1f} s, most of it in {IN_WORDS[phase]}."
     return _Seen(STALLED, f"duration{of}", frame.update, float(took), message)
 
 
 def _slow(slow: Slow, update: int, of: str) -> _Seen:
     message = (
         f"The {BLOCK} updates up to {update} took {slow.took_ns / _NS:.3g} s each by their median, and those before "
-        f"{slow.usual_ns / _NS:.3g} s; what grew most is {_IN[slow.phase]}."
+        f"{slow.usual_ns / _NS:.3g} s; what grew most is {IN_WORDS[slow.phase]}."
     )
     return _Seen(SLOWED, f"duration{of}", max(0, update - BLOCK + 1), slow.took_ns / slow.usual_ns, message)
 

@@ -24,6 +24,7 @@ from saksi.words.frames import (
     CkptFrame,
     EpochFrame,
     FaultFrame,
+    MetricFrame,
     OptimizerFrame,
     SampledFrame,
     SampleFrame,
@@ -40,7 +41,15 @@ MAX_ALL: Final = 1 << 20
 GRADIENT_NORM: Final = frozenset({"gradient norm", "gradient_norm"})
 """How the recorder names what it could not read, and the part of it that reads norms."""
 _KINDS: Final = (
-    UpdateFrame | OptimizerFrame | CkptFrame | UncoveredFrame | FaultFrame | EpochFrame | SampledFrame | SampleFrame
+    UpdateFrame
+    | OptimizerFrame
+    | CkptFrame
+    | UncoveredFrame
+    | FaultFrame
+    | EpochFrame
+    | SampledFrame
+    | SampleFrame
+    | MetricFrame
 )
 _finding = partial(observation, check=CHECK_NAME)
 
@@ -108,6 +117,8 @@ def _found(held: Held, frame: AnyFrame, room: int) -> Iterable[Apart]:
             return held.take(frame)
         case OptimizerFrame():
             return held.made(frame)
+        case MetricFrame():
+            return held.report(frame)
         case CkptFrame(action="loaded"):
             held.load()
         case EpochFrame():

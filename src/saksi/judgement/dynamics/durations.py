@@ -10,9 +10,14 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-__all__ = ["BLOCK", "PHASES", "Distances", "Durations", "Slow"]
+__all__ = ["BLOCK", "IN_WORDS", "PHASES", "Distances", "Durations", "Slow"]
 
 PHASES: Final = ("data", "compute", "optimizer")
+IN_WORDS: Final = {
+    "data": "waiting for data",
+    "compute": "what lies between data and optimizer",
+    "optimizer": "the optimizer's step",
+}
 SETTLING: Final = 20
 """Updates that are left out at first."""
 BLOCK: Final = 64

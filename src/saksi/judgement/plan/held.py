@@ -15,12 +15,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from saksi.judgement.dynamics.durations import IN_WORDS, PHASES
 from saksi.judgement.plan.accumulated import Accumulated
 from saksi.judgement.plan.course import Course
+from saksi.judgement.plan.reported import OtherReport, Reported
 from saksi.judgement.plan.schedule import Schedule
 from saksi.judgement.plan.trained import Names, Trained
 from saksi.judgement.plan.values import LR_SCALE, Plan, Value
-from saksi.words.frames import OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
+from saksi.words.frames import MetricFrame, OptimizerFrame, SampledFrame, SampleFrame, UpdateFrame
 
 __all__ = ["Apart", "Held"]
 
@@ -28,7 +30,9 @@ ACCUMULATION: Final = "plan.accumulation_differs"
 CLIPPING: Final = "plan.clipping_differs"
 HYPER_PARAMETER: Final = "plan.hyper_parameter_differs"
 LEARNING_RATE: Final = "plan.learning_rate_differs"
+LONG: Final = "plan.update_overran"
 OPTIMIZER: Final = "plan.optimizer_differs"
+REPORT: Final = "plan.report_differs"
 STEPS: Final = "plan.steps_exceeded"
 TRAINED: Final = "plan.parameter_not_trained"
 NEAR: Final = 1e-6
@@ -74,6 +78,8 @@ class Held:
         self._accumulated = Accumulated(plan.accumulation) if isinstance(plan.accumulation, int) else None
         self._trained = Trained(Names(plan.trained)) if isinstance(plan.trained, tuple) else None
 
+        self._reported = Reported(plan.reported) if isinstance(plan.reported, tuple) else None
+
     @property
     def size(self) -> int:
         """What is kept of the process's layouts, in lines, and itself."""
@@ -103,6 +109,11 @@ class Held:
         else:
             self._trained.sample(frame)
 
+    def report(self, frame: MetricFrame) -> Iterator[Apart]:
+        """Holds what a tracker was given to the losses of the Updates."""
+        if self._reported is not None:
+            yield from map(self._other_report, self._reported.report(frame))
+
     def made(self, frame: OptimizerFrame) -> Iterator[Apart]:
         """Holds an optimizer's class to the plan."""
         wanted = self._plan.optimizer
@@ -126,6 +137,9 @@ class Held:
         yield from self._clipping(frame)
         yield from self._backwards(frame)
         yield from self._untrained(frame)
+        yield from self._too_long(frame)
+        if self._reported is not None:
+            yield from map(self._other_report, self._reported.take(frame))
         if self._plan.steps is not None and frame.update - self._left_out >= self._plan.steps:
             message = f"{self._plan.steps} updates are planned, and more came."
             yield self._apart(STEPS, "steps", message, frame.update, excused=self._resumed)  # it may have gone back
@@ -150,6 +164,8 @@ class Held:
         for name, is_there in wanted.items():
             if is_there and name not in self._seen:
                 yield f"the {name} of optimizer 0", f"It is planned, and in no record of this process. {_UNSEEN}"
+        for name in () if self._reported is None else self._reported.unseen:
+            yield f"metric {name}", "It is planned to be the loss, and no report of it is in the record beside a loss."
         for name in sorted(self._unread & self._seen):
             yield (
                 f"the {name} of optimizer 0",
@@ -256,6 +272,28 @@ class Held:
             yield self._apart(TRAINED, each.subject, each.message, frame.update)
         if self._trained.is_seen:
             self._seen.add("trained parameters")
+
+    def _too_long(self, frame: UpdateFrame) -> Iterator[Apart]:
+        longest = self._plan.longest_update
+        if longest is msgspec.UNSET or self._updates == 1:  # what lies before the first is getting ready
+            return
+        spent = {each: getattr(frame.phase_ns, each) / 1e9 for each in PHASES}
+        took = sum(spent.values())
+        if took > longest:
+            phase = max(spent, key=lambda each: spent[each])
+            message = (
+                f"Update {frame.update} took {took:.3g} s, most of it in {IN_WORDS[phase]}; {longest:.6g} s are "
+                "planned for the longest."
+            )
+            yield self._apart(LONG, "duration", message, frame.update)
+
+    def _other_report(self, other: OtherReport) -> Apart:
+        share = f", {other.report / other.loss:.4g} times as much" if other.loss else ""
+        message = (
+            f"{other.report:.6g} was reported behind update {other.step}{share}; the loss that was witnessed is "
+            f"{other.loss:.6g}, and the metric is planned to be the loss."
+        )
+        return self._apart(REPORT, f"metric {other.name}", message, other.step)
 
     def _may_be_unseen(self, frame: UpdateFrame) -> bool:
         """Whether there may have been a clipping: inside a compiled graph, before another optimizer's update."""

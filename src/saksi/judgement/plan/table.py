@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from saksi.judgement.plan.values import MAX_STEP, Between, Plan, Value
+from saksi.judgement.plan.values import MAX_SECONDS, MAX_STEP, Between, Plan, Value
 from saksi.words.errors import UsageError
 
 __all__ = ["MAX_PLAN_BYTES", "PLAN_KEYS", "plan_in"]
@@ -19,8 +19,8 @@ __all__ = ["MAX_PLAN_BYTES", "PLAN_KEYS", "plan_in"]
 MAX_PLAN_BYTES: Final = 65_536
 """A seal goes into the record with each launch; a plan of a thousand groups has half of this."""
 PLAN_KEYS: Final = (
-    "accumulation", "between", "groups", "hyper_parameters", "lr", "max_norm", "optimizer", "steps", "trained",
-    "warm_up", "warm_up_from",
+    "accumulation", "between", "groups", "hyper_parameters", "longest_update", "lr", "max_norm", "optimizer",
+    "reported", "steps", "trained", "warm_up", "warm_up_from",
 )  # fmt: skip
 _BETWEEN: Final[tuple[Between, ...]] = get_args(Between)
 _POINT: Final = 2
@@ -52,6 +52,8 @@ def plan_in(found: object, where: str) -> Plan | None:
             groups=_groups(found.get("groups", []), place),
             accumulation=_accumulation(found, place),
             trained=_trained(found, place),
+            longest_update=_seconds(found, "longest_update", place),
+            reported=_reported(found, place),
         )
         content = msgspec.json.encode(plan)
         if len(content) > MAX_PLAN_BYTES:
@@ -93,6 +95,24 @@ def _trained(found: dict[str, Any], place: str) -> tuple[str, ...] | msgspec.Uns
         return (_EVERY_NAME,)
     if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
         raise UsageError(f'{place}.trained is neither "all" nor a list of names', remedy='trained = ["encoder.*"]')
+    return tuple(value)
+
+
+def _seconds(found: dict[str, Any], key: str, place: str) -> float | msgspec.UnsetType:
+    if key not in found:
+        return msgspec.UNSET
+    value = _number(found[key], f"{place}.{key}")
+    if not 0 < value <= MAX_SECONDS:
+        raise UsageError(f"{place}.{key} is not a number of seconds above 0, {MAX_SECONDS:.0e} at most")
+    return value
+
+
+def _reported(found: dict[str, Any], place: str) -> tuple[str, ...] | msgspec.UnsetType:
+    value = found.get("reported")
+    if value is None:
+        return msgspec.UNSET
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise UsageError(f"{place}.reported is not a list of metrics' names", remedy='reported = ["train/loss"]')
     return tuple(value)
 
 

@@ -20,6 +20,8 @@ __all__ = [
     "MAX_PATTERNS",
     "MAX_POINTS",
     "MAX_RATE",
+    "MAX_REPORTED",
+    "MAX_SECONDS",
     "MAX_STEP",
     "MAX_VALUES",
     "Between",
@@ -39,6 +41,9 @@ MAX_RATE: Final = 1e100
 """Of a learning rate or a scale, and one over it is the least scale: the curve must not overflow."""
 MAX_PATTERNS: Final = 256
 """Names and patterns of parameters that are trained: a line for each of a model's parts."""
+MAX_REPORTED: Final = 16
+"""Metrics that are the loss; a program has one tracker, or a few."""
+MAX_SECONDS: Final = 1e9
 LR_SCALE: Final = "lr_scale"
 """In a group's table: by what the planned learning rate is multiplied for this group."""
 
@@ -57,7 +62,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `lr` are points of the learning rate's curve, with `between` them; before the first, which is at step `warm_up`, it
     rises in a straight line from `warm_up_from`; behind the last it stays. `accumulation` is how many backwards each
-    Update has, `trained` which parameters have a gradient at each, by patterns of names; earlier versions knew neither.
+    Update has, `trained` which parameters have a gradient at each, by patterns of names, `longest_update` how many
+    seconds one may take, `reported` which metrics of trackers are its loss; earlier versions knew none of these.
     """
 
     optimizer: Text | None
@@ -73,11 +79,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     trained: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=MAX_PATTERNS)] | msgspec.UnsetType = (
         msgspec.UNSET
     )
+    longest_update: float | msgspec.UnsetType = msgspec.UNSET
+    reported: Annotated[tuple[Pattern, ...], Meta(min_length=1, max_length=MAX_REPORTED)] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )
 
     def __post_init__(self) -> None:
         _require_curve(self)
         if self.max_norm is not None and not (self.max_norm > 0 and math.isfinite(self.max_norm)):
             raise ValueError("maxNorm is not a number above 0")
+        if isinstance(self.longest_update, float) and not 0 < self.longest_update <= MAX_SECONDS:
+            raise ValueError("longestUpdate is not a number of seconds above 0")
         for table in (self.hyper_parameters, *self.groups):
             _require_table(table)
         if LR_SCALE in self.hyper_parameters:

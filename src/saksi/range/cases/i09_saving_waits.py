@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
+from saksi.range import declared
 from saksi.range.case import Case, Named, Parameters, somewhere
 
 __all__ = ["CASE"]
@@ -19,8 +20,9 @@ CASE: Final = Case(
     name="saving-waits",
     what="A lock that nobody gives back keeps a model checkpoint from being saved for seconds.",
     layers=("live", "outside"),
-    named=(Named(code=r"(dynamics.stalled|availability\..*)", pattern=r"took|stall|said nothing"),),
+    named=(Named(code=r"plan.update_overran|availability\..*", pattern=r"took|stall|said nothing"),),
     draw=_draw,
+    settings=declared.PROMPT,
     script={
         "updated": """\
 if step == AT:
@@ -46,5 +48,4 @@ if step == AT:
 """,
     },
     delay=1,
-    reason="how long updates take is judged from the 128th on, and told as info",
 )

@@ -1,0 +1,82 @@
+"""Is a metric that is planned to be the loss the loss? One process's reports beside the losses of its Updates.
+
+Rules: a report belongs to the Update that was the last one by then; a device may deliver the loss or the report first,
+so whichever is there waits for the other; a report may be rounded.
+
+Known weakness: of losses below a thousandth a report is free to say half as much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from saksi.words.frames import MetricFrame, UpdateFrame
+
+__all__ = ["OtherReport", "Reported"]
+
+NEAR: Final = 1e-3
+"""Of the loss: one that was summed up in another order or kept in bfloat16 on its way is off by less."""
+ROUNDED: Final = 5e-4
+"""What a report of three decimals is off by."""
+MAX_WAITING: Final = 64
+"""Losses, and reports, that are kept until the other comes."""
+
+
+class OtherReport(NamedTuple):
+    """The metric `name` was said to be `report` after Update `step`, and the loss that was witnessed is `loss`."""
+
+    name: str
+    step: int
+    report: float
+    loss: float
+
+
+class Reported:
+    """The metrics of one process whose `names` are planned to be the loss. `seen`: those that were compared."""
+
+    __slots__ = ("_losses", "_names", "_reports", "seen")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        self._losses: dict[int, float] = {}
+        self._reports: list[tuple[int, str, float]] = []
+        self.seen: set[str] = set()
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Those that were never compared."""
+        return tuple(each for each in self._names if each not in self.seen)
+
+    def take(self, frame: UpdateFrame) -> Iterator[OtherReport]:
+        """Takes an Update of optimizer 0 in."""
+        if frame.loss is None or "loss" in frame.deferred:
+            return
+        self._losses[frame.update] = float(frame.loss)
+        if len(self._losses) > MAX_WAITING:
+            del self._losses[next(iter(self._losses))]
+        yield from self._compared()
+
+    def report(self, frame: MetricFrame) -> Iterator[OtherReport]:
+        """Takes reports in."""
+        new = [(frame.step, name, float(value)) for name, value in frame.values if name in self._names]
+        self._reports = [*self._reports, *new][-MAX_WAITING:]
+        yield from self._compared() if new else ()
+
+    def _compared(self) -> Iterator[OtherReport]:
+        waiting, self._reports = self._reports, []
+        for step, name, value in waiting:
+            loss = self._losses.get(step)
+            if loss is None:
+                self._reports.append((step, name, value))
+                continue
+            self.seen.add(name)
+            if not _is_near(value, loss):
+                yield OtherReport(name, step, value, loss)
+
+
+def _is_near(report: float, loss: float) -> bool:
+    if math.isnan(report) or math.isnan(loss):
+        return math.isnan(report) and math.isnan(loss)
+    return math.isclose(report, loss, rel_tol=NEAR, abs_tol=ROUNDED)
