@@ -164,8 +164,8 @@ class Begun:
 
     def end(self):
         """Its exit code and what it said, once it has ended and left no folder."""
-        said, errors = self.process.communicate(timeout=400)
-        assert os.listdir(self.places) == [], errors
+        said, self.errors = self.process.communicate(timeout=400)
+        assert os.listdir(self.places) == [], self.errors
         os.rmdir(self.places)
         return self.process.returncode, said
 
@@ -225,6 +225,43 @@ def test_an_audit_that_is_ended_leaves_no_worker_no_replay_and_no_folder(project
     assert begun.end()[0] in {128 + number, -number}
     left = [found for pid in below if (found := read_process(pid)) is not None and found.state != "Z"]
     assert left == []
+
+
+def kept_of(project):
+    return sorted((project.home.folder / "home" / "audits").glob("*/results/*/kept.json"))
+
+
+def cut_short(project, *words):
+    """An audit that is ended by Ctrl-C once one stretch is done."""
+    begun = Begun(project, *words)
+    until = time.monotonic() + 200
+    while not kept_of(project) and time.monotonic() < until:
+        time.sleep(0.05)
+    begun.process.send_signal(signal.SIGINT)
+    assert begun.end()[0] in {130, -2}
+    assert "1 stretch is replayed and kept: the same command goes on from there" in begun.errors
+
+
+def test_an_audit_that_was_ended_goes_on_with_what_it_had_and_says_the_same(project, alone):
+    cut_short(project, *THREE)
+    begun, workers = Begun(project, *THREE, "--limit", "99"), set()
+    while begun.process.poll() is None:
+        workers |= set(begun.workers())
+        time.sleep(0.05)
+    assert begun.end() == (0, alone)
+    assert len(workers) == 2
+    assert os.listdir(project.home.folder / "home" / "audits") == []
+
+
+def test_who_ends_an_audit_gets_the_same_draw_again(project, sampled):
+    cut_short(project, "--sample", "1", *RESUME)
+    (file,) = (project.home.folder / "home" / "audits").glob("*/audit.json")
+    secret = json.loads(file.read_text())["draw"]["secret"]
+    other = project.audit("honest", "--sample", "1", "--beacon", "noon", *RESUME, code=0)
+    assert other["sampled"]["draw"]["secret"] != secret
+    again = project.audit("honest", "--sample", "1", *RESUME, code=0)
+    assert again["sampled"]["draw"]["secret"] == secret
+    assert project.audit("honest", "--sample", "1", *RESUME, code=0)["sampled"]["draw"]["secret"] != secret
 
 
 def test_a_stretch_whose_replay_takes_too_much_memory_is_replayed_from_the_start(project, sampled):

@@ -2,6 +2,7 @@
 
     <home>/keys/            see `edges.keys`
     <home>/runs/<run>/      one run's store
+    <home>/audits/          see `processes.auditor.unfinished`
     <home>/settings.toml    see `edges.notify_settings`
     <home>/suppressions.jsonl    see `edges.suppressions`
 
@@ -41,6 +42,11 @@ class Home(NamedTuple):
     def runs(self) -> Path:
         """Where the runs lie that are at home."""
         return self.root / "runs"
+
+    @property
+    def audits(self) -> Path:
+        """Where what is done of audits lies that did not come to their end."""
+        return self.root / "audits"
 
     def run_folder(self, run: str) -> Path:
         """The folder of the run with this id, there or not. Raises `UsageError` for what is no run id."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import shutil
 import signal
 import sys
 import time
 
+import msgspec
 import pytest
 
 from confining import not_allowed
@@ -18,9 +21,11 @@ from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.stretches import Restart
 from saksi.processes.auditor import pool
 from saksi.processes.auditor.executor import Lost, Refused, Task
+from saksi.processes.auditor.kept import KeptResults
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.pool import LocalPool
 from saksi.processes.auditor.replaying import Replay, scratch_folder
+from saksi.proofs.tlog.note_key import NoteSigner
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -54,7 +59,7 @@ class Workshop:
         known = [each for each in map(read_process, found) if each and "saksi.processes.auditor.worker" in each.command]
         return {each.pid: len(descendants_of(each.pid)) for each in known if each.state != "Z"}
 
-    def run(self, *tasks, size=2, turn=lambda _: None):
+    def run(self, *tasks, size=2, turn=lambda _: None, kept=None):
         @contextlib.contextmanager
         def waiting():
             self.most = max(self.most, len(self.workers()))
@@ -62,7 +67,7 @@ class Workshop:
             turn(self)
 
         try:
-            return LocalPool(self.place, size, waiting=waiting).run(tasks)
+            return LocalPool(self.place, size, waiting=waiting, kept=kept).run(tasks)
         except NotReplayed as reason:
             not_allowed(str(reason))
         finally:
@@ -229,3 +234,115 @@ def test_a_replay_that_takes_too_much_memory_says_so_over_there_too(workshop):
     takes = "b = bytearray(600 << 20); b[::4096] = b'x' * len(b[::4096]); import time; time.sleep(30)"
     (found,) = workshop.run(workshop.task("a", takes, memory=400 << 20)).values()
     assert (found.code, found.took_more) == (None, 400 << 20)
+
+
+class Kept:
+    """What a pool keeps of tasks, and whether it takes it up: a task that runs again leaves a line."""
+
+    def __init__(self, workshop, folder):
+        self.workshop, self.folder = workshop, folder
+        self.results = KeptResults(folder / "results", b"secret")
+        self.turns = 0
+
+    def run(self, *tasks):
+        """Which of the tasks had a worker."""
+        self.turns += 1
+        self.workshop.place = self.workshop.place.parent / f"{self.workshop.place.name}-{self.turns}"
+        self.workshop.place.mkdir()
+        try:
+            self.found = self.workshop.run(*tasks, kept=self.results)
+            return {each.name for each in tasks if (self.workshop.place / each.name / "0").exists()}
+        finally:
+            shutil.rmtree(self.workshop.place)
+
+    def task(self, code=0, **more):
+        return self.workshop.task("a", ENDS.format(code), **more)
+
+
+@pytest.fixture
+def kept(workshop, tmp_path):
+    return Kept(workshop, tmp_path)
+
+
+def test_what_was_kept_is_taken_up_whatever_limits_and_folders_the_audit_has_now(kept):
+    assert kept.run(kept.task(3)) == {"a"}
+    first = ended(kept.found)
+    assert kept.results.count == 1
+    other = msgspec.structs.replace(kept.task(3).replay, limit_s=7.0, memory=1 << 40, hidden=(kept.folder,))
+    assert kept.run(msgspec.structs.replace(kept.task(3), replay=other)) == set()
+    assert ended(kept.found) == first == {"a": (3, "it ended with exit code 3: said", True)}
+
+
+@pytest.mark.parametrize("changed", [{"more": ("word",)}, {"enough": (1, 9)}, {"recorded_at": "full"}])
+def test_what_was_kept_of_another_task_is_replayed_again(kept, changed):
+    kept.run(kept.task())
+    assert kept.run(kept.task(**changed)) == {"a"}
+    assert kept.run(kept.task(**changed)) == set()
+
+
+def test_what_is_kept_says_nothing_of_the_words_and_variables_of_a_task(kept):
+    kept.run(kept.task(more=("--token=abcdefgh",)))
+    files = [each for each in (kept.folder / "results").rglob("*") if each.is_file() and each.parent.name == "a"]
+    assert sorted(each.name for each in files) == ["kept.json", "result.json"]
+    assert not any(b"abcdefgh" in each.read_bytes() for each in files)
+
+
+def _another_record(folder):
+    next((folder / "replay" / "home" / "runs").glob("*/journal")).write_bytes(b"another")
+
+
+def _record_more(folder):
+    (folder / "replay" / "home" / "more").write_text("put there afterwards")
+
+
+def _another_key(folder):
+    said = json.loads((folder / "kept.json").read_text())
+    key = NoteSigner("worker", bytes(32)).vkey
+    (folder / "kept.json").write_text(json.dumps(said | {"key": key}))
+
+
+def _no_record(folder):
+    shutil.rmtree(folder / "replay")
+
+
+def _cut_off(folder):
+    (folder / "kept.json").write_bytes((folder / "kept.json").read_bytes()[:-9])
+
+
+def _no_text(folder):
+    (folder / "kept.json").write_bytes(b"\xff\xfe")
+
+
+def _written_by_others(folder):
+    (folder / "kept.json").chmod(0o666)
+
+
+DAMAGES = [_another_record, _record_more, _another_key, _no_record, _cut_off, _no_text, _written_by_others]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_kept_and_is_not_whole_is_replayed_again(kept, damage):
+    kept.run(kept.task())
+    damage(kept.folder / "results" / "a")
+    assert kept.run(kept.task()) == {"a"}
+    assert kept.run(kept.task()) == set()
+
+
+def test_what_came_to_no_end_is_not_kept(kept):
+    gone = Restart(step=9, path="gone.pt", digest="sha256:" + "0" * 64, size=1)
+    late = msgspec.structs.replace(kept.workshop.task("late", STAYS).replay, limit_s=3.0)
+    kept.run(
+        kept.workshop.task("much", STAYS, memory=1 << 20),
+        msgspec.structs.replace(kept.workshop.task("late", STAYS), replay=late),
+        msgspec.structs.replace(kept.task(), restart=gone),
+    )
+    assert kept.found["much"].took_more is not None
+    assert kept.found["late"].code is None
+    assert isinstance(kept.found["a"], Refused)
+    assert kept.results.count == 0
+
+
+def test_a_disk_that_keeps_nothing_costs_that_alone(kept):
+    (kept.folder / "results").write_text("in the way")
+    assert kept.run(kept.task(3)) == {"a"}
+    assert ended(kept.found) == {"a": (3, "it ended with exit code 3: said", True)}

@@ -7,7 +7,11 @@ whoever audits, or by the settings of what is replayed; either is told with the 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +22,9 @@ from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import replayed_from_start, replays_of
 from saksi.doors.cli.audit_resumed import Part, resumed
 from saksi.doors.cli.reading import items_of, judged
+from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
+from saksi.edges.home import resolve_home
 from saksi.judgement.replay.drawing import Draw, drawn, overlapping, spoken_of
 from saksi.judgement.replay.judge import not_replayed
 from saksi.judgement.replay.resume import Resume
@@ -27,6 +33,7 @@ from saksi.judgement.replay.stretches import Restart, Stretch, saves_within, str
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.pool import LocalPool
+from saksi.processes.auditor.unfinished import Unfinished, unfinished
 from saksi.words.errors import UsageError
 
 __all__ = ["Wanted", "audited_in_part"]
@@ -54,7 +61,9 @@ def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     try:
         with replays_of(asked) as replays:
             resume = wanted.resume or _of_settings(replays)
-            return _replayed(Part(asked, _plan(asked, wanted, resume), replays, resume), wanted.jobs)
+            with _kept_of(asked, wanted, resume) as kept:
+                part = Part(asked, _plan(asked, wanted, resume, kept.draw), replays, resume)
+                return _replayed(part, wanted.jobs, kept)
     except NotReplayed as refused:
         nothing = EnvironmentLine(verified=False, approved_by=(), differences=())
         return not_replayed(asked.reading.run, asked.attempt, asked.recorded, nothing, (str(refused),))
@@ -77,7 +86,31 @@ def _of_settings(replays: Replays) -> Resume | None:
     return resume
 
 
-def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Plan:
+@contextlib.contextmanager
+def _kept_of(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Iterator[Unfinished]:
+    """What the same audit has done before it was ended; says how much there is for the next one if it is ended now."""
+    root = (asked.reading.root or b"").hex()
+
+    def draw() -> Draw:
+        return Draw(secret=secrets.token_hex(_SECRET), log_root=root, beacon=wanted.beacon)
+
+    words = None if resume is None else resume.words
+    said = msgspec.json.encode((root, wanted.sample, wanted.steps, wanted.beacon, words))
+    subject = (asked.reading.run, asked.attempt)
+    kept = None
+    try:
+        with unfinished(
+            resolve_home(os.environ).audits, subject, said, draw, now_s=SystemClock().wall_ns() / 1e9
+        ) as kept:
+            yield kept
+    except (KeyboardInterrupt, SystemExit):
+        if kept is not None and kept.count:
+            stretches = "1 stretch is" if kept.count == 1 else f"{kept.count} stretches are"
+            sys.stderr.write(f"saksi: {stretches} replayed and kept: the same command goes on from there\n")
+        raise
+
+
+def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None, draw: Draw) -> Plan:
     """Where Steps of a rank are missing in the record, nothing is known of places within it: it is one stretch."""
     saves: tuple[Restart, ...] = ()
     if resume is not None and asked.recorded.is_even:
@@ -88,15 +121,14 @@ def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Plan:
         chosen = overlapping(stretches, *wanted.steps)
         return Plan(stretches=stretches, chosen=chosen, always=frozenset(), draw=None, resume=words)
     always = spoken_of(stretches, judged(asked.reading).report.items)
-    draw = Draw(secret=secrets.token_hex(_SECRET), log_root=(asked.reading.root or b"").hex(), beacon=wanted.beacon)
     chosen = drawn(draw, len(stretches), wanted.sample or 0, always=always)
     return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw, resume=words)
 
 
-def _replayed(part: Part, jobs: int) -> Audit:
+def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     """Resumed where that can be, the rest from the start; that comes last, as it covers everything before it."""
     asked, plan = part.asked, part.plan
-    pool = LocalPool(part.replays.place, jobs, waiting=part.replays.signals.interruptible)
+    pool = LocalPool(part.replays.place, jobs, waiting=part.replays.signals.interruptible, kept=kept.results)
     answers = resumed(part, pool, jobs)
     found = {number: each.answer for number, each in answers.items() if isinstance(each.answer, Replayed)}
     why = {number: each.answer for number, each in answers.items() if isinstance(each.answer, str)}

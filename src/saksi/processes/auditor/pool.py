@@ -29,14 +29,11 @@ import msgspec
 
 from saksi.edges.host.procfs import children_of
 from saksi.edges.host.self_protection import orphans_adopted
-from saksi.edges.own_file import read_own_file
-from saksi.processes.auditor.executor import Lost, Outcome, Refused, Task
-from saksi.processes.auditor.launches import GRACE_S, LOOK_S, NotReplayed, end_all, last_words_in, reading_in
-from saksi.processes.auditor.record_files import record_files
-from saksi.processes.auditor.replaying import Replayed
-from saksi.processes.auditor.results import ReplayResult, checked
-from saksi.processes.auditor.worker import Order, order_bytes, record_in, result_in, task_bytes
-from saksi.proofs.attest.envelope import MAX_ENVELOPE_BYTES
+from saksi.processes.auditor.executor import Lost, Outcome, Task
+from saksi.processes.auditor.kept import KeptResults
+from saksi.processes.auditor.launches import GRACE_S, LOOK_S, NotReplayed, end_all, last_words_in
+from saksi.processes.auditor.outcomes import outcome_in
+from saksi.processes.auditor.worker import Order, order_bytes, task_bytes
 from saksi.proofs.tlog.note_key import NoteSigner, VerifierKey
 from saksi.words.errors import SaksiError
 
@@ -64,7 +61,8 @@ class _Try(NamedTuple):
 class LocalPool:
     """At most `size` workers at a time, with folders below `place`, which is the caller's to remove.
 
-    For the main thread; `waiting` is entered where it may be interrupted.
+    For the main thread; `waiting` is entered where it may be interrupted. What is `kept` of an audit that did not come
+    to its end is taken up.
     """
 
     def __init__(
@@ -73,20 +71,23 @@ class LocalPool:
         size: int,
         *,
         waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        kept: KeptResults | None = None,
     ) -> None:
         self._place = place
         self._size = size
         self._waiting = waiting
+        self._kept = kept
 
     @orphans_adopted()
     def run(self, tasks: Sequence[Task], *, said: Callable[[int], None] = lambda _: None) -> dict[str, Outcome]:
         """As `Executor` says."""
         before = frozenset(children_of(os.getpid()))
+        found = self._taken_up(tasks)
         for task in tasks:
             (self._place / task.name).mkdir(mode=0o700)
-        to_do = deque((self._apart(task, tasks), 0) for task in tasks)
+        to_do = deque((self._apart(task, tasks), 0) for task in tasks if task.name not in found)
         running: list[_Try] = []
-        found: dict[str, Outcome] = {}
+        said(len(found))
         try:
             while to_do or running:
                 while to_do and len(running) < self._size:
@@ -102,10 +103,18 @@ class LocalPool:
                         to_do.append((each.task, outcome.tries))
                         continue
                     found[each.task.name] = outcome
+                    if self._kept is not None:
+                        self._kept.keep(each.task, each.digest, each.key, outcome, each.folder)
                     said(len(found))
         finally:
             _end(running, before)
         return found
+
+    def _taken_up(self, tasks: Sequence[Task]) -> dict[str, Outcome]:
+        if self._kept is None:
+            return {}
+        kept = {task.name: self._kept.take_up(task) for task in tasks}
+        return {name: outcome for name, outcome in kept.items() if outcome is not None}
 
     def _apart(self, task: Task, tasks: Sequence[Task]) -> Task:
         """With the folders of the others hidden, whose replays may go on at the same time."""
@@ -171,22 +180,11 @@ def _outcome(tried: _Try) -> Outcome:
     if lost is not None:
         return Lost(tried.number + 1, lost)
     try:
-        result = _checked(tried)
-        reading = reading_in(record_in(tried.folder))
+        return outcome_in(tried.folder, tried.key, tried.digest)
+    except NotReplayed:
+        raise
     except (SaksiError, OSError) as reason:
         return Lost(tried.number + 1, f"what its worker left is not what it signed: {reason}")
-    if result.not_replayed is not None:
-        raise NotReplayed(result.not_replayed)
-    if result.refused is not None:
-        return Refused(result.refused)
-    return Replayed(
-        reading=reading,
-        code=result.code,
-        last_words=result.last_words,
-        observed=result.observed,
-        enough=result.enough,
-        took_more=result.took_more,
-    )
 
 
 def _lost(tried: _Try) -> str | None:
@@ -197,8 +195,3 @@ def _lost(tried: _Try) -> str | None:
         names = {each.value: each.name for each in signal.Signals}
         return f"its worker was ended by {names.get(-code, f'signal {-code}')}"
     return f"its worker ended with exit code {code}: {last_words_in(tried.folder / 'stderr')}"
-
-
-def _checked(tried: _Try) -> ReplayResult:
-    content = read_own_file(result_in(tried.folder), MAX_ENVELOPE_BYTES)
-    return checked(content or b"", tried.key, tried.digest, record_files(record_in(tried.folder)))

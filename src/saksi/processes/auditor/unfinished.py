@@ -1,0 +1,122 @@
+"""An audit that was cancelled, or whose machine went down: what the same one takes up, in a folder of the home.
+
+    <home>/audits/<run>-<attempt>-<what was asked>/audit.json   its draw, and the secret of its digests
+    <home>/audits/<run>-<attempt>-<what was asked>/lock         held while it goes on
+    <home>/audits/<run>-<attempt>-<what was asked>/results/     see `kept`
+
+Rules: who asks for the same goes on with the same draw, or whoever cancels could draw until the draw suits them; an
+audit that ends with an answer leaves nothing; what nobody took up for a month goes with the next audit. Where nothing
+can be kept (a home that is read-only, the same audit going on elsewhere) the audit is made without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from saksi.edges.own_file import read_own_file
+from saksi.edges.store.durable import make_folders, write_whole
+from saksi.judgement.replay.drawing import Draw
+from saksi.processes.auditor.kept import KeptResults
+from saksi.words.errors import SaksiError
+
+__all__ = ["Unfinished", "unfinished"]
+
+_FILE: Final = "audit.json"
+_SECRET: Final = 32
+_NAME: Final = 16
+MAX_BYTES: Final = 4_096
+MONTH_S: Final = 30 * 24 * 3600.0
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The draw, and the secret of the digests in hexadecimal."""
+
+    draw: Draw
+    secret: str
+
+
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an audit while it goes on; without `results` nothing is. `draw` is the one that counts."""
+
+    draw: Draw
+    results: KeptResults | None = None
+
+    @property
+    def count(self) -> int:
+        """How many results are kept."""
+        return 0 if self.results is None else self.results.count
+
+
+@contextlib.contextmanager
+def unfinished(
+    folder: Path, subject: tuple[str, int], asked: bytes, draw: Callable[[], Draw], *, now_s: float
+) -> Iterator[Unfinished]:
+    """What there is of the audit of `subject` that `asked` tells from others, in `folder`, begun anew if there is none.
+
+    `asked` must say all that the draw depends on. It is gone if what is inside comes to its end, or keeps nothing.
+    """
+    place = folder / f"{subject[0]}-{subject[1]}-{hashlib.sha256(asked).hexdigest()[:_NAME]}"
+    with contextlib.ExitStack() as held:
+        said = None
+        with contextlib.suppress(OSError):
+            make_folders(place, durable=False)
+            _remove_old(folder, place, now_s)
+            held.enter_context(_locked(place / "lock"))
+            said = _said_in(place, draw)
+        if said is None:
+            yield Unfinished(draw=draw())
+            return
+        kept = Unfinished(draw=said.draw, results=KeptResults(place / "results", bytes.fromhex(said.secret)))
+        is_done = False
+        try:
+            yield kept
+            is_done = True
+        finally:
+            if is_done or not kept.count:
+                shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Raises `OSError`, also where another process holds it."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _said_in(place: Path, draw: Callable[[], Draw]) -> _Said:
+    """What was said as it began; anew where that is not there or not whole. Raises `OSError`."""
+    try:
+        content = read_own_file(place / _FILE, MAX_BYTES)
+        said = None if content is None else msgspec.json.decode(content, type=_Said)
+        if said is not None and len(bytes.fromhex(said.secret)) == _SECRET:
+            os.utime(place)
+            return said
+    except (SaksiError, ValueError, msgspec.MsgspecError):
+        pass
+    (place / _FILE).unlink(missing_ok=True)
+    shutil.rmtree(place / "results", ignore_errors=True)
+    make_folders(place / "results", durable=False)
+    said = _Said(draw=draw(), secret=secrets.token_hex(_SECRET))
+    write_whole(place / _FILE, msgspec.json.encode(said))
+    return said
+
+
+def _remove_old(folder: Path, but: Path, now_s: float) -> None:
+    with contextlib.suppress(OSError):
+        for each in folder.iterdir():
+            if each != but and now_s - each.stat().st_mtime > MONTH_S:
+                shutil.rmtree(each, ignore_errors=True)
