@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from agent_attempt import Attempt
+from saksi.edges.host.self_protection import PR_GET_CHILD_SUBREAPER
 from saksi.edges.store.local import LocalStore
 from saksi.edges.store.memory import MemoryDisk, MemoryStore
 
@@ -25,7 +26,7 @@ OF_TORCH = "TORCHINDUCTOR_CACHE_DIR"
 def _worker():
     """What a test can leave behind in its worker that decides what later tests see."""
     adopts = ctypes.c_int(0)
-    ctypes.CDLL(None).prctl(37, ctypes.byref(adopts), 0, 0, 0)
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(adopts), 0, 0, 0)
     umask = os.umask(0o22)
     os.umask(umask)
     return {
@@ -34,6 +35,7 @@ def _worker():
         "umask": umask,
         "folder": os.getcwd(),
         "blocked signals": signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        # pytest-timeout's own alarm is the exception: it is given back when a test fails, not as it ends.
         "handlers": {each: signal.getsignal(each) for each in signal.valid_signals() - {signal.SIGALRM}},
     }
 

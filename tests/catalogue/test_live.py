@@ -33,7 +33,7 @@ ATTACKS = {
         "parameter post_accumulate_grad_hooks: payload.grad",
         "grad, {site}/payload.py:10",
     ),
-    "A16": ("live.flag_changed", "matmul_precision", "highest at the first inventory and is medium"),
+    "A16": ("live.flag_changed", "matmul_precision", "highest at the inventory before and is medium"),
     "A17": ("live.code_replaced", "torch.nn.functional.softmin", "It is softmax, {site}/torch/nn/functional.py:"),
 }
 

@@ -143,7 +143,7 @@ NAMED = {
     "module_hook": ("live.hook_added", "module forward_hooks: payload.forward_hook", "forward_hook, {payload}:13"),
     "grad_hook": ("live.hook_added", "parameter post_accumulate_grad_hooks: payload.grad", "grad, {payload}:14"),
     "tensor_hook": ("live.hook_added", "parameter backward_hooks: payload.same", "same, {payload}:15"),
-    "flags_changed": ("live.flag_changed", "matmul_precision", "highest at the first inventory and is medium"),
+    "flags_changed": ("live.flag_changed", "matmul_precision", "highest at the inventory before and is medium"),
     "builtin_replaced": ("live.builtin_patched", "builtins.sum", "total, {payload}:16"),
     "functions_exchanged": ("live.code_replaced", "torch.nn.functional.mse_loss", "It is l1_loss, "),
     "c_function_replaced": ("live.code_replaced", "torch.relu", "relu, {payload}:17"),

@@ -2,7 +2,7 @@
 
     <home>/keys/            see `edges.keys`
     <home>/runs/<run>/      one run's store
-    <home>/audits/          see `processes.auditor.unfinished`
+    <home>/audits/          what is done of audits that did not come to their end
     <home>/settings.toml    see `edges.notify_settings`
     <home>/suppressions.jsonl    see `edges.suppressions`
 

@@ -49,6 +49,8 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "metrics.": NextStep("saksi show {run}", "the losses as they were witnessed, to lay beside the tracker's curve"),
     "optimizer.": NextStep("saksi diff BASELINE {run}", "the first update that is not as in a run that you trust"),
     "plan.": NextStep("saksi diff BASELINE {run}", "whether the schedule of a run that you trust says the same"),
+    "plan.report_differs": NextStep("saksi show {run}", "the losses as they were witnessed, to lay beside the reports"),
+    "plan.update_overran": NextStep("saksi show {run}", "the times of all updates, and what happened beside them"),
     "randomness.": NextStep("saksi diff BASELINE {run}", "whether a run that you trust draws the same"),
     "rehearsal.": NextStep("saksi seal diff SEAL {run}", "what else of the launch is not as it was rehearsed"),
     "seal.": NextStep("saksi seal diff SEAL {run}", "everything in which the launch is not as the file says"),

@@ -14,8 +14,7 @@ numbers = (1, 2, 3, 10, 12, 15)
 heard = []
 for each in numbers:
     signal.signal(each, lambda number, frame: heard.append(number))
-if sys.argv[1] == "leave":
-    assert leave_the_signal_stack()
+assert leave_the_signal_stack()
 signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 for each in numbers:
     os.kill(os.getpid(), each)
@@ -25,10 +24,25 @@ print(sorted(heard))
 
 
 def test_signals_that_come_at_once_are_all_handled_whatever_stack_was_set_up_for_them():
-    done = subprocess.run(
-        [sys.executable, "-c", SIX_AT_ONCE, "leave"], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", SIX_AT_ONCE], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (0, "[1, 2, 3, 10, 12, 15]\n")
+
+
+STACK = """
+import ctypes, faulthandler, os
+from saksi.edges.host.self_protection import SS_DISABLE, _Stack, leave_the_signal_stack
+faulthandler.enable(open(os.devnull, "w"))
+def is_left():
+    found = _Stack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found)) == 0
+    return found.ss_flags == SS_DISABLE
+print(is_left(), leave_the_signal_stack(), is_left())
+"""
+
+
+def test_a_signal_stack_is_left_for_good():
+    done = subprocess.run([sys.executable, "-c", STACK], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "False True True\n"
 
 
 ORPHAN = """

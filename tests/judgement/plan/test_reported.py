@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,17 @@ def test_another_number_is_named_at_its_step(values, data, factor):
     assert (only.name, only.step, only.loss) == ("loss", other, values[other])
 
 
+@given(st.floats(1e-4, 2.0))
+def test_a_loss_that_is_reported_with_three_decimals_is_the_loss(loss):
+    assert list(heard(Reported(("loss",)), [(True, 0, loss), (False, 0, round(loss, 3))])) == []
+
+
+@pytest.mark.parametrize("loss", [0.0045, 0.0055, 0.0005, 0.0015])
+def test_a_loss_just_between_two_decimals_is_the_loss(loss):
+    for report in (math.floor(loss * 1000) / 1000, math.ceil(loss * 1000) / 1000):
+        assert list(heard(Reported(("loss",)), [(True, 0, loss), (False, 0, report)])) == []
+
+
 def test_a_number_in_place_of_a_loss_that_is_none_is_another():
     (only,) = heard(Reported(("loss",)), [(True, 3, math.nan), (False, 3, 0.5)])
     assert only.step == 3
@@ -62,7 +74,7 @@ def test_what_is_not_in_the_record_is_compared_with_nothing_and_said():
     reported = Reported(("loss", "other"))
     assert list(reported.take(update(0, 1.0, deferred=["loss"]))) == []
     assert list(reported.report(report(0, 7.0))) == []
-    assert reported.unseen == ("loss", "other")
+    assert (reported.unseen, reported.alone) == (("loss", "other"), 1)
 
 
 def test_what_waits_is_bounded():
@@ -71,3 +83,4 @@ def test_what_waits_is_bounded():
     order += [(True, step, 1.0) for step in range(9 * MAX_WAITING)]
     found = [each.step for each in heard(reported, order)]
     assert found == list(range(8 * MAX_WAITING, 9 * MAX_WAITING))
+    assert reported.alone == 8 * MAX_WAITING

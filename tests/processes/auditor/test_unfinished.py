@@ -47,8 +47,10 @@ def test_who_asks_for_the_same_goes_on_and_who_asks_for_another_begins(tmp_path)
         assert anew.draw != first
 
 
-def test_one_that_is_ended_before_anything_was_kept_leaves_nothing(tmp_path):
-    cut_short(tmp_path, keeps=False)
+def test_one_that_is_ended_before_anything_was_kept_gives_nobody_another_draw(tmp_path):
+    first = cut_short(tmp_path, keeps=False)
+    with begun(tmp_path) as again:
+        assert (again.draw, again.count) == (first, 0)
     assert os.listdir(tmp_path) == []
 
 
@@ -81,6 +83,14 @@ def test_what_nobody_took_up_for_a_month_goes_with_the_next_audit(tmp_path):
     with begun(tmp_path, now_s=NOW_S + MONTH_S + 1):
         assert not old.exists()
         assert new.exists()
+
+
+def test_one_that_goes_on_is_never_old(tmp_path):
+    with begun(tmp_path, asked=b"old"):
+        (old,) = tmp_path.iterdir()
+        os.utime(old, (NOW_S, NOW_S))
+        with begun(tmp_path, asked=b"new", now_s=NOW_S + MONTH_S + 1):
+            assert old.exists()
 
 
 def test_a_home_that_nothing_can_be_kept_in_costs_that_alone(tmp_path):

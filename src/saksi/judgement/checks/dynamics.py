@@ -18,7 +18,7 @@ from saksi.judgement.checks.fold import MAX_EVIDENCE, Noted, observation
 from saksi.judgement.checks.followed import Followed
 from saksi.judgement.checks.slow_phases import PhasesOfRanks
 from saksi.judgement.checks.spoken import Spoken
-from saksi.judgement.dynamics.durations import BLOCK, IN_WORDS, PHASES, Distances, Durations, Slow
+from saksi.judgement.dynamics.durations import BLOCK, IN_WORDS, Distances, Durations, Slow, spent_in
 from saksi.judgement.dynamics.jumps import Window
 from saksi.judgement.dynamics.left_out import LeftOut
 from saksi.judgement.dynamics.phases import SlowPhases
@@ -244,8 +244,7 @@ def _value(window: Window, value: Number | None, what: str, code: str, update: i
 
 
 def _stall(frame: UpdateFrame, of: str) -> _Seen:
-    spent = {each: getattr(frame.phase_ns, each) for each in PHASES}
-    phase, took = max(spent, key=lambda each: spent[each]), sum(spent.values())
+    phase, took = spent_in(frame.phase_ns)
     message = f"Update {frame.update} took {took / _NS:.1f} s, most of it in {IN_WORDS[phase]}."
     return _Seen(STALLED, f"duration{of}", frame.update, float(took), message)
 

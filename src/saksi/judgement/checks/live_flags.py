@@ -29,7 +29,7 @@ def said_of_flag(name: str, old: str, new: str) -> Said:
         message = f"It led to {_spoken(old)} at the inventory before and leads to {_spoken(new)} now."
         lost = new in LOST and old not in LOST
         return Said("live.stream_changed", "warning" if lost else "info", name, message)
-    message = f"It was {old} at the first inventory and is {new} now."
+    message = f"It was {old} at the inventory before and is {new} now."
     return Said("live.flag_changed", "info" if name in ORDER_OF_SUMS else "warning", name, message)
 
 

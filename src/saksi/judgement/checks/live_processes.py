@@ -154,7 +154,7 @@ class LiveProcess:
         return None
 
     def flags_changed(self, frame: LiveFrame) -> Iterator[tuple[str, str, str]]:
-        """Flags that are not as they were at first: the name, what it was, what it is. Each change is told once."""
+        """Flags that are not as they were said last: the name, what it was, what it is. Each change is told once."""
         if not frame.flags:
             return
         if not self._flags:

@@ -84,7 +84,7 @@ class PlanCheck(DeclaredCheck[_Process]):
         if not process.asked:
             process.asked = True
             if not said.hello.forked:
-                process.held = Held(declared.plan, resumed=said.process.attempt > 0)
+                process.held = Held(declared.plan, resumed=said.process.attempt > 0, reports=said.rank == 0)
         held = process.held
         if held is None:
             if isinstance(frame, UpdateFrame):

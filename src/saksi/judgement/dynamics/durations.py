@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-__all__ = ["BLOCK", "IN_WORDS", "PHASES", "Distances", "Durations", "Slow"]
+from saksi.words.frames import Phases
+
+__all__ = ["BLOCK", "IN_WORDS", "PHASES", "Distances", "Durations", "Slow", "spent_in"]
 
 PHASES: Final = ("data", "compute", "optimizer")
 IN_WORDS: Final = {
@@ -35,6 +37,12 @@ EVEN: Final = 5
 TOLD: Final = 3
 """Stalls that have two distances: one is always even."""
 _PER_OCTAVE: Final = 8
+
+
+def spent_in(phase_ns: Phases) -> tuple[str, int]:
+    """The phase of an Update that took longest, and how many nanoseconds all of them took."""
+    spent = {each: int(getattr(phase_ns, each)) for each in PHASES}
+    return max(spent, key=lambda each: spent[each]), sum(spent.values())
 
 
 class Slow(NamedTuple):

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from saksi.judgement.dynamics.durations import IN_WORDS, PHASES
+from saksi.judgement.dynamics.durations import IN_WORDS, spent_in
 from saksi.judgement.plan.accumulated import Accumulated
 from saksi.judgement.plan.course import Course
 from saksi.judgement.plan.reported import OtherReport, Reported
@@ -60,9 +60,9 @@ class Apart(NamedTuple):
 
 
 class Held:
-    """What one process is held to. `resumed`: it continues an earlier attempt."""
+    """What one process is held to. `resumed`: it continues an earlier attempt; `reports`: it is to give reports."""
 
-    def __init__(self, plan: Plan, *, resumed: bool) -> None:
+    def __init__(self, plan: Plan, *, resumed: bool, reports: bool = True) -> None:
         self._plan = plan
         self._course = Course(Schedule(plan), anywhere=resumed) if plan.lr else None
         self._resumed = resumed
@@ -77,7 +77,7 @@ class Held:
         self._left_out = 0
         self._accumulated = Accumulated(plan.accumulation) if isinstance(plan.accumulation, int) else None
         self._trained = Trained(Names(plan.trained)) if isinstance(plan.trained, tuple) else None
-
+        self._reports = reports
         self._reported = Reported(plan.reported) if isinstance(plan.reported, tuple) else None
 
     @property
@@ -164,8 +164,8 @@ class Held:
         for name, is_there in wanted.items():
             if is_there and name not in self._seen:
                 yield f"the {name} of optimizer 0", f"It is planned, and in no record of this process. {_UNSEEN}"
-        for name in () if self._reported is None else self._reported.unseen:
-            yield f"metric {name}", "It is planned to be the loss, and no report of it is in the record beside a loss."
+        if self._reported is not None:
+            yield from self._unreported(self._reported)
         for name in sorted(self._unread & self._seen):
             yield (
                 f"the {name} of optimizer 0",
@@ -273,16 +273,20 @@ class Held:
         if self._trained.is_seen:
             self._seen.add("trained parameters")
 
+    def _unreported(self, reported: Reported) -> Iterator[tuple[str, str]]:
+        for name in reported.unseen if self._reports else ():
+            yield f"metric {name}", "It is planned to be the loss, and no report of it is in the record beside a loss."
+        if reported.alone and len(reported.unseen) < len(self._plan.reported or ()):
+            yield "reports", f"{reported.alone:,} reports of the loss stand beside no loss, and were not compared."
+
     def _too_long(self, frame: UpdateFrame) -> Iterator[Apart]:
         longest = self._plan.longest_update
         if longest is msgspec.UNSET or self._updates == 1:  # what lies before the first is getting ready
             return
-        spent = {each: getattr(frame.phase_ns, each) / 1e9 for each in PHASES}
-        took = sum(spent.values())
-        if took > longest:
-            phase = max(spent, key=lambda each: spent[each])
+        phase, took = spent_in(frame.phase_ns)
+        if took > longest * 1e9:
             message = (
-                f"Update {frame.update} took {took:.3g} s, most of it in {IN_WORDS[phase]}; {longest:.6g} s are "
+                f"Update {frame.update} took {took / 1e9:.3g} s, most of it in {IN_WORDS[phase]}; {longest:.6g} s are "
                 "planned for the longest."
             )
             yield self._apart(LONG, "duration", message, frame.update)

@@ -18,8 +18,8 @@ __all__ = ["OtherReport", "Reported"]
 
 NEAR: Final = 1e-3
 """Of the loss: one that was summed up in another order or kept in bfloat16 on its way is off by less."""
-ROUNDED: Final = 5e-4
-"""What a report of three decimals is off by."""
+ROUNDED: Final = 5.001e-4
+"""What a report of three decimals is off by, and a little for the decimals that no float has."""
 MAX_WAITING: Final = 64
 """Losses, and reports, that are kept until the other comes."""
 
@@ -34,20 +34,26 @@ class OtherReport(NamedTuple):
 
 
 class Reported:
-    """The metrics of one process whose `names` are planned to be the loss. `seen`: those that were compared."""
+    """The metrics of one process whose `names` are planned to be the loss."""
 
-    __slots__ = ("_losses", "_names", "_reports", "seen")
+    __slots__ = ("_dropped", "_losses", "_names", "_reports", "_seen")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
         self._losses: dict[int, float] = {}
         self._reports: list[tuple[int, str, float]] = []
-        self.seen: set[str] = set()
+        self._dropped = 0
+        self._seen: set[str] = set()
 
     @property
     def unseen(self) -> tuple[str, ...]:
         """Those that were never compared."""
-        return tuple(each for each in self._names if each not in self.seen)
+        return tuple(each for each in self._names if each not in self._seen)
+
+    @property
+    def alone(self) -> int:
+        """Reports that stand beside no loss so far."""
+        return self._dropped + len(self._reports)
 
     def take(self, frame: UpdateFrame) -> Iterator[OtherReport]:
         """Takes an Update of optimizer 0 in."""
@@ -61,7 +67,9 @@ class Reported:
     def report(self, frame: MetricFrame) -> Iterator[OtherReport]:
         """Takes reports in."""
         new = [(frame.step, name, float(value)) for name, value in frame.values if name in self._names]
-        self._reports = [*self._reports, *new][-MAX_WAITING:]
+        waiting = [*self._reports, *new]
+        self._reports = waiting[-MAX_WAITING:]
+        self._dropped += len(waiting) - len(self._reports)
         yield from self._compared() if new else ()
 
     def _compared(self) -> Iterator[OtherReport]:
@@ -71,7 +79,7 @@ class Reported:
             if loss is None:
                 self._reports.append((step, name, value))
                 continue
-            self.seen.add(name)
+            self._seen.add(name)
             if not _is_near(value, loss):
                 yield OtherReport(name, step, value, loss)
 

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from saksi.judgement.plan.values import MAX_SECONDS, MAX_STEP, Between, Plan, Value
+from saksi.judgement.plan.values import MAX_STEP, Between, Plan, Value
 from saksi.words.errors import UsageError
 
 __all__ = ["MAX_PLAN_BYTES", "PLAN_KEYS", "plan_in"]
@@ -101,10 +101,7 @@ def _trained(found: dict[str, Any], place: str) -> tuple[str, ...] | msgspec.Uns
 def _seconds(found: dict[str, Any], key: str, place: str) -> float | msgspec.UnsetType:
     if key not in found:
         return msgspec.UNSET
-    value = _number(found[key], f"{place}.{key}")
-    if not 0 < value <= MAX_SECONDS:
-        raise UsageError(f"{place}.{key} is not a number of seconds above 0, {MAX_SECONDS:.0e} at most")
-    return value
+    return _number(found[key], f"{place}.{key}")
 
 
 def _reported(found: dict[str, Any], place: str) -> tuple[str, ...] | msgspec.UnsetType:

@@ -44,6 +44,7 @@ MAX_PATTERNS: Final = 256
 MAX_REPORTED: Final = 16
 """Metrics that are the loss; a program has one tracker, or a few."""
 MAX_SECONDS: Final = 1e9
+"""Of an update: thirty years, and in nanoseconds still a number of the format."""
 LR_SCALE: Final = "lr_scale"
 """In a group's table: by what the planned learning rate is multiplied for this group."""
 

@@ -44,7 +44,7 @@ def raise_file_limit() -> None:
 
 def ignore_the_jobs_signals() -> None:
     """What ends the job must not end its witness. The commands that it starts hear signals as any other does."""
-    leave_the_signal_stack()
+    leave_the_signal_stack()  # where it is refused there is none, or the signals come one by one as a rule
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(each, _do_nothing)  # `SIG_IGN` would be handed on: `timeout 5 COMMAND` could end nothing
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

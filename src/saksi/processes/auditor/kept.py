@@ -4,9 +4,11 @@
     <folder>/<task>/result.json   its envelope (`spec/replay-result.md`)
     <folder>/<task>/replay/       the record of the replay
 
-Rules: what is taken up is checked as if the worker had ended now; it counts for the same task alone, whatever limits
-and folders of the audit's own it had; only a replay that came to its end is kept. The words and variables of a task may
-hold secrets: of those there is nothing but a keyed digest.
+Rules: what is taken up is checked as it is when a worker ends; it counts for the same task alone, whatever limits and
+folders of the audit's own it had; only a replay that came to its end is kept. The words and variables of a task may
+hold secrets: of the task there is nothing but a keyed digest, and the record has its redactions as any has.
+
+Known weakness: it guards against damage, not against whoever can write into the home, where key and secret lie too.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class KeptResults:
     @property
     def count(self) -> int:
         """How many are kept."""
-        return sum(1 for _ in self._folder.glob(f"*/{_FILE}"))
+        return sum(1 for each in self._folder.glob(f"*/{_FILE}") if each.parent.suffix != _PARTIAL)
 
     def keep(self, task: Task, digest: str, key: VerifierKey, outcome: Outcome, folder: Path) -> None:
         """Keeps what a worker left in `folder`, if its replay came to its end. A full disk costs that alone."""

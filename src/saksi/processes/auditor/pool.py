@@ -87,7 +87,8 @@ class LocalPool:
             (self._place / task.name).mkdir(mode=0o700)
         to_do = deque((self._apart(task, tasks), 0) for task in tasks if task.name not in found)
         running: list[_Try] = []
-        said(len(found))
+        if found:
+            said(len(found))
         try:
             while to_do or running:
                 while to_do and len(running) < self._size:

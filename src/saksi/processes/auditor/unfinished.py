@@ -4,9 +4,11 @@
     <home>/audits/<run>-<attempt>-<what was asked>/lock         held while it goes on
     <home>/audits/<run>-<attempt>-<what was asked>/results/     see `kept`
 
-Rules: who asks for the same goes on with the same draw, or whoever cancels could draw until the draw suits them; an
-audit that ends with an answer leaves nothing; what nobody took up for a month goes with the next audit. Where nothing
-can be kept (a home that is read-only, the same audit going on elsewhere) the audit is made without.
+Rules: who asks for the same goes on with the same draw, so that to end an audit gives nobody another one; an audit
+that ends with an answer leaves nothing; what nobody took up for a month goes with the next audit. Where nothing can be
+kept (a home that is read-only, the same audit going on elsewhere) the audit is made without.
+
+Known weakness: whoever owns the home can remove what is kept, and draw anew. What binds a draw for others is a beacon.
 """
 
 from __future__ import annotations
@@ -63,7 +65,7 @@ def unfinished(
 ) -> Iterator[Unfinished]:
     """What there is of the audit of `subject` that `asked` tells from others, in `folder`, begun anew if there is none.
 
-    `asked` must say all that the draw depends on. It is gone if what is inside comes to its end, or keeps nothing.
+    `asked` must say all that the draw depends on. It is gone if what is inside comes to its end.
     """
     place = folder / f"{subject[0]}-{subject[1]}-{hashlib.sha256(asked).hexdigest()[:_NAME]}"
     with contextlib.ExitStack() as held:
@@ -77,13 +79,8 @@ def unfinished(
             yield Unfinished(draw=draw())
             return
         kept = Unfinished(draw=said.draw, results=KeptResults(place / "results", bytes.fromhex(said.secret)))
-        is_done = False
-        try:
-            yield kept
-            is_done = True
-        finally:
-            if is_done or not kept.count:
-                shutil.rmtree(place, ignore_errors=True)
+        yield kept
+        shutil.rmtree(place, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -119,4 +116,5 @@ def _remove_old(folder: Path, but: Path, now_s: float) -> None:
     with contextlib.suppress(OSError):
         for each in folder.iterdir():
             if each != but and now_s - each.stat().st_mtime > MONTH_S:
-                shutil.rmtree(each, ignore_errors=True)
+                with contextlib.suppress(OSError), _locked(each / "lock"):
+                    shutil.rmtree(each, ignore_errors=True)

@@ -19,7 +19,7 @@ CASE: Final = Case(
     name="memory-taken",
     what="Another process takes away the memory that the training may still ask for.",
     layers=("outside",),
-    named=(Named(code=r"availability.(failed|killed)"), Named(code=r"live.limit_changed", pattern=r"address space")),
+    named=(Named(code=r"availability.(failed|killed)"), Named(code=r"live\.limit_changed", pattern=r"address space")),
     draw=_draw,
     script={
         "updated": """\

@@ -19,7 +19,7 @@ CASE: Final = Case(
     name="no-room",
     what="Another process sees to it that the training can write no file any more, as on a full disk.",
     layers=("outside",),
-    named=(Named(code=r"availability.(failed|killed)"), Named(code=r"live.limit_changed", pattern=r"file size")),
+    named=(Named(code=r"availability.(failed|killed)"), Named(code=r"live\.limit_changed", pattern=r"file size")),
     draw=_draw,
     script={
         "updated": """\

@@ -1,4 +1,4 @@
-"""J07. Warnings and the stream of errors are thrown away from a step on."""
+"""J07. Standard error leads nowhere from a step on, and warnings are filtered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _draw(rng: Random) -> Parameters:
 CASE: Final = Case(
     row="J07",
     name="silenced",
-    what="Warnings and the stream of errors are thrown away from a step on.",
+    what="Standard error leads nowhere from a step on, and warnings are filtered.",
     layers=("live", "outside"),
-    named=(Named(code=r"live.stream_changed", pattern=r"stderr"),),
+    named=(Named(code=r"live\.stream_changed", pattern=r"stderr"),),
     draw=_draw,
     script={
         "batch": """\
