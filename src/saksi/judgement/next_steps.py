@@ -23,6 +23,9 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "agreement.gradient_not_": NextStep("saksi env verify --python EXE", "whether what exchanges them was changed"),
     "agreement.ranks_weighed": NextStep("saksi env verify --python EXE", "whether what exchanges them was changed"),
     "availability.": NextStep("saksi show {run}", "how each attempt and rank ended, and what came before"),
+    "availability.update_overran": NextStep(
+        "saksi show {run}", "the times of all updates, and what happened beside them"
+    ),
     "ckpt.": NextStep("saksi verify FILE", "which run and step made the file, and whether it is unchanged"),
     "ckpt.executes": NextStep("saksi show {run}", "when and by whom the file was saved and loaded"),
     "ckpt.rolled_back": NextStep("saksi show {run}", "what each attempt saved, loaded and went on from"),
@@ -50,7 +53,6 @@ NEXT_STEPS: Final[dict[str, NextStep]] = {
     "optimizer.": NextStep("saksi diff BASELINE {run}", "the first update that is not as in a run that you trust"),
     "plan.": NextStep("saksi diff BASELINE {run}", "whether the schedule of a run that you trust says the same"),
     "plan.report_differs": NextStep("saksi show {run}", "the losses as they were witnessed, to lay beside the reports"),
-    "plan.update_overran": NextStep("saksi show {run}", "the times of all updates, and what happened beside them"),
     "randomness.": NextStep("saksi diff BASELINE {run}", "whether a run that you trust draws the same"),
     "rehearsal.": NextStep("saksi seal diff SEAL {run}", "what else of the launch is not as it was rehearsed"),
     "seal.": NextStep("saksi seal diff SEAL {run}", "everything in which the launch is not as the file says"),

@@ -71,6 +71,9 @@ def run_of(first, later=(), *, flags=None, sources=True, functions=None, ranks=1
         if later or flags:
             more = {"number": 1, "at": "challenge", "step": 0, "flags": flags[1] if flags else {}}
             connection.send("live", **live_fields(files=FILES, subjects=list(later), **more))
+        for number, last in enumerate((flags or [])[2:], start=2):
+            more = {"number": number, "at": "challenge", "step": 0, "flags": last}
+            connection.send("live", **live_fields(files=FILES, subjects=[], **more))
         connection.update()
         connection.goodbye()
     simulated.exit()
@@ -381,6 +384,9 @@ def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
         ("limit of open files", "1024", "4096", ("live.limit_changed", "info")),
         ("limit of open files", "1024", "none", ("live.limit_changed", "info")),
         ("limit of open files", "1024", "unset", ("live.limit_changed", "warning")),
+        ("limit of open files", "1024", "\u00b2", ("live.limit_changed", "warning")),
+        ("limit of open files", "\u0663", "7", ("live.limit_changed", "warning")),
+        ("limit of open files", "9" * 256, "7", ("live.limit_changed", "warning")),
         ("stream stderr", "a pipe", "nowhere", ("live.stream_changed", "warning")),
         ("stream stdout", "a device", "closed", ("live.stream_changed", "warning")),
         ("stream stdout", "nowhere", "closed", ("live.stream_changed", "info")),
@@ -390,6 +396,14 @@ def test_flags_are_compared_with_those_at_first_and_each_change_is_told_once():
 )
 def test_what_the_kernel_holds_a_process_to_weighs_where_it_is_less_than_before(name, was, now, said_so):
     assert said(run_of([LOSS], flags=[{name: was}, {name: now}])) == [(*said_so, name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("limit of stack", ["8", "9", "8"]), ("stream stderr", ["nowhere", "a file", "nowhere"])]
+)
+def test_what_is_put_back_to_what_it_was_at_first_does_not_weigh(name, values):
+    simulated = run_of([LOSS], flags=[{name: value} for value in values])
+    assert {severity for _, severity, _ in said(simulated)} == {"info"}
 
 
 def test_another_number_of_threads_is_told_and_asks_nobody_to_act():

@@ -141,7 +141,7 @@ def test_an_update_that_takes_longer_than_planned_is_named_with_the_phase():
     simulated = launched(plan(longest_update=1.5))
     changes = {0: took(90), 4: took(1.4), 5: took(2.0), 7: took(3, "data")}
     (only,) = found(train(simulated, [0.1] * 9, changes=changes))
-    assert (only.code, only.severity, only.subject) == ("plan.update_overran", "warning", "duration")
+    assert (only.code, only.severity, only.subject) == ("availability.update_overran", "warning", "duration")
     assert (only.first_step, only.last_step) == (5, 7)
     assert "Update 5 took 2 s, most of it in what lies between data and optimizer; 1.5 s are planned" in only.message
 
@@ -159,9 +159,7 @@ def test_a_report_that_is_not_the_loss_it_is_planned_to_be_is_named_at_its_step(
     (only,) = found(train(launched(plan(reported=("train/loss",))), [0.1] * 9, at=at))
     assert (only.code, only.severity, only.subject) == ("plan.report_differs", "warning", "metric train/loss")
     assert (only.first_step, only.last_step) == (5, 7)
-    assert (
-        "0.6 was reported behind update 5, 0.9 times as much; the loss that was witnessed is 0.666667" in only.message
-    )
+    assert "0.6 was reported for update 5, 0.9 times as much; the loss that was witnessed is 0.666667" in only.message
 
 
 def test_a_metric_that_is_planned_and_never_reported_is_said():

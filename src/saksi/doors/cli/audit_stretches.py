@@ -19,7 +19,7 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
-from saksi.doors.cli.audit_replays import replayed_from_start, replays_of
+from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
 from saksi.doors.cli.audit_resumed import Part, resumed
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
@@ -61,7 +61,7 @@ def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     try:
         with replays_of(asked) as replays:
             resume = wanted.resume or _of_settings(replays)
-            with _kept_of(asked, wanted, resume) as kept:
+            with _kept_of(replays, wanted, resume) as kept:
                 part = Part(asked, _plan(asked, wanted, resume, kept.draw), replays, resume)
                 return _replayed(part, wanted.jobs, kept)
     except NotReplayed as refused:
@@ -87,20 +87,30 @@ def _of_settings(replays: Replays) -> Resume | None:
 
 
 @contextlib.contextmanager
-def _kept_of(asked: AuditAsked, wanted: Wanted, resume: Resume | None) -> Iterator[Unfinished]:
-    """What the same audit has done before it was ended; says how much there is for the next one if it is ended now."""
+def _kept_of(replays: Replays, wanted: Wanted, resume: Resume | None) -> Iterator[Unfinished]:
+    """What the same audit has done before it was ended; says how much there is for the next one if it is ended now.
+
+    Of a replay whose environment does not verify nothing is kept: what it was of, nobody knows later.
+    """
+    asked = replays.asked
     root = (asked.reading.root or b"").hex()
 
     def draw() -> Draw:
         return Draw(secret=secrets.token_hex(_SECRET), log_root=root, beacon=wanted.beacon)
 
     words = None if resume is None else resume.words
-    said = msgspec.json.encode((root, wanted.sample, wanted.steps, wanted.beacon, words))
+    seal = "" if asked.basis is None else str(asked.basis.signed.digest)
+    said = msgspec.json.encode((root, seal, wanted.sample, wanted.steps, wanted.beacon, words))
     subject = (asked.reading.run, asked.attempt)
     kept = None
     try:
         with unfinished(
-            resolve_home(os.environ).audits, subject, said, draw, now_s=SystemClock().wall_ns() / 1e9
+            resolve_home(os.environ).audits,
+            subject,
+            said,
+            draw,
+            now_s=SystemClock().wall_ns() / 1e9,
+            counts=lambda replayed: environment_at(replays, replayed).verified,
         ) as kept:
             yield kept
     except (KeyboardInterrupt, SystemExit):

@@ -172,8 +172,8 @@ class LiveCodeCheck:
                 since = process.change(place, frame.number)
                 if since is not None:
                     self._case(state, _Case(place, since, process.compiler, context))
-        for name, old, new in process.flags_changed(frame):
-            state.noted.note(_of(said_of_flag(name, old, new), context))
+        for change in process.flags_changed(frame):
+            state.noted.note(_of(said_of_flag(change), context))
 
     def _begin(self, state: _Live, process: LiveProcess, context: Context, *, last: bool = True) -> None:
         """A process has said what it began with; one that began with the same has been judged already, or is to be."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from saksi.judgement.checks.live_flags import UNSET, FlagChange
 from saksi.judgement.checks.live_places import Compiler, Place
 from saksi.judgement.checks.live_said import Said, Since
 from saksi.judgement.checks.spoken import ProcessKey
@@ -47,6 +48,7 @@ class LiveProcess:
     """
 
     __slots__ = (
+        "_first_flags",
         "_flags",
         "_gathered",
         "_now",
@@ -77,6 +79,7 @@ class LiveProcess:
         self.baseline: Baseline | None = None
         self._gathered: dict[_Key, Place] = {}
         self._now: dict[_Key, Place] = {}  # where it differs from what it began with
+        self._first_flags: dict[str, str] = {}
         self._flags: dict[str, str] = {}
 
     def updated(self, context: Context) -> None:
@@ -153,15 +156,15 @@ class LiveProcess:
             return "The first inventory broke off with its connection; what the next one began with is taken for it."
         return None
 
-    def flags_changed(self, frame: LiveFrame) -> Iterator[tuple[str, str, str]]:
-        """Flags that are not as they were said last: the name, what it was, what it is. Each change is told once."""
+    def flags_changed(self, frame: LiveFrame) -> Iterator[FlagChange]:
+        """Flags that are not as they were said last. Each change is told once."""
         if not frame.flags:
             return
         if not self._flags:
-            self._flags = dict(frame.flags)
+            self._flags = self._first_flags = dict(frame.flags)
             return
         for name in sorted({*self._flags, *frame.flags}):
-            old, new = self._flags.get(name, "unset"), frame.flags.get(name, "unset")
+            first, old, new = (each.get(name, UNSET) for each in (self._first_flags, self._flags, frame.flags))
             if old != new:
-                yield name, old, new
+                yield FlagChange(name, first, old, new)
         self._flags = dict(frame.flags)

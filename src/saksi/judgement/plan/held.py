@@ -30,7 +30,7 @@ ACCUMULATION: Final = "plan.accumulation_differs"
 CLIPPING: Final = "plan.clipping_differs"
 HYPER_PARAMETER: Final = "plan.hyper_parameter_differs"
 LEARNING_RATE: Final = "plan.learning_rate_differs"
-LONG: Final = "plan.update_overran"
+LONG: Final = "availability.update_overran"
 OPTIMIZER: Final = "plan.optimizer_differs"
 REPORT: Final = "plan.report_differs"
 STEPS: Final = "plan.steps_exceeded"
@@ -294,7 +294,7 @@ class Held:
     def _other_report(self, other: OtherReport) -> Apart:
         share = f", {other.report / other.loss:.4g} times as much" if other.loss else ""
         message = (
-            f"{other.report:.6g} was reported behind update {other.step}{share}; the loss that was witnessed is "
+            f"{other.report:.6g} was reported for update {other.step}{share}; the loss that was witnessed is "
             f"{other.loss:.6g}, and the metric is planned to be the loss."
         )
         return self._apart(REPORT, f"metric {other.name}", message, other.step)

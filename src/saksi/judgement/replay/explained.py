@@ -17,6 +17,8 @@ _OF_NUMBERS: Final = (
 _OF_ARITHMETIC: Final = frozenset({
     "metrics.loss_differs", "optimizer.state_differs", "optimizer.update_differs",
 })  # fmt: skip
+_OF_THE_MACHINE: Final = frozenset({"live.limit_changed", "live.stream_changed", "availability.update_overran"})
+"""How long it took and what it was held to: on a replay nobody acts but the program itself."""
 
 
 def is_of_numbers(code: str) -> bool:
@@ -30,4 +32,4 @@ def is_own_doing(code: str) -> bool:
     Other arithmetic than an optimizer's rule, or another loss than was computed, may be that of a library which no seal
     covers: the same in the run and in its replay.
     """
-    return is_of_numbers(code) and code not in _OF_ARITHMETIC
+    return (is_of_numbers(code) and code not in _OF_ARITHMETIC) or code in _OF_THE_MACHINE

@@ -13,10 +13,10 @@ Known weakness: it guards against damage, not against whoever can write into the
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +37,8 @@ _FILE: Final = "kept.json"
 _PARTIAL: Final = ".part"
 _RECORD: Final = ("home", "runs")
 MAX_KEPT_BYTES: Final = 4_096
+MAX_RECORD_BYTES: Final = 1 << 30
+"""Of one record: a longer one costs more disk than its replay costs time."""
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,11 +50,15 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class KeptResults:
-    """Those in one folder of this account's. `secret` keys the digests of tasks; `count` is how many are there."""
+    """Those in one folder of this account's. `secret` keys the digests of tasks.
 
-    def __init__(self, folder: Path, secret: bytes) -> None:
+    `counts` says of an outcome whether what was replayed is what the audit is about; another is not kept or taken up.
+    """
+
+    def __init__(self, folder: Path, secret: bytes, counts: Callable[[Replayed], bool] = lambda _: True) -> None:
         self._folder = folder
         self._secret = secret
+        self._counts = counts
 
     @property
     def count(self) -> int:
@@ -61,13 +67,14 @@ class KeptResults:
 
     def keep(self, task: Task, digest: str, key: VerifierKey, outcome: Outcome, folder: Path) -> None:
         """Keeps what a worker left in `folder`, if its replay came to its end. A full disk costs that alone."""
-        if not isinstance(outcome, Replayed) or not _came_to_its_end(outcome):
+        if not isinstance(outcome, Replayed) or not _came_to_its_end(outcome) or not self._counts(outcome):
             return
         place, partial = self._folder / task.name, self._folder / f"{task.name}{_PARTIAL}"
         said = _Kept(task=digest, asked=self._asked(task), key=format_verifier_key(key))
-        with contextlib.suppress(OSError):
-            shutil.rmtree(place, ignore_errors=True)
-            shutil.rmtree(partial, ignore_errors=True)
+        if _size(record_in(folder)) > MAX_RECORD_BYTES:
+            return
+        shutil.rmtree(place, ignore_errors=True)
+        try:
             make_folders(record_in(partial), durable=False)
             for name in _RECORD:
                 if (record_in(folder) / name).is_dir():
@@ -75,6 +82,10 @@ class KeptResults:
             shutil.copy(result_in(folder), result_in(partial))
             write_whole(partial / _FILE, msgspec.json.encode(said))
             partial.rename(place)
+        except OSError:
+            pass
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
     def take_up(self, task: Task) -> Replayed | None:
         """The outcome of the same task, if it was kept and is whole; what is not is removed."""
@@ -86,7 +97,7 @@ class KeptResults:
             kept = msgspec.json.decode(content, type=_Kept)
             if hmac.compare_digest(kept.asked, self._asked(task)):
                 outcome = outcome_in(folder, parse_verifier_key(kept.key), kept.task)
-                if isinstance(outcome, Replayed):
+                if isinstance(outcome, Replayed) and self._counts(outcome):
                     return outcome
         except (SaksiError, OSError, ValueError, msgspec.MsgspecError):  # a file that is no text is a ValueError
             pass
@@ -106,6 +117,10 @@ class KeptResults:
         return hmac.new(
             self._secret, task_bytes(msgspec.structs.replace(task, replay=replay)), hashlib.sha256
         ).hexdigest()
+
+
+def _size(folder: Path) -> int:
+    return sum(each.lstat().st_size for name in _RECORD for each in (folder / name).rglob("*"))
 
 
 def _came_to_its_end(outcome: Replayed) -> bool:

@@ -128,7 +128,8 @@ class LocalPool:
         folder.mkdir(mode=0o700)
         earlier = [folder.parent / str(each) for each in range(number)]
         hidden = (*task.replay.hidden, *earlier)
-        said = task_bytes(msgspec.structs.replace(task, replay=msgspec.structs.replace(task.replay, hidden=hidden)))
+        replay = msgspec.structs.replace(task.replay, hidden=hidden)
+        said = task_bytes(msgspec.structs.replace(task, replay=replay, salt=secrets.token_hex(_SEED_BYTES)))
         seed = secrets.token_bytes(_SEED_BYTES)
         order = Order(task=msgspec.Raw(said), folder=str(folder), signer=_SIGNER, seed=seed, parent=os.getpid())
         with (folder / "stderr").open("wb") as errors:

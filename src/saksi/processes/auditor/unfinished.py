@@ -17,6 +17,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ from saksi.edges.own_file import read_own_file
 from saksi.edges.store.durable import make_folders, write_whole
 from saksi.judgement.replay.drawing import Draw
 from saksi.processes.auditor.kept import KeptResults
+from saksi.processes.auditor.launches import NotReplayed
+from saksi.processes.auditor.replaying import Replayed
 from saksi.words.errors import SaksiError
 
 __all__ = ["Unfinished", "unfinished"]
@@ -36,6 +39,7 @@ __all__ = ["Unfinished", "unfinished"]
 _FILE: Final = "audit.json"
 _SECRET: Final = 32
 _NAME: Final = 16
+_FOLDER: Final = re.compile(r"[0-9a-f]{16}-[0-9]+-[0-9a-f]{16}")
 MAX_BYTES: Final = 4_096
 MONTH_S: Final = 30 * 24 * 3600.0
 
@@ -61,25 +65,38 @@ class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.contextmanager
 def unfinished(
-    folder: Path, subject: tuple[str, int], asked: bytes, draw: Callable[[], Draw], *, now_s: float
+    folder: Path,
+    subject: tuple[str, int],
+    asked: bytes,
+    draw: Callable[[], Draw],
+    *,
+    now_s: float,
+    counts: Callable[[Replayed], bool] = lambda _: True,
 ) -> Iterator[Unfinished]:
     """What there is of the audit of `subject` that `asked` tells from others, in `folder`, begun anew if there is none.
 
-    `asked` must say all that the draw depends on. It is gone if what is inside comes to its end.
+    `asked` must say all that the draw depends on; `counts` is that of `KeptResults`. It is gone if what is inside comes
+    to its end.
     """
     place = folder / f"{subject[0]}-{subject[1]}-{hashlib.sha256(asked).hexdigest()[:_NAME]}"
     with contextlib.ExitStack() as held:
         said = None
         with contextlib.suppress(OSError):
             make_folders(place, durable=False)
+            if folder.is_symlink() or place.is_symlink():
+                raise NotADirectoryError(place)
             _remove_old(folder, place, now_s)
             held.enter_context(_locked(place / "lock"))
             said = _said_in(place, draw)
         if said is None:
             yield Unfinished(draw=draw())
             return
-        kept = Unfinished(draw=said.draw, results=KeptResults(place / "results", bytes.fromhex(said.secret)))
-        yield kept
+        kept = Unfinished(draw=said.draw, results=KeptResults(place / "results", bytes.fromhex(said.secret), counts))
+        try:
+            yield kept
+        except NotReplayed:  # an answer too
+            shutil.rmtree(place, ignore_errors=True)
+            raise
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -89,6 +106,8 @@ def _locked(path: Path) -> Iterator[None]:
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(os.fstat(lock), path.stat()):  # whoever held it has removed it
+            raise FileNotFoundError(path)
         yield
     finally:
         os.close(lock)
@@ -99,7 +118,9 @@ def _said_in(place: Path, draw: Callable[[], Draw]) -> _Said:
     try:
         content = read_own_file(place / _FILE, MAX_BYTES)
         said = None if content is None else msgspec.json.decode(content, type=_Said)
-        if said is not None and len(bytes.fromhex(said.secret)) == _SECRET:
+        wanted = draw()
+        is_same = said is not None and (said.draw.log_root, said.draw.beacon) == (wanted.log_root, wanted.beacon)
+        if said is not None and is_same and len(bytes.fromhex(said.secret)) == _SECRET:
             os.utime(place)
             return said
     except (SaksiError, ValueError, msgspec.MsgspecError):
@@ -115,6 +136,7 @@ def _said_in(place: Path, draw: Callable[[], Draw]) -> _Said:
 def _remove_old(folder: Path, but: Path, now_s: float) -> None:
     with contextlib.suppress(OSError):
         for each in folder.iterdir():
-            if each != but and now_s - each.stat().st_mtime > MONTH_S:
+            is_ours = _FOLDER.fullmatch(each.name) and not each.is_symlink()
+            if is_ours and each != but and now_s - each.stat().st_mtime > MONTH_S:
                 with contextlib.suppress(OSError), _locked(each / "lock"):
                     shutil.rmtree(each, ignore_errors=True)

@@ -20,7 +20,7 @@ CASE: Final = Case(
     name="saving-waits",
     what="A lock that nobody gives back keeps a model checkpoint from being saved for seconds.",
     layers=("live", "outside"),
-    named=(Named(code=r"plan\.update_overran|availability\..*", pattern=r"took|stall|said nothing"),),
+    named=(Named(code=r"availability\..*", pattern=r"took|stall|said nothing"),),
     draw=_draw,
     settings=declared.PROMPT,
     script={
