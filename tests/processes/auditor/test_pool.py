@@ -343,6 +343,22 @@ def test_what_came_to_no_end_is_not_kept(kept):
     assert kept.results.count == 0
 
 
+def test_what_was_left_half_kept_is_in_nobodys_way(kept):
+    half = kept.folder / "results" / "a.part" / "replay" / "home"
+    half.mkdir(parents=True)
+    (half.parents[1] / "kept.json").write_text("{}")
+    assert kept.results.count == 0
+    kept.run(kept.task())
+    assert os.listdir(kept.folder / "results") == ["a"]
+    assert kept.run(kept.task()) == set()
+
+
+def test_a_record_that_is_too_large_is_not_kept(kept, monkeypatch):
+    monkeypatch.setattr("saksi.processes.auditor.kept.MAX_RECORD_BYTES", 1)
+    assert kept.run(kept.task()) == {"a"}
+    assert kept.results.count == 0
+
+
 def test_a_disk_that_keeps_nothing_costs_that_alone(kept):
     (kept.folder / "results").write_text("in the way")
     assert kept.run(kept.task(3)) == {"a"}

@@ -6,7 +6,7 @@
 
 Rules: what is taken up is checked as it is when a worker ends; it counts for the same task alone, whatever limits and
 folders of the audit's own it had; only a replay that came to its end is kept. The words and variables of a task may
-hold secrets: of the task there is nothing but a keyed digest, and the record has its redactions as any has.
+hold secrets: of the task there are digests alone, keyed or salted, and the record has its redactions as any has.
 
 Known weakness: it guards against damage, not against whoever can write into the home, where key and secret lie too.
 """
@@ -71,10 +71,11 @@ class KeptResults:
             return
         place, partial = self._folder / task.name, self._folder / f"{task.name}{_PARTIAL}"
         said = _Kept(task=digest, asked=self._asked(task), key=format_verifier_key(key))
-        if _size(record_in(folder)) > MAX_RECORD_BYTES:
-            return
-        shutil.rmtree(place, ignore_errors=True)
+        for old in (place, partial):
+            shutil.rmtree(old, ignore_errors=True)
         try:
+            if _size(record_in(folder)) > MAX_RECORD_BYTES:
+                return
             make_folders(record_in(partial), durable=False)
             for name in _RECORD:
                 if (record_in(folder) / name).is_dir():
@@ -114,9 +115,8 @@ class KeptResults:
             limit_s=0.0,
             memory=None,
         )
-        return hmac.new(
-            self._secret, task_bytes(msgspec.structs.replace(task, replay=replay)), hashlib.sha256
-        ).hexdigest()
+        shared = task_bytes(msgspec.structs.replace(task, replay=replay))
+        return hmac.new(self._secret, shared, hashlib.sha256).hexdigest()
 
 
 def _size(folder: Path) -> int:
