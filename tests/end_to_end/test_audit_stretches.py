@@ -227,36 +227,33 @@ def test_an_audit_that_is_ended_leaves_no_worker_no_replay_and_no_folder(project
     assert left == []
 
 
-def kept_of(project):
-    return sorted((project.home.folder / "home" / "audits").glob("*/results/*/kept.json"))
-
-
 def cut_short(project, *words):
-    """An audit that is ended by Ctrl-C once one stretch is done."""
+    """The folder of an audit that is ended by Ctrl-C once one stretch is done."""
     begun = Begun(project, *words)
     until = time.monotonic() + 200
-    while not kept_of(project) and time.monotonic() < until:
+    audits = project.home.folder / "home" / "audits"
+    while not (kept := list(audits.glob("*/results/*/kept.json"))) and time.monotonic() < until:
         time.sleep(0.05)
     begun.process.send_signal(signal.SIGINT)
     assert begun.end()[0] in {130, -2}
     assert "1 stretch is replayed and kept: the same command goes on from there" in begun.errors
+    return kept[0].parents[2]
 
 
 def test_an_audit_that_was_ended_goes_on_with_what_it_had_and_says_the_same(project, alone):
-    cut_short(project, *THREE)
+    folder = cut_short(project, *THREE)
     begun, workers = Begun(project, *THREE, "--limit", "99"), set()
     while begun.process.poll() is None:
         workers |= set(begun.workers())
         time.sleep(0.05)
     assert begun.end() == (0, alone)
     assert len(workers) == 2
-    assert os.listdir(project.home.folder / "home" / "audits") == []
+    assert not folder.exists()
 
 
 def test_who_ends_an_audit_gets_the_same_draw_again(project, sampled):
-    cut_short(project, "--sample", "1", *RESUME)
-    (file,) = (project.home.folder / "home" / "audits").glob("*/audit.json")
-    secret = json.loads(file.read_text())["draw"]["secret"]
+    folder = cut_short(project, "--sample", "1", *RESUME)
+    secret = json.loads((folder / "audit.json").read_text())["draw"]["secret"]
     again = project.audit("honest", "--sample", "1", *RESUME, code=0)
     assert again["sampled"]["draw"]["secret"] == secret
 
