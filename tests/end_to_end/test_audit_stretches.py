@@ -173,17 +173,15 @@ class Begun:
         return [pid for pid in descendants_of(self.process.pid) if (found := read_process(pid)) and found.state != "Z"]
 
 
-def test_stretches_side_by_side_say_what_they_say_one_after_the_other(project, alone):
+def test_stretches_side_by_side_say_what_they_say_one_after_the_other_and_see_nothing_of_what_lies_there_now(
+    project, alone
+):
     found = json.loads(alone)
     assert (found["verdict"], found["replays"], found["steps"]["match"]) == ("match", 3, 30)
     assert [each["means"] for each in found["sampled"]["stretches"]] == ["resume"] * 3
-    assert project.call("audit", "honest", *THREE, "--jobs", "3", "--json").stdout == alone
-
-
-def test_what_lies_in_the_project_now_is_seen_by_none_of_them(project, alone):
     try:
         (project.folder / "train.py").write_text(SCRIPT.replace("1e-3", "1e-2"))
-        assert project.call("audit", "honest", *THREE, "--jobs", "2", "--json").stdout == alone
+        assert project.call("audit", "honest", *THREE, "--jobs", "3", "--json").stdout == alone
     finally:
         (project.folder / "train.py").write_text(SCRIPT)
 
@@ -205,12 +203,13 @@ def test_a_stretch_whose_workers_are_killed_twice_is_replayed_from_the_start(pro
     assert line["reason"] == "tried 2 times and not replayed: its worker was ended by SIGKILL"
 
 
-def test_files_that_others_may_write_are_made_by_no_worker(project, alone):
+def test_files_that_others_may_write_are_made_by_no_worker(project, sampled):
     before = os.umask(0)
     try:
-        assert project.call("audit", "honest", *THREE, "--json").stdout == alone
+        found = project.audit("honest", "--steps", "10:19", *RESUME, code=0)
     finally:
         os.umask(before)
+    assert [each["means"] for each in found["sampled"]["stretches"]] == ["resume"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
