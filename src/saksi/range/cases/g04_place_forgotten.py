@@ -42,4 +42,5 @@ if step == 59 - LEFT and not os.path.exists("last.pt"):
 """,
     },
     launches=2,
+    reason="a whole epoch that comes again is told as info: a script that seeds as it starts does the same",
 )
