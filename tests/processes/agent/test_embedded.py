@@ -10,6 +10,7 @@ import pytest
 
 from agent_attempt import Attempt
 from saksi.edges.store.local import LocalStore
+from saksi.processes.agent.control import SignalSeen, send
 from saksi.words.blobs import blob_name
 from saksi.words.codec import decode_block
 from saksi.words.digest import Digest
@@ -20,8 +21,10 @@ from saksi.words.records import (
     DetachRecord,
     ExitRecord,
     GapRecord,
+    ProcessRecord,
     RefusedRecord,
     SealRecord,
+    SignalRecord,
 )
 
 
@@ -47,6 +50,26 @@ def test_what_a_recorder_says_is_in_the_log_byte_for_byte(attempt):
     (detach,) = [each for each in records if isinstance(each, DetachRecord)]
     assert detach.clean
     assert detach.last_step == 4
+
+
+def test_every_signal_that_was_told_before_an_end_stands_before_it(attempt):
+    until = time.monotonic() + 20
+    while not attempt.records(ProcessRecord) and time.monotonic() < until:
+        time.sleep(0.05)  # the job has to be known before it ends
+    os.kill(attempt.pid, signal.SIGSTOP)
+    for name in ("SIGUSR1", "SIGUSR1", "SIGUSR1", "SIGTERM"):
+        send(attempt.control, SignalSeen(signal=name, forwarded=True, sender=None))
+    attempt.job.terminate()
+    attempt.job.wait()
+    time.sleep(0.3)  # a look is due as the agent goes on
+    os.kill(attempt.pid, signal.SIGCONT)
+    while not [each for each in attempt.records(ProcessRecord) if each.event == "ended"] and time.monotonic() < until:
+        time.sleep(0.05)
+    attempt.end(kill=False)
+    told = [each for each in attempt.records() if isinstance(each, SignalRecord | ProcessRecord)]
+    assert [getattr(each, "signal", None) for each in told if each != told[0]] == [
+        "SIGUSR1", "SIGUSR1", "SIGUSR1", "SIGTERM", 15,
+    ]  # fmt: skip
 
 
 def test_the_kernels_word_on_the_peer_stands_beside_what_it_claims(attempt):

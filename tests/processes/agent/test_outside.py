@@ -109,3 +109,19 @@ def test_an_end_does_not_wait_for_a_connection_that_somebody_else_keeps_open(wat
     watched.clock.now += TOLD_NS
     watched.outside.look()
     assert [each.code for each in watched.ended()] == [7]
+
+
+def test_what_the_launcher_said_before_an_end_is_heard_before_the_end_is_written(watched):
+    watched.read()
+    watched.outside.look()
+    watched.recorder.close()
+    watched.read()
+    watched.end()
+
+    def hear_out():
+        watched.scribe.write("the signal")
+        watched.outside.told(watched.child.pid, 7 << 8)
+
+    watched.outside.look(hear_out)
+    (ended,) = watched.ended()
+    assert watched.scribe.written[-2:] == ["the signal", ended]

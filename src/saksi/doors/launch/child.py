@@ -10,6 +10,7 @@ sent to the group, or to each process of the job, reaches the command twice: los
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -171,12 +172,20 @@ class Child:
         if number == signal.SIGHUP and os.getsid(0) == os.getpid():
             from_terminal = False  # a terminal that hangs up tells the session's leader alone, and that is us
         sender = None if from_terminal else Peer(pid=max(arrived.si_pid, 0), uid=max(arrived.si_uid, 0), gid=0)
-        if not from_terminal:
-            try:
+        forwarded = not from_terminal and self._may_signal()
+        # Told before it is sent: whoever sees the command end has heard of the signal by then.
+        seen(number.name, forwarded, sender)
+        if forwarded:
+            with contextlib.suppress(OSError):
                 os.kill(self._process.pid, number)
-            except ProcessLookupError:
-                from_terminal = True  # it ended meanwhile: nothing was forwarded
-        seen(number.name, not from_terminal, sender)
+
+    def _may_signal(self) -> bool:
+        """Whether a signal reaches it: not where it is gone, or became another account's."""
+        try:
+            os.kill(self._process.pid, 0)
+        except OSError:
+            return False
+        return True
 
 
 def _start(

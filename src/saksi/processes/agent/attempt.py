@@ -294,7 +294,7 @@ class WatchedAttempt:
 
     def _periodically(self) -> None:
         if self._job.started is not None and self._is_due("look", LOOK_NS):
-            self._outside.look()
+            self._outside.look(self._launcher.hear_out)
             self._job.look()
         self._intake.flush()
         self._live.ask()

@@ -35,7 +35,7 @@ __all__ = ["Launcher"]
 MAX_SIGNALS: Final = 1_024
 """Signals that are written down; those after them are counted. A launcher holds eight kinds back for its job."""
 MAX_LAST_WORDS: Final = 1_024
-"""Messages that are still taken as the attempt is closed: more than a socket has room for, but not without end."""
+"""Messages that are taken at one time: more than a socket has room for, but not without end."""
 MAX_SIGNALS_OF_ONE: Final = 256
 """Of them, how many of one kind: a timer's must not leave the one out that ended the job."""
 
@@ -88,12 +88,16 @@ class Launcher:
         else:
             self._leave()
 
-    def close(self) -> None:
-        """Take what it has said and nobody heard, and write down how much of all that was not written."""
+    def hear_out(self) -> None:
+        """Take what it has said and nobody heard: it tells of a signal before it passes it on."""
         for _ in range(MAX_LAST_WORDS):
             if not self.is_here or not self._has_said():
                 break
             self.hear()
+
+    def close(self) -> None:
+        """Hear it out, and write down how much of all that was not written."""
+        self.hear_out()
         if self._left_out:
             self._write_gap(f"{self._left_out} more signals reached the launcher than are written down one by one")
 

@@ -89,8 +89,8 @@ class Outside:
             self._write_change(change)
         return executable
 
-    def look(self) -> None:
-        """Look at every process of the job."""
+    def look(self, hear_out: Callable[[], None] = lambda: None) -> None:
+        """Look at every process of the job; before it is written how one ended, `hear_out` hears what led to it."""
         now = self._clock.mono_ns()
         for event, seen in self._observer.look(now):
             self._write(event, seen)
@@ -99,6 +99,8 @@ class Outside:
         on_gpus = self._gpus.news(self._observer.known(), self._scribe.stamp)
         if on_gpus is not None:
             self._scribe.write(on_gpus)
+        if self._leaving:
+            hear_out()
         self._write_ended(now)
 
     def close(self) -> None:
