@@ -263,3 +263,28 @@ def test_an_agent_that_cannot_begin_leaves_the_terminal_alone(home, tmp_path):
     assert "Traceback" not in errors
     assert errors.count("\n") == 1
     assert "NOT witnessed" in errors
+
+
+LATE = """
+import os, sys, time
+
+class Late:
+    def find_spec(self, name, path, target=None):
+        if name == "saksi.judgement.checks":
+            until = time.monotonic() + 20
+            while not os.path.exists(started) and time.monotonic() < until:
+                time.sleep(0.01)
+            with open(seen, "w") as file:
+                file.write(str(os.path.exists(started)))
+
+started, seen = sys.argv[1:]
+sys.meta_path.insert(0, Late())
+from saksi.doors.main import main
+raise SystemExit(main(["run", "-q", "--", "touch", started]))
+"""
+
+
+def test_a_command_does_not_wait_for_the_checks_that_judge_it(home, tmp_path):
+    words = [sys.executable, "-c", LATE, str(tmp_path / "started"), str(tmp_path / "seen")]
+    assert subprocess.run(words, env=home.environment, check=False, timeout=60).returncode == 0
+    assert (tmp_path / "seen").read_text() == "True"
