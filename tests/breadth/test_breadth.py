@@ -179,9 +179,8 @@ def assert_not_covered(ways, command, expected, steps=None, ranks=0):
         assert (coverage["complete"], coverage["steps_expected"], coverage["ranks"]) == (False, steps, ranks)
 
 
-@pytest.mark.parametrize("name", ["AdamW", "LBFGS"])
-def test_an_optimizer_is_witnessed_whole(ways, name):
-    assert_whole(ways, script("optimizers.py", name), 12)
+def test_an_optimizer_is_witnessed_whole(ways):
+    assert_whole(ways, script("optimizers.py", "LBFGS"), 12)
 
 
 def test_every_optimizer_is_witnessed_whole_in_a_process_of_its_own(ways):
@@ -193,9 +192,8 @@ def test_updates_that_pass_torchs_step_by_are_said_not_to_be_covered(ways, name)
     assert_not_covered(ways, script("optimizers.py", name), UNSEEN[name], ranks=1 if name == "wrapping" else 0)
 
 
-@pytest.mark.parametrize("name", ["in_backward", "generators"])
-def test_a_training_loop_is_witnessed_whole(ways, name):
-    assert_whole(ways, script("patterns.py", name), PATTERNS[name])
+def test_a_training_loop_is_witnessed_whole(ways):
+    assert_whole(ways, script("patterns.py", "in_backward"), PATTERNS["in_backward"])
 
 
 def test_every_training_loop_is_witnessed_whole_in_a_process_of_its_own(ways):
@@ -211,9 +209,8 @@ def test_a_part_that_is_not_covered_is_said_and_the_rest_is_witnessed(ways, comm
     assert_not_covered(ways, script(*command), {BESIDE[command]}, 12, 1)
 
 
-@pytest.mark.parametrize("way", ["persistent", "spawn"])
-def test_a_training_fed_by_a_loader_is_witnessed_whole(ways, way):
-    assert_whole(ways, script("loaders.py", way), 12)
+def test_a_training_fed_by_a_loader_whose_workers_are_spawned_is_witnessed_whole(ways):
+    assert_whole(ways, script("loaders.py", "spawn"), 12)
 
 
 def test_every_training_fed_by_a_loader_is_witnessed_whole_in_a_process_of_its_own(ways):

@@ -107,8 +107,8 @@ def test_another_end_than_the_case_says_is_a_failure(tmp_path):
 def test_what_takes_too_long_is_ended_and_is_a_failure(tmp_path):
     stays = tmp_path / "stays"
     payload = f"import os\nopen({str(stays)!r}, 'w').write(str(os.getpid()))\nacted()\ntime.sleep(600)"
-    report = play(tmp_path, toy(payload), limit_s=45.0)
-    assert report.cases[0].error == "not done within 45 seconds"
+    report = play(tmp_path, toy(payload), limit_s=30.0)
+    assert report.cases[0].error == "not done within 30 seconds"
     deadline = time.monotonic() + 30
     while Path(f"/proc/{stays.read_text()}").exists():
         assert time.monotonic() < deadline
