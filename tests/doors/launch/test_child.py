@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -13,9 +14,14 @@ command = [sys.executable, "-c", "import time; print('up', flush=True); time.sle
 child = Child(command, os.environ, hold_signals())
 
 def seen(name, forwarded, sender):
+    if name == "SIGUSR1":
+        os.killpg(0, signal.SIGTERM)
     time.sleep(0.3)
-    with open(f"/proc/{child.pid}/stat") as file:
-        print(name, forwarded, file.read().rpartition(")")[2].split()[0] != "Z", flush=True)
+    lives = os.path.exists(f"/proc/{child.pid}") or None
+    if lives:
+        with open(f"/proc/{child.pid}/stat") as file:
+            lives = file.read().rpartition(")")[2].split()[0] != "Z"
+    print(name, forwarded, lives, flush=True)
 
 ended = child.wait(seen)
 print(ended.signal)
@@ -28,3 +34,13 @@ def test_a_signal_is_told_while_the_command_lives_that_it_is_about_to_end():
     launcher.terminate()
     said, _ = launcher.communicate(timeout=60)
     assert said == "SIGTERM True True\n15\n"
+
+
+def test_a_signal_to_the_whole_group_is_told_though_the_command_has_ended_before_anybody_looked():
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert launcher.stdout.readline() == "up\n"
+    launcher.send_signal(signal.SIGUSR1)
+    said, _ = launcher.communicate(timeout=60)
+    assert said == "SIGUSR1 True False\nSIGTERM False None\n15\n"

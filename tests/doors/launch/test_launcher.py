@@ -265,26 +265,15 @@ def test_an_agent_that_cannot_begin_leaves_the_terminal_alone(home, tmp_path):
     assert "NOT witnessed" in errors
 
 
-LATE = """
-import os, sys, time
-
-class Late:
-    def find_spec(self, name, path, target=None):
-        if name == "saksi.judgement.checks":
-            until = time.monotonic() + 20
-            while not os.path.exists(started) and time.monotonic() < until:
-                time.sleep(0.01)
-            with open(seen, "w") as file:
-                file.write(str(os.path.exists(started)))
-
-started, seen = sys.argv[1:]
-sys.meta_path.insert(0, Late())
-from saksi.doors.main import main
-raise SystemExit(main(["run", "-q", "--", "touch", started]))
-"""
-
-
-def test_a_command_does_not_wait_for_the_checks_that_judge_it(home, tmp_path):
-    words = [sys.executable, "-c", LATE, str(tmp_path / "started"), str(tmp_path / "seen")]
-    assert subprocess.run(words, env=home.environment, check=False, timeout=60).returncode == 0
-    assert (tmp_path / "seen").read_text() == "True"
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_what_ends_launcher_and_command_at_once_is_somebody_who_stopped_them(home, name):
+    script = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_DFL); print('up', flush=True); time.sleep(60)"
+    )
+    words = ("run", "-q", "--", sys.executable, "-c", script)
+    process = home.popen(*words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout.readline() == "up\n"
+    os.killpg(process.pid, getattr(signal, name))
+    process.communicate(timeout=20)
+    found = [each for each in home.json("findings", "last")["items"] if each["code"] == "availability.killed"]
+    assert [each["severity"] for each in found] == ["info"]

@@ -125,3 +125,18 @@ def test_what_the_launcher_said_before_an_end_is_heard_before_the_end_is_written
     watched.outside.look(hear_out)
     (ended,) = watched.ended()
     assert watched.scribe.written[-2:] == ["the signal", ended]
+
+
+def test_an_end_by_a_signal_that_may_have_reached_the_launcher_too_waits_for_it_to_say_so(watched):
+    watched.read()
+    watched.outside.look()
+    watched.recorder.close()
+    watched.read()
+    watched.child.terminate()
+    watched.child.communicate(timeout=30)
+    watched.outside.told(watched.child.pid, 15)
+    watched.outside.look()
+    assert watched.ended() == []
+    watched.clock.now += TOLD_NS
+    watched.outside.look()
+    assert [each.signal for each in watched.ended()] == [15]

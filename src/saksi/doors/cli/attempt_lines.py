@@ -111,7 +111,7 @@ def _ended_by(number: int, story: Story) -> str | None:
 
 def _told(number: int, story: Story) -> Iterator[str]:
     for each in story.signals:
-        if each.attempt == number and each.forwarded:
+        if each.attempt == number:
             yield each.signal if each.sender is None else f"{each.signal} from {each.sender}"
 
 

@@ -142,6 +142,7 @@ class Child:
         while True:
             status = self._reap(reaped)
             if status is not None:
+                self._tell_waiting(seen)
                 elapsed = time.monotonic_ns() - self.started_ns
                 code = os.waitstatus_to_exitcode(status)
                 return Ended(code=code if code >= 0 else None, signal=-code if code < 0 else None, elapsed_ns=elapsed)
@@ -172,15 +173,22 @@ class Child:
         if number == signal.SIGHUP and os.getsid(0) == os.getpid():
             from_terminal = False  # a terminal that hangs up tells the session's leader alone, and that is us
         sender = None if from_terminal else Peer(pid=max(arrived.si_pid, 0), uid=max(arrived.si_uid, 0), gid=0)
-        forwarded = not from_terminal and self._may_signal()
-        # Told before it is sent: whoever sees the command end has heard of the signal by then.
-        seen(number.name, forwarded, sender)
-        if forwarded:
-            with contextlib.suppress(OSError):
-                os.kill(self._process.pid, number)
+        to_send = not from_terminal and self._process.returncode is None
+        try:
+            # Told before it is sent, so that an agent which listens hears of it before it sees the command end.
+            seen(number.name, to_send and self._may_signal(), sender)
+        finally:
+            if to_send:
+                with contextlib.suppress(OSError):
+                    os.kill(self._process.pid, number)
+
+    def _tell_waiting(self, seen: Callable[[str, bool, Peer | None], None]) -> None:
+        """Tell of signals that nobody took before the command had ended: one to the whole group ended both."""
+        while (arrived := signal.sigtimedwait(HELD_SIGNALS, 0)) is not None:
+            self._pass_on(arrived, seen)
 
     def _may_signal(self) -> bool:
-        """Whether a signal reaches it: not where it is gone, or became another account's."""
+        """Whether what is sent reaches it: it may have become another account's, as `sudo` does."""
         try:
             os.kill(self._process.pid, 0)
         except OSError:

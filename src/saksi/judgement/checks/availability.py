@@ -51,10 +51,10 @@ def signal_name(number: int) -> str:
 class _Ends:
     """What was heard of signals, stops and ends. `trained` are the processes of which updates were heard."""
 
-    __slots__ = ("ended", "first_end", "forwarded", "kept", "open", "peers", "trained")
+    __slots__ = ("ended", "first_end", "kept", "open", "peers", "reached", "trained")
 
     def __init__(self) -> None:
-        self.forwarded: dict[int, set[str]] = {}
+        self.reached: dict[int, dict[str, bool]] = {}  # by attempt and signal, whether the launcher passed it on
         self.peers: dict[tuple[int, int], int] = {}
         self.trained: set[tuple[int, int]] = set()
         self.ended: set[tuple[int, int]] = set()
@@ -83,8 +83,9 @@ class Availability:
         """See `Check.step`."""
         found: tuple[Finding, ...] = ()
         match item.record:
-            case SignalRecord(forwarded=True) as record:
-                state.forwarded.setdefault(record.attempt, set()).add(record.signal)
+            case SignalRecord() as record:
+                reached = state.reached.setdefault(record.attempt, {})
+                reached[record.signal] = record.forwarded or reached.get(record.signal, False)
             case AttachRecord() as record:
                 state.peers[record.attempt, record.connection] = record.peer.pid
             case BlockRecord() as record if record.updates:
@@ -166,9 +167,14 @@ def _signalled(state: _Ends, attempt: int, number: int, ended: str) -> tuple[str
             "info",
             f"{ended} by {name}, which a process usually raises by a fault of its own.",
         )
-    if name in state.forwarded.get(attempt, ()):
-        message = f"{ended} by {name}, which reached the launcher and was passed on: somebody stopped it."
-        return "availability.killed", "info", message
+    passed_on = state.reached.get(attempt, {}).get(name)
+    if passed_on is not None:
+        how = "and was passed on" if passed_on else "too, as one from a terminal or to a whole group does"
+        return (
+            "availability.killed",
+            "info",
+            f"{ended} by {name}, which reached the launcher {how}: somebody stopped it.",
+        )
     message = (
         f"{ended} by {name}, which did not come through the launcher; "
         "the kernel short of memory, a scheduler's limit or another process send it."

@@ -34,8 +34,8 @@ __all__ = ["Launcher"]
 
 MAX_SIGNALS: Final = 1_024
 """Signals that are written down; those after them are counted. A launcher holds eight kinds back for its job."""
-MAX_LAST_WORDS: Final = 1_024
-"""Messages that are taken at one time: more than a socket has room for, but not without end."""
+MAX_AT_ONCE: Final = 512
+"""Messages that are taken at one time: more than a socket of the usual size has room for, but not without end."""
 MAX_SIGNALS_OF_ONE: Final = 256
 """Of them, how many of one kind: a timer's must not leave the one out that ended the job."""
 
@@ -89,8 +89,8 @@ class Launcher:
             self._leave()
 
     def hear_out(self) -> None:
-        """Take what it has said and nobody heard: it tells of a signal before it passes it on."""
-        for _ in range(MAX_LAST_WORDS):
+        """Take what it has said and nobody heard, so that a signal stands before the end that it brought about."""
+        for _ in range(MAX_AT_ONCE):
             if not self.is_here or not self._has_said():
                 break
             self.hear()

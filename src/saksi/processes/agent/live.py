@@ -1,6 +1,7 @@
 """The same checks that are run over a stored log, driven while it is being written.
 
-They are imported when the first news is asked for: a command that waits for its agent does not wait for them.
+They are imported when the first news is asked for. That is before the job starts: what a job makes of saksi's files is
+no code of the process that holds the key of its attempt.
 """
 
 from __future__ import annotations

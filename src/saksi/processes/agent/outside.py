@@ -23,8 +23,10 @@ from saksi.words.records import ProcessRecord
 __all__ = ["Outside"]
 
 TOLD_NS: Final = 1_000_000_000
-"""How long the launcher may take to say how an orphan ended."""
+"""How long the launcher may take to say how an orphan ended, or that a signal reached it as well."""
 SIGKILL: Final = 9
+_PASSED_ON: Final = frozenset({1, 2, 3, 10, 12, 14, 15})
+"""Signals that a launcher keeps for its job: one to a whole group may end a process before the launcher tells of it."""
 
 
 class Outside:
@@ -129,7 +131,7 @@ class Outside:
         waiting, self._leaving = sorted(self._leaving, key=lambda each: self._endings.order(each[1])), []
         for at, (due, seen) in enumerate(waiting):
             ending = self._endings.of(seen)
-            if now_ns < due and (ending is None or self._is_unread(seen)):
+            if now_ns < due and (ending is None or ending.signal in _PASSED_ON or self._is_unread(seen)):
                 self._leaving = waiting[at:]
                 return
             killed = ending is not None and ending.signal == SIGKILL
