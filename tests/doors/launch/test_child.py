@@ -44,3 +44,17 @@ def test_a_signal_to_the_whole_group_is_told_though_the_command_has_ended_before
     launcher.send_signal(signal.SIGUSR1)
     said, _ = launcher.communicate(timeout=60)
     assert said == "SIGUSR1 True False\nSIGTERM False None\n15\n"
+
+
+RAISING = SCRIPT.replace("    time.sleep(0.3)\n", "    raise OSError('nobody listens')\n").replace(
+    "ended = child.wait(seen)\n",
+    "try:\n    child.wait(seen)\nexcept OSError:\n    ended = child.wait(lambda *_: None)\n",
+)
+
+
+def test_a_signal_is_sent_although_nobody_could_be_told():
+    launcher = subprocess.Popen([sys.executable, "-c", RAISING], stdout=subprocess.PIPE, text=True)
+    assert launcher.stdout.readline() == "up\n"
+    launcher.terminate()
+    said, _ = launcher.communicate(timeout=60)
+    assert said == "15\n"

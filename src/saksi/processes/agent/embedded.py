@@ -231,7 +231,7 @@ def _begin(
         scribe.write(record, block=content)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
-    scribe.write_findings()  # what is not as sealed stands in the record before the job starts
+    scribe.write_findings()  # what is not as approved stands in the record before the job starts
     scribe.commit()
     if setup.last_head is not None and scribe.head_note is not None:
         setup.last_head.keep(scribe.head_note)

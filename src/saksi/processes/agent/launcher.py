@@ -36,6 +36,8 @@ MAX_SIGNALS: Final = 1_024
 """Signals that are written down; those after them are counted. A launcher holds eight kinds back for its job."""
 MAX_AT_ONCE: Final = 512
 """Messages that are taken at one time: more than a socket of the usual size has room for, but not without end."""
+MAX_AT_THE_END: Final = 1_024
+"""Messages that are taken once nothing comes behind them, also from a socket that somebody gave more room."""
 MAX_SIGNALS_OF_ONE: Final = 256
 """Of them, how many of one kind: a timer's must not leave the one out that ended the job."""
 
@@ -88,16 +90,16 @@ class Launcher:
         else:
             self._leave()
 
-    def hear_out(self) -> None:
+    def hear_out(self, most: int = MAX_AT_ONCE) -> None:
         """Take what it has said and nobody heard, so that a signal stands before the end that it brought about."""
-        for _ in range(MAX_AT_ONCE):
+        for _ in range(most):
             if not self.is_here or not self._has_said():
                 break
             self.hear()
 
     def close(self) -> None:
         """Hear it out, and write down how much of all that was not written."""
-        self.hear_out()
+        self.hear_out(MAX_AT_THE_END)
         if self._left_out:
             self._write_gap(f"{self._left_out} more signals reached the launcher than are written down one by one")
 

@@ -1,7 +1,8 @@
 """The same checks that are run over a stored log, driven while it is being written.
 
 They are imported when the first news is asked for. That is before the job starts: what a job makes of saksi's files is
-no code of the process that holds the key of its attempt.
+no code of the process that holds the key of its attempt. Known weakness: an agent that takes over from one that died
+asks for news while the job runs.
 """
 
 from __future__ import annotations

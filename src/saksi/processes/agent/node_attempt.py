@@ -280,7 +280,7 @@ def _write_first(
         scribe.write(record, block=content)
     if not scribe.commit():
         raise SaksiError(scribe.problem or "the log could not be begun")
-    scribe.write_findings()  # what is not as sealed stands in the record before the job starts
+    scribe.write_findings()  # what is not as approved stands in the record before the job starts
     scribe.commit()
 
 
