@@ -118,6 +118,16 @@ def test_an_honest_run_under_an_approved_seal_is_a_match_in_every_step(honest):
     assert said["coverage"]["segments"]["replayed"] == said["coverage"]["segments"]["total"] > 0
 
 
+def test_a_machine_with_fewer_processors_replays_with_as_many_threads_as_the_run_had(project, honest):
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
+    try:
+        found = project.audit("honest", code=0)
+    finally:
+        os.sched_setaffinity(0, everywhere)
+    assert (found["verdict"], found["steps"]["match"]) == ("match", 32)
+
+
 def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_step_it_acted(project, honest):
     foreign = {"PYTHONPATH": str(project.foreign)}
     project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)

@@ -19,10 +19,10 @@ REPLAY = "ff112233445566aa"
 START = {"name": "sum64-4096", "over": "parameters", "share": 0, "of": 1, "start": "aa" * 16, "end": "bb" * 16}
 
 
-def trained(run="00112233445566aa", *, steps=12, altered=None, roots=(), ranks=1) -> SimulatedRun:
+def trained(run="00112233445566aa", *, steps=12, altered=None, roots=(), ranks=1, **hello) -> SimulatedRun:
     """`altered[step]` are fields of an update, `roots` the Steps after which a state root was taken, with its digit."""
     simulated = SimulatedRun(run)
-    connections = [simulated.attach(rank, world_size=ranks, pid=simulated.tick()) for rank in range(ranks)]
+    connections = [simulated.attach(rank, world_size=ranks, pid=simulated.tick(), **hello) for rank in range(ranks)]
     for step in range(steps):
         for each in connections:
             each.update(**(altered or {}).get(step, {}))
@@ -243,3 +243,34 @@ def test_steps_that_a_process_beside_the_training_hides_are_no_match():
     found = audited(record, trained(REPLAY, steps=6))
     assert found.verdict == "not_checkable"
     assert found.reasons == ("not every step of the record has one in the replay to be compared with",)
+
+
+GIVEN = {"threads": 8, "flags": {"threads_here": 2}}
+
+
+def test_a_replay_that_was_given_the_threads_of_the_run_is_a_match_where_all_is_equal():
+    record = trained(threads=8)
+    assert recorded_of(record.items(), 0).threads == 8
+    found = audited(record, trained(REPLAY, **GIVEN))
+    assert (found.verdict, found.reasons) == ("match", ())
+
+
+def test_a_replay_that_was_given_other_threads_than_this_machine_has_proves_no_difference():
+    record, replay = trained(threads=8, altered={7: {"loss": 9.0}}), trained(REPLAY, **GIVEN)
+    assert not needs_repeat(compared(record, replay))
+    found = audited(record, replay, trained(REPLAY, **GIVEN))
+    assert found.verdict == "not_checkable"
+    (reason,) = found.reasons
+    assert reason.startswith("torch has 2 threads on this machine and was given 8, as in the run: ")
+
+
+def test_processes_with_several_numbers_of_threads_have_none_in_common():
+    simulated = SimulatedRun("00112233445566aa")
+    for rank, threads in enumerate((1, 2)):
+        simulated.attach(rank, world_size=2, threads=threads).update()
+    assert recorded_of(simulated.items(), 0).threads is None
+
+
+def test_processors_that_no_result_depends_on_are_no_difference():
+    record, replay = trained(flags={"interop_threads": 64}), trained(REPLAY, flags={"interop_threads": 2})
+    assert audited(record, replay).verdict == "match"

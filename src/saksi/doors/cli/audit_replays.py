@@ -126,6 +126,7 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         cache=new_folder(place, "cache"),
         limit_s=asked.limit_s,
         memory=asked.memory or memory_share(1),
+        threads=asked.recorded.threads,
     )
     if asked.basis is None:
         return task

@@ -103,7 +103,9 @@ def cannot_replay(recorded: Recorded) -> str | None:
 def needs_repeat(compared: Compared) -> bool:
     """Whether a second replay decides: there is a difference that would be a mismatch."""
     first = compared.difference.first
-    return first is not None and why_no_proof(first, data_unchanged=compared.data_unchanged) is None
+    if first is None or compared.replayed.threads_here is not None:
+        return False
+    return why_no_proof(first, data_unchanged=compared.data_unchanged) is None
 
 
 def is_repeated(compared: Compared) -> bool:
@@ -152,6 +154,8 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = why_no_proof(first, data_unchanged=compared.data_unchanged)
         if why is not None:
             reasons.append(why)
+        elif compared.replayed.threads_here is not None:
+            reasons.append(_other_threads(compared.replayed))
         elif compared.repeated is None:
             reasons.append("the difference was not repeated")
         elif not is_repeated(compared):
@@ -160,6 +164,13 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
         reasons.append(f"the environment did not verify: {why}")
     return reasons
+
+
+def _other_threads(replayed: Recorded) -> str:
+    return (
+        f"torch has {replayed.threads_here} threads on this machine and was given {replayed.threads}, as in the run: "
+        "with other processors, that may make a difference"
+    )
 
 
 def _lacks(difference: Difference) -> bool:

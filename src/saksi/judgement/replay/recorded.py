@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from saksi.judgement.items import Item
-from saksi.words.frames import CkptFrame, RootFrame, UpdateFrame
+from saksi.words.frames import CkptFrame, HelloFrame, RootFrame, UpdateFrame
 from saksi.words.records import BlockRecord, FileRecord, SealRecord
 
 __all__ = ["Recorded", "recorded_of"]
@@ -27,6 +27,9 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     `loaded` are model checkpoints that were loaded before the first Step of a rank, `saved` the paths of those
     that were saved, `took_ns` the wall time from the attempt's first entry to its last.
+
+    `threads` is how many torch had in every process that made Steps; `None` where that is not one number.
+    `threads_here`: it was given them, and would have had that many.
     """
 
     attempts: int
@@ -37,6 +40,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     again: bool
     saved: tuple[str, ...]
     took_ns: int
+    threads: int | None = None
+    threads_here: int | None = None
 
     @property
     def total(self) -> int:
@@ -72,6 +77,9 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     trained: dict[int, int] = {}  # which connection of a rank made its Steps
     saved: dict[str, None] = {}
     times: list[int] = []
+    begun: dict[int, HelloFrame] = {}
+    threads: set[int] = set()
+    here: set[int] = set()
     for item in items:
         record = item.record
         attempts += isinstance(record, SealRecord)
@@ -85,7 +93,10 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         rank = record.rank
         for line in item.lines:
             match line.frame:
+                case HelloFrame():
+                    begun[record.connection] = line.frame
                 case UpdateFrame(optimizer=0):
+                    _note_threads(begun.get(record.connection), threads, here)
                     again |= trained.setdefault(rank, record.connection) != record.connection
                     steps[rank] = steps.get(rank, 0) + 1
                     last[rank] = max(last.get(rank, 0), line.frame.update)
@@ -104,4 +115,15 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         again=again,
         saved=tuple(saved),
         took_ns=times[1] - times[0] if times else 0,
+        threads=threads.pop() if len(threads) == 1 else None,
+        threads_here=min(here, default=None),
     )
+
+
+def _note_threads(hello: HelloFrame | None, threads: set[int], here: set[int]) -> None:
+    if hello is None:
+        return
+    threads.add(hello.threads)
+    given = hello.flags.get("threads_here")
+    if isinstance(given, int):
+        here.add(given)

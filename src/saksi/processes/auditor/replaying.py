@@ -72,7 +72,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
     at `recorded_at` where that is not the level of the run. With `enough` it is ended once so many ranks made so many
     Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
-    bytes, if that is given.
+    bytes, if that is given. Torch is given `threads`, where this machine would give it others and the program's
+    variables say nothing of it.
     """
 
     invocation: Invocation
@@ -90,6 +91,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: Level | None = None
     enough: tuple[int, int] | None = None
     memory: int | None = None
+    threads: int | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,6 +233,8 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
+    if asked.threads is not None:
+        environment["SAKSI_THREADS"] = str(asked.threads)
     if asked.transcript is not None:
         rank, step = asked.transcript
         environment["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"

@@ -31,6 +31,8 @@ _finalizer: list[Any] = []
 def attach() -> None:
     """Once, after torch has been executed."""
     session.begin(os.environ["SAKSI_SOCKET"], os.environ.get("SAKSI_TOKEN", ""))
+    if os.environ.get("SAKSI_THREADS"):
+        _part("threads", lambda: _module("threads").install())
     session.announcers.append(lambda: [("hello", hello())])
     session.say_hello()
     os.register_at_fork(after_in_child=_after_fork_in_child)
@@ -124,6 +126,8 @@ def _flags(torch: Any) -> dict[str, Any]:
     except Exception as error:
         flags = {"error": text(error, 200)}
     flags.update({name: text(os.environ[name], 200) for name in FLAG_VARIABLES if name in os.environ})
+    if "threads" in _installed:
+        flags.update(_module("threads").said())
     return flags
 
 
