@@ -43,6 +43,63 @@ if "slow" in sys.argv:
     time.sleep(60)
 """
 )
+MANY_WAYS = (
+    LOADED
+    + """
+import torch
+torch.set_num_threads(1)
+torch.manual_seed(0)
+
+
+def noisy(items):
+    x, y = torch.utils.data.default_collate(items)
+    return x + 0.01 * torch.randn_like(x), y
+
+
+def trained(make, **loading):
+    data = torch.utils.data.TensorDataset(torch.randn(32, 8), torch.randint(0, 2, (32,)))
+    model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Dropout(0.1), torch.nn.Linear(16, 2))
+    optimizer = make(list(model.parameters()))
+    loader = torch.utils.data.DataLoader(data, batch_size=4, shuffle=True, **loading)
+    for number, (x, y) in enumerate(loader):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = torch.nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        if number % 2:
+            optimizer.step()
+            optimizer.zero_grad()
+
+
+if __name__ == "__main__":
+    of = torch.optim
+    trained(lambda each: of.AdamW(each, lr=1e-3), num_workers=2, collate_fn=noisy)
+    for fused in ({}, {"foreach": True}, {"foreach": False}, {"fused": True}):
+        trained(lambda each: of.SGD(each, lr=1e-2, momentum=0.9, **fused))
+        trained(lambda each: of.Adam(each, lr=1e-3, amsgrad=True, **fused))
+    for kind in (of.Adagrad, of.RMSprop, of.NAdam, of.RAdam, of.Adadelta, of.Adamax, of.ASGD, of.Rprop, of.Adafactor):
+        trained(lambda each: kind(each, lr=1e-3))
+    trained(lambda each: of.Muon([one for one in each if one.ndim == 2], lr=1e-2))
+"""
+)
+RANKS = (
+    LOADED
+    + """
+import torch
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")
+torch.manual_seed(0)
+data = torch.utils.data.TensorDataset(torch.randn(64, 8), torch.randint(0, 2, (64,)))
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 2))
+model = torch.nn.parallel.DistributedDataParallel(model)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+sampler = torch.utils.data.DistributedSampler(data, seed=1)
+for x, y in torch.utils.data.DataLoader(data, batch_size=4, sampler=sampler):
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+torch.distributed.destroy_process_group()
+"""
+)
 FOREIGN = """
 from torch.optim import adam
 plain, calls = adam.adam, 0
@@ -65,6 +122,8 @@ class Project:
         self.home = Home(folder)
         self.folder = make_repository(folder / "project")
         (self.folder / "train.py").write_text(script)
+        (self.folder / "many_ways.py").write_text(MANY_WAYS)
+        (self.folder / "ranks.py").write_text(RANKS)
         (self.folder / ".gitignore").write_text("*.pt\n__pycache__\n")
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-qm", "the experiment")
@@ -76,9 +135,14 @@ class Project:
         self.call("keys", "create", str(key), "--name", "maria")
         self.call("keys", "trust", f"{key}.vkey", "--approver")
         self.call("env", "manifest", "-o", str(folder / "m"), "--reference", *python, "--key", str(key))
-        manifest = ("--manifest", str(folder / "m"), "--trust", f"{key}.vkey")
-        self.call("seal", "create", "-q", *manifest, "-o", str(self.seal), "--", *self.command())
-        self.call("seal", "approve", str(self.seal), "--key", str(key))
+        self.approver = key
+        self.approve(self.seal, *self.command())
+
+    def approve(self, seal, *command):
+        """Seal a command with its environment, and sign that."""
+        manifest = ("--manifest", str(seal.with_name("m")), "--trust", f"{self.approver}.vkey")
+        self.call("seal", "create", "-q", *manifest, "-o", str(seal), "--", *command)
+        self.call("seal", "approve", str(seal), "--key", str(self.approver))
 
     def command(self, *words):
         return (APART, "train.py", *words)
@@ -126,6 +190,23 @@ def test_a_machine_with_fewer_processors_replays_with_as_many_threads_as_the_run
     finally:
         os.sched_setaffinity(0, everywhere)
     assert (found["verdict"], found["steps"]["match"]) == ("match", 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "steps"),
+    [
+        pytest.param(("many_ways.py",), 4, id="every optimizer, autocast, accumulation, workers with a generator"),
+        pytest.param(("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=4", "ranks.py"), 16, id="DDP"),
+    ],
+)
+def test_what_torch_trains_in_other_ways_is_a_match_too(project, honest, words, steps):
+    seal = project.seal.with_name("other.seal")
+    seal.unlink(missing_ok=True)
+    project.approve(seal, APART, *words)
+    project.call("run", "--name", words[-1], "--seal", str(seal), "--", APART, *words)
+    found = project.audit(words[-1], code=0)
+    assert (found["verdict"], found["reasons"]) == ("match", [])
+    assert found["steps"]["match"] == found["steps"]["total"] == steps
 
 
 def test_an_optimizer_that_a_start_up_file_changed_is_a_mismatch_at_the_first_step_it_acted(project, honest):

@@ -103,8 +103,9 @@ interpreters = st.builds(
 )
 distributions = st.sets(st.builds(Distribution, name=texts, version=texts), max_size=4).map(lambda s: tuple(sorted(s)))
 hardware = st.builds(
-    Hardware, host=texts, machine=texts, cpu=maybe(texts), cores=counts, memory_bytes=maybe(counts), gpus=tuples(texts)
-)
+    Hardware, host=texts, machine=texts, cpu=maybe(texts), cores=counts, memory_bytes=maybe(counts), gpus=tuples(texts),
+    cpu_features=st.just(msgspec.UNSET) | tuples(texts),
+)  # fmt: skip
 launch_keys = st.builds(
     LaunchKey,
     kind=st.sampled_from(["named", "torchelastic", "slurm"]),
@@ -312,7 +313,13 @@ def plain_seal() -> Seal:
             flags=("-u",),
         ),
         hardware=Hardware(
-            host="node1", machine="x86_64", cpu="A CPU", cores=8, memory_bytes=2**36, gpus=("A GPU", "A GPU")
+            host="node1",
+            machine="x86_64",
+            cpu="A CPU",
+            cores=8,
+            memory_bytes=2**36,
+            gpus=("A GPU", "A GPU"),
+            cpu_features=("avx", "avx2", "fma"),
         ),
         kernel="Linux 6.1",
         unobserved={},

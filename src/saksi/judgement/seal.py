@@ -143,7 +143,11 @@ class Distribution(Part, frozen=True, order=True):
 
 
 class Hardware(Part, frozen=True):
-    """The machine. `cores` is how many the job may use, `memoryBytes` what is built in."""
+    """The machine. `cores` is how many the job may use, `memoryBytes` what is built in.
+
+    `cpuFeatures` are the sets of instructions that arithmetic may be done with; earlier versions did not look, and it
+    is left out where they are not known.
+    """
 
     host: Text
     machine: Text
@@ -151,6 +155,7 @@ class Hardware(Part, frozen=True):
     cores: Count
     memory_bytes: Count | None
     gpus: tuple[Text, ...]
+    cpu_features: tuple[Text, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Seal(Part, frozen=True):

@@ -6,6 +6,7 @@ import time
 import venv
 
 import pytest
+from msgspec import UNSET
 
 from edges.environment.repositories import ENVIRONMENT, make_repository
 from saksi.edges.environment.files import MAX_FILE_BYTES, FileSealer, files_given
@@ -185,9 +186,13 @@ def test_the_machine_is_read_from_the_kernels_files(tmp_path):
     gpu.mkdir(parents=True)
     (gpu / "information").write_text("Model: \t\t NVIDIA H200\nIRQ: 1\n")
     (gpu.parent / "0000:02:00.0").mkdir()
-    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name\t: A CPU @ 2 GHz\n")
+    (tmp_path / "cpuinfo").write_text(
+        "processor : 0\nmodel name\t: A CPU @ 2 GHz\nflags\t\t: fpu sse avx2 pti amx_tile\n"
+    )
     found = machine(tmp_path)
     assert found.gpus == ("NVIDIA H200", "not known")
     assert found.cpu == "A CPU @ 2 GHz"
-    assert machine(tmp_path / "nothing").cpu is None
+    assert found.cpu_features == ("amx_tile", "avx2", "sse")
+    nothing = machine(tmp_path / "nothing")
+    assert (nothing.cpu, nothing.cpu_features) == (None, UNSET)
     assert kernel().startswith(os.uname().sysname)

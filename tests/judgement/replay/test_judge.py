@@ -3,7 +3,10 @@
 import msgspec
 import pytest
 
+from doors.cli.cli_home import SealedRun
+from judgement.seals import plain_seal
 from saksi.judgement.diff import FieldDifference, FirstDifference, diff
+from saksi.judgement.machines import machine_of
 from saksi.judgement.replay.compare import stage_of
 from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
 from saksi.judgement.replay.named import unnamed
@@ -261,7 +264,10 @@ def test_a_replay_that_was_given_other_threads_than_this_machine_has_proves_no_d
     found = audited(record, replay, trained(REPLAY, **GIVEN))
     assert found.verdict == "not_checkable"
     (reason,) = found.reasons
-    assert reason.startswith("torch has 2 threads on this machine and was given 8, as in the run: ")
+    assert reason == (
+        "this machine has another number of processors: torch was given 8 threads, as in the run, and that may make a "
+        "difference"
+    )
 
 
 def test_processes_with_several_numbers_of_threads_have_none_in_common():
@@ -274,3 +280,55 @@ def test_processes_with_several_numbers_of_threads_have_none_in_common():
 def test_processors_that_no_result_depends_on_are_no_difference():
     record, replay = trained(flags={"interop_threads": 64}), trained(REPLAY, flags={"interop_threads": 2})
     assert audited(record, replay).verdict == "match"
+
+
+HERE = machine_of(plain_seal().hardware)
+
+
+def elsewhere(**changed):
+    """A run whose step 7 is not as in two replays that agree, on another machine than the run."""
+    record, replay = trained(altered={7: {"loss": 9.0}}, threads=8), trained(REPLAY, threads=8)
+    found = compared(record, replay, replay)
+    was = msgspec.structs.replace(found.recorded, machine=HERE, cores=8)
+    now = msgspec.structs.replace(found.replayed, **({"machine": HERE, "cores": 8} | changed))
+    return msgspec.structs.replace(found, recorded=was, replayed=now)
+
+
+def test_a_difference_on_the_machine_of_the_run_is_a_mismatch():
+    assert needs_repeat(elsewhere())
+    assert audit_of("run", 0, elsewhere(), VERIFIED).verdict == "mismatch"
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"machine": msgspec.structs.replace(HERE, cpu="B")}, "the replay had another CPU, B and not A CPU: "),
+        ({"machine": msgspec.structs.replace(HERE, gpus=())}, "the replay had other GPUs: "),
+        ({"machine": None}, "of the run or of its replay it is not known on which machine it was"),
+        ({"cores": 2}, "this machine has another number of processors, and that may make a difference"),
+    ],
+)
+def test_a_difference_on_another_machine_than_that_of_the_run_proves_nothing(changed, reason):
+    found = elsewhere(**changed)
+    assert not needs_repeat(found)
+    told = audit_of("run", 0, found, VERIFIED)
+    assert (told.verdict, told.first_bad_step) == ("not_checkable", None)
+    assert told.reasons[0].startswith(reason)
+    assert told.named[0].step == 7
+
+
+def test_with_one_thread_it_does_not_matter_how_many_processors_there_are():
+    found = elsewhere(cores=2)
+    found = msgspec.structs.replace(found, recorded=msgspec.structs.replace(found.recorded, threads=1))
+    assert audit_of("run", 0, found, VERIFIED).verdict == "mismatch"
+
+
+def test_what_is_equal_on_another_machine_is_a_match():
+    found = compared(trained(), trained(REPLAY))
+    found = msgspec.structs.replace(found, replayed=msgspec.structs.replace(found.replayed, machine=HERE))
+    assert audit_of("run", 0, found, VERIFIED).verdict == "match"
+
+
+def test_the_machine_is_that_of_the_attempts_seal():
+    held = SealedRun()
+    assert (recorded_of(held.items(), 0).machine, recorded_of(held.items(), 0).cores) == (HERE, 8)

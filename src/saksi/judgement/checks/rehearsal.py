@@ -14,7 +14,8 @@ import msgspec
 from saksi.judgement.checks.fold import Noted, observation
 from saksi.judgement.checks.seal import file_in, seal_in
 from saksi.judgement.items import Item
-from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, Place, compare, place_of
+from saksi.judgement.machines import Machine, machine_of
+from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, compare
 from saksi.judgement.rehearsal.first_steps import FirstSteps
 from saksi.judgement.rehearsal.numbers import Apart
 from saksi.judgement.rehearsal.values import Rehearsal, RehearsedRank
@@ -35,17 +36,17 @@ class _Launch(msgspec.Struct):
 
     entry: int
     rehearsal: Rehearsal
-    places: tuple[Place, Place] | None
+    machines: tuple[Machine, Machine] | None
     first: FirstSteps
     ranks: dict[int, RehearsedRank]
     stopped: bool = False
 
 
 class _State:
-    __slots__ = ("launches", "noted", "places")
+    __slots__ = ("launches", "machines", "noted")
 
     def __init__(self) -> None:
-        self.places: dict[int, Place] = {}
+        self.machines: dict[int, Machine] = {}
         self.launches: dict[int, _Launch] = {}
         self.noted = Noted()
 
@@ -65,7 +66,7 @@ class RehearsalCheck:
         if isinstance(record, SealRecord):
             seal = seal_in(item)
             if seal is not None:
-                state.places.setdefault(record.attempt, place_of(seal.hardware))
+                state.machines.setdefault(record.attempt, machine_of(seal.hardware))
         elif isinstance(record, ApprovalRecord):
             self._begin(state, item)
         elif record.attempt in state.launches:
@@ -94,11 +95,11 @@ class RehearsalCheck:
         attempt, file = item.record.attempt, file_in(item)  # one that is none is told of by the check of the seal
         if file is None or not isinstance(file.rehearsal, Rehearsal) or attempt in state.launches:
             return
-        here = state.places.get(attempt)
+        here = state.machines.get(attempt)
         state.launches[attempt] = _Launch(
             entry=item.index,
             rehearsal=file.rehearsal,
-            places=None if here is None else (place_of(file.hardware), here),
+            machines=None if here is None else (machine_of(file.hardware), here),
             first=FirstSteps(file.rehearsal.steps),
             ranks={each.rank: each for each in file.rehearsal.ranks},
         )
@@ -114,7 +115,7 @@ class RehearsalCheck:
             after = process.value(rank)
             if after is None:
                 continue
-            for each in compare(before, after, launch.places):
+            for each in compare(before, after, launch.machines):
                 entry = process.entries.get(each.step or 0, item.index)
                 state.noted.note(_of(each, rank, (launch.entry, entry)))
 

@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import msgspec
 
+from saksi.judgement.machines import Machine, other_machine
 from saksi.judgement.rehearsal.numbers import Apart, Excused, numbers_apart
 from saksi.judgement.rehearsal.values import RehearsedRank, RehearsedUpdate
-from saksi.judgement.seal import Hardware
 
-__all__ = ["NOT_CHECKABLE", "Place", "compare", "place_of"]
+__all__ = ["NOT_CHECKABLE", "compare"]
 
 NOT_CHECKABLE: Final = "rehearsal.not_checkable"
 _FLAGS: Final = "flags"
@@ -33,27 +33,14 @@ _LISTED: Final = 32
 _SHOWN: Final = 60
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a side ran, as its seal says. `cpu` is `None` where it is not known."""
-
-    machine: str
-    cpu: str | None
-    gpus: tuple[str, ...]
-
-
-def place_of(hardware: Hardware) -> Place:
-    """Where a side runs, as far as its arithmetic depends on that."""
-    return Place(machine=hardware.machine, cpu=hardware.cpu, gpus=hardware.gpus)
-
-
-def compare(before: RehearsedRank, after: RehearsedRank, places: tuple[Place, Place] | None) -> list[Apart]:
+def compare(before: RehearsedRank, after: RehearsedRank, machines: tuple[Machine, Machine] | None) -> list[Apart]:
     """How `after` is not as `before` was rehearsed; empty if it is, as far as both are known.
 
-    `places` are those of the two; `None` if one of them is not known.
+    `machines` are those of the two; `None` if one of them is not known.
     """
     program = _other_program(before, after)
     loads = _other_loads(before, after)
-    numbers = program or loads or _other_arithmetic(before, after, places)
+    numbers = program or loads or _other_arithmetic(before, after, machines)
     found: list[Excused] = [(each, program) for each in (*_hooks(before, after), *_optimizers(before, after))]
     found += _first_of_each(_settings(before, after, program, loads))
     found += [(each, numbers or why) for each, why in numbers_apart(before, after)]
@@ -83,21 +70,19 @@ def _other_loads(before: RehearsedRank, after: RehearsedRank) -> str:
     return f"it began with {after.loads} model checkpoints, and the rehearsal with {before.loads}"
 
 
-def _other_arithmetic(before: RehearsedRank, after: RehearsedRank, places: tuple[Place, Place] | None) -> str:
+def _other_arithmetic(before: RehearsedRank, after: RehearsedRank, machines: tuple[Machine, Machine] | None) -> str:
     if before.threads != after.threads:
         return f"it has another number of threads, {after.threads} and not {before.threads}"
     if before.flags != after.flags:
         name = next(each for each in sorted({*before.flags, *after.flags}) if _differ(before.flags, after.flags, each))
         was, now = (shown(each.flags.get(name)) for each in (before, after))
         return f"it has another build or setting of the libraries, {name} is {now} and not {was}"
-    if places is None:
+    if machines is None:
         return "on which machine it runs is not known"
-    was_at, now_at = places
-    if (was_at.machine, was_at.cpu) != (now_at.machine, now_at.cpu):
-        return f"it has another CPU, {now_at.cpu or now_at.machine} and not {was_at.cpu or was_at.machine}"
-    if was_at.gpus != now_at.gpus:
-        return "it has other GPUs"
-    if now_at.gpus and not (before.deterministic and after.deterministic):
+    other = other_machine(*machines)
+    if other is not None:
+        return f"it has {other}"
+    if machines[1].gpus and not (before.deterministic and after.deterministic):
         return "the arithmetic of GPUs is the same each time only where deterministic algorithms are asked for"
     return ""
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from saksi.judgement.deviations import Deviation, Weight
-from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, compare, place_of
+from saksi.judgement.machines import machine_of
+from saksi.judgement.rehearsal.compare import NOT_CHECKABLE, compare
 from saksi.judgement.rehearsal.values import Rehearsal, RehearsedCode
 from saksi.judgement.seal import Hardware
 
@@ -29,10 +30,10 @@ def rehearsal_deviations(
         sentence = "Only B was rehearsed." if before is None else "Only A was rehearsed."
         return (Deviation(weight="told", field=_FIELD, subject=_FIELD, sentence=sentence),)
     ranks = {each.rank: each for each in after[0].ranks}
-    places = (place_of(before[1]), place_of(after[1]))
+    machines = (machine_of(before[1]), machine_of(after[1]))
     found: dict[str, Deviation] = {}
     for rank in before[0].ranks:
-        for each in compare(rank, ranks[rank.rank], places) if rank.rank in ranks else ():
+        for each in compare(rank, ranks[rank.rank], machines) if rank.rank in ranks else ():
             weight: Weight = "unknown" if each.code == NOT_CHECKABLE else "matters"
             deviation = Deviation(weight=weight, field=_FIELD, subject=each.subject, sentence=each.sentence)
             found.setdefault(each.sentence, deviation)

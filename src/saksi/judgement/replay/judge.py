@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.judgement.diff import Difference, FirstDifference
+from saksi.judgement.machines import other_machine
 from saksi.judgement.replay.compare import Extent, extent_of, is_as_in, stage_of, why_no_proof
 from saksi.judgement.replay.probability import meets, spread
 from saksi.judgement.replay.recorded import Recorded
@@ -103,7 +104,7 @@ def cannot_replay(recorded: Recorded) -> str | None:
 def needs_repeat(compared: Compared) -> bool:
     """Whether a second replay decides: there is a difference that would be a mismatch."""
     first = compared.difference.first
-    if first is None or compared.replayed.threads_here is not None:
+    if first is None or _other_processors(compared) is not None:
         return False
     return why_no_proof(first, data_unchanged=compared.data_unchanged) is None
 
@@ -154,8 +155,8 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = why_no_proof(first, data_unchanged=compared.data_unchanged)
         if why is not None:
             reasons.append(why)
-        elif compared.replayed.threads_here is not None:
-            reasons.append(_other_threads(compared.replayed))
+        elif (other := _other_processors(compared)) is not None:
+            reasons.append(other)
         elif compared.repeated is None:
             reasons.append("the difference was not repeated")
         elif not is_repeated(compared):
@@ -166,11 +167,18 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
     return reasons
 
 
-def _other_threads(replayed: Recorded) -> str:
-    return (
-        f"torch has {replayed.threads_here} threads on this machine and was given {replayed.threads}, as in the run: "
-        "with other processors, that may make a difference"
-    )
+def _other_processors(compared: Compared) -> str | None:
+    """Why the processors here may make the difference; `None` where they are those of the run, as far as is known."""
+    was, now = compared.recorded, compared.replayed
+    if (was.machine is None) != (now.machine is None):
+        return "of the run or of its replay it is not known on which machine it was, and another may make a difference"
+    other = None if was.machine is None or now.machine is None else other_machine(was.machine, now.machine)
+    if other is not None:
+        return f"the replay had {other}: the arithmetic of another machine may make the difference"
+    if now.threads_here is not None or (was.cores != now.cores and was.threads != 1):
+        given = "" if now.threads_here is None else f": torch was given {now.threads} threads, as in the run"
+        return f"this machine has another number of processors{given}, and that may make a difference"
+    return None
 
 
 def _lacks(difference: Difference) -> bool:

@@ -11,7 +11,9 @@ from typing import Final
 
 import msgspec
 
+from saksi.judgement.checks.seal import seal_in
 from saksi.judgement.items import Item
+from saksi.judgement.machines import Machine, machine_of
 from saksi.words.frames import CkptFrame, HelloFrame, RootFrame, UpdateFrame
 from saksi.words.records import BlockRecord, FileRecord, SealRecord
 
@@ -29,7 +31,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     that were saved, `took_ns` the wall time from the attempt's first entry to its last.
 
     `threads` is how many torch had in every process that made Steps; `None` where that is not one number.
-    `threads_here`: it was given them, and would have had that many.
+    `threads_here`: it was given them, and would have had that many. `machine` and `cores` are what its seal says, of
+    several nodes the one that launched; `None` where that is not at hand.
     """
 
     attempts: int
@@ -42,6 +45,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     took_ns: int
     threads: int | None = None
     threads_here: int | None = None
+    machine: Machine | None = None
+    cores: int | None = None
 
     @property
     def total(self) -> int:
@@ -80,12 +85,15 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     begun: dict[int, HelloFrame] = {}
     threads: set[int] = set()
     here: set[int] = set()
+    machine, cores = None, None
     for item in items:
         record = item.record
         attempts += isinstance(record, SealRecord)
         if record.attempt != attempt:
             continue
         times = [min(times[0], record.wall_ns), max(times[1], record.wall_ns)] if times else [record.wall_ns] * 2
+        if isinstance(record, SealRecord) and (seal := seal_in(item)) is not None:
+            machine, cores = machine_of(seal.hardware), seal.hardware.cores
         if isinstance(record, FileRecord) and record.action == "saved" and len(saved) < _MAX_SAVED:
             saved[record.path] = None
         if not isinstance(record, BlockRecord):
@@ -117,6 +125,8 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         took_ns=times[1] - times[0] if times else 0,
         threads=threads.pop() if len(threads) == 1 else None,
         threads_here=min(here, default=None),
+        machine=machine,
+        cores=cores,
     )
 
 

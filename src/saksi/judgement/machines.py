@@ -1,0 +1,54 @@
+"""Do two machines do the same arithmetic, as far as their seals tell.
+
+Libraries choose their kernels by what a processor can do, and other kernels add in another order: the same program
+then makes other bits of the same numbers, and nobody did anything.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from saksi.judgement.seal import Hardware
+
+__all__ = ["Machine", "machine_of", "other_machine"]
+
+_NAMED: Final = 4
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What arithmetic depends on. `cpu` is `None` where it is not known, `features` where nobody looked."""
+
+    architecture: str
+    cpu: str | None
+    gpus: tuple[str, ...]
+    features: tuple[str, ...] | None
+
+
+def machine_of(hardware: Hardware) -> Machine:
+    """What a seal says of it."""
+    features = hardware.cpu_features
+    return Machine(
+        architecture=hardware.machine,
+        cpu=hardware.cpu,
+        gpus=hardware.gpus,
+        features=None if isinstance(features, msgspec.UnsetType) else features,
+    )
+
+
+def other_machine(was: Machine, now: Machine) -> str | None:
+    """How `now` may do other arithmetic, as what "it has"; `None` where nothing says so.
+
+    Features count where both sides looked: a name of a CPU in a virtual machine stands for several.
+    """
+    if (was.architecture, was.cpu) != (now.architecture, now.cpu):
+        return f"another CPU, {now.cpu or now.architecture} and not {was.cpu or was.architecture}"
+    if was.features is not None and now.features is not None and was.features != now.features:
+        apart = sorted(set(was.features) ^ set(now.features))
+        named = ", ".join(islice(apart, _NAMED)) + (f" and {len(apart) - _NAMED} more" if len(apart) > _NAMED else "")
+        return f"a CPU with other instructions ({named})"
+    if was.gpus != now.gpus:
+        return "other GPUs"
+    return None
