@@ -104,7 +104,7 @@ interpreters = st.builds(
 distributions = st.sets(st.builds(Distribution, name=texts, version=texts), max_size=4).map(lambda s: tuple(sorted(s)))
 hardware = st.builds(
     Hardware, host=texts, machine=texts, cpu=maybe(texts), cores=counts, memory_bytes=maybe(counts), gpus=tuples(texts),
-    cpu_features=st.just(msgspec.UNSET) | tuples(texts),
+    processors=st.just(msgspec.UNSET) | counts, cpu_features=st.just(msgspec.UNSET) | tuples(texts),
 )  # fmt: skip
 launch_keys = st.builds(
     LaunchKey,
@@ -319,6 +319,7 @@ def plain_seal() -> Seal:
             cores=8,
             memory_bytes=2**36,
             gpus=("A GPU", "A GPU"),
+            processors=64,
             cpu_features=("avx", "avx2", "fma"),
         ),
         kernel="Linux 6.1",

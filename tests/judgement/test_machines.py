@@ -17,7 +17,7 @@ def apart(**changed):
     return other_machine(machine_of(CPU), machine_of(msgspec.structs.replace(CPU, **changed)))
 
 
-@pytest.mark.parametrize("changed", [{}, {"host": "node2"}, {"memory_bytes": None}, {"cores": 2}])
+@pytest.mark.parametrize("changed", [{}, {"host": "node2"}, {"memory_bytes": None}, {"cores": 2}, {"processors": 3}])
 def test_what_no_arithmetic_depends_on_makes_no_other_machine(changed):
     assert apart(**changed) is None
 
@@ -29,8 +29,8 @@ def test_what_no_arithmetic_depends_on_makes_no_other_machine(changed):
         ({"cpu": None}, "another CPU, x86_64 and not A CPU"),
         ({"machine": "aarch64"}, "another CPU, A CPU and not A CPU"),
         ({"gpus": ("A GPU",)}, "other GPUs"),
-        ({"cpu_features": ("avx2", "avx512f", "fma")}, "a CPU with other instructions (avx512f)"),
-        ({"cpu_features": tuple("abcde")}, "a CPU with other instructions (a, avx2, b, c and 3 more)"),
+        ({"cpu_features": ("avx2", "avx512f", "fma")}, "a CPU of another kind (avx512f)"),
+        ({"cpu_features": tuple("abcde")}, "a CPU of another kind (a, avx2, b, c and 3 more)"),
     ],
 )
 def test_another_machine_is_said_with_what_it_has(changed, said):

@@ -143,10 +143,10 @@ class Distribution(Part, frozen=True, order=True):
 
 
 class Hardware(Part, frozen=True):
-    """The machine. `cores` is how many the job may use, `memoryBytes` what is built in.
+    """The machine. `cores` is how many the job may use, `memoryBytes` what is built in, `processors` how many it has.
 
-    `cpuFeatures` are the sets of instructions that arithmetic may be done with; earlier versions did not look, and it
-    is left out where they are not known.
+    `cpuFeatures` is what libraries choose their kernels by: family, model and cache of the CPU, and its instructions
+    for arithmetic. Earlier versions knew neither that nor `processors`; what is not known is left out.
     """
 
     host: Text
@@ -155,6 +155,7 @@ class Hardware(Part, frozen=True):
     cores: Count
     memory_bytes: Count | None
     gpus: tuple[Text, ...]
+    processors: Count | msgspec.UnsetType = msgspec.UNSET
     cpu_features: tuple[Text, ...] | msgspec.UnsetType = msgspec.UNSET
 
 

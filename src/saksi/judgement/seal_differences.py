@@ -309,9 +309,12 @@ def _hardware(before: Sealed, after: Sealed) -> Iterator[Difference]:
     was, now = before.hardware, after.hardware
     yield from _changed("hardware", "hardware.gpus", was.gpus, now.gpus, "The GPUs were")
     yield from _changed("hardware", "hardware.cpu", was.cpu, now.cpu, "The CPU was")
-    if not isinstance(was.cpu_features, msgspec.UnsetType) and not isinstance(now.cpu_features, msgspec.UnsetType):
-        what = "What the CPU has for arithmetic was"
-        yield from _changed("hardware", "hardware.cpuFeatures", was.cpu_features, now.cpu_features, what)
+    for field, before_it, after_it, what in (
+        ("cpuFeatures", was.cpu_features, now.cpu_features, "The kind of the CPU was"),
+        ("processors", was.processors, now.processors, "The number of processors was"),
+    ):
+        if msgspec.UNSET not in (before_it, after_it):  # earlier versions did not look
+            yield from _changed("hardware", f"hardware.{field}", before_it, after_it, what)
     yield from _changed("hardware", "hardware.machine", was.machine, now.machine, "The architecture was")
     yield from _changed("hardware", "hardware.cores", was.cores, now.cores, "The number of usable cores was")
     yield from _changed("hardware", "hardware.memoryBytes", was.memory_bytes, now.memory_bytes, "The memory was")

@@ -15,6 +15,7 @@ import msgspec
 
 from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
+from saksi.judgement.machines import FLAGS_OF_THE_MACHINE
 from saksi.words.frames import (
     AnyFrame,
     Batch,
@@ -53,8 +54,6 @@ FIELD_ORDER: Final = (
 )
 """Causes before effects: a hyper-parameter explains a loss, never the reverse."""
 
-_OF_THE_MACHINE: Final = frozenset({"interop_threads", "threads_here"})
-"""Flags that follow from how many processors there are, and which no result depends on."""
 _COMPARED: Final = "sum64-4096"
 """The others have another key in each process, or are not in the records of older recorders."""
 _MAX_BETWEEN: Final = 4096
@@ -171,7 +170,7 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}}, frame.at)
         case HelloFrame():
             setting = {"world_size": frame.world_size, "torch": frame.torch, "threads": frame.threads}
-            flags = {name: value for name, value in frame.flags.items() if name not in _OF_THE_MACHINE}
+            flags = {name: value for name, value in frame.flags.items() if name not in FLAGS_OF_THE_MACHINE}
             setting |= {"python": frame.python, "deterministic": frame.deterministic, "flags": flags}
             stream.say("setting", setting)
         case SeededFrame():

@@ -193,6 +193,29 @@ def test_the_machine_is_read_from_the_kernels_files(tmp_path):
     assert found.gpus == ("NVIDIA H200", "not known")
     assert found.cpu == "A CPU @ 2 GHz"
     assert found.cpu_features == ("amx_tile", "avx2", "sse")
+    assert found.processors == os.cpu_count()
     nothing = machine(tmp_path / "nothing")
     assert (nothing.cpu, nothing.cpu_features) == (None, UNSET)
     assert kernel().startswith(os.uname().sysname)
+
+
+ARM = """processor\t: 0
+Features\t: fp asimd sve smep
+CPU implementer\t: 0x41
+CPU part\t: {part}
+"""
+
+
+def test_processors_without_a_name_are_told_apart_by_who_made_them(tmp_path):
+    found = []
+    for part in ("0xd0c", "0xd40"):
+        (tmp_path / "cpuinfo").write_text(ARM.format(part=part))
+        found.append(machine(tmp_path).cpu_features)
+    assert found[0] == ("asimd", "cpu-implementer=0x41", "cpu-part=0xd0c", "sve")
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("said", ["", "model : 1\n", "flags :\nbugs : ssebug\n", "flags : avx"])
+def test_a_processor_whose_instructions_are_not_wholly_said_has_no_features(tmp_path, said):
+    (tmp_path / "cpuinfo").write_text(said)
+    assert machine(tmp_path).cpu_features is UNSET

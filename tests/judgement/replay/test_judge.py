@@ -4,12 +4,11 @@ import msgspec
 import pytest
 
 from doors.cli.cli_home import SealedRun
-from judgement.seals import plain_seal
 from saksi.judgement.diff import FieldDifference, FirstDifference, diff
-from saksi.judgement.machines import machine_of
 from saksi.judgement.replay.compare import stage_of
 from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
 from saksi.judgement.replay.named import unnamed
+from saksi.judgement.replay.place import NOWHERE, PlaceSeen
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.judgement.update_views import FIELD_ORDER
@@ -248,64 +247,44 @@ def test_steps_that_a_process_beside_the_training_hides_are_no_match():
     assert found.reasons == ("not every step of the record has one in the replay to be compared with",)
 
 
-GIVEN = {"threads": 8, "flags": {"threads_here": 2}}
+def test_what_follows_from_the_processors_and_no_result_depends_on_is_no_difference():
+    record = trained(flags={"interop_threads": 64, "threads_here": 64})
+    assert audited(record, trained(REPLAY, flags={"interop_threads": 2})).verdict == "match"
 
 
-def test_a_replay_that_was_given_the_threads_of_the_run_is_a_match_where_all_is_equal():
-    record = trained(threads=8)
-    assert recorded_of(record.items(), 0).threads == 8
-    found = audited(record, trained(REPLAY, **GIVEN))
-    assert (found.verdict, found.reasons) == ("match", ())
-
-
-def test_a_replay_that_was_given_other_threads_than_this_machine_has_proves_no_difference():
-    record, replay = trained(threads=8, altered={7: {"loss": 9.0}}), trained(REPLAY, **GIVEN)
-    assert not needs_repeat(compared(record, replay))
-    found = audited(record, replay, trained(REPLAY, **GIVEN))
-    assert found.verdict == "not_checkable"
-    (reason,) = found.reasons
-    assert reason == (
-        "this machine has another number of processors: torch was given 8 threads, as in the run, and that may make a "
-        "difference"
-    )
-
-
-def test_processes_with_several_numbers_of_threads_have_none_in_common():
-    simulated = SimulatedRun("00112233445566aa")
-    for rank, threads in enumerate((1, 2)):
-        simulated.attach(rank, world_size=2, threads=threads).update()
-    assert recorded_of(simulated.items(), 0).threads is None
-
-
-def test_processors_that_no_result_depends_on_are_no_difference():
-    record, replay = trained(flags={"interop_threads": 64}), trained(REPLAY, flags={"interop_threads": 2})
-    assert audited(record, replay).verdict == "match"
-
-
-HERE = machine_of(plain_seal().hardware)
+HERE = SealedRun().sealed.hardware
 
 
 def elsewhere(**changed):
-    """A run whose step 7 is not as in two replays that agree, on another machine than the run."""
-    record, replay = trained(altered={7: {"loss": 9.0}}, threads=8), trained(REPLAY, threads=8)
+    """A run whose step 7 is not as in two replays that agree, with the machine on which they were made."""
+    record, replay = trained(altered={7: {"loss": 9.0}}), trained(REPLAY)
     found = compared(record, replay, replay)
-    was = msgspec.structs.replace(found.recorded, machine=HERE, cores=8)
-    now = msgspec.structs.replace(found.replayed, **({"machine": HERE, "cores": 8} | changed))
+    was, now = (msgspec.structs.replace(each, place=place(hardware)) for each, hardware in (
+        (found.recorded, HERE), (found.replayed, None if changed is None else msgspec.structs.replace(HERE, **changed))
+    ))  # fmt: skip
     return msgspec.structs.replace(found, recorded=was, replayed=now)
 
 
-def test_a_difference_on_the_machine_of_the_run_is_a_mismatch():
+def place(hardware):
+    seen = PlaceSeen()
+    seen.seal(hardware)
+    return seen.place()
+
+
+def test_a_difference_on_a_machine_of_the_same_kind_is_a_mismatch():
     assert needs_repeat(elsewhere())
-    assert audit_of("run", 0, elsewhere(), VERIFIED).verdict == "mismatch"
+    assert audit_of("run", 0, elsewhere(host="node2", memory_bytes=1), VERIFIED).verdict == "mismatch"
 
 
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"machine": msgspec.structs.replace(HERE, cpu="B")}, "the replay had another CPU, B and not A CPU: "),
-        ({"machine": msgspec.structs.replace(HERE, gpus=())}, "the replay had other GPUs: "),
-        ({"machine": None}, "of the run or of its replay it is not known on which machine it was"),
-        ({"cores": 2}, "this machine has another number of processors, and that may make a difference"),
+        ({"cpu": "B"}, "the replay had another CPU, B and not A CPU: "),
+        ({"gpus": ()}, "the replay had other GPUs: "),
+        ({"cpu_features": ("avx",)}, "the replay had a CPU of another kind (avx2, fma): "),
+        ({"cpu_features": msgspec.UNSET}, "the record does not say of which kind the CPU was: "),
+        ({"cores": 2}, "the run could use 8 processors and the replay 2, "),
+        ({"processors": 4}, "the machine of the run had 64 processors and this one has 4, "),
     ],
 )
 def test_a_difference_on_another_machine_than_that_of_the_run_proves_nothing(changed, reason):
@@ -317,18 +296,14 @@ def test_a_difference_on_another_machine_than_that_of_the_run_proves_nothing(cha
     assert told.named[0].step == 7
 
 
-def test_with_one_thread_it_does_not_matter_how_many_processors_there_are():
-    found = elsewhere(cores=2)
-    found = msgspec.structs.replace(found, recorded=msgspec.structs.replace(found.recorded, threads=1))
-    assert audit_of("run", 0, found, VERIFIED).verdict == "mismatch"
+def test_where_only_one_side_says_on_which_machine_it_was_nothing_is_proved():
+    found = elsewhere()
+    found = msgspec.structs.replace(found, replayed=msgspec.structs.replace(found.replayed, place=NOWHERE))
+    (reason,) = audit_of("run", 0, found, VERIFIED).reasons
+    assert reason == "of the run or of its replay it is not known on which machine it was"
 
 
 def test_what_is_equal_on_another_machine_is_a_match():
     found = compared(trained(), trained(REPLAY))
-    found = msgspec.structs.replace(found, replayed=msgspec.structs.replace(found.replayed, machine=HERE))
+    found = msgspec.structs.replace(found, replayed=msgspec.structs.replace(found.replayed, place=place(HERE)))
     assert audit_of("run", 0, found, VERIFIED).verdict == "match"
-
-
-def test_the_machine_is_that_of_the_attempts_seal():
-    held = SealedRun()
-    assert (recorded_of(held.items(), 0).machine, recorded_of(held.items(), 0).cores) == (HERE, 8)

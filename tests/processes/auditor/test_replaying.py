@@ -42,17 +42,17 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_is_taken_only_if_there_is_
 def replayed(tmp_path):
     """Replays `python -c CODE`, with a limit of memory."""
 
-    def replayed(code, *, memory=None, limit_s=60):
+    def replayed(code, *, limit_s=60, environment=None, **more):
         folder = tmp_path / "project"
         folder.mkdir()
         with scratch_folder((folder.resolve(),)) as place:
             for each in ("cache", "replay"):
                 (place / each).mkdir()
             task = Replay(
-                invocation=Invocation(argv=(sys.executable, "-c", code), environment={"PATH": "/usr/bin:/bin"},
+                invocation=Invocation(argv=(sys.executable, "-c", code), environment=environment or {"PATH": "/usr/bin:/bin"},
                                       folder=str(folder)),
                 level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(folder,),
-                hidden=(), cache=place / "cache", limit_s=limit_s, memory=memory,
+                hidden=(), cache=place / "cache", limit_s=limit_s, **more,
             )  # fmt: skip
             before = children_of(os.getpid())
             try:
@@ -83,3 +83,14 @@ def test_a_replay_that_stays_below_its_limit_comes_to_its_end(replayed):
 def test_the_limit_of_time_holds_where_nothing_is_observed_of_the_command_too(replayed):
     found = replayed("import time; time.sleep(60)", limit_s=3)
     assert (found.code, found.ending) == (None, "it was ended after its limit of time")
+
+
+def test_a_replay_uses_as_many_processors_as_it_may_and_hears_of_threads_from_the_audit_alone(replayed, monkeypatch):
+    monkeypatch.setenv("SAKSI_THREADS", "3")
+    code = "import os, sys; sys.exit(10 * len(os.sched_getaffinity(0)) + int(os.environ.get('SAKSI_THREADS', 9)))"
+    assert replayed(code, cores=1, threads=7).code == 17
+
+
+def test_what_the_run_said_of_threads_to_an_audit_reaches_no_replay(replayed):
+    code = "import os, sys; sys.exit('SAKSI_THREADS' in os.environ)"
+    assert replayed(code, environment={"PATH": "/usr/bin:/bin", "SAKSI_THREADS": "3"}).code == 0

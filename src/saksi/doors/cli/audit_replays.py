@@ -114,6 +114,7 @@ def memory_share(parts: int) -> int | None:
 def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
     """What to replay: what lies there, or the sealed commit where that is not as sealed."""
     home = resolve_home(os.environ)
+    was, here = asked.recorded.place, len(os.sched_getaffinity(0))
     task = Replay(
         invocation=asked.invocation,
         level=asked.seal.level,
@@ -126,7 +127,8 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         cache=new_folder(place, "cache"),
         limit_s=asked.limit_s,
         memory=asked.memory or memory_share(1),
-        threads=asked.recorded.threads,
+        cores=was.cores if was.cores is not None and was.cores < here else None,
+        threads=was.threads if was.given or (was.cores or 0) > here else None,
     )
     if asked.basis is None:
         return task

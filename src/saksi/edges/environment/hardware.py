@@ -19,11 +19,13 @@ _CPUINFO_BYTES: Final = 4096
 _MAX_GPUS: Final = 64
 _MAX_NAME: Final = 200
 _CPU: Final = re.compile(rb"^(?:model name|Hardware|cpu model|cpu)\s*:\s*(.+)$", re.MULTILINE)
-_FEATURES: Final = re.compile(rb"^(?:flags|Features)\s*:\s*(.+)\n", re.MULTILINE)
-_OF_ARITHMETIC: Final = (
-    "amx", "asimd", "avx", "bf16", "f16c", "fma", "i8mm", "neon", "sme", "sse", "ssse", "sve", "vfp",
-)  # fmt: skip
-"""How the names of instructions for arithmetic begin, on x86 and on ARM: libraries choose their kernels by them."""
+_FEATURES: Final = re.compile(rb"^(?:flags|Features)[ \t]*:[ \t]*(.+)\n", re.MULTILINE)
+_OF_ARITHMETIC: Final = re.compile(r"amx|asimd|avx|bf16|f16c|fma|i8mm|neon|pni|sme(?!p)|sse|ssse|sve|vfp")
+"""How the names of instructions for arithmetic begin, on x86 and on ARM; `smep` protects the kernel."""
+_MADE: Final = re.compile(
+    rb"^(cpu family|model|stepping|cache size|CPU implementer|CPU variant|CPU part)[ \t]*:[ \t]*(.+)\n", re.MULTILINE
+)
+"""One name of a CPU stands for several, above all in virtual machines; on ARM there is none."""
 _GPU: Final = re.compile(rb"^Model:\s*(.+)$", re.MULTILINE)
 
 
@@ -36,15 +38,16 @@ def kernel() -> str:
 def machine(proc: Path = Path("/proc")) -> Hardware:
     """The machine this runs on. `proc` is where the kernel's files are mounted."""
     name = os.uname()
-    features = (_first(_FEATURES, proc / "cpuinfo") or "").split()
+    said = _read(proc / "cpuinfo")
     return Hardware(
         host=printable(name.nodename),
         machine=printable(name.machine),
-        cpu=_cut(_first(_CPU, proc / "cpuinfo")),
+        cpu=_first(_CPU, said),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=_memory(),
         gpus=_gpus(proc / "driver" / "nvidia" / "gpus"),
-        cpu_features=tuple(sorted({each for each in features if each.startswith(_OF_ARITHMETIC)})) or msgspec.UNSET,
+        processors=os.cpu_count() or msgspec.UNSET,
+        cpu_features=_features(said) or msgspec.UNSET,
     )
 
 
@@ -60,19 +63,33 @@ def _gpus(folder: Path) -> tuple[str, ...]:
         devices = sorted(folder.iterdir())[:_MAX_GPUS]
     except OSError:
         return ()
-    names = [_first(_GPU, device / "information") for device in devices]
-    return tuple(_cut(each) or "not known" for each in names)
+    names = [_first(_GPU, _read(device / "information")) for device in devices]
+    return tuple(each or "not known" for each in names)
 
 
-def _cut(said: str | None) -> str | None:
-    return None if said is None else said[:_MAX_NAME]
+def _features(said: bytes) -> tuple[str, ...]:
+    """What libraries choose their kernels by, of the first processor; nothing where its instructions are not known."""
+    listed = _FEATURES.search(said)
+    if listed is None:
+        return ()
+    named = {each for each in map(_text, listed[1].split()) if _OF_ARITHMETIC.match(each)}
+    made = {f"{_text(name).lower().replace(' ', '-')}={_text(value)}" for name, value in _MADE.findall(said)}
+    return tuple(sorted(made | named))
 
 
-def _first(pattern: re.Pattern[bytes], path: Path) -> str | None:
-    """What the first line of `path` that fits `pattern` says, or `None`."""
+def _read(path: Path) -> bytes:
     try:
         with path.open("rb", buffering=0) as file:
-            found = pattern.search(file.read(_CPUINFO_BYTES) or b"")
+            return file.read(_CPUINFO_BYTES) or b""
     except OSError:
-        return None
-    return None if found is None else found[1].strip().decode("utf-8", "backslashreplace")
+        return b""
+
+
+def _first(pattern: re.Pattern[bytes], said: bytes) -> str | None:
+    """What the first line that fits says, or `None`."""
+    found = pattern.search(said)
+    return None if found is None else _text(found[1])
+
+
+def _text(value: bytes) -> str:
+    return value.strip().decode("utf-8", "backslashreplace")[:_MAX_NAME]

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from saksi.judgement.machines import Machine, other_machine
+from saksi.judgement.machines import FLAGS_OF_THE_MACHINE, Machine, other_machine
 from saksi.judgement.rehearsal.numbers import Apart, Excused, numbers_apart
 from saksi.judgement.rehearsal.values import RehearsedRank, RehearsedUpdate
 
@@ -73,8 +73,10 @@ def _other_loads(before: RehearsedRank, after: RehearsedRank) -> str:
 def _other_arithmetic(before: RehearsedRank, after: RehearsedRank, machines: tuple[Machine, Machine] | None) -> str:
     if before.threads != after.threads:
         return f"it has another number of threads, {after.threads} and not {before.threads}"
-    if before.flags != after.flags:
-        name = next(each for each in sorted({*before.flags, *after.flags}) if _differ(before.flags, after.flags, each))
+    name = next(
+        (each for each in sorted({*before.flags, *after.flags}) if _differ(before.flags, after.flags, each)), None
+    )
+    if name is not None:
         was, now = (shown(each.flags.get(name)) for each in (before, after))
         return f"it has another build or setting of the libraries, {name} is {now} and not {was}"
     if machines is None:
@@ -177,7 +179,7 @@ def _apart(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _differ(a: dict[str, Any], b: dict[str, Any], name: str) -> bool:
-    return bool(a.get(name) != b.get(name))
+    return name not in FLAGS_OF_THE_MACHINE and bool(a.get(name) != b.get(name))
 
 
 def shown(value: Any) -> str:

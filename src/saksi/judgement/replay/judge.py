@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from saksi.judgement.diff import Difference, FirstDifference
-from saksi.judgement.machines import other_machine
 from saksi.judgement.replay.compare import Extent, extent_of, is_as_in, stage_of, why_no_proof
+from saksi.judgement.replay.place import other_place
 from saksi.judgement.replay.probability import meets, spread
 from saksi.judgement.replay.recorded import Recorded
 from saksi.judgement.replay.values import (
@@ -104,7 +104,7 @@ def cannot_replay(recorded: Recorded) -> str | None:
 def needs_repeat(compared: Compared) -> bool:
     """Whether a second replay decides: there is a difference that would be a mismatch."""
     first = compared.difference.first
-    if first is None or _other_processors(compared) is not None:
+    if first is None or other_place(compared.recorded.place, compared.replayed.place) is not None:
         return False
     return why_no_proof(first, data_unchanged=compared.data_unchanged) is None
 
@@ -155,7 +155,7 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = why_no_proof(first, data_unchanged=compared.data_unchanged)
         if why is not None:
             reasons.append(why)
-        elif (other := _other_processors(compared)) is not None:
+        elif (other := other_place(compared.recorded.place, compared.replayed.place)) is not None:
             reasons.append(other)
         elif compared.repeated is None:
             reasons.append("the difference was not repeated")
@@ -165,20 +165,6 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
         why = environment.differences[0] if environment.differences else "nothing approved says what it should be"
         reasons.append(f"the environment did not verify: {why}")
     return reasons
-
-
-def _other_processors(compared: Compared) -> str | None:
-    """Why the processors here may make the difference; `None` where they are those of the run, as far as is known."""
-    was, now = compared.recorded, compared.replayed
-    if (was.machine is None) != (now.machine is None):
-        return "of the run or of its replay it is not known on which machine it was, and another may make a difference"
-    other = None if was.machine is None or now.machine is None else other_machine(was.machine, now.machine)
-    if other is not None:
-        return f"the replay had {other}: the arithmetic of another machine may make the difference"
-    if now.threads_here is not None or (was.cores != now.cores and was.threads != 1):
-        given = "" if now.threads_here is None else f": torch was given {now.threads} threads, as in the run"
-        return f"this machine has another number of processors{given}, and that may make a difference"
-    return None
 
 
 def _lacks(difference: Difference) -> bool:

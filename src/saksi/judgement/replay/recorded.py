@@ -13,7 +13,7 @@ import msgspec
 
 from saksi.judgement.checks.seal import seal_in
 from saksi.judgement.items import Item
-from saksi.judgement.machines import Machine, machine_of
+from saksi.judgement.replay.place import NOWHERE, Place, PlaceSeen
 from saksi.words.frames import CkptFrame, HelloFrame, RootFrame, UpdateFrame
 from saksi.words.records import BlockRecord, FileRecord, SealRecord
 
@@ -29,10 +29,6 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     `loaded` are model checkpoints that were loaded before the first Step of a rank, `saved` the paths of those
     that were saved, `took_ns` the wall time from the attempt's first entry to its last.
-
-    `threads` is how many torch had in every process that made Steps; `None` where that is not one number.
-    `threads_here`: it was given them, and would have had that many. `machine` and `cores` are what its seal says, of
-    several nodes the one that launched; `None` where that is not at hand.
     """
 
     attempts: int
@@ -43,10 +39,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     again: bool
     saved: tuple[str, ...]
     took_ns: int
-    threads: int | None = None
-    threads_here: int | None = None
-    machine: Machine | None = None
-    cores: int | None = None
+    place: Place = NOWHERE
 
     @property
     def total(self) -> int:
@@ -82,10 +75,7 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     trained: dict[int, int] = {}  # which connection of a rank made its Steps
     saved: dict[str, None] = {}
     times: list[int] = []
-    begun: dict[int, HelloFrame] = {}
-    threads: set[int] = set()
-    here: set[int] = set()
-    machine, cores = None, None
+    seen = PlaceSeen()
     for item in items:
         record = item.record
         attempts += isinstance(record, SealRecord)
@@ -93,7 +83,7 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
             continue
         times = [min(times[0], record.wall_ns), max(times[1], record.wall_ns)] if times else [record.wall_ns] * 2
         if isinstance(record, SealRecord) and (seal := seal_in(item)) is not None:
-            machine, cores = machine_of(seal.hardware), seal.hardware.cores
+            seen.seal(seal.hardware)
         if isinstance(record, FileRecord) and record.action == "saved" and len(saved) < _MAX_SAVED:
             saved[record.path] = None
         if not isinstance(record, BlockRecord):
@@ -102,9 +92,9 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         for line in item.lines:
             match line.frame:
                 case HelloFrame():
-                    begun[record.connection] = line.frame
+                    seen.hello(record.connection, line.frame)
                 case UpdateFrame(optimizer=0):
-                    _note_threads(begun.get(record.connection), threads, here)
+                    seen.trains(record.connection)
                     again |= trained.setdefault(rank, record.connection) != record.connection
                     steps[rank] = steps.get(rank, 0) + 1
                     last[rank] = max(last.get(rank, 0), line.frame.update)
@@ -123,17 +113,5 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         again=again,
         saved=tuple(saved),
         took_ns=times[1] - times[0] if times else 0,
-        threads=threads.pop() if len(threads) == 1 else None,
-        threads_here=min(here, default=None),
-        machine=machine,
-        cores=cores,
+        place=seen.place(),
     )
-
-
-def _note_threads(hello: HelloFrame | None, threads: set[int], here: set[int]) -> None:
-    if hello is None:
-        return
-    threads.add(hello.threads)
-    given = hello.flags.get("threads_here")
-    if isinstance(given, int):
-        here.add(given)

@@ -38,18 +38,21 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be started, and where it may write; without words nothing is."""
+    """What is to be started, where it may write, and how many processors it may use; without words nothing is."""
 
     argv: tuple[str, ...]
     environment: dict[str, str]
     walls: Walls
     observed: Observed | None
+    cores: int | None = None
 
 
 def main() -> int:
     """Does not return where it succeeds."""
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Confined)
     try:
+        if asked.cores is not None:
+            os.sched_setaffinity(0, _some(sorted(os.sched_getaffinity(0)), asked.cores))
         asked.walls.enter()
         if asked.observed is not None:
             _observe(asked.observed, Path(asked.walls.folder), Path(asked.walls.scratch, "tmp"))
@@ -61,6 +64,12 @@ def main() -> int:
     except (SaksiError, OSError) as reason:
         sys.stderr.write(f"{reason}\n")
     return CANNOT_CONFINE
+
+
+def _some(processors: list[int], count: int) -> list[int]:
+    """So many of them, and not the same ones for each of several replays side by side."""
+    first = os.getpid() * count % len(processors)
+    return [*processors[first:], *processors[:first]][:count]
 
 
 def _observe(asked: Observed, folder: Path, scratch: Path) -> None:

@@ -72,8 +72,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
     at `recorded_at` where that is not the level of the run. With `enough` it is ended once so many ranks made so many
     Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
-    bytes, if that is given. Torch is given `threads`, where this machine would give it others and the program's
-    variables say nothing of it.
+    bytes, if that is given. They may use `cores` processors of those that are here, where that is given, and torch has
+    `threads`, whose number this machine would make another, unless the program's variables say one.
     """
 
     invocation: Invocation
@@ -91,6 +91,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: Level | None = None
     enough: tuple[int, int] | None = None
     memory: int | None = None
+    cores: int | None = None
     threads: int | None = None
 
 
@@ -233,6 +234,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
+    environment.pop("SAKSI_THREADS", None)
     if asked.threads is not None:
         environment["SAKSI_THREADS"] = str(asked.threads)
     if asked.transcript is not None:
@@ -255,6 +257,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
             placed=tuple((str(source), str(target)) for source, target in asked.placed),
         ),
         observed=_to_observe(asked, told),
+        cores=asked.cores,
     )
 
 

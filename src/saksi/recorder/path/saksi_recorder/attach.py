@@ -31,7 +31,7 @@ _finalizer: list[Any] = []
 def attach() -> None:
     """Once, after torch has been executed."""
     session.begin(os.environ["SAKSI_SOCKET"], os.environ.get("SAKSI_TOKEN", ""))
-    if os.environ.get("SAKSI_THREADS"):
+    if os.environ.get("SAKSI_THREADS"):  # before the first frame, which says how many there are
         _part("threads", lambda: _module("threads").install())
     session.announcers.append(lambda: [("hello", hello())])
     session.say_hello()

@@ -2,6 +2,8 @@
 
 Only an audit asks for it (`SAKSI_THREADS`). What the program's own variables say of threads stands, and so does what
 it sets itself afterwards.
+
+Known weakness: to set a number is not quite to find it: torch then tells MKL to keep to it, which else may take fewer.
 """
 
 from __future__ import annotations
