@@ -49,8 +49,8 @@ def replayed(tmp_path):
             for each in ("cache", "replay"):
                 (place / each).mkdir()
             task = Replay(
-                invocation=Invocation(argv=(sys.executable, "-c", code), environment=environment or {"PATH": "/usr/bin:/bin"},
-                                      folder=str(folder)),
+                invocation=Invocation(argv=(sys.executable, "-c", code), folder=str(folder),
+                                      environment=environment or {"PATH": "/usr/bin:/bin"}),
                 level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(folder,),
                 hidden=(), cache=place / "cache", limit_s=limit_s, **more,
             )  # fmt: skip
