@@ -30,4 +30,5 @@ if step >= AT:
     nn.utils.clip_grad_norm_(model.parameters(), NORM)
 """,
     },
+    reason="what begins within the first eight updates is taken for a habit of the program, and told as info",
 )
