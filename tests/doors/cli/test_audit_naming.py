@@ -11,9 +11,10 @@ import pytest
 from judgement.replay.test_judge import REPLAY, compared, trained
 from judgement.replay.test_naming import BEGIN, FUNCTIONS, SEALED, lines, with_other
 from saksi.doors.cli import audit_naming
-from saksi.doors.cli.audit_naming import Repeated, name, repeat
+from saksi.doors.cli.audit_naming import Repeated, confirm, name, repeat
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.judge import is_repeated
+from saksi.judgement.replay.named import unnamed
 from saksi.judgement.replay.transcript import parse_transcript
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.replaying import Replay, Replayed
@@ -130,6 +131,33 @@ def test_a_transcript_that_changes_what_is_done_takes_two_more_replays_without(t
     assert isinstance(found.sealed, str)
     replays.found["fourth"] = replayed(other)
     assert not is_repeated(repeat(replays, GOOD, compared(BAD, GOOD), names=True).compared)
+
+
+OTHER = trained(REPLAY, altered={7: {"loss": 5.0}})
+
+
+@pytest.mark.parametrize(
+    ("further", "repeats", "count"), [((GOOD, GOOD), True, 4), ((GOOD, OTHER), False, 4), ((OTHER, GOOD), False, 3)]
+)
+def test_what_nothing_explains_has_to_come_of_two_more_replays_too(tmp_path, further, repeats, count):
+    given = {f"again-{number}": replayed(record) for number, record in enumerate(further)}
+    replays = Replays(tmp_path, **given)
+    unexplained = msgspec.structs.replace(compared(BAD, GOOD, GOOD), naming=unnamed("as_sealed"))
+    found = confirm(replays, GOOD, unexplained)
+    assert (is_repeated(found), found.replays) == (repeats, count)
+    assert replays.tasks["again-0"].enough == (1, 9)
+
+
+def test_a_replay_that_ends_before_the_step_confirms_nothing(tmp_path):
+    replays = Replays(tmp_path, **{"again-0": replayed(trained(REPLAY, steps=3))})
+    assert not is_repeated(confirm(replays, GOOD, compared(BAD, GOOD, GOOD)))
+
+
+def test_what_the_found_program_explains_is_not_replayed_again(tmp_path):
+    changed = with_other(3, args=("other=0.98",), stack=((3, 12), (0, 5))).operations
+    told, replays = named(tmp_path, replayed(BAD, written(changed)))
+    assert confirm(replays, GOOD, told) == told
+    assert set(replays.tasks) == {"found"}
 
 
 def test_an_update_of_another_optimizer_is_not_looked_for_in_a_step(tmp_path):

@@ -247,6 +247,18 @@ def test_steps_that_a_process_beside_the_training_hides_are_no_match():
     assert found.reasons == ("not every step of the record has one in the replay to be compared with",)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 7])
+def test_a_second_replay_that_ended_before_the_step_repeats_nothing(steps):
+    found = audited(trained(altered={7: {"loss": 9.0}}), trained(REPLAY), trained(REPLAY, steps=steps))
+    assert found.verdict == "not_checkable"
+    assert found.reasons[0].startswith("the program does not repeat itself: ")
+
+
+def test_a_second_replay_that_ended_behind_the_step_repeats_it():
+    found = audited(trained(altered={7: {"loss": 9.0}}), trained(REPLAY), trained(REPLAY, steps=8))
+    assert (found.verdict, found.first_bad_step) == ("mismatch", 7)
+
+
 def test_what_follows_from_the_processors_and_no_result_depends_on_is_no_difference():
     record = trained(flags={"interop_threads": 64, "threads_here": 64})
     assert audited(record, trained(REPLAY, flags={"interop_threads": 2})).verdict == "match"

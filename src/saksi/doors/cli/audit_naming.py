@@ -25,8 +25,10 @@ from saksi.judgement.replay.values import Naming
 from saksi.processes.auditor.replaying import Replay, Replayed
 from saksi.words.errors import MalformedInput, SaksiError
 
-__all__ = ["Repeated", "name", "repeat"]
+__all__ = ["Repeated", "confirm", "name", "repeat"]
 
+UNNAMED: Final = 2
+"""Replays more of a difference that nothing explains: a program that tosses a coin agrees with itself now and then."""
 _LISTED: Final = 4
 
 
@@ -94,6 +96,26 @@ def name(replays: Replays, one: RunMaterials, repeated: Repeated) -> Compared:
         return _compared(replays, where, counted, told, repeated.sealed)
     except (SaksiError, OSError) as reason:
         return _with(counted, unnamed("not_replayed", str(reason)))
+
+
+def confirm(replays: Replays, one: RunMaterials, compared: Compared) -> Compared:
+    """Where what is found now does not do that Step as recorded, the sealed program must agree with itself longer.
+
+    It is replayed up to the end of that Step. Raises `NotReplayed`, `OSError`.
+    """
+    naming, first = compared.naming, compared.difference.first
+    is_explained = naming is not None and naming.as_found == "as_recorded" and naming.operation is not None
+    if is_explained or first is None:
+        return compared
+    steps = first.update + 2 if first.optimizer == 0 and first.update >= 0 else None
+    ranks = len(compared.recorded.steps)
+    task = replays.task if steps is None else msgspec.structs.replace(replays.task, enough=(ranks, steps))
+    for number in range(UNNAMED):
+        what = "replaying once more, since nothing that is found now explains the difference"
+        compared = _again(compared, one, replays.once(f"again-{number}", what, task))
+        if not is_repeated(compared):
+            break
+    return compared
 
 
 def _as_found(replays: Replays, where: tuple[int, int]) -> Replay:

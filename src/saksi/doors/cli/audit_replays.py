@@ -11,7 +11,7 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_folder
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
-from saksi.doors.cli.audit_naming import name, repeat
+from saksi.doors.cli.audit_naming import confirm, name, repeat
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.home import resolve_home
 from saksi.edges.host.ending_signals import EndingSignals
@@ -89,7 +89,7 @@ def _judged(replays: Replays) -> Audit:
         if environment.verified:  # what was changed meanwhile was replayed with
             environment = environment_at(replays, repeated.replayed)
         if names and environment.verified and is_repeated(compared):
-            compared = name(replays, first.reading, repeated)
+            compared = confirm(replays, first.reading, name(replays, first.reading, repeated))
     findings = judged(asked.reading).report.items
     return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
 

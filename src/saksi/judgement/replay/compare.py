@@ -116,5 +116,12 @@ def _stretches(recorded: Recorded, equal: set[tuple[int, int]]) -> int:
 
 
 def is_as_in(one: Difference, first: FirstDifference) -> bool:
-    """Whether two replays, of which `one` is the difference, agree up to and in the Step of `first`."""
+    """Whether two replays, of which `one` is the difference, agree up to and in the Step of `first`.
+
+    Both have to have come that far: one that ended before says nothing of that Step.
+    """
+    for each in one.lengths:
+        is_there = (each.rank, each.optimizer) == (first.rank, first.optimizer)
+        if is_there and min(each.a, each.b) <= first.update:
+            return False
     return one.first is None or (one.first.attempt, one.first.update) > (first.attempt, first.update)
