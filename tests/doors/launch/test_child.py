@@ -28,33 +28,28 @@ print(ended.signal)
 """
 
 
-def test_a_signal_is_told_while_the_command_lives_that_it_is_about_to_end():
-    launcher = subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True)
-    assert launcher.stdout.readline() == "up\n"
-    launcher.terminate()
-    said, _ = launcher.communicate(timeout=60)
-    assert said == "SIGTERM True True\n15\n"
-
-
-def test_a_signal_to_the_whole_group_is_told_though_the_command_has_ended_before_anybody_looked():
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert launcher.stdout.readline() == "up\n"
-    launcher.send_signal(signal.SIGUSR1)
-    said, _ = launcher.communicate(timeout=60)
-    assert said == "SIGUSR1 True False\nSIGTERM False None\n15\n"
-
-
 RAISING = SCRIPT.replace("    time.sleep(0.3)\n", "    raise OSError('nobody listens')\n").replace(
     "ended = child.wait(seen)\n",
     "try:\n    child.wait(seen)\nexcept OSError:\n    ended = child.wait(lambda *_: None)\n",
 )
 
 
-def test_a_signal_is_sent_although_nobody_could_be_told():
-    launcher = subprocess.Popen([sys.executable, "-c", RAISING], stdout=subprocess.PIPE, text=True)
+def said_after(number, script=SCRIPT, **options):
+    """What the launcher says that gets a signal once its command runs."""
+    launcher = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, **options)
     assert launcher.stdout.readline() == "up\n"
-    launcher.terminate()
-    said, _ = launcher.communicate(timeout=60)
-    assert said == "15\n"
+    launcher.send_signal(number)
+    return launcher.communicate(timeout=60)[0]
+
+
+def test_a_signal_is_told_while_the_command_lives_that_it_is_about_to_end():
+    assert said_after(signal.SIGTERM) == "SIGTERM True True\n15\n"
+
+
+def test_a_signal_to_the_whole_group_is_told_though_the_command_has_ended_before_anybody_looked():
+    said = said_after(signal.SIGUSR1, start_new_session=True)
+    assert said == "SIGUSR1 True False\nSIGTERM False None\n15\n"
+
+
+def test_a_signal_is_sent_although_nobody_could_be_told():
+    assert said_after(signal.SIGTERM, RAISING) == "15\n"
