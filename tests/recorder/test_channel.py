@@ -143,6 +143,18 @@ def test_a_frame_too_long_is_thinned_and_counts_what_it_leaves_out(channel_modul
     assert thinned["groups"]
 
 
+@pytest.mark.parametrize(("behind", "kept_behind"), [(None, 100), (40, 40)])
+def test_a_frame_too_long_keeps_the_batches_that_came_last(channel_module, behind, kept_behind):
+    batches = [{"ordinal": number, "ids": "x" * 500} for number in range(200)]
+    frame = {"kind": "update", "groups": [], "groups_omitted": 0, "batches": batches, "batches_omitted": 0}
+    if behind is not None:
+        frame |= {"batches_omitted": 300, "batches_behind": behind}
+    thinned = json.loads(channel_module._thinned(frame))
+    assert [each["ordinal"] for each in thinned["batches"]] == list(range(100, 200))
+    assert thinned["batches_omitted"] == frame["batches_omitted"] + 100
+    assert thinned["batches_behind"] == kept_behind
+
+
 def test_frames_that_found_the_channel_taken_are_counted(channel_module, agent, tmp_path):
     channel = channel_module.Channel(str(tmp_path / "s"), TOKEN, opening)
     channel.emit("fault", fault(0))

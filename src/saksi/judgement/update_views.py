@@ -165,7 +165,8 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             fields = _fields(stream, frame)
             stream.between = {}
             view = stream.view(frame.update, frame.optimizer, entry, fields)
-            yield msgspec.structs.replace(view, lacking=_lacking(frame)) if frame.deferred else view
+            lacking = _lacking(frame)
+            yield msgspec.structs.replace(view, lacking=lacking) if lacking else view
         case RootFrame():
             yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}}, frame.at)
         case HelloFrame():
@@ -193,7 +194,11 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
 
 def _lacking(frame: UpdateFrame) -> frozenset[str]:
     names: set[str] = set(frame.deferred)
-    return frozenset(names | {"groups_omitted"} if "groups" in names else names)
+    if "groups" in names:
+        names.add("groups_omitted")
+    if frame.batches_omitted and not frame.batches_behind:  # an older recorder kept others of them
+        names.add("batches")
+    return frozenset(names)
 
 
 def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
@@ -208,6 +213,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
         "groups_omitted": frame.groups_omitted,
         "batches": [_batch(each) for each in frame.batches],
         "batches_omitted": frame.batches_omitted,
+        "batches_behind": frame.batches_behind,
         "rng": frame.rng,
         "inventory": frame.inventory if stream.hooks is None else {"digest": frame.inventory, "hooks": stream.hooks},
         "loss": frame.loss,

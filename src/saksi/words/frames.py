@@ -187,7 +187,8 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
 
     `deferred` are the fields whose values, or some of them, follow in a `deferred` frame. `thinned` is of how many
     Updates one gives samples, where this one was drawn to give none; 0 elsewhere. `tensors` is how many each group
-    holds as the Update returns; empty of an older recorder.
+    holds as the Update returns; empty of an older recorder. `batches_behind` of the batches came behind those that are
+    omitted; 0 where none is, and of an older recorder, which left out the latest.
     """
 
     optimizer: Count
@@ -208,6 +209,12 @@ class UpdateFrame(Frame, frozen=True, tag="update"):
     deferred: list[Deferrable] = msgspec.field(default_factory=list)
     thinned: Count = 0
     tensors: Annotated[list[Count], Meta(max_length=MAX_COUNTED)] = msgspec.field(default_factory=list)
+    batches_behind: Count = 0
+
+    @property
+    def latest(self) -> list[Batch]:
+        """The batches that came last before this Update, as far back as none is missing."""
+        return self.batches[max(0, len(self.batches) - self.batches_behind) :] if self.batches_omitted else self.batches
 
 
 class DeferredFrame(Frame, frozen=True, tag="deferred"):

@@ -108,6 +108,14 @@ def test_the_second_step_decides_where_the_first_one_skipped_too_much():
     assert outcomes(found)["data_order"] == "same"
 
 
+def test_of_more_batches_than_a_record_holds_the_latest_tell_what_came_next():
+    skipped = [batch for step in range(STEP + 2) for batch in course(step)["batches"]]
+    told = outcomes(Pair().resumed(batches=skipped, batches_omitted=70, batches_behind=1))
+    assert told["data_order"] == "same"
+    again = Pair().resumed(batches=skipped[::-1], batches_omitted=70, batches_behind=1)
+    assert part(again, "data_order").sentence == "the data order starts again at the first batch"
+
+
 def test_without_a_loader_there_is_no_data_order_to_compare():
     def course_without(step):
         return course(step, batches=[])

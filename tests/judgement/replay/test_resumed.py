@@ -99,6 +99,25 @@ def test_batches_that_were_drawn_to_skip_to_the_place_are_none_of_the_step():
     assert not compared(record(), replay(altered={0: {"batches": [*used, *skipped]}})).matches
 
 
+def skipped(count):
+    return [{"loader": 0, "ordinal": n, "digest": f"sha256:{hex64(str(n))}", "items": 1, "ids": [n]} for n in range(count)]
+
+
+def test_of_more_batches_than_a_record_holds_the_latest_are_compared():
+    used = [each | {"loader": 0} for each in update_fields(4)["batches"]]
+    drew = {"batches": [*skipped(33), *used], "batches_omitted": 240, "batches_behind": 2}
+    assert compared(record(), replay(altered={0: drew})).matches
+    other = drew | {"batches": [*used, *skipped(33)]}
+    assert compared(record(), replay(altered={0: other})).apart == "step 4 of rank 0: other batches"
+    assert not compared(record(), replay(altered={0: drew | {"batches_behind": 0}})).matches
+
+
+def test_where_the_record_has_the_first_batches_alone_nothing_of_them_is_compared():
+    of_older = {"batches": skipped(64), "batches_omitted": 37}
+    latest = {"batches": skipped(64)[::-1], "batches_omitted": 37, "batches_behind": 32}
+    assert compared(record(altered={5: of_older}), replay(altered={1: latest})).matches
+
+
 def test_a_generator_that_the_run_seeded_nowhere_is_left_out():
     change = {"rng": {"python": hex64("another"), "torch": hex64("torch6")}}
     assert compared(record(), replay(altered={2: change})).matches

@@ -61,7 +61,7 @@ def audit(
         typer.Option("--data-unchanged", help="Say that the data is as the run had it: then other content counts."),
     ] = False,
     no_naming: Annotated[
-        bool, typer.Option("--no-naming", help="Name no function: one replay less, where there is a mismatch.")
+        bool, typer.Option("--no-naming", help="Name no function: up to four replays less, where there is a mismatch.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="All steps, from the first; as without it.")] = False,
     sample: Annotated[

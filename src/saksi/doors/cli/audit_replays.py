@@ -127,7 +127,7 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         cache=new_folder(place, "cache"),
         limit_s=asked.limit_s,
         memory=asked.memory or memory_share(1),
-        cores=was.cores if was.cores is not None and was.cores < here else None,
+        cores=was.cores if was.cores is not None and 0 < was.cores < here else None,
         threads=was.threads if was.given or (was.cores or 0) > here else None,
     )
     if asked.basis is None:

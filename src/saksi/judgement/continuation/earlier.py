@@ -72,7 +72,7 @@ class Earlier(Side):
                 self.after.append(frame)
             return
         self.before.append(frame)
-        for batch in frame.batches[-self.width(frame) :]:
+        for batch in frame.latest[-self.width(frame) :]:
             if batch.digest is None or len(self.seen) >= MAX_SEEN:
                 continue
             if batch.digest in self.seen and len(self._repeats) <= 1:

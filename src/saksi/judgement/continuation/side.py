@@ -31,6 +31,7 @@ class Side:
         self._layouts: dict[str, Lines] = {}
         self._batches: list[Batch] = []
         self._omitted = 0
+        self._latest = 0  # of the batches, at the end of them, as far back as none is missing
 
     def lay(self, frame: LayoutFrame) -> None:
         """Takes a part of a layout in, which may be said more than once."""
@@ -44,21 +45,21 @@ class Side:
 
     def gather(self, frame: UpdateFrame) -> UpdateFrame | None:
         """A Step with every batch since the one before; what another optimizer's update used waits for the Step."""
-        if frame.optimizer:
-            kept = frame.batches[: _MAX_BATCHES - len(self._batches)]
-            self._batches += kept
-            self._omitted += frame.batches_omitted + len(frame.batches) - len(kept)
-            return None
+        latest = len(frame.latest) if frame.batches_omitted else self._latest + len(frame.batches)
         batches, omitted = [*self._batches, *frame.batches], self._omitted + frame.batches_omitted
-        self._batches, self._omitted = [], 0
-        return msgspec.structs.replace(frame, batches=batches, batches_omitted=omitted)
+        if frame.optimizer:
+            self._batches = batches[-_MAX_BATCHES:]
+            self._omitted = omitted + len(batches) - len(self._batches)
+            self._latest = min(latest, len(self._batches))
+            return None
+        self._batches, self._omitted, self._latest = [], 0, 0
+        behind = latest if omitted else 0
+        return msgspec.structs.replace(frame, batches=batches, batches_omitted=omitted, batches_behind=behind)
 
 
 def batches_of(frame: UpdateFrame, width: int) -> list[Batch] | None:
     """The last `width` batches before an update: those it used. `None` if they are not in the record."""
-    if frame.batches_omitted or len(frame.batches) < width:
-        return None
-    return frame.batches[-width:]
+    return None if len(frame.latest) < width else frame.latest[-width:]
 
 
 def leaves_of(text: str | None, lines: Lines) -> Leaves | None:

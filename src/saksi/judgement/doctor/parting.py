@@ -128,9 +128,9 @@ def _values(a: UpdateFrame, b: UpdateFrame, *, seam: bool) -> Iterator[tuple[str
 
 
 def _batches(a: UpdateFrame, b: UpdateFrame, *, seam: bool) -> Iterator[tuple[str, Any, Any]]:
-    if a.batches_omitted or b.batches_omitted or not a.batches or not b.batches:
+    one, other = a.latest, b.latest
+    if not one or not other or not (seam or len(one) == len(a.batches) and len(other) == len(b.batches)):
         return  # not all of them are in the record, or one side hands them out without a DataLoader
-    one, other = a.batches, b.batches
     if seam:
         width = min(len(one), len(other))
         one, other = one[len(one) - width :], other[len(other) - width :]

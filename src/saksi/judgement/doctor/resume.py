@@ -199,7 +199,7 @@ def _has_ids(seam: Seam) -> bool:
 
 def _is_new_epoch(seam: Seam) -> bool:
     update = _behind(seam)
-    return update is not None and bool(update.batches) and update.batches[-1].place == 0
+    return update is not None and bool(update.latest) and update.latest[-1].place == 0
 
 
 def _behind(seam: Seam) -> UpdateFrame | None:

@@ -79,11 +79,9 @@ class PlaceSeen:
 def other_place(was: Place, now: Place) -> str | None:
     """Why a difference may come of another machine; `None` where both are of one kind, as far as they say."""
     if was.machine is None or now.machine is None:
-        return (
-            None
-            if was.machine is now.machine
-            else "of the run or of its replay it is not known on which machine it was"
-        )
+        if was.machine is now.machine:
+            return None
+        return "of the run or of its replay it is not known on which machine it was"
     other = other_machine(was.machine, now.machine)
     if other is not None:
         return f"the replay had {other}: the arithmetic of another machine may make the difference"

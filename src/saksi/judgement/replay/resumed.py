@@ -138,7 +138,10 @@ def _apart(one: _Fields, other: _Fields | None, *, is_first: bool) -> str | None
             continue
         if name not in other:
             return f"the replay did not say its {name.replace('_', ' ')}"
-        said = _field(name, _counted(one, name), other[name], is_first=is_first)
+        if name == "batches":
+            said = _other_batches(one, other, is_first=is_first)
+        else:
+            said = _field(name, _counted(one, name), other[name])
         if said is not None:
             return said
     if not one.get("roots", set()) <= other.get("roots", set()):
@@ -151,11 +154,24 @@ def _counted(fields: _Fields, name: str) -> Any:
     return {each: state for each, state in value.items() if each not in fields["unseeded"]} if name == "rng" else value
 
 
-def _field(name: str, one: Any, other: Any, *, is_first: bool) -> str | None:
+def _other_batches(one: _Fields, other: _Fields, *, is_first: bool) -> str | None:
+    """Before the first Step, the replay may have drawn more on its way: as many as the record has of it count."""
+    expected, used = one["batches"], other["batches"]
+    if is_first and expected:
+        expected, used = _latest(one), _latest(other)
+        if not expected:
+            return "the batches that it used are not in the record"
+        used = used[-len(expected) :]
+    return None if _batches(expected) == _batches(used) else "other batches"
+
+
+def _latest(fields: _Fields) -> list[Mapping[str, Any]]:
+    batches, omitted = fields["batches"], fields["batches_omitted"]
+    return batches[len(batches) - fields["batches_behind"] :] if omitted else batches
+
+
+def _field(name: str, one: Any, other: Any) -> str | None:
     match name:
-        case "batches":
-            used = other[max(0, len(other) - len(one)) :] if is_first and one else other
-            return None if _batches(one) == _batches(used) else "other batches"
         case "rng" | "fingerprints":
             common = [each for each in one if each in other]  # of shares that are looked at in turn, not all are
             apart = next((each for each in common if one[each] != other[each]), None)

@@ -185,9 +185,6 @@ def handed_out(iterator: Any, batch: Any) -> None:
         _say_elsewhere()
         return
     gathered = session.gathered
-    if len(gathered.batches) >= session.MAX_BATCHES:
-        gathered.batches_omitted += 1
-        return
     ids = _ids(index)
     said_ids = ids if ids is not None and len(ids) <= MAX_IDS else None
     with memory.quiet():
@@ -203,16 +200,31 @@ def handed_out(iterator: Any, batch: Any) -> None:
         handed.update(said.rows)
     if known.epoch is not None and getattr(iterator, "_in_order", True):
         handed.update(epoch=known.epoch, place=max(0, place), before=before)
-    gathered.batches.append((threading.get_ident(), handed))
+    _keep(gathered, (threading.get_ident(), handed))
 
 
-@guarded("batches", list)
-def of_this_training(gathered: list[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Those of the batches that were handed to a thread that trains, which may be known only now."""
-    out = [handed for thread, handed in gathered if thread in session.trainers]
-    if len(out) < len(gathered):
+def _keep(gathered: Any, one: tuple[int, dict[str, Any]]) -> None:
+    if len(gathered.batches) < session.FIRST_BATCHES:
+        gathered.batches.append(one)
+        return
+    gathered.batches_omitted += len(gathered.latest) == session.LATEST_BATCHES
+    gathered.latest.append(one)
+
+
+@guarded("batches", lambda: {"batches": [], "batches_omitted": 0})
+def of_this_training(gathered: Any) -> dict[str, Any]:
+    """The fields of an update that tell of those that a thread that trains was handed, which may be known only now."""
+    first, latest = _of_trainers(gathered.batches), _of_trainers(gathered.latest)
+    if len(first) + len(latest) < len(gathered.batches) + len(gathered.latest):
         _say_elsewhere()
-    return out
+    fields = {"batches": first + latest, "batches_omitted": gathered.batches_omitted}
+    if gathered.batches_omitted:
+        fields["batches_behind"] = len(latest)
+    return fields
+
+
+def _of_trainers(handed: Any) -> list[dict[str, Any]]:
+    return [batch for thread, batch in handed if thread in session.trainers]
 
 
 def _say_elsewhere() -> None:

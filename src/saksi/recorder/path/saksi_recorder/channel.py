@@ -234,9 +234,13 @@ def _thinned(frame: dict[str, Any]) -> Optional[bytes]:
     frame = dict(frame)
     for name, counted in (("batches", "batches_omitted"), ("groups", "groups_omitted")):
         while frame.get(name) and counted in frame:
-            keep = len(frame[name]) // 2
-            frame[counted] += len(frame[name]) - keep
-            frame[name] = frame[name][:keep]
+            left_out = len(frame[name]) - len(frame[name]) // 2
+            frame[counted] += left_out
+            if name == "batches":  # those that came last are what the update used
+                frame[name] = frame[name][left_out:]
+                frame["batches_behind"] = min(frame.get("batches_behind", MAX_FRAME_BYTES), len(frame[name]))
+            else:
+                frame[name] = frame[name][:-left_out]
             packet = encode(frame)
             if len(packet) <= MAX_FRAME_BYTES:
                 return packet

@@ -6,6 +6,7 @@ update or a save itself, then attaches as a process of its own, with counters fr
 
 from __future__ import annotations
 
+import collections
 import os
 import sys
 import threading
@@ -19,7 +20,8 @@ from .plain import text
 MAX_DIGITS = 18  # of a number in the environment: below 2^63
 MAX_UNCOVERED = 256
 MAX_OPTIMIZERS = 1024  # of which the goodbye tells the number of updates; readers count no more either
-MAX_BATCHES = 64  # between two updates; an evaluation epoch hands out more, and those are counted
+FIRST_BATCHES = 32  # between two updates; an evaluation, or a way to a place in the data, hands out more
+LATEST_BATCHES = 32  # and those that came last, which the update used; how many lay between is counted
 
 channel: Optional[Channel] = None
 level = "standard"
@@ -55,7 +57,8 @@ class Gathered:
         self.loss: Any = None
         self.losses = 0
         self.gradient_norm: Optional[dict[str, Any]] = None
-        self.batches: list[tuple[int, dict[str, Any]]] = []  # with the thread that each was handed to
+        self.batches: list[tuple[int, dict[str, Any]]] = []  # the first, with the thread that each was handed to
+        self.latest: Any = collections.deque(maxlen=LATEST_BATCHES)  # what came behind those, alike
         self.batches_omitted = 0
         self.metrics = 0  # numbers that were reported to trackers
 
