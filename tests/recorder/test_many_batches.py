@@ -1,4 +1,4 @@
-"""Of more batches between two updates than a frame holds, the first and the latest are said: the update used the last."""
+"""Of more batches between two updates than a frame holds, the first and the latest are said: the last was used."""
 
 from __future__ import annotations
 

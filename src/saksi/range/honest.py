@@ -82,6 +82,7 @@ why = "Weights and moments are put back once a rate was found, behind update 19.
 _SHIPPED: Final = (
     Variant(name="plain", program="train.py", arguments=()),
     Variant(name="tracked", program="tracked.py", arguments=()),
+    Variant(name="small-units", program="units.py", arguments=()),
     Variant(name="ranks", program="ranks.py", arguments=()),
     *(Variant(name=each, program="optimizers.py", arguments=(each,)) for each in _OPTIMIZERS),
     *(Variant(name=each, program="patterns.py", arguments=(each,)) for each in _PATTERNS),

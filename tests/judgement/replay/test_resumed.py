@@ -100,7 +100,9 @@ def test_batches_that_were_drawn_to_skip_to_the_place_are_none_of_the_step():
 
 
 def skipped(count):
-    return [{"loader": 0, "ordinal": n, "digest": f"sha256:{hex64(str(n))}", "items": 1, "ids": [n]} for n in range(count)]
+    return [
+        {"loader": 0, "ordinal": n, "digest": f"sha256:{hex64(str(n))}", "items": 1, "ids": [n]} for n in range(count)
+    ]
 
 
 def test_of_more_batches_than_a_record_holds_the_latest_are_compared():

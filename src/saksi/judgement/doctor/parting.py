@@ -129,7 +129,8 @@ def _values(a: UpdateFrame, b: UpdateFrame, *, seam: bool) -> Iterator[tuple[str
 
 def _batches(a: UpdateFrame, b: UpdateFrame, *, seam: bool) -> Iterator[tuple[str, Any, Any]]:
     one, other = a.latest, b.latest
-    if not one or not other or not (seam or len(one) == len(a.batches) and len(other) == len(b.batches)):
+    all_there = not a.batches_omitted and not b.batches_omitted
+    if not one or not other or not (seam or all_there):
         return  # not all of them are in the record, or one side hands them out without a DataLoader
     if seam:
         width = min(len(one), len(other))

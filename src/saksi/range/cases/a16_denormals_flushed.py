@@ -21,11 +21,12 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(Named(code=r"live.flag_changed", pattern=r"denormal"),),
     draw=_draw,
+    program="units.py",
     script={
         "batch": """\
 if step == AT and torch.set_flush_denormal(True):
     acted()
 """,
     },
-    reason="torch gives no way to ask the processor for it; replay would show an effect",
+    reason="torch gives no way to ask the processor for it; replay shows the effect",
 )
