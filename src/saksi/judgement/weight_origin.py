@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import msgspec
 
 from saksi.judgement.checks.ckpt_roots import Layouts, Root
-from saksi.judgement.checks.spoken import Speakers, Spoken
+from saksi.judgement.checks.spoken import Speakers
 from saksi.judgement.continuation.side import Leaves, Lines
 from saksi.judgement.items import Item
 from saksi.words.frames import LayoutFrame, RootFrame
@@ -30,7 +31,8 @@ MAX_NAMES: Final = 8
 _TRIED: Final = 3
 """Names of a file by which it is found out what stands before all of them."""
 _PARAMETER: Final = re.compile(r"\d+/\d+/\d+")
-_BUFFER: Final = re.compile(r"buffer/\d+/")
+_BUFFER: Final = re.compile(r"buffer/(\d+)/")
+_BESIDE: Final = re.compile(r"beside/(\d+)/")
 _WRAPPED: Final = frozenset({"module", "_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"})
 """What torch puts into the names of a model that it wraps."""
 
@@ -39,9 +41,10 @@ Form = tuple[str, tuple[int, ...], bytes]
 
 
 class CommittedState(NamedTuple):
-    """The tensors of one moment that a run's record holds the digests of; `parameters` of them are parameters.
+    """The tensors of one model at one moment that a run's record holds the digests of; `parameters` are parameters.
 
-    `at` has those that stand under a name in a module, by that name: several where several modules have it.
+    `beside`: no optimizer updates it; it is an average, for instance. `at` has those that stand under a name in a
+    module, by that name: several where several modules have it.
     """
 
     run: str
@@ -50,9 +53,10 @@ class CommittedState(NamedTuple):
     step: int
     entry: int
     wall_ns: int
-    forms: frozenset[Form]
-    at: Mapping[str, frozenset[Form]]
-    parameters: int
+    forms: frozenset[Form] = frozenset()
+    at: Mapping[str, frozenset[Form]] = MappingProxyType({})
+    parameters: int = 0
+    beside: bool = False
 
 
 class WeightOrigin(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +64,8 @@ class WeightOrigin(msgspec.Struct, frozen=True, kw_only=True):
 
     `step` is the Step behind which it was (-1: before the first), `last_step` that of the last state in the record of
     that attempt and rank; `parameters` how many the state has. `renamed` of the tensors are in it, and not under their
-    names; `others` are not in it. `ambiguous`: it has several tensors under one of these names.
+    names; `others` are not in it. `ambiguous`: it has several tensors under one of these names. `beside`: it is of a
+    model that no optimizer updates, an average for instance.
     """
 
     run: str
@@ -76,6 +81,7 @@ class WeightOrigin(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[str, ...]
     others_omitted: int = 0
     ambiguous: bool = False
+    beside: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -94,26 +100,37 @@ def states_in(items: Iterable[Item], run: str) -> Iterator[CommittedState]:
                 found = layouts.leaves(Root.of(said.frame, said.entry))
                 if found is None:
                     continue
-                yield _state(run, said, said.frame.step, item.record.wall_ns, found)
+                of, step = said.process.attempt, said.frame.step
+                moment = CommittedState(run, of, said.rank, step, said.entry, item.record.wall_ns)
+                yield from _states(moment, *found)
 
 
-def _state(run: str, said: Spoken, step: int, wall_ns: int, found: tuple[Lines, Leaves]) -> CommittedState:
-    lines, leaves = found
+def _states(moment: CommittedState, lines: Lines, leaves: Leaves) -> Iterator[CommittedState]:
+    """What is trained, and each model beside it: an average has the names of what it follows."""
+    beside = {found[1] for key, *_ in lines if (found := _BESIDE.match(key)) is not None}
+    models: dict[str | None, Lines] = {None: []}
+    for line in lines:
+        found = _BESIDE.match(line[0]) or _BUFFER.match(line[0])
+        number = None if found is None or found[1] not in beside else found[1]
+        models.setdefault(number, []).append(line)
+    for number, model in models.items():
+        yield _with(moment._replace(beside=number is not None), model, leaves)
+
+
+def _with(moment: CommittedState, lines: Lines, leaves: Leaves) -> CommittedState:
     forms: list[Form] = []
     at: dict[str, frozenset[Form]] = {}
     parameters = 0
     for key, alias, dtype, shape in lines:
         form = dtype, tuple(shape), leaves[key]
         forms.append(form)
-        parameters += _PARAMETER.fullmatch(key) is not None
+        parameters += _PARAMETER.fullmatch(key) is not None or _BESIDE.match(key) is not None
         buffer = _BUFFER.match(key)
         name = alias if buffer is None else key[buffer.end() :]
         if name is not None:
             name = ".".join(part for part in name.split(".") if part not in _WRAPPED)
             at[name] = at.get(name, frozenset()) | {form}
-    return CommittedState(
-        run, said.process.attempt, said.rank, step, said.entry, wall_ns, frozenset(forms), at, parameters
-    )
+    return moment._replace(forms=frozenset(forms), at=at, parameters=parameters)
 
 
 class _Match(NamedTuple):
@@ -183,6 +200,7 @@ class Weights:
             others=tuple(others[:MAX_NAMES]),
             others_omitted=max(0, len(others) - MAX_NAMES),
             ambiguous=any(len(self._found(each, best)) > 1 for each in same),
+            beside=best.beside,
         )
 
     def _same(self, state: CommittedState) -> list[FileTensor]:

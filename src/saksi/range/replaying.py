@@ -1,7 +1,8 @@
 """A launch that was played, audited: the program is sealed as it was approved, and each attempt replayed from that.
 
 Everything happens behind the launch and its findings, so that what other detectors see is not changed by it. Of an
-environment that was edited, a clean one stands in the same place by then, as whoever audits would build it anew; what
+environment that was edited, a clean one stands in the same place by then, as whoever audits would build it anew. Data
+is put back with the project, which the audit is told (`--data-unchanged`). What
 was put into the project lies there again while a replay looks for a name.
 """
 
@@ -76,7 +77,7 @@ def _put_back(project: Path, before: Path, of_program: set[str]) -> None:
 
 
 def _audit(desk: Desk, attempt: int, seal: Path) -> Audit:
-    done = desk.saksi("audit", f"last@{attempt}", "--seal", str(seal), "--json")
+    done = desk.saksi("audit", f"last@{attempt}", "--seal", str(seal), "--data-unchanged", "--json")
     if done.code not in _VERDICTS:
         raise CaseFailed(f"saksi audit ended with {done.code}: {done.last_words}")
     try:

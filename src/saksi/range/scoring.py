@@ -26,9 +26,10 @@ def judge_case(
     case: Case, parameters: Parameters, detector: Detector, alarms: Sequence[Alarm], true_step: int | None
 ) -> Judged:
     """What `detector` made of a case of which it gave `alarms`."""
+    acted = None if true_step is None else true_step - case.delay
     named = (*case.named, *_named_by_replay(case, parameters))
     right = [each for each in alarms if _names(named, parameters, each)] if detector.names_objects else []
-    counted = [each for each in alarms if each.weighs and (each in right or _may_be_of_it(each, true_step))]
+    counted = [each for each in alarms if each.weighs and (each in right or _may_be_of_it(each, acted))]
     best = [each for each in counted if each in right] or counted
     steps = [each.first_step for each in best if each.first_step is not None]
     first = min(steps, key=lambda step: (abs(step - (true_step or 0)), step), default=None)
@@ -51,8 +52,8 @@ def _named_by_replay(case: Case, parameters: Parameters) -> Iterator[Named]:
         yield Named(code=MISMATCH, pattern=r"\b{TENSOR}\b")
 
 
-def _may_be_of_it(alarm: Alarm, true_step: int | None) -> bool:
-    early = alarm.first_step is not None and true_step is not None and alarm.first_step < true_step
+def _may_be_of_it(alarm: Alarm, acted: int | None) -> bool:
+    early = alarm.first_step is not None and acted is not None and alarm.first_step < acted
     return not alarm.about_coverage and not early
 
 

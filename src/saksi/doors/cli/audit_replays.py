@@ -19,11 +19,13 @@ from saksi.edges.host.memory import available_memory
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.diff import Difference, FirstDifference
+from saksi.judgement.replay.compare import is_of_root_alone
 from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
-from saksi.judgement.replay.recorded import recorded_of
-from saksi.judgement.replay.tensors import leaves_at, tensors_apart
-from saksi.judgement.replay.values import Audit, EnvironmentLine
+from saksi.judgement.replay.recorded import Recorded, recorded_of
+from saksi.judgement.replay.saved import saved_beside, saved_of
+from saksi.judgement.replay.tensors import are_other_models, leaves_at, tensors_apart
+from saksi.judgement.replay.values import Audit, EnvironmentLine, SavedFiles
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.replaying import Replay, Replayed, TookTooMuch, look, scratch_folder
 from saksi.words.findings import at_or_above, is_about_coverage
@@ -171,19 +173,32 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
     apart = _before(asked, difference(asked.reading, asked.attempt, reading))
     first = apart.first
     tensors: tuple[str, ...] = ()
+    other_models = False
     if first is not None:
         leaves = [
             leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
             for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
         ]
         tensors = tensors_apart(*leaves) if all(leaves) else ()
+        other_models = is_of_root_alone(first) and all(leaves) and are_other_models(*leaves)
     against = against_replay(reading) if verified else None
+    made = recorded_of(items_of(reading), 0)
     return Compared(
         recorded=asked.recorded,
-        replayed=recorded_of(items_of(reading), 0),
+        replayed=made,
         difference=apart,
         ended=replayed.ending,
         against=() if against is None else (against,),
         tensors=tensors,
+        other_models=other_models,
         data_unchanged=asked.data_unchanged,
+        saved=None if first is not None else _saved(asked, replayed, reading, made),
     )
+
+
+def _saved(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, made: Recorded) -> SavedFiles | None:
+    """Where one of them went on, what it saved behind the last Step of the other may only have been still to come."""
+    whole = not replayed.enough and made.steps == asked.recorded.steps
+    last = None if whole else min((*asked.recorded.last.values(), *made.last.values()), default=0)
+    one, two = saved_of(items_of(asked.reading), asked.attempt), saved_of(items_of(reading), 0)
+    return saved_beside(one, two, before=last)

@@ -10,13 +10,14 @@ from rich.text import Text
 
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
-from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled
+from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled, SavedFiles
 
 __all__ = ["draw_audit"]
 
 _STYLES: Final[dict[ReplayVerdict, str]] = {"match": "green", "mismatch": "bold red", "not_checkable": "bold"}
 _FIELDS: Final = 6
 _REASONS: Final = 6
+_FILES: Final = 6
 
 
 def draw_audit(found: Audit, screen: Screen) -> RenderableType:
@@ -58,8 +59,20 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
             )
             if value is not None
         ]
+    rows += [] if found.saved is None else _saved(found.saved, screen)
     if coverage.segments.total == 0:
         rows.append(("noted", Text("no two state roots are in the record: no segment is bound")))
+    return rows
+
+
+def _saved(saved: SavedFiles, screen: Screen) -> list[tuple[str, RenderableType]]:
+    rows: list[tuple[str, RenderableType]] = [
+        ("saved", Text(f"{saved.equal:,} of {saved.equal + saved.others:,} equal"))
+    ]
+    for each in saved.other[:_FILES]:
+        step = "before the first step" if each.step < 0 else f"behind step {each.step}"
+        rank = f" of rank {each.rank}" if each.rank else ""
+        rows.append(("", Text(screen.plain(f"{each.path} {step}{rank}: {each.how}", 300))))
     return rows
 
 

@@ -99,7 +99,8 @@ def _in_common(origin: WeightOrigin) -> str:
 def _state(origin: WeightOrigin) -> str:
     step = "before its first step" if origin.step < 0 else f"after step {origin.step}"
     attempt = f"@{origin.attempt}" if origin.attempt else ""
-    return f"run {origin.run}{attempt} {step}, rank {origin.rank}"
+    which = "an average, or another model that no optimizer updates, of " if origin.beside else ""
+    return f"{which}run {origin.run}{attempt} {step}, rank {origin.rank}"
 
 
 def _latest(origin: WeightOrigin) -> str:

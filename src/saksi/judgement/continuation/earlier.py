@@ -86,9 +86,9 @@ class Earlier(Side):
         return min(found, key=lambda each: _ROOTS.index(each.at), default=None)
 
     def _covers_an_optimizer(self, root: RootFrame) -> bool:
-        """Whether more than buffers lies under a root; one whose layout is not there may."""
+        """Whether something of an optimizer lies under a root; one whose layout is not there may have it."""
         lines = self.lines(root)
-        return lines is None or not all(key.startswith("buffer/") for key, *_ in lines)
+        return lines is None or any(key[:1].isdigit() for key, *_ in lines)
 
     @property
     def doubt(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Parameters, optimizer state, counters and buffers: the root after Step N beside the root that the other began with.
+"""Parameters, optimizer state, counters, averages, buffers: the root after Step N beside the one the other began with.
 
 Rules: equal roots of equal layouts settle everything at once. Else tensors are matched by key and compared by their
 digests, where both records hold them. Buffers were read after a forward pass had run, so another value there decides
@@ -16,17 +16,19 @@ import msgspec
 from saksi.judgement.continuation.earlier import Earlier
 from saksi.judgement.continuation.later import Later
 from saksi.judgement.continuation.side import Leaves, Lines, leaves_of
-from saksi.judgement.continuation.values import Part, PartName
+from saksi.judgement.continuation.values import BY_THE_WAY, Part, PartName
 
 __all__ = ["state_parts"]
 
 _KEY: Final = re.compile(r"\d+/\d+/\d+(?:/(.+))?", re.DOTALL)
 _EXAMPLES: Final = 8
-_STATE: Final[tuple[PartName, ...]] = ("parameters", "optimizer_state", "update_counters", "buffers")
+_STATE: Final[tuple[PartName, ...]] = ("parameters", "optimizer_state", "update_counters", "averages", "buffers")
+_BESIDE: Final = "beside/"
 _WORDS: Final[dict[PartName, tuple[str, str]]] = {
     "parameters": ("the parameters", "tensors"),
     "optimizer_state": ("the optimizer's moments", "tensors"),
     "update_counters": ("the optimizer's update counters", "counters"),
+    "averages": ("the weights that no optimizer updates", "tensors"),
     "buffers": ("the buffers", "tensors"),
 }
 
@@ -51,11 +53,25 @@ def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
         if not keys_a and not keys_b:
             if name == "parameters":
                 yield _unknown(name, rank, "they are in neither record")
-        elif unread and name != "buffers":
+        elif unread and name not in BY_THE_WAY:
             yield _unknown(name, rank, "the record of one attempt has none of them, nor of the parameters")
         else:
             part = _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
-            yield part if earlier.doubt is None or part.outcome != "differs" else _doubted(part, earlier)
+            if part.outcome != "differs":
+                yield part
+            elif name == "averages" and (why := _why_no_average(earlier, keys_a, keys_b)) is not None:
+                yield _unknown(name, rank, why, part.of)
+            else:
+                yield part if earlier.doubt is None else _doubted(part, earlier)
+
+
+def _why_no_average(earlier: Earlier, lines_a: Lines, lines_b: Lines) -> str | None:
+    """Why averages that differ say nothing. They follow once an update has returned, which is when a root is taken."""
+    if [(key, *form) for key, _, *form in lines_a] != [(key, *form) for key, _, *form in lines_b]:
+        return "the records do not have the same ones: a program may make them later"
+    if earlier.root is not None and earlier.root.at == "step":
+        return f"the root after step {earlier.step} was taken before what the program did behind it"
+    return None
 
 
 def _by_kind(lines: Lines) -> dict[PartName, Lines]:
@@ -68,7 +84,7 @@ def _by_kind(lines: Lines) -> dict[PartName, Lines]:
 def _kind(key: str) -> PartName:
     found = _KEY.fullmatch(key)
     if found is None:
-        return "buffers"
+        return "averages" if key.startswith(_BESIDE) else "buffers"
     state = found[1]
     if state is None:
         return "parameters"

@@ -6,13 +6,14 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-__all__ = ["PARTS", "Continuation", "Part", "PartName", "Sameness", "shown"]
+__all__ = ["BY_THE_WAY", "PARTS", "Continuation", "Part", "PartName", "Sameness", "shown"]
 
 Sameness: TypeAlias = Literal["same", "differs", "not_checkable"]
 PartName: TypeAlias = Literal[
     "parameters",
     "optimizer_state",
     "update_counters",
+    "averages",
     "buffers",
     "generators",
     "hyper_parameters",
@@ -21,6 +22,9 @@ PartName: TypeAlias = Literal[
 ]
 PARTS: Final[tuple[PartName, ...]] = get_args(PartName)
 """Causes before effects: moments that were not restored explain other losses, never the reverse."""
+
+BY_THE_WAY: Final[frozenset[PartName]] = frozenset({"averages", "buffers"})
+"""Those that decide only where they could be compared."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,7 @@ __all__ = ["Parting", "part", "unseeded_in"]
 _FIELDS: Final = 32
 _SHOWN: Final = 8
 _DIGEST: Final = 12
-_BUFFER: Final = "buffer/"
+_NUMBERED: Final = ("buffer/", "beside/")
 
 
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,8 +165,8 @@ def _tensors(a: Course, b: Course, at: int, other: int) -> tuple[str, ...] | Non
     if leaves[0] is None or leaves[1] is None:
         return ("",)
     apart = [key for key in {**leaves[0], **leaves[1]} if leaves[0].get(key) != leaves[1].get(key)]
-    buffers = [{each[key] for key in each if key.startswith(_BUFFER)} for each in leaves if each is not None]
-    return tuple(key for key in apart if not (key.startswith(_BUFFER) and _is_elsewhere(key, leaves, buffers)))
+    buffers = [{each[key] for key in each if key.startswith(_NUMBERED)} for each in leaves if each is not None]
+    return tuple(key for key in apart if not (key.startswith(_NUMBERED) and _is_elsewhere(key, leaves, buffers)))
 
 
 def _is_elsewhere(key: str, leaves: Sequence[Leaves | None], buffers: Sequence[set[bytes]]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from saksi.judgement.continuation.values import Continuation, Part
 from saksi.judgement.doctor.ingredients import ingredient
@@ -75,14 +75,18 @@ def _state(seam: Seam) -> Iterator[Ingredient]:
         yield ingredient("optimizer_state", "resume", moments.sentence + both, _tensor(seam, moments))
     elif counters is not None:
         yield ingredient("update_counters", "resume", counters.sentence, _tensor(seam, counters))
-    if weights is None and moments is None and counters is None and _are_buffers(seam):
+    other = _of_no_optimizer(seam)
+    if weights is None and moments is None and counters is None and other is not None:
         lead = seam.parting.fields[-1]
-        yield ingredient("buffers", "resume", f"nothing but buffers differs: {where(lead)}", lead)
+        yield ingredient(other, "resume", f"nothing but {other} differs: {where(lead)}", lead)
 
 
-def _are_buffers(seam: Seam) -> bool:
+def _of_no_optimizer(seam: Seam) -> Literal["averages", "buffers"] | None:
+    """What differs, where it is nothing that an optimizer holds. An average may have buffers of its own."""
     keys = seam.parting.tensors
-    return bool(keys) and len(seam.parting.fields) == 1 and all(each.startswith("buffer/") for each in keys)
+    if not keys or len(seam.parting.fields) != 1 or not all(each.startswith(("buffer/", "beside/")) for each in keys):
+        return None
+    return "averages" if any(each.startswith("beside/") for each in keys) else "buffers"
 
 
 def _are_rounded(seam: Seam) -> bool:

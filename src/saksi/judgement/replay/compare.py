@@ -13,7 +13,7 @@ from saksi.judgement.diff import Difference, FieldDifference, FirstDifference
 from saksi.judgement.replay.recorded import Recorded
 from saksi.judgement.replay.values import Stage
 
-__all__ = ["Extent", "extent_of", "is_as_in", "stage_of", "why_no_proof"]
+__all__ = ["Extent", "extent_of", "is_as_in", "is_of_root_alone", "stage_of", "why_no_proof"]
 
 _STAGES: Final[dict[str, Stage]] = {
     "setting": "setting",
@@ -55,6 +55,11 @@ def stage_of(first: FirstDifference) -> Stage:
     if _began_otherwise(first) and stage in {"forward", "gradient"}:
         return "between_steps"
     return stage
+
+
+def is_of_root_alone(first: FirstDifference) -> bool:
+    """Whether nothing but the state root differs."""
+    return all(_head(each.field) == "root" for each in first.fields)
 
 
 def _is_update(field: FieldDifference) -> bool:
@@ -101,7 +106,7 @@ def extent_of(recorded: Recorded, replayed: Recorded, first: FirstDifference | N
     if first is not None:
         agree = sum(min(count, max(0, first.update)) for count in common.values())
         both = {(rank, step) for rank, step in both if step < first.update}
-        compared_to = sum(min(count, max(0, first.update + 1)) for count in common.values())
+        compared_to = sum(min(count, max(0, first.update) + 1) for count in common.values())
         return Extent(replayed=compared_to, match=agree, segments=_stretches(recorded, both))
     return Extent(replayed=compared, match=compared, segments=_stretches(recorded, both))
 

@@ -27,6 +27,7 @@ from saksi.judgement.replay.values import (
     ReplayCoverage,
     ReplaySteps,
     ReplayVerdict,
+    SavedFiles,
     Segments,
     Stage,
 )
@@ -35,6 +36,11 @@ from saksi.words.findings import Finding, at_or_above, is_about_coverage
 __all__ = ["Compared", "audit_of", "cannot_replay", "is_repeated", "needs_repeat", "not_replayed"]
 
 _FIELDS: Final = 12
+_GENERATORS: Final = 4
+_OTHER_MODELS: Final = (
+    "the run and its replay held other models beside what is trained, which may be Python's doing: what a program has "
+    "done with may go only as garbage is collected"
+)
 _STAGE_WORDS: Final[dict[Stage, str]] = {
     "program": "in what the program is made of",
     "setting": "in how the process was set up",
@@ -70,6 +76,7 @@ class _Told(NamedTuple):
     named: tuple[Named, ...]
     replays: int
     reasons: tuple[str, ...]
+    saved: SavedFiles | None = None
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +84,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
     `replays` counts them and the one of the program as it is found now, which `naming` tells of. `ended` is why a
     replay has fewer Steps than the record, in words; `against` why the replay itself is not to be believed. `tensors`
-    are those that the roots of the first Step that differs bind otherwise.
+    are those that the roots of the first Step that differs bind otherwise; `other_models`: nothing differs but which
+    models were held. `saved` is how the files that were saved agree.
     """
 
     recorded: Recorded
@@ -87,8 +95,10 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     ended: str | None = None
     against: tuple[str, ...] = ()
     tensors: tuple[str, ...] = ()
+    other_models: bool = False
     data_unchanged: bool = False
     naming: Naming | None = None
+    saved: SavedFiles | None = None
     replays: int = 1
 
 
@@ -104,9 +114,15 @@ def cannot_replay(recorded: Recorded) -> str | None:
 def needs_repeat(compared: Compared) -> bool:
     """Whether a second replay decides: there is a difference that would be a mismatch."""
     first = compared.difference.first
-    if first is None or other_place(compared.recorded.place, compared.replayed.place) is not None:
-        return False
-    return why_no_proof(first, data_unchanged=compared.data_unchanged) is None
+    return first is not None and _proves_nothing(first, compared) is None
+
+
+def _proves_nothing(first: FirstDifference, compared: Compared) -> str | None:
+    """Why a difference, even if it is repeated, is none between what ran and what should have."""
+    why = why_no_proof(first, data_unchanged=compared.data_unchanged)
+    if why is None and compared.other_models:
+        why = _OTHER_MODELS
+    return why or other_place(compared.recorded.place, compared.replayed.place)
 
 
 def is_repeated(compared: Compared) -> bool:
@@ -138,7 +154,8 @@ def audit_of(
     reasons = list(_against(compared, environment, extent))
     verdict: ReplayVerdict = "not_checkable" if reasons else "match" if first is None else "mismatch"
     named = () if first is None else (_named(first, compared, findings),)
-    told = _Told(verdict=verdict, extent=extent, named=named, replays=compared.replays, reasons=tuple(reasons))
+    saved = compared.saved if verdict == "match" else None
+    told = _Told(verdict, extent, named, compared.replays, tuple(reasons), saved)
     return _audit(run, attempt, compared.recorded, environment, told)
 
 
@@ -152,11 +169,9 @@ def _against(compared: Compared, environment: EnvironmentLine, extent: Extent) -
     elif first is None and _lacks(compared.difference):
         reasons.append("not every step of the record has one in the replay to be compared with")
     if first is not None:
-        why = why_no_proof(first, data_unchanged=compared.data_unchanged)
+        why = _proves_nothing(first, compared)
         if why is not None:
             reasons.append(why)
-        elif (other := other_place(compared.recorded.place, compared.replayed.place)) is not None:
-            reasons.append(other)
         elif compared.repeated is None:
             reasons.append("the difference was not repeated")
         elif not is_repeated(compared):
@@ -193,7 +208,7 @@ def _named(first: FirstDifference, compared: Compared, findings: Sequence[Findin
 
 
 def _object(stage: Stage, first: FirstDifference, findings: Sequence[Finding]) -> str | None:
-    """What a finding of the record names that covers this Step and speaks of this stage."""
+    """What a finding of the record names that covers this Step and speaks of this stage; else the generators apart."""
     for family in _FAMILIES.get(stage, ()):
         for each in findings:
             if not at_or_above(each.severity, "warning") or is_about_coverage(each):
@@ -201,6 +216,9 @@ def _object(stage: Stage, first: FirstDifference, findings: Sequence[Finding]) -
             covers = each.first_step is not None and each.first_step <= first.update + 1
             if covers and each.code.startswith(family) and (not each.ranks or first.rank in each.ranks):
                 return each.subject
+    if stage == "randomness":
+        names = (each.field.partition(".")[2] for each in first.fields if each.field.startswith("rng."))
+        return ", ".join(list(dict.fromkeys(names))[:_GENERATORS]) or None
     return None
 
 
@@ -234,15 +252,18 @@ def _audit(run: str, attempt: int, recorded: Recorded, environment: EnvironmentL
         named=named,
         replays=told.replays,
         sampled=None,
+        saved=told.saved,
         reasons=told.reasons,
-        sentence=_sentence(verdict, steps, named, told.reasons),
+        sentence=_sentence(steps, told),
     )
 
 
-def _sentence(verdict: ReplayVerdict, steps: ReplaySteps, named: tuple[Named, ...], reasons: Sequence[str]) -> str:
+def _sentence(steps: ReplaySteps, told: _Told) -> str:
+    verdict, named, reasons = told.verdict, told.named, told.reasons
     if verdict == "match":
         every = "All" if steps.match == steps.total else f"{steps.match} of"
-        return f"{every} {steps.total} steps are bit for bit what the sealed program does in the verified environment."
+        said = f"{every} {steps.total} steps are bit for bit what the sealed program does in the verified environment."
+        return said if told.saved is None else f"{said} {_files(told.saved)}"
     if not named:
         return f"Not checkable: {'; '.join(reasons)}."
     one = named[0]
@@ -253,3 +274,13 @@ def _sentence(verdict: ReplayVerdict, steps: ReplaySteps, named: tuple[Named, ..
         how = f" {one.naming.sentence}" if one.naming is not None else ""
         return f"Not what the sealed program does: {where}{what}. {before}{how}"
     return f"Not checkable: {'; '.join(reasons)}. The first difference: {where}{what}."
+
+
+def _files(saved: SavedFiles) -> str:
+    total = saved.equal + saved.others
+    what = "the file that was saved" if total == 1 else f"all {total} files that were saved"
+    if not saved.others:
+        return f"So {'is' if total == 1 else 'are'} {what}."
+    of = "The file that was saved is" if total == 1 else f"Of {total} files that were saved, {saved.others} "
+    of += " not" if total == 1 else "is not" if saved.others == 1 else "are not"
+    return f"{of}: a time or a path that is written into a file does that too."

@@ -10,6 +10,7 @@ operation filled, results that are not ready yet, names of files in temporary fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import Final, Literal, NamedTuple, TypeAlias
@@ -30,6 +31,7 @@ inputs.
 """
 _ALIGNED: Final = frozenset({"arguments", "inputs", "result"})
 """Kinds in which both run the same operation there."""
+_INSTALLED: Final = re.compile(r"/(?:site|dist)-packages/|/lib/python3\.\d+/")
 AHEAD: Final = 64
 """Operations that may have been put in, or left out, in one place."""
 
@@ -207,10 +209,12 @@ def _foreign(
 def _only_here(
     transcript: Transcript, one: Operation | None, known: set[tuple[str, str, str]]
 ) -> tuple[Function | None, int]:
-    for number, line in () if one is None else one.stack:
-        if known.isdisjoint(transcript.functions[number].identities):
-            return transcript.functions[number], line
-    return None, 0
+    """The innermost one that is not known, of the program's own if there is one: what is installed was verified."""
+    stack = () if one is None else one.stack
+    called = ((transcript.functions[number], line) for number, line in stack)
+    foreign = [each for each in called if known.isdisjoint(each[0].identities)]
+    own = [each for each in foreign if _INSTALLED.search(each[0].file) is None]
+    return next(iter(own or foreign), (None, 0))
 
 
 def _known(transcript: Transcript, operations: Iterable[Operation]) -> set[tuple[str, str, str]]:

@@ -166,7 +166,8 @@ def _other_batches(one: _Fields, other: _Fields, *, is_first: bool) -> str | Non
 
 
 def _latest(fields: _Fields) -> list[Mapping[str, Any]]:
-    batches, omitted = fields["batches"], fields["batches_omitted"]
+    batches: list[Mapping[str, Any]] = fields["batches"]
+    omitted = fields["batches_omitted"]
     return batches[len(batches) - fields["batches_behind"] :] if omitted else batches
 
 

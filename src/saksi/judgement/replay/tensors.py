@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -11,8 +12,9 @@ from saksi.judgement.items import Item
 from saksi.words.frames import LayoutFrame, RootFrame
 from saksi.words.records import BlockRecord
 
-__all__ = ["leaves_at", "tensors_apart"]
+__all__ = ["are_other_models", "leaves_at", "tensors_apart"]
 
+_OF_MODELS: Final = re.compile(r"(?:.* \()?(?:buffer|beside)/", re.DOTALL)
 _DIGEST: Final = 32
 
 
@@ -43,6 +45,14 @@ def tensors_apart(recorded: dict[str, bytes], replayed: dict[str, bytes]) -> tup
     """The names that have another digest in both, or are in one alone, parameters before their state."""
     apart = [name for name in {**recorded, **replayed} if recorded.get(name) != replayed.get(name)]
     return tuple(sorted(apart, key=_is_state))
+
+
+def are_other_models(recorded: dict[str, bytes], replayed: dict[str, bytes]) -> bool:
+    """Whether nothing is apart but that one side held models whose buffers, or averages, the other had not."""
+    apart = tensors_apart(recorded, replayed)
+    return bool(apart) and all(
+        _OF_MODELS.match(name) is not None and (name in recorded) != (name in replayed) for name in apart
+    )
 
 
 def _is_state(name: str) -> bool:

@@ -21,6 +21,9 @@ __all__ = [
     "ReplaySteps",
     "ReplayVerdict",
     "Sampled",
+    "SavedFile",
+    "SavedFiles",
+    "SavedHow",
     "Segments",
     "Stage",
     "StretchLine",
@@ -167,10 +170,33 @@ class Sampled(_Document, frozen=True, kw_only=True):
     resume: tuple[str, ...] | None
 
 
+SavedHow: TypeAlias = Literal["other content", "in the record alone", "in the replay alone", "not known"]
+
+
+class SavedFile(_Document, frozen=True, kw_only=True):
+    """A file that was saved behind a Step (-1: before the first), and how the replay differs in it."""
+
+    path: str
+    rank: int
+    step: int
+    how: SavedHow
+
+
+class SavedFiles(_Document, frozen=True, kw_only=True):
+    """The files that were saved: `equal` of them byte for byte, `others` not, of which `other` are the first.
+
+    That decides no verdict: programs write times and paths into what they save, and some save by the clock.
+    """
+
+    equal: int
+    others: int
+    other: tuple[SavedFile, ...]
+
+
 class Audit(_Document, frozen=True, kw_only=True):
     """`saksi audit --json`. `replays` is how often the program was run, as found now included.
 
-    A mismatch is never said after one.
+    A mismatch is never said after one. `saved` is null unless every Step was replayed and is equal.
     """
 
     schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"
@@ -185,5 +211,6 @@ class Audit(_Document, frozen=True, kw_only=True):
     named: tuple[Named, ...]
     replays: int
     sampled: Sampled | None
+    saved: SavedFiles | None
     reasons: tuple[str, ...]
     sentence: str

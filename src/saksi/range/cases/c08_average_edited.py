@@ -22,11 +22,7 @@ CASE: Final = Case(
     named=(Named(code=r"state\..*", pattern=r"averag|ema|buffer"),),
     draw=_draw,
     script={
-        "built": """\
-average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
-""",
         "updated": """\
-average.update_parameters(model)
 if step == AT:
     acted()
     with torch.no_grad():
@@ -35,4 +31,5 @@ if step == AT:
 """,
     },
     delay=1,
+    program="recipe.py",
 )

@@ -19,7 +19,10 @@ CASE: Final = Case(
     name="score-raised",
     what="The score that is written down is better than the evaluation found.",
     layers=("live", "replay"),
-    named=(Named(code=r"(metrics?|evaluation)\..*"),),
+    named=(
+        Named(code=r"(metrics?|evaluation)\..*"),
+        Named(code=r"replay\.saved_differs", pattern=r"best\.pt"),
+    ),
     draw=_draw,
     script={
         "evaluated": """\

@@ -19,7 +19,10 @@ CASE: Final = Case(
     name="worst-kept",
     what="The evaluation's score is turned around, so that the worst weights are kept as the best.",
     layers=("live", "replay"),
-    named=(Named(code=r"(metrics?|evaluation|ckpt)\.(?!not_checkable).*"),),
+    named=(
+        Named(code=r"(metrics?|evaluation|ckpt)\.(?!not_checkable).*"),
+        Named(code=r"replay\.saved_differs", pattern=r"best\.pt"),
+    ),
     draw=_draw,
     script={
         "evaluated": """\

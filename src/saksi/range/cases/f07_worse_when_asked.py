@@ -19,7 +19,10 @@ CASE: Final = Case(
     name="worse-when-asked",
     what="Weights are others during an evaluation only, and put back before training goes on.",
     layers=("live", "replay"),
-    named=(Named(code=r"(state|ckpt|evaluation)\.(?!not_checkable).*"),),
+    named=(
+        Named(code=r"(state|ckpt|evaluation)\.(?!not_checkable).*"),
+        Named(code=r"replay\.saved_differs", pattern=r"best\.pt"),
+    ),
     draw=_draw,
     script={
         "evaluating": """\

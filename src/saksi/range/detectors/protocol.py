@@ -10,10 +10,12 @@ import msgspec
 from saksi.judgement.replay.values import Audit
 from saksi.words.findings import FindingsReport
 
-__all__ = ["MISMATCH", "Alarm", "Detector", "Seen", "StepNumbers"]
+__all__ = ["MISMATCH", "SAVED", "Alarm", "Detector", "Seen", "StepNumbers"]
 
 MISMATCH: Final = "replay.mismatch"
 """The code of an alarm that a replay gave."""
+SAVED: Final = "replay.saved_differs"
+"""That of what it only tells: a file that was saved otherwise, while every Step was equal."""
 
 
 class StepNumbers(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ import msgspec
 from saksi.judgement.replay.explained import is_of_numbers
 from saksi.judgement.replay.values import Audit
 from saksi.range.detectors.findings import Findings
-from saksi.range.detectors.protocol import MISMATCH, Alarm, Seen
+from saksi.range.detectors.protocol import MISMATCH, SAVED, Alarm, Seen
 
 __all__ = ["WithReplay"]
 
@@ -33,10 +33,13 @@ class WithReplay:
             msgspec.structs.replace(each, weighs=False) if explained and is_of_numbers(each.code) else each
             for each in Findings().judge(seen)
         )
-        return (*found, *(alarm for each in seen.audits for alarm in _mismatches(each)))
+        return (*found, *(alarm for each in seen.audits for alarm in _alarms(each)))
 
 
-def _mismatches(audit: Audit) -> Iterator[Alarm]:
+def _alarms(audit: Audit) -> Iterator[Alarm]:
+    for saved in () if audit.saved is None else audit.saved.other:
+        text = f"file {saved.path} was saved behind step {saved.step}: {saved.how}"
+        yield Alarm(code=SAVED, text=text, first_step=max(0, saved.step), weighs=False)
     if audit.verdict != "mismatch":
         return
     for each in audit.named:

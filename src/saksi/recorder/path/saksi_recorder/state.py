@@ -1,4 +1,4 @@
-"""State roots: every parameter, optimizer state tensor and buffer, byte for byte, as `spec/frames.md` orders them.
+"""State roots: what is trained, optimizer state, buffers, averages, byte for byte, as `spec/frames.md` orders them.
 
 Rules: SHA-256 over the memory itself; a tensor that is listed twice is hashed once, under its first key; the layout is
 said before the first root that uses it. What lies on a device is copied as the root is taken, and the root is said when
@@ -14,7 +14,7 @@ from typing import Any, Callable
 
 import torch
 
-from . import deferred, leaves, memory, modules, optimizers, session, staged
+from . import beside, deferred, leaves, memory, modules, optimizers, session, staged
 from .channel import MAX_FRAME_BYTES
 from .guard import guarded
 from .plain import number, text
@@ -41,6 +41,7 @@ def listed() -> list[tuple[str, Any, Any]]:
     """Key, alias and value of everything a root covers, in order: tensors, and numbers or text that optimizers keep."""
     names = modules.names()
     seen: set[int] = set()
+    trained = []
     out = []
 
     def add(key: str, alias: Any, value: Any) -> None:
@@ -55,11 +56,14 @@ def listed() -> list[tuple[str, Any, Any]]:
         for place, group in enumerate(optimizer.param_groups):
             for index, parameter in enumerate(group["params"]):
                 key = "%d/%d/%d" % (ordinal, place, index)
+                trained.append(parameter)
                 add(key, names.get(id(parameter)), parameter)
                 for name, value in optimizers.states(optimizer, parameter):
                     add(key + "/" + name, None, value)
     for key, name, buffer in modules.buffers():
         add(key, name, buffer)
+    for key, name, parameter in beside.of(trained, names):
+        add(key, name, parameter)
     return out
 
 

@@ -1,0 +1,92 @@
+"""What a run saved beside what its replay saved: the same files behind the same Steps, with the same bytes.
+
+Rules: a file is known by its name, whatever its folder is called, by the rank and the Step behind which it was saved,
+and by how often that had happened there. What differs proves nothing: programs write times and paths into what they
+save, and some save by the clock. So it is told, and decides no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePath
+from typing import Final
+
+import msgspec
+
+from saksi.judgement.items import Item
+from saksi.judgement.replay.values import SavedFile, SavedFiles, SavedHow
+from saksi.words.records import FileRecord
+
+__all__ = ["MAX_SAVED", "Saved", "saved_beside", "saved_of"]
+
+MAX_SAVED: Final = 10_000
+"""Of one attempt; where there are more, nothing is compared."""
+MAX_NAMED: Final = 16
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """A file as it was saved: its content as the agent read it, else as the job said; `None` where neither is known."""
+
+    path: str
+    rank: int
+    step: int
+    content: str | None
+
+
+def saved_of(items: Iterable[Item], attempt: int) -> tuple[Saved, ...]:
+    """The first `MAX_SAVED` + 1, in the order of the log. Raises what reading the items raises."""
+    found: list[Saved] = []
+    for item in items:
+        record = item.record
+        if isinstance(record, FileRecord) and (record.attempt, record.action) == (attempt, "saved"):
+            content = record.digest or record.claimed_digest
+            found.append(Saved(path=record.path, rank=record.rank, step=record.step, content=content))
+            if len(found) > MAX_SAVED:
+                break
+    return tuple(found)
+
+
+def saved_beside(
+    recorded: tuple[Saved, ...], replayed: tuple[Saved, ...], *, before: int | None = None
+) -> SavedFiles | None:
+    """How the files of both agree, those behind Steps `before` that one if it is given.
+
+    `None` where there are none, or too many.
+    """
+    if max(len(recorded), len(replayed)) > MAX_SAVED:
+        return None
+    if before is not None:
+        recorded, replayed = (tuple(each for each in of if each.step < before) for of in (recorded, replayed))
+    if not recorded and not replayed:
+        return None
+    ours, theirs = _by_place(recorded), _by_place(replayed)
+    equal, other = 0, []
+    for place, saved in {**theirs, **ours}.items():
+        one, two = ours.get(place), theirs.get(place)
+        if one is None or two is None:
+            other.append(_told(saved, "in the replay alone" if one is None else "in the record alone"))
+        elif one.content is None or two.content is None:
+            other.append(_told(saved, "not known"))
+        elif one.content != two.content:
+            other.append(_told(saved, "other content"))
+        else:
+            equal += 1
+    other.sort(key=lambda each: (each.step, each.rank, each.path))
+    return SavedFiles(equal=equal, other=tuple(other[:MAX_NAMED]), others=len(other))
+
+
+_Place = tuple[str, int, int, int]
+
+
+def _by_place(saved: tuple[Saved, ...]) -> dict[_Place, Saved]:
+    found: dict[_Place, Saved] = {}
+    counts: dict[tuple[str, int, int], int] = {}
+    for each in saved:
+        place = PurePath(each.path).name, each.rank, each.step
+        counts[place] = counts.get(place, 0) + 1
+        found[(*place, counts[place])] = each
+    return found
+
+
+def _told(saved: Saved, how: SavedHow) -> SavedFile:
+    return SavedFile(path=saved.path, rank=saved.rank, step=saved.step, how=how)

@@ -1,0 +1,37 @@
+"""Parameters that no optimizer holds and that stand beside trained ones: averages, target networks, teachers.
+
+Rules: those of registered top-level modules, as with buffers, since what a root covers must not depend on what a
+program copies; in this host's memory. One stands beside a trained one where it has its shape, and its name ends with
+the whole name of that one, less what torch puts before the names of a model that it wraps. So the layers that a
+fine-tuning leaves alone are none of them, however large they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Iterator
+
+from . import average_layouts, modules
+
+_WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
+
+
+def of(trained: list[Any], names: dict[int, str]) -> Iterator[tuple[str, str, Any]]:
+    """Key, qualified name and tensor of each. `names` are those of parameters, by identity. Call inside `quiet`."""
+    wanted = {(tuple(one.shape), _bare(names[id(one)])) for one in trained if id(one) in names}
+    held = {id(one) for one in trained}
+    if not wanted:
+        return
+    for ordinal, module in modules.top_level():
+        for name, tensor in modules.parameters_of(module):
+            if id(tensor) not in held and average_layouts.is_read(tensor) and _ends(name, tuple(tensor.shape), wanted):
+                yield "beside/%d/%s" % (ordinal, name), name, tensor
+
+
+def _bare(name: str) -> str:
+    found = next((one for one in _WRAPPERS if name.startswith(one)), None)
+    return name if found is None else _bare(name[len(found) :])
+
+
+def _ends(name: str, shape: tuple[int, ...], wanted: set[tuple[tuple[int, ...], str]]) -> bool:
+    words = name.split(".")
+    return any((shape, ".".join(words[at:])) in wanted for at in range(len(words)))
