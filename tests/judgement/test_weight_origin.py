@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from saksi.judgement.weight_origin import CommittedState, Weights
+from judgement.continuation.seam import say_root
+from saksi.judgement.weight_origin import CommittedState, Weights, states_in
 from saksi.words.tensors import FileTensor
+from simulated_run import SimulatedRun
 
 
 def tensor(name, content, *, shape=(16,), tells=True, dtype="torch.float32"):
@@ -132,3 +134,22 @@ def test_more_names_than_are_shown_are_counted():
     kept = {each.name: [each.digest] for each in tensors[:25]}
     found = origin(tensors, state(3, kept))
     assert (len(found.others), found.others_omitted, found.same) == (8, 7, 25)
+
+
+def test_an_average_beside_what_is_trained_is_a_state_of_its_own_with_its_own_buffers():
+    run = SimulatedRun()
+    connection = run.attach()
+    keys = ["0/0/0", "0/0/0/exp_avg", "buffer/0/mean", "buffer/1/n_averaged", "beside/1/module.layer.0"]
+    say_root(connection, at="ckpt", step=3, values={key: f"value of {key}" for key in keys})
+    connection.flush()
+    trained, average = states_in(run.items(), "a")
+    assert (trained.beside, trained.parameters, set(trained.at)) == (False, 1, {"layer0.weight", "mean"})
+    assert (average.beside, average.parameters, set(average.at)) == (True, 1, {"layer0.weight", "n_averaged"})
+    assert (trained.step, average.step) == (3, 3)
+
+
+def test_an_average_that_was_exported_is_found_as_one():
+    average = state(3, {name: [content[0] + b"x"] for name, content in ALL.items()})._replace(beside=True)
+    tensors = [each._replace(digest=each.digest + b"x") for each in TENSORS]
+    assert (origin(tensors, state(3, ALL), average).beside, origin(tensors, average).is_whole) == (True, True)
+    assert not origin(TENSORS, state(3, ALL), average).beside

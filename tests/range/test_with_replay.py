@@ -37,6 +37,7 @@ def audit(verdict="match", *, step=None, file=None, tensor=None):
         named=() if step is None else (named,),
         replays=1,
         sampled=None,
+        saved=None,
         reasons=(),
         sentence="",
     )

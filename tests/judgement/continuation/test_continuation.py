@@ -58,6 +58,35 @@ def test_buffers_that_a_forward_pass_may_have_moved_decide_nothing():
     assert found.continues is True
 
 
+AVERAGED = {"beside/1/module.w": "average"}
+
+
+def test_averages_that_were_restored_are_the_same():
+    found = Pair(root=state(**AVERAGED)).resumed(root=state(**AVERAGED))
+    assert (found.continues, outcomes(found)["averages"]) == (True, "same")
+
+
+def test_averages_that_were_not_restored_are_told():
+    found = Pair(root=state(**AVERAGED)).resumed(root=state(**{"beside/1/module.w": "begun anew"}))
+    assert found.continues is False
+    assert part(found, "averages").sentence == (
+        "the weights that no optimizer updates were not restored: 1 of 1 tensors differ"
+    )
+
+
+@pytest.mark.parametrize(
+    ("at", "other", "why"),
+    [
+        ("ckpt", {}, "the records do not have the same ones"),
+        ("step", {"beside/1/module.w": "behind"}, "was taken before what the program did behind it"),
+    ],
+)
+def test_averages_that_a_program_makes_later_or_behind_the_root_decide_nothing(at, other, why):
+    found = Pair(root=state(**AVERAGED), at=at).resumed(root=state(**other))
+    assert (found.continues, outcomes(found)["averages"]) == (True, "not_checkable")
+    assert why in part(found, "averages").sentence
+
+
 def test_without_digests_of_each_tensor_a_difference_has_no_place():
     found = Pair(leaves=False).resumed(root=state(**{"0/0/1": "other"}), leaves=False)
     assert outcomes(found)["parameters"] == "not_checkable"

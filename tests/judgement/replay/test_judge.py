@@ -21,18 +21,25 @@ REPLAY = "ff112233445566aa"
 START = {"name": "sum64-4096", "over": "parameters", "share": 0, "of": 1, "start": "aa" * 16, "end": "bb" * 16}
 
 
-def trained(run="00112233445566aa", *, steps=12, altered=None, roots=(), ranks=1, **hello) -> SimulatedRun:
-    """`altered[step]` are fields of an update, `roots` the Steps after which a state root was taken, with its digit."""
+def root(connection, step, digit, at="step"):
+    connection.send("root", at=at, step=step, root=digit * 64, layout="0" * 64, tensors=1, bytes=4, leaves=None)
+
+
+def trained(run="00112233445566aa", *, steps=12, altered=None, roots=(), ranks=1, first="", **hello) -> SimulatedRun:
+    """`altered[step]` are fields of an update, `roots` the Steps after which a state root was taken, with its digit.
+
+    `first` is the digit of one before the first.
+    """
     simulated = SimulatedRun(run)
     connections = [simulated.attach(rank, world_size=ranks, pid=simulated.tick(), **hello) for rank in range(ranks)]
+    for each in connections if first else ():
+        root(each, -1, first, "attach")
     for step in range(steps):
         for each in connections:
             each.update(**(altered or {}).get(step, {}))
             for at, digit in roots:
                 if at == step:
-                    each.send(
-                        "root", at="step", step=step, root=digit * 64, layout="0" * 64, tensors=1, bytes=4, leaves=None
-                    )
+                    root(each, step, digit)
     for each in connections:
         each.goodbye()
     simulated.exit()
@@ -176,6 +183,28 @@ def test_a_root_alone_that_differs_is_of_the_state_and_only_segments_before_it_c
     assert (found.verdict, found.first_bad_step, found.named[0].stage) == ("mismatch", 11, "state")
     assert (found.coverage.segments.total, found.coverage.segments.replayed) == (2, 1)
     assert audited(record, record).coverage.segments.replayed == 2
+
+
+def test_a_first_state_that_differs_is_a_mismatch_of_the_first_step():
+    found = audited(trained(first="1"), trained(REPLAY, first="2"), trained(REPLAY, first="2"))
+    assert (found.verdict, found.first_bad_step, found.reasons) == ("mismatch", 0, ())
+    assert (found.steps.replayed, found.steps.match, found.steps.mismatch) == (1, 0, 1)
+
+
+def test_other_models_that_were_held_prove_nothing():
+    runs = (trained(roots=((5, "1"),)), trained(REPLAY, roots=((5, "2"),)), trained(REPLAY, roots=((5, "2"),)))
+    assert audited(*runs).verdict == "mismatch"
+    found = audited(*runs, other_models=True)
+    assert found.verdict == "not_checkable"
+    assert "held other models" in found.sentence
+    assert not needs_repeat(compared(*runs[:2], other_models=True))
+
+
+def test_generators_that_differ_are_named_where_no_finding_names_more():
+    bad = trained(altered={7: {"rng": {"torch": "1" * 64, "python": "2" * 64}}})
+    named = audited(bad, trained(REPLAY), trained(REPLAY)).named
+    assert named[0].stage == "randomness"
+    assert "torch" in named[0].object
 
 
 def test_another_stack_is_no_difference_of_the_run():

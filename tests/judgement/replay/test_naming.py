@@ -67,6 +67,20 @@ def test_a_value_that_is_not_known_differs_from_nothing():
     assert parting_of(with_other(2, ins=(tensor("?"),), outs=(tensor("?"),)), transcript(*SEALED)) is None
 
 
+def test_what_is_installed_is_named_only_where_no_function_of_the_program_is_foreign():
+    functions = (
+        *FUNCTIONS,
+        function(5, "rebuild", "torch/_utils.py"),
+        function(6, "main", "train.py", code="c", file="/p/train.py"),
+    )
+    found = with_other(0, args=("other=2",), stack=((5, 7), (6, 7)))
+    told = parting_of(msgspec.structs.replace(found, functions=functions), transcript(*SEALED))
+    assert told.function.name == "main"
+    found = with_other(0, args=("other=2",), stack=((5, 7), (0, 7)))
+    told = parting_of(msgspec.structs.replace(found, functions=functions), transcript(*SEALED))
+    assert told.function.name == "rebuild"
+
+
 def test_a_foreign_function_that_calls_with_another_number_is_named_with_both():
     found = naming_of(with_other(3, args=("other=0.98",), stack=((2, 7), (3, 12), (0, 5))), transcript(*SEALED))
     assert (found.kind, found.operation, found.tensor) == ("arguments", "aten::mul_", "0.weight")
