@@ -2,8 +2,8 @@
 
 Everything happens behind the launch and its findings, so that what other detectors see is not changed by it. Of an
 environment that was edited, a clean one stands in the same place by then, as whoever audits would build it anew. Data
-is put back with the project, which the audit is told (`--data-unchanged`). What
-was put into the project lies there again while a replay looks for a name.
+is put back with the project, which the audit is told (`--data-unchanged`). What was put into the project lies there
+again while a replay looks for a name.
 """
 
 from __future__ import annotations
