@@ -89,3 +89,18 @@ torch.distributed.destroy_process_group()
 """
     found, _ = keys_and_leaves(agent, tmp_path, script)
     assert sum(key.startswith("beside/") for key in found) == 4
+
+
+def test_the_digests_of_what_is_trained_go_before_averages(agent, tmp_path):
+    script = """
+model = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(350)))
+average = AveragedModel(model)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer.step()
+"""
+    run(BEGIN + script, environment(tmp_path / "s"), cwd=tmp_path)
+    agent.drain(1)
+    frames = agent.frames(0)
+    root = kinds(frames, "Root")[-1]
+    assert (root.tensors, root.leaves is not None) == (701, True)
+    assert "averages beside what is trained" in {frame.what for frame in kinds(frames, "Uncovered")}
