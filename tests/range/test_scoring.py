@@ -71,6 +71,11 @@ def test_an_alarm_about_coverage_counts_only_where_it_is_listed():
     assert judged(alarm(code="coverage.gap", about_coverage=True), named=listed).found
 
 
+@pytest.mark.parametrize(("step", "found"), [(5, False), (6, True), (7, True)])
+def test_an_edit_between_two_steps_may_show_in_what_was_left_behind_the_first(step, found):
+    assert judged(alarm(text="another", first_step=step), delay=1).found is found
+
+
 def test_alarms_that_name_the_object_decide_the_step():
     assert judged(alarm(code="other", first_step=7), alarm(first_step=10)).step_error == 3
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from range.reports import case_line, variant_line
-from saksi.judgement.replay.values import Audit, Detects, EnvironmentLine, Named, ReplayCoverage, ReplaySteps, Segments
+from saksi.judgement.replay.values import (
+    Audit,
+    Detects,
+    EnvironmentLine,
+    Named,
+    ReplayCoverage,
+    ReplaySteps,
+    SavedFile,
+    SavedFiles,
+    Segments,
+)
 from saksi.range import detectors
 from saksi.range.case import Case
 from saksi.range.case import Named as ToName
@@ -63,7 +74,8 @@ def weighing(given):
 
 
 def case(**more):
-    return Case(row="X01", name="toy", what="", layers=("replay",), named=(), draw=lambda _: {}, **more)
+    given = {"named": (), **more}
+    return Case(row="X01", name="toy", what="", layers=("replay",), draw=lambda _: {}, **given)
 
 
 def test_a_mismatch_is_an_alarm_at_its_step():
@@ -111,6 +123,20 @@ def test_a_mismatch_names_the_object_by_a_file_of_the_payload_or_by_its_tensor(n
 def test_a_payload_in_the_script_is_named_by_the_script():
     alarms = DETECTOR.judge(seen(audit("mismatch", step=12, file="/lab/train.py:7")))
     assert judge_case(case(script={"updated": "pass"}), {}, DETECTOR, alarms, 12).object_named
+
+
+@pytest.mark.parametrize(("step", "when"), [(9, "behind step 9"), (-1, "before the first step")])
+def test_a_file_that_was_saved_otherwise_is_told_and_found_by_nobody(step, when):
+    files = SavedFiles(
+        equal=1, differing=1, named=(SavedFile(path="/lab/best.pt", rank=0, step=step, how="other content"),)
+    )
+    (alarm,) = DETECTOR.judge(seen(msgspec.structs.replace(audit("match"), saved=files)))
+    assert (alarm.code, alarm.weighs, alarm.text) == (
+        "replay.saved_differs", False, f"file /lab/best.pt was saved {when}: other content",
+    )  # fmt: skip
+    listed = (ToName(code=r"replay\.saved_differs", pattern=r"best\.pt .*content"),)
+    found = judge_case(case(named=listed), {}, DETECTOR, [alarm], 9)
+    assert (found.found, found.told) == (False, True)
 
 
 def test_what_a_case_lists_for_findings_names_it_here_too():

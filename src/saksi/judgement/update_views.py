@@ -16,6 +16,7 @@ import msgspec
 from saksi.judgement.deferral import Deferral
 from saksi.judgement.items import Item
 from saksi.judgement.machines import FLAGS_OF_THE_MACHINE
+from saksi.judgement.trained_state import TrainedStates
 from saksi.words.frames import (
     AnyFrame,
     Batch,
@@ -23,6 +24,7 @@ from saksi.words.frames import (
     DetachFrame,
     HelloFrame,
     InventoryFrame,
+    LayoutFrame,
     ModuleFrame,
     OptimizerFrame,
     RootFrame,
@@ -104,6 +106,7 @@ class _Stream:
         self.hooks: dict[str, list[str]] | None = None
         self.seeded: set[str] = set()
         self.deferral: Deferral[int] = Deferral()
+        self.states = TrainedStates()
 
     def say(self, name: str, value: object) -> None:
         kept = self.between.setdefault(name, [])
@@ -168,7 +171,10 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             lacking = _lacking(frame)
             yield msgspec.structs.replace(view, lacking=lacking) if lacking else view
         case RootFrame():
-            yield stream.view(frame.step, 0, entry, {"root": {"root": frame.root, "layout": frame.layout}}, frame.at)
+            root = {"root": frame.root, "layout": frame.layout}
+            yield stream.view(frame.step, 0, entry, {"root": root, "trained": stream.states.of(frame)}, frame.at)
+        case LayoutFrame():
+            stream.states.lay(frame)
         case HelloFrame():
             setting = {"world_size": frame.world_size, "torch": frame.torch, "threads": frame.threads}
             flags = {name: value for name, value in frame.flags.items() if name not in FLAGS_OF_THE_MACHINE}

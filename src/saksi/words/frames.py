@@ -260,7 +260,7 @@ class LayoutFrame(Frame, frozen=True, tag="layout"):
 
 
 class RootFrame(Frame, frozen=True, tag="root"):
-    """A binding state root: parameters, optimizer state and buffers, byte for byte. See `spec/records.md`."""
+    """A binding state root: what is trained, optimizer state, buffers and averages, byte for byte: `spec/frames.md`."""
 
     at: Literal["attach", "step", "ckpt", "load", "resumed", "released", "exit"]
     step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]

@@ -10,7 +10,7 @@ from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, need
 from saksi.judgement.replay.named import unnamed
 from saksi.judgement.replay.place import NOWHERE, PlaceSeen
 from saksi.judgement.replay.recorded import recorded_of
-from saksi.judgement.replay.values import EnvironmentLine
+from saksi.judgement.replay.values import EnvironmentLine, SavedFile, SavedFiles
 from saksi.judgement.update_views import FIELD_ORDER
 from saksi.words.findings import Finding
 from simulated_run import SimulatedRun
@@ -203,8 +203,42 @@ def test_other_models_that_were_held_prove_nothing():
 def test_generators_that_differ_are_named_where_no_finding_names_more():
     bad = trained(altered={7: {"rng": {"torch": "1" * 64, "python": "2" * 64}}})
     named = audited(bad, trained(REPLAY), trained(REPLAY)).named
-    assert named[0].stage == "randomness"
-    assert "torch" in named[0].object
+    assert (named[0].stage, named[0].object) == ("randomness", "python, torch")
+
+
+FILE = SavedFile(path="/out/best.pt", rank=0, step=9, how="other content")
+
+
+@pytest.mark.parametrize(
+    ("equal", "hows", "said"),
+    [
+        (1, (), "So is the file that was saved."),
+        (3, (), "So are all 3 files that were saved."),
+        (
+            0,
+            ("other content",),
+            "The file that was saved is not: a time or a path that is written into a file does that too.",
+        ),
+        (2, ("in the record alone",), "Of 3 files that were saved, 1 is not: saving by the clock does that too."),
+        (
+            1,
+            ("other content", "in the replay alone"),
+            "Of 3 files that were saved, 2 are not: a time or a path that is written into a file does that too.",
+        ),
+        (1, ("not known",), "Of 2 files that were saved, 1 is not compared: what was in it is not known."),
+    ],
+)
+def test_of_a_match_it_is_said_which_files_were_saved_otherwise(equal, hows, said):
+    named = tuple(msgspec.structs.replace(FILE, how=how) for how in hows)
+    files = SavedFiles(equal=equal, differing=len(named), named=named)
+    found = audited(trained(), trained(REPLAY), saved=files)
+    assert (found.verdict, found.saved) == ("match", files)
+    assert found.sentence.endswith(f"in the verified environment. {said}")
+
+
+def test_of_anything_but_a_match_no_file_is_told():
+    files = SavedFiles(equal=0, differing=1, named=(FILE,))
+    assert audited(trained(), trained(REPLAY), environment=DRIFTED, saved=files).saved is None
 
 
 def test_another_stack_is_no_difference_of_the_run():

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from judgement.true_roots import say
 from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.stretches import Restart, Stretch
 from simulated_run import SimulatedRun, hex64, update_fields
 
 STRETCH = Stretch(first=4, behind=8, restart=Restart(step=3, path="c", digest="sha256:" + "a" * 64, size=1))
 REPLAY = "ff112233445566aa"
+HELD = {"0/0/0": "w", "beside/1/w": "average"}
 
 
 def root(connection, step, digit, at="step"):
@@ -97,6 +99,37 @@ def test_batches_that_were_drawn_to_skip_to_the_place_are_none_of_the_step():
     skipped = [each for step in range(4) for each in update_fields(step)["batches"]]
     assert compared(record(), replay(altered={0: {"batches": [*skipped, *used]}})).matches
     assert not compared(record(), replay(altered={0: {"batches": [*used, *skipped]}})).matches
+
+
+def test_of_averages_those_that_were_saved_are_what_a_stretch_begins_with():
+    def averaged(edit="", at_save="moved"):
+        run = SimulatedRun()
+        connection = run.attach()
+        seeded(connection)
+        for step in range(10):
+            connection.update()
+            if step == 3:
+                say(connection, HELD)
+                say(connection, HELD | {"beside/1/w": at_save, "0/0/0": f"w{edit}"}, at="ckpt")
+            if step == 7:
+                root(connection, step, "b")
+        connection.goodbye()
+        return run.items()
+
+    def begun(**held):
+        run = SimulatedRun(REPLAY)
+        connection = run.attach()
+        say(connection, HELD | {"beside/1/w": "moved"} | held, at="attach", step=-1)
+        for step in range(4):
+            connection.update(**(update_fields(4 + step) | {"update": step}))
+            if step == 3:
+                root(connection, step, "b")
+        connection.goodbye()
+        return run.items()
+
+    assert compared(averaged(), begun()).matches
+    assert "not bound" in compared(averaged(), begun(**{"beside/1/w": "another"})).apart
+    assert "several roots" in compared(averaged(edit=" edited"), begun(**{"0/0/0": "w edited"})).apart
 
 
 def skipped(count):

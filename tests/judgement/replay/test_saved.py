@@ -3,7 +3,9 @@
 import pytest
 
 from doors.cli.cli_home import SealedRun
-from saksi.judgement.replay.saved import MAX_SAVED, Saved, saved_beside, saved_of
+from judgement.replay.test_judge import trained
+from saksi.judgement.replay.recorded import recorded_of
+from saksi.judgement.replay.saved import MAX_SAVED, Saved, last_compared, saved_beside, saved_of
 
 
 def saved(path="/out/best.pt", *, step=9, rank=0, content="a"):
@@ -14,12 +16,12 @@ ONE = (saved(), saved("/out/last.pt", step=19))
 
 
 def told(found):
-    return [(each.path, each.step, each.how) for each in found.other]
+    return [(each.path, each.step, each.how) for each in found.named]
 
 
 def test_the_same_files_are_equal():
     found = saved_beside(ONE, ONE)
-    assert (found.equal, found.others, found.other) == (2, 0, ())
+    assert (found.equal, found.differing, found.named) == (2, 0, ())
 
 
 def test_a_folder_may_have_another_name():
@@ -44,17 +46,31 @@ def test_a_folder_may_have_another_name():
 def test_what_differs_is_told_with_how(replayed, other):
     found = saved_beside(ONE, replayed)
     assert told(found) == other
-    assert found.others == len(other)
+    assert found.differing == len(other)
 
 
 def test_the_same_file_saved_twice_behind_a_step_is_compared_turn_by_turn():
     assert saved_beside((saved(), saved(content="b")), (saved(), saved(content="b"))).equal == 2
-    assert saved_beside((saved(), saved(content="b")), (saved(content="b"), saved())).others == 2
+    assert saved_beside((saved(), saved(content="b")), (saved(content="b"), saved())).differing == 2
 
 
 def test_behind_the_last_step_of_the_shorter_one_nothing_is_compared():
-    assert saved_beside(ONE, ONE[:1], before=19).others == 0
+    found = saved_beside(ONE, ONE[:1], before=19)
+    assert (found.equal, found.differing) == (1, 0)
     assert saved_beside(ONE[1:], (), before=19) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "made", "ended", "last"),
+    [(20, 20, False, None), (20, 20, True, 19), (12, 20, False, 11), (20, 12, False, 11)],
+)
+def test_where_one_of_them_went_on_what_can_be_compared_ends_before_the_last_step_of_the_other(
+    steps, made, ended, last
+):
+    recorded, replayed = (
+        recorded_of(trained(run, steps=count).items(), 0) for run, count in (("a" * 16, steps), ("b" * 16, made))
+    )
+    assert last_compared(recorded, replayed, ended=ended) == last
 
 
 def test_where_nothing_or_too_much_was_saved_nothing_is_compared():

@@ -23,7 +23,7 @@ from saksi.judgement.replay.compare import is_of_root_alone
 from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import Recorded, recorded_of
-from saksi.judgement.replay.saved import saved_beside, saved_of
+from saksi.judgement.replay.saved import last_compared, saved_beside, saved_of
 from saksi.judgement.replay.tensors import are_other_models, leaves_at, tensors_apart
 from saksi.judgement.replay.values import Audit, EnvironmentLine, SavedFiles
 from saksi.processes.auditor.launches import NotReplayed
@@ -197,8 +197,6 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
 
 
 def _saved(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, made: Recorded) -> SavedFiles | None:
-    """Where one of them went on, what it saved behind the last Step of the other may only have been still to come."""
-    whole = not replayed.enough and made.steps == asked.recorded.steps
-    last = None if whole else min((*asked.recorded.last.values(), *made.last.values()), default=0)
+    last = last_compared(asked.recorded, made, ended=replayed.enough)
     one, two = saved_of(items_of(asked.reading), asked.attempt), saved_of(items_of(reading), 0)
     return saved_beside(one, two, before=last)

@@ -67,9 +67,9 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
 
 def _saved(saved: SavedFiles, screen: Screen) -> list[tuple[str, RenderableType]]:
     rows: list[tuple[str, RenderableType]] = [
-        ("saved", Text(f"{saved.equal:,} of {saved.equal + saved.others:,} equal"))
+        ("saved", Text(f"{saved.equal:,} of {saved.equal + saved.differing:,} equal"))
     ]
-    for each in saved.other[:_FILES]:
+    for each in saved.named[:_FILES]:
         step = "before the first step" if each.step < 0 else f"behind step {each.step}"
         rank = f" of rank {each.rank}" if each.rank else ""
         rows.append(("", Text(screen.plain(f"{each.path} {step}{rank}: {each.how}", 300))))

@@ -19,7 +19,7 @@ __all__ = ["draw_diff"]
 _SEALS: Final = 12
 _FIELDS: Final = 8
 _NAMED: Final = 2
-_OF_TENSORS: Final = ("parameters", "optimizer_state", "update_counters", "buffers")
+_OF_TENSORS: Final = ("parameters", "optimizer_state", "update_counters", "averages", "buffers")
 _OUTCOMES: Final = {"same": ("same", "green"), "differs": ("differs", "bold red"), "not_checkable": ("not known", "")}
 
 

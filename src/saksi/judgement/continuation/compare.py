@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from saksi.judgement.continuation.course_parts import course_parts
 from saksi.judgement.continuation.sides import read_earlier, read_later
 from saksi.judgement.continuation.state_parts import state_parts
-from saksi.judgement.continuation.values import BY_THE_WAY, PARTS, Continuation, Part
+from saksi.judgement.continuation.values import MAY_BE_UNKNOWN, PARTS, Continuation, Part
 from saksi.judgement.items import Item
 from saksi.judgement.origins import origin_of_load, saves_of
 from saksi.judgement.story import CkptUse, GroupStory, Story
@@ -102,7 +102,7 @@ def _continues(parts: Sequence[Part]) -> bool | None:
     if any(each.outcome == "differs" for each in parts):
         return False
     known = {each.name for each in parts if each.outcome == "same"}
-    if "parameters" not in known or any(each.outcome != "same" and each.name not in BY_THE_WAY for each in parts):
+    if "parameters" not in known or any(each.outcome != "same" and each.name not in MAY_BE_UNKNOWN for each in parts):
         return None
     return True
 
@@ -122,6 +122,6 @@ def _sentence(link: Link, parts: Sequence[Part], continues: bool | None, ranks: 
     if continues:
         names = ", ".join(each.name.replace("_", " ") for each in parts if each.outcome == "same")
         return f"It continues {what}; compared and the same: {names}."
-    unknown = [each.sentence for each in parts if each.outcome == "not_checkable" and each.name not in BY_THE_WAY]
+    unknown = [each.sentence for each in parts if each.outcome == "not_checkable" and each.name not in MAY_BE_UNKNOWN]
     why = unknown[0] if unknown else "the parameters could not be compared"
     return f"It loaded the model checkpoint of {what}, and nothing that was compared differs, but {why}."

@@ -2,7 +2,9 @@
 
 Rules: equal roots of equal layouts settle everything at once. Else tensors are matched by key and compared by their
 digests, where both records hold them. Buffers were read after a forward pass had run, so another value there decides
-nothing. A root without parameters was taken where they could not be read: what else it lacks may be there too.
+nothing. Averages decide only beside a root that was taken as the file was saved, where both records have the same
+ones: a program makes and moves them behind its update. A root without parameters was taken where they could not be
+read: what else it lacks may be there too.
 """
 
 from __future__ import annotations
@@ -16,14 +18,14 @@ import msgspec
 from saksi.judgement.continuation.earlier import Earlier
 from saksi.judgement.continuation.later import Later
 from saksi.judgement.continuation.side import Leaves, Lines, leaves_of
-from saksi.judgement.continuation.values import BY_THE_WAY, Part, PartName
+from saksi.judgement.continuation.values import MAY_BE_UNKNOWN, Part, PartName
+from saksi.judgement.trained_state import BESIDE
 
 __all__ = ["state_parts"]
 
 _KEY: Final = re.compile(r"\d+/\d+/\d+(?:/(.+))?", re.DOTALL)
 _EXAMPLES: Final = 8
 _STATE: Final[tuple[PartName, ...]] = ("parameters", "optimizer_state", "update_counters", "averages", "buffers")
-_BESIDE: Final = "beside/"
 _WORDS: Final[dict[PartName, tuple[str, str]]] = {
     "parameters": ("the parameters", "tensors"),
     "optimizer_state": ("the optimizer's moments", "tensors"),
@@ -53,7 +55,7 @@ def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
         if not keys_a and not keys_b:
             if name == "parameters":
                 yield _unknown(name, rank, "they are in neither record")
-        elif unread and name not in BY_THE_WAY:
+        elif unread and name not in MAY_BE_UNKNOWN:
             yield _unknown(name, rank, "the record of one attempt has none of them, nor of the parameters")
         else:
             part = _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
@@ -84,7 +86,7 @@ def _by_kind(lines: Lines) -> dict[PartName, Lines]:
 def _kind(key: str) -> PartName:
     found = _KEY.fullmatch(key)
     if found is None:
-        return "averages" if key.startswith(_BESIDE) else "buffers"
+        return "averages" if key.startswith(BESIDE) else "buffers"
     state = found[1]
     if state is None:
         return "parameters"

@@ -6,7 +6,7 @@ from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 
-__all__ = ["BY_THE_WAY", "PARTS", "Continuation", "Part", "PartName", "Sameness", "shown"]
+__all__ = ["MAY_BE_UNKNOWN", "PARTS", "Continuation", "Part", "PartName", "Sameness", "shown"]
 
 Sameness: TypeAlias = Literal["same", "differs", "not_checkable"]
 PartName: TypeAlias = Literal[
@@ -23,8 +23,8 @@ PartName: TypeAlias = Literal[
 PARTS: Final[tuple[PartName, ...]] = get_args(PartName)
 """Causes before effects: moments that were not restored explain other losses, never the reverse."""
 
-BY_THE_WAY: Final[frozenset[PartName]] = frozenset({"averages", "buffers"})
-"""Those that decide only where they could be compared."""
+MAY_BE_UNKNOWN: Final[frozenset[PartName]] = frozenset({"averages", "buffers"})
+"""Parts that need not be comparable for a run to continue."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from saksi.judgement.doctor.parting import Parting
 from saksi.judgement.doctor.repeat import where
 from saksi.judgement.doctor.rounding import are_rounded
 from saksi.judgement.doctor.values import Code, Ingredient, Seen
+from saksi.judgement.trained_state import BESIDE
 from saksi.words.frames import UpdateFrame
 
 __all__ = ["Seam", "not_restored"]
@@ -84,9 +85,9 @@ def _state(seam: Seam) -> Iterator[Ingredient]:
 def _of_no_optimizer(seam: Seam) -> Literal["averages", "buffers"] | None:
     """What differs, where it is nothing that an optimizer holds. An average may have buffers of its own."""
     keys = seam.parting.tensors
-    if not keys or len(seam.parting.fields) != 1 or not all(each.startswith(("buffer/", "beside/")) for each in keys):
+    if not keys or len(seam.parting.fields) != 1 or not all(each.startswith(("buffer/", BESIDE)) for each in keys):
         return None
-    return "averages" if any(each.startswith("beside/") for each in keys) else "buffers"
+    return "averages" if any(each.startswith(BESIDE) for each in keys) else "buffers"
 
 
 def _are_rounded(seam: Seam) -> bool:

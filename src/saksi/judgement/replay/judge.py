@@ -2,7 +2,7 @@
 
 Rules: `match` and `mismatch` are said only of a replay in an environment that verified; a mismatch only after two
 replays agreed with each other; whatever stands in the way makes it `not_checkable`, with the first difference told all
-the same.
+the same. What was saved is told of a match, and decides nothing; nor do other models beside what is trained.
 """
 
 from __future__ import annotations
@@ -277,10 +277,15 @@ def _sentence(steps: ReplaySteps, told: _Told) -> str:
 
 
 def _files(saved: SavedFiles) -> str:
-    total = saved.equal + saved.others
-    what = "the file that was saved" if total == 1 else f"all {total} files that were saved"
-    if not saved.others:
-        return f"So {'is' if total == 1 else 'are'} {what}."
-    of = "The file that was saved is" if total == 1 else f"Of {total} files that were saved, {saved.others} "
-    of += " not" if total == 1 else "is not" if saved.others == 1 else "are not"
-    return f"{of}: a time or a path that is written into a file does that too."
+    total = saved.equal + saved.differing
+    if not saved.differing:
+        return "So is the file that was saved." if total == 1 else f"So are all {total} files that were saved."
+    if total == 1:
+        said = "The file that was saved is not"
+    else:
+        said = f"Of {total} files that were saved, {saved.differing} {'is' if saved.differing == 1 else 'are'} not"
+    hows = {each.how for each in saved.named}
+    if hows == {"not known"}:
+        return f"{said} compared: what was in {'it' if saved.differing == 1 else 'them'} is not known."
+    why = "a time or a path that is written into a file does" if "other content" in hows else "saving by the clock does"
+    return f"{said}: {why} that too."

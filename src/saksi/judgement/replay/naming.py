@@ -1,7 +1,8 @@
 """Where two transcripts of one Step part, and which function is there in one of them alone.
 
 One is of the program as it is found today, the other of the sealed one: the first operation that differs is where what
-was tampered with acts, and the innermost function on the stack that the sealed one does not have there is what did it.
+was tampered with acts, and the innermost function on the stack that the sealed one does not have there is what did it;
+one that is none of an installed package goes before those, since what is installed was verified.
 
 Rules: a value that is not known ("?") differs from nothing; what follows the first difference is not compared. What
 differs between two transcripts of the sealed program itself is made unknown first (`without_noise`): memory that no

@@ -1,10 +1,10 @@
 """A stretch of the record beside a replay of it that resumed from a model checkpoint.
 
-Only what two processes that begin at different places share is compared: counters are moved to where the checkpoint was
-saved, numbers of loaders and batches are left out, of the batches before the first Step those that it used count, since
-a script may skip to its place by drawing the others, and a generator that the run seeded nowhere is left out. A
-difference is none of the run yet: a script that does not put everything back gives one too, so whoever finds one asks a
-replay from the start.
+Only what two processes that begin at different places share is compared: counters are moved to where the checkpoint
+was saved, numbers of loaders and batches are left out, of the batches before the first Step those that it used count,
+the last ones, since a script may skip to its place by drawing others, and a generator that the run seeded nowhere is
+left out. A difference is none of the run yet: a script that does not put everything back gives one too, so whoever
+finds one asks a replay from the start.
 """
 
 from __future__ import annotations
@@ -89,12 +89,13 @@ def _in_order(place: tuple[tuple[int, int], _Fields]) -> tuple[int, int]:
 def _seam(stretch: Stretch, rank: int, expected: _Of, made: _Of) -> str | None:
     """Why what the replay began with is not what the Step before had left; `None` if it is.
 
-    An edit just there is in the model checkpoint, and would be the baseline: so every root behind that Step has to be
-    the same, and the sums with which it ended those with which the replay began.
+    An edit just there is in the model checkpoint, and would be the baseline: so every root behind that Step has to bind
+    the same of what is trained, and the sums with which it ended those with which the replay began. Averages go on
+    behind a Step: of those, what was held as the file was saved counts.
     """
     before, begun = expected.get((rank, stretch.first - 1), {}), made.get((rank, stretch.first - 1), {})
-    roots = before.get("roots", set())
-    if len(roots) > 1:
+    roots = before.get("saved") or before.get("roots", set())
+    if len(before.get("trained", ())) > 1 or len(roots) > 1:
         return f"the record has several roots of rank {rank} behind step {stretch.first - 1}"
     if not roots or roots != begun.get("roots", set()):
         return f"the state that rank {rank} resumed with is not bound by the root behind step {stretch.first - 1}"
@@ -115,7 +116,11 @@ def _within(items: Iterable[Item], attempt: int, first: int, behind: int) -> _Of
             continue
         fields = found.setdefault((key.rank, key.update), {})
         if "root" in view.fields:
-            fields.setdefault("roots", set()).add((view.fields["root"]["root"], view.fields["root"]["layout"]))
+            root = view.fields["root"]["root"], view.fields["root"]["layout"]
+            fields.setdefault("roots", set()).add(root)
+            fields.setdefault("trained", set()).add(view.fields["trained"])
+            if key.at == "ckpt":
+                fields.setdefault("saved", set()).add(root)
         else:
             fields |= {name: value for name, value in view.fields.items() if name not in view.lacking}
             fields["unseeded"] = view.unseeded
@@ -155,7 +160,10 @@ def _counted(fields: _Fields, name: str) -> Any:
 
 
 def _other_batches(one: _Fields, other: _Fields, *, is_first: bool) -> str | None:
-    """Before the first Step, the replay may have drawn more on its way: as many as the record has of it count."""
+    """Of the first Step the last batches alone count, as many as the record has without a gap.
+
+    The replay may have drawn others on its way.
+    """
     expected, used = one["batches"], other["batches"]
     if is_first and expected:
         expected, used = _latest(one), _latest(other)

@@ -14,14 +14,16 @@ from typing import Final
 import msgspec
 
 from saksi.judgement.items import Item
+from saksi.judgement.replay.recorded import Recorded
 from saksi.judgement.replay.values import SavedFile, SavedFiles, SavedHow
 from saksi.words.records import FileRecord
 
-__all__ = ["MAX_SAVED", "Saved", "saved_beside", "saved_of"]
+__all__ = ["MAX_SAVED", "Saved", "last_compared", "saved_beside", "saved_of"]
 
 MAX_SAVED: Final = 10_000
 """Of one attempt; where there are more, nothing is compared."""
 MAX_NAMED: Final = 16
+"""Told by name; the others are counted."""
 
 
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,16 @@ def saved_of(items: Iterable[Item], attempt: int) -> tuple[Saved, ...]:
     return tuple(found)
 
 
+def last_compared(recorded: Recorded, replayed: Recorded, *, ended: bool) -> int | None:
+    """The Step that bounds what can be compared; `None` where all can. `ended`: somebody ended the replay.
+
+    Where one of them went on, what it saved behind the last Step of the other may only have been still to come there.
+    """
+    if not ended and recorded.steps == replayed.steps:
+        return None
+    return min((*recorded.last.values(), *replayed.last.values()), default=0)
+
+
 def saved_beside(
     recorded: tuple[Saved, ...], replayed: tuple[Saved, ...], *, before: int | None = None
 ) -> SavedFiles | None:
@@ -60,19 +72,20 @@ def saved_beside(
     if not recorded and not replayed:
         return None
     ours, theirs = _by_place(recorded), _by_place(replayed)
-    equal, other = 0, []
+    equal = 0
+    apart: list[SavedFile] = []
     for place, saved in {**theirs, **ours}.items():
         one, two = ours.get(place), theirs.get(place)
         if one is None or two is None:
-            other.append(_told(saved, "in the replay alone" if one is None else "in the record alone"))
+            apart.append(_told(saved, "in the replay alone" if one is None else "in the record alone"))
         elif one.content is None or two.content is None:
-            other.append(_told(saved, "not known"))
+            apart.append(_told(saved, "not known"))
         elif one.content != two.content:
-            other.append(_told(saved, "other content"))
+            apart.append(_told(saved, "other content"))
         else:
             equal += 1
-    other.sort(key=lambda each: (each.step, each.rank, each.path))
-    return SavedFiles(equal=equal, other=tuple(other[:MAX_NAMED]), others=len(other))
+    apart.sort(key=lambda each: (each.step, each.rank, each.path))
+    return SavedFiles(equal=equal, differing=len(apart), named=tuple(apart[:MAX_NAMED]))
 
 
 _Place = tuple[str, int, int, int]

@@ -183,20 +183,21 @@ class SavedFile(_Document, frozen=True, kw_only=True):
 
 
 class SavedFiles(_Document, frozen=True, kw_only=True):
-    """The files that were saved: `equal` of them byte for byte, `others` not, of which `other` are the first.
+    """The files that were saved: `equal` of them byte for byte, `differing` not, of which the first are `named`.
 
     That decides no verdict: programs write times and paths into what they save, and some save by the clock.
     """
 
     equal: int
-    others: int
-    other: tuple[SavedFile, ...]
+    differing: int
+    named: tuple[SavedFile, ...]
 
 
 class Audit(_Document, frozen=True, kw_only=True):
     """`saksi audit --json`. `replays` is how often the program was run, as found now included.
 
-    A mismatch is never said after one. `saved` is null unless every Step was replayed and is equal.
+    A mismatch is never said after one. `saved` is null unless this is a match of a replay from the start, and where no
+    file was saved, or more than are compared.
     """
 
     schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"

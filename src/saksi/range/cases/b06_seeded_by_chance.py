@@ -19,7 +19,10 @@ CASE: Final = Case(
     name="seeded-by-chance",
     what="Torch is seeded from the system's chance at each step, so that nothing can be repeated.",
     layers=("live", "replay"),
-    named=(Named(code=r"(randomness|rehearsal)\..*"), Named(code=r"replay\.mismatch", pattern=r"randomness torch")),
+    named=(
+        Named(code=r"(randomness|rehearsal)\..*"),
+        Named(code=r"replay\.mismatch", pattern=r"randomness .*\btorch\b"),
+    ),
     draw=_draw,
     script={
         "batch": """\

@@ -21,7 +21,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(
         Named(code=r"(metrics?|evaluation)\..*"),
-        Named(code=r"replay\.saved_differs", pattern=r"best\.pt"),
+        Named(code=r"replay\.saved_differs", pattern=r"best\.pt .*(content|alone)"),
     ),
     draw=_draw,
     script={
@@ -32,5 +32,5 @@ if step >= AT:
 """,
     },
     program="recipe.py",
-    reason="as F03",
+    reason="evaluations and what they find are in no record; a file that is saved otherwise tells it beside a replay",
 )

@@ -21,7 +21,7 @@ CASE: Final = Case(
     layers=("live", "replay"),
     named=(
         Named(code=r"(state|ckpt|evaluation)\.(?!not_checkable).*"),
-        Named(code=r"replay\.saved_differs", pattern=r"best\.pt"),
+        Named(code=r"replay\.saved_differs", pattern=r"best\.pt .*(content|alone)"),
     ),
     draw=_draw,
     script={
@@ -37,5 +37,5 @@ if step >= AT:
 """,
     },
     program="recipe.py",
-    reason="put back before the next update begins: nothing is compared in between",
+    reason="put back before the next update begins; a file that is saved otherwise tells it beside a replay",
 )

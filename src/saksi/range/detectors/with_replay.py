@@ -37,8 +37,9 @@ class WithReplay:
 
 
 def _alarms(audit: Audit) -> Iterator[Alarm]:
-    for saved in () if audit.saved is None else audit.saved.other:
-        text = f"file {saved.path} was saved behind step {saved.step}: {saved.how}"
+    for saved in () if audit.saved is None else audit.saved.named:
+        when = "before the first step" if saved.step < 0 else f"behind step {saved.step}"
+        text = f"file {saved.path} was saved {when}: {saved.how}"
         yield Alarm(code=SAVED, text=text, first_step=max(0, saved.step), weighs=False)
     if audit.verdict != "mismatch":
         return

@@ -3,7 +3,8 @@
 Rules: those of registered top-level modules, as with buffers, since what a root covers must not depend on what a
 program copies; in this host's memory. One stands beside a trained one where it has its shape, and its name ends with
 the whole name of that one, less what torch puts before the names of a model that it wraps. So the layers that a
-fine-tuning leaves alone are none of them, however large they are.
+fine-tuning leaves alone are none of them, however large they are. `average_layouts` looks for more, and may guess: what
+it finds is compared and judged, while a root has to be the same wherever the program is.
 """
 
 from __future__ import annotations

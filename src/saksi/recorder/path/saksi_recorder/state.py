@@ -65,7 +65,7 @@ def listed() -> list[tuple[str, Any, Any]]:
     known = len(out)
     for key, name, parameter in beside.of(trained, names):
         add(key, name, parameter)
-    if known <= MAX_LEAVES < len(out):  # of what is trained each digest is said, which is worth more
+    if known < len(out) > MAX_LEAVES:  # what is trained is told from them by the digests of each
         session.uncovered("averages beside what is trained", "more tensors than a root says the digests of: in no root")
         return out[:known]
     return out
