@@ -77,6 +77,20 @@ def test_a_batch_that_differs_is_named():
     assert (only.code, only.subject, only.first_step) == ("rehearsal.batch_differs", "batches[0].digest", 1)
 
 
+def test_of_more_batches_than_a_record_holds_those_are_compared_that_both_have():
+    def many(*ordinals, content="as it was"):
+        batches = [
+            {"loader": 0, "ordinal": n, "digest": f"sha256:{hex64(f'{content} {n}')}", "items": 1, "ids": [n]}
+            for n in ordinals
+        ]
+        return {0: {"batches": batches, "batches_omitted": 97}}
+
+    rehearsed = rehearsal(changes=many(0, 1, 2))
+    assert found(launched(rehearsed, changes=many(0, 98, 99))) == []
+    (only,) = found(launched(rehearsed, changes=many(0, 98, 99, content="poisoned")))
+    assert (only.code, only.subject, only.first_step) == ("rehearsal.batch_differs", "batches[0].digest", 0)
+
+
 def test_another_order_of_the_data_is_named():
     changes = {1: {"batches": [{"loader": 0, "ordinal": 1, "digest": None, "items": 2, "ids": [2, 1]}]}}
     (only,) = found(launched(REHEARSED, changes=changes))

@@ -1,9 +1,15 @@
 """Other optimizers than the first: their hyper-parameters are compared, and their batches belong to the next Step."""
 
+import msgspec
 import pytest
 
 from judgement.continuation.seam import STEP, Pair, course, nothing, outcomes, part
 from saksi.judgement.continuation.settings import MAX_OPTIMIZERS
+from saksi.judgement.continuation.side import Side
+from saksi.words.frames import UpdateFrame
+from simulated_run import update_fields
+
+FRAME = {"seq": 0, "prev": "0" * 64, "wall_ns": 0, "mono_ns": 0, "lost": 0, "kind": "update"}
 
 
 def second_optimizer(rate=lambda step: 0.5 / (step + 1), **fields):
@@ -90,6 +96,32 @@ def test_batches_that_another_optimizer_used_belong_to_the_step():
     pair.before = lambda connection, step: first_takes_them(connection, step - STEP - 1)
     found = pair.resumed()
     assert part(found, "data_order").sentence == "the data order starts again at the first batch"
+
+
+@pytest.mark.parametrize(
+    ("taken", "own", "latest"),
+    [
+        ((3, 0, 0), (2, 0, 0), 5),
+        ((3, 9, 1), (2, 0, 0), 3),
+        ((3, 0, 0), (4, 9, 2), 2),
+        ((3, 9, 1), (4, 0, 0), 5),
+        ((3, 9, 0), (2, 0, 0), 2),
+        ((1030, 0, 0), (2, 0, 0), 1026),
+    ],
+)
+def test_of_the_batches_of_several_optimizers_the_latest_are_those_behind_every_gap(taken, own, latest):
+    def update(optimizer: int, counts: tuple[int, int, int]) -> UpdateFrame:
+        count, omitted, behind = counts
+        fields = update_fields(0) | {"batches": course(0)["batches"] * count, "batches_omitted": omitted}
+        fields |= {"optimizer": optimizer, "update": 0, "batches_behind": behind}
+        return msgspec.convert({**FRAME, **fields}, UpdateFrame)
+
+    side = Side()
+    assert side.gather(update(1, taken)) is None
+    step = side.gather(update(0, own))
+    assert len(step.latest) == latest
+    assert len(step.batches) + step.batches_omitted == taken[0] + taken[1] + own[0] + own[1]
+    assert len(side.gather(update(0, own)).latest) == (own[2] if own[1] else own[0])
 
 
 def test_another_optimizer_behind_the_root_of_the_step_may_have_moved_the_state():
