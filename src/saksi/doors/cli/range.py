@@ -67,7 +67,7 @@ def play(
     ] = None,
     replay: Annotated[
         bool,
-        typer.Option("--replay", help="Audit each launch too, as `saksi audit` does: it takes thrice as long."),
+        typer.Option("--replay", help="Audit each launch too, as `saksi audit` does: a minute or so for each."),
     ] = False,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, max=_MAX_JOBS, help="Cases played at once.")] = 1,
     limit: Annotated[
