@@ -90,3 +90,11 @@ def test_one_element_of_an_average_that_was_edited_is_a_mismatch_and_the_tensor_
     (named,) = found["named"]
     assert (found["verdict"], found["first_bad_step"], named["stage"]) == ("mismatch", 19, "state")
     assert named["tensor"] == "module.0.weight (beside/1/module.0.weight)"
+
+
+def test_another_model_that_is_held_is_a_mismatch_of_its_own(project, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import torch\nhidden = torch.nn.BatchNorm1d(2)\n")
+    foreign = {"PYTHONPATH": str(tmp_path)}
+    project.call("run", "--name", "hid", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
+    found = project.audit("hid", "--no-naming", code=1)
+    assert (found["verdict"], found["first_bad_step"], found["named"][0]["stage"]) == ("mismatch", 0, "program")

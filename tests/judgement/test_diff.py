@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from judgement.seals import plain_seal
+from judgement.true_roots import say
 from saksi.judgement.diff import Difference, diff
 from simulated_run import SimulatedRun, hex64
 
@@ -233,3 +234,21 @@ def test_seals_are_compared_first_where_both_are_given():
 def test_a_difference_can_be_printed():
     found = compared(trained(), trained(OTHER, altered={(0, 7): {"groups": GROUPS}}))
     assert msgspec.json.decode(msgspec.json.encode(found))["schema"] == "saksi.diff/v1"
+
+
+def test_where_optimizers_alone_count_other_models_are_no_difference_and_what_they_hold_is():
+    held = {"0/0/0": "w", "0/0/0/exp_avg": "m"}
+
+    def state(**more):
+        def send(connection, step):
+            if step == 4:
+                say(connection, held | more, step=4)
+
+        return trained(between=send)
+
+    def apart(**more):
+        return diff(a="a", b="b", items_a=state().items(), items_b=state(**more).items(), optimized=True).first
+
+    assert apart() is None
+    assert apart(**{"buffer/1/hidden": "x"}) is None
+    assert apart(**{"buffer/1/hidden": "x", "0/0/0/exp_avg": "edited"}).update == 4

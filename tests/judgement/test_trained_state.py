@@ -26,18 +26,34 @@ def trained(state, *, lines=lambda lines: lines, leaves=lambda content: content)
     return states.of(RootFrame(**FRAME, **(root | {"leaves": content})))
 
 
+def whole(state):
+    return root_fields(state)[1]["root"]
+
+
 def test_averages_and_what_they_count_with_may_move():
-    assert trained(STATE) == trained(STATE | {"beside/1/module.w": "moved", "buffer/1/n_averaged": "one more"})
+    moved = trained(STATE | {"beside/1/module.w": "moved", "buffer/1/n_averaged": "one more"})
+    assert trained(STATE) == moved
 
 
 @pytest.mark.parametrize("key", ["0/0/0", "0/0/0/exp_avg", "buffer/0/mean"])
 def test_nothing_else_may(key):
-    assert trained(STATE) != trained(STATE | {key: "edited"})
+    assert trained(STATE).trained != trained(STATE | {key: "edited"}).trained
 
 
-def test_without_averages_it_is_the_root():
-    alone = {key: value for key, value in STATE.items() if not key.startswith("beside/")}
-    assert trained(alone) == root_fields(alone)[1]["root"]
+@pytest.mark.parametrize("more", [{"buffer/2/count": "0"}, {"beside/2/w": "x"}, {"buffer/0/mean": "moved"}])
+def test_of_what_optimizers_hold_nothing_depends_on_other_models(more):
+    assert trained(STATE).optimized == trained(STATE | more).optimized
+    edited = trained(STATE | more | {"0/0/0/exp_avg": "edited"})
+    assert trained(STATE).optimized != edited.optimized
+
+
+def test_parts_of_a_layout_are_put_together():
+    layout, root = root_fields(STATE)
+    states = TrainedStates()
+    for part, lines in enumerate((layout["lines"][:2], layout["lines"][2:])):
+        fields = layout | {"part": part, "parts": 2, "lines": [tuple(each) for each in lines]}
+        states.lay(LayoutFrame(**FRAME, **fields))
+    assert states.of(RootFrame(**FRAME, **root)) == trained(STATE)
 
 
 @pytest.mark.parametrize(
@@ -51,9 +67,9 @@ def test_without_averages_it_is_the_root():
 )
 def test_digests_that_the_root_does_not_follow_from_count_for_nothing(lies):
     edited = STATE | {"0/0/0": "edited"}
-    assert trained(edited, **lies) == root_fields(edited)[1]["root"]
+    assert trained(edited, **lies) == (whole(edited), whole(edited))
 
 
 def test_a_root_whose_layout_was_never_said_is_taken_as_it_is():
     _, root = root_fields(STATE)
-    assert TrainedStates().of(RootFrame(**FRAME, **root)) == root["root"]
+    assert TrainedStates().of(RootFrame(**FRAME, **root)) == (root["root"], root["root"])

@@ -187,15 +187,17 @@ def diff(
     seal_a: Seal | None = None,
     seal_b: Seal | None = None,
     attempts: tuple[int | None, int | None] = (None, None),
+    optimized: bool = False,
 ) -> Difference:
     """How run `b` differs from run `a`; seals are compared if both are given. Raises what reading the items raises.
 
-    `attempts` are single attempts to compare, each as if it were the first of its run.
+    `attempts` are single attempts to compare, each as if it were the first of its run. `optimized`: of what roots bind,
+    that which optimizers hold counts alone.
     """
     comparison = _Comparison()
     views = (_of_attempt(update_views(items_a), attempts[0]), _of_attempt(update_views(items_b), attempts[1]))
     for side, view in _side_by_side(*views):
-        comparison.take(side, view)
+        comparison.take(side, _optimized(view) if optimized and "root" in view.fields else view)
     seals = _seals(seal_a, seal_b)
     first = _first(comparison)
     lengths = tuple(_lengths(comparison))
@@ -232,6 +234,12 @@ def continued(
         sentence=continuation.sentence,
         continuation=continuation,
     )
+
+
+def _optimized(view: UpdateView) -> UpdateView:
+    """A root's view as if nothing but what optimizers hold were under it."""
+    root = {"root": view.fields["optimized"]}
+    return msgspec.structs.replace(view, fields={**view.fields, "root": root})
 
 
 def _seals(a: Seal | None, b: Seal | None) -> tuple[seal_differences.Difference, ...]:

@@ -172,7 +172,9 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
             yield msgspec.structs.replace(view, lacking=lacking) if lacking else view
         case RootFrame():
             root = {"root": frame.root, "layout": frame.layout}
-            yield stream.view(frame.step, 0, entry, {"root": root, "trained": stream.states.of(frame)}, frame.at)
+            bound = stream.states.of(frame)
+            fields = {"root": root, "trained": bound.trained, "optimized": bound.optimized}
+            yield stream.view(frame.step, 0, entry, fields, frame.at)
         case LayoutFrame():
             stream.states.lay(frame)
         case HelloFrame():
@@ -219,7 +221,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
         "groups_omitted": frame.groups_omitted,
         "batches": [_batch(each) for each in frame.batches],
         "batches_omitted": frame.batches_omitted,
-        "batches_behind": frame.batches_behind,
+        "latest": len(frame.latest),
         "rng": frame.rng,
         "inventory": frame.inventory if stream.hooks is None else {"digest": frame.inventory, "hooks": stream.hooks},
         "loss": frame.loss,

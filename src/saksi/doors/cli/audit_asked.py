@@ -72,8 +72,13 @@ class Replays(NamedTuple):
         return found
 
 
-def difference(one: RunMaterials, attempt: int, other: RunMaterials) -> Difference:
-    """In what the other record, a replay, differs from this attempt."""
+def difference(one: RunMaterials, attempt: int, other: RunMaterials, *, optimized: bool = False) -> Difference:
+    """In what the other record, a replay, differs from this attempt; `optimized`: in what optimizers hold, of state."""
     return diff(
-        a=one.run, b="replay", items_a=items_within(one, attempt), items_b=items_of(other), attempts=(attempt, 0)
+        a=one.run,
+        b="replay",
+        items_a=items_within(one, attempt),
+        items_b=items_of(other),
+        attempts=(attempt, 0),
+        optimized=optimized,
     )

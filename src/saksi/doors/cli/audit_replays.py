@@ -24,7 +24,7 @@ from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import Recorded, recorded_of
 from saksi.judgement.replay.saved import last_compared, saved_beside, saved_of
-from saksi.judgement.replay.tensors import are_other_models, leaves_at, tensors_apart
+from saksi.judgement.replay.tensors import are_other_models, leaves_at, of_optimizers, tensors_apart
 from saksi.judgement.replay.values import Audit, EnvironmentLine, SavedFiles
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.replaying import Replay, Replayed, TookTooMuch, look, scratch_folder
@@ -170,17 +170,7 @@ def _before(asked: AuditAsked, apart: Difference) -> Difference:
 
 
 def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:
-    apart = _before(asked, difference(asked.reading, asked.attempt, reading))
-    first = apart.first
-    tensors: tuple[str, ...] = ()
-    other_models = False
-    if first is not None:
-        leaves = [
-            leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
-            for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
-        ]
-        tensors = tensors_apart(*leaves) if all(leaves) else ()
-        other_models = is_of_root_alone(first) and all(leaves) and are_other_models(*leaves)
+    apart, tensors, other_models = _apart(asked, reading)
     against = against_replay(reading) if verified else None
     made = recorded_of(items_of(reading), 0)
     return Compared(
@@ -192,8 +182,31 @@ def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, v
         tensors=tensors,
         other_models=other_models,
         data_unchanged=asked.data_unchanged,
-        saved=None if first is not None else _saved(asked, replayed, reading, made),
+        saved=None if apart.first is not None else _saved(asked, replayed, reading, made),
     )
+
+
+def _apart(asked: AuditAsked, reading: RunMaterials) -> tuple[Difference, tuple[str, ...], bool]:
+    """What differs, the tensors that do, and whether nothing does but which models were held."""
+    apart = _before(asked, difference(asked.reading, asked.attempt, reading))
+    if apart.first is None:
+        return apart, (), False
+    leaves = _leaves(asked, reading, apart.first)
+    if not (is_of_root_alone(apart.first) and are_other_models(*leaves)):
+        return apart, tensors_apart(*leaves), False
+    further = _before(asked, difference(asked.reading, asked.attempt, reading, optimized=True))
+    if further.first is None:
+        return apart, tensors_apart(*leaves), True
+    return further, of_optimizers(tensors_apart(*_leaves(asked, reading, further.first))), False
+
+
+def _leaves(asked: AuditAsked, reading: RunMaterials, first: FirstDifference) -> tuple[dict[str, bytes], ...]:
+    """The digests of tensors behind that Step in both; none where either has none."""
+    found = tuple(
+        leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
+        for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
+    )
+    return found if all(found) else ({}, {})
 
 
 def _saved(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, made: Recorded) -> SavedFiles | None:

@@ -175,8 +175,7 @@ def _other_batches(one: _Fields, other: _Fields, *, is_first: bool) -> str | Non
 
 def _latest(fields: _Fields) -> list[Mapping[str, Any]]:
     batches: list[Mapping[str, Any]] = fields["batches"]
-    omitted = fields["batches_omitted"]
-    return batches[len(batches) - fields["batches_behind"] :] if omitted else batches
+    return batches[len(batches) - fields["latest"] :]
 
 
 def _field(name: str, one: Any, other: Any) -> str | None:

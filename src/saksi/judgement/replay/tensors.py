@@ -12,7 +12,7 @@ from saksi.judgement.items import Item
 from saksi.words.frames import LayoutFrame, RootFrame
 from saksi.words.records import BlockRecord
 
-__all__ = ["are_other_models", "leaves_at", "tensors_apart"]
+__all__ = ["are_other_models", "leaves_at", "of_optimizers", "tensors_apart"]
 
 _OF_MODELS: Final = re.compile(r"(?:.* \()?(?:buffer|beside)/", re.DOTALL)
 _DIGEST: Final = 32
@@ -53,6 +53,11 @@ def are_other_models(recorded: dict[str, bytes], replayed: dict[str, bytes]) -> 
     return bool(apart) and all(
         _OF_MODELS.match(name) is not None and (name in recorded) != (name in replayed) for name in apart
     )
+
+
+def of_optimizers(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that optimizers hold."""
+    return tuple(name for name in names if _OF_MODELS.match(name) is None)
 
 
 def _is_state(name: str) -> bool:
