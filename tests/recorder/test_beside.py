@@ -91,6 +91,18 @@ torch.distributed.destroy_process_group()
     assert [key.split("/")[2] for key in found] == ["0.weight", "0.bias", "1.weight", "1.bias"]
 
 
+def test_parameters_that_have_no_shape_yet_are_passed_over(agent, tmp_path):
+    script = """
+lazy = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.LazyLinear(1))
+target = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.LazyLinear(1))
+optimizer = torch.optim.SGD([*lazy.parameters()], lr=0.1)
+lazy[0].weight.grad = torch.zeros(3, 3)
+optimizer.step()
+"""
+    found, _ = keys_and_leaves(agent, tmp_path, script)
+    assert {"beside/2/0.weight", "beside/2/0.bias"} <= set(found)
+
+
 def test_the_digests_of_what_is_trained_go_before_averages(agent, tmp_path):
     script = """
 model = torch.nn.Sequential(*(torch.nn.Linear(1, 1) for _ in range(350)))

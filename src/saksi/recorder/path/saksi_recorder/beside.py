@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any, Iterator
 
+import torch
+
 from . import average_layouts, modules
 
 _WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
@@ -18,10 +20,11 @@ _WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.")
 
 def of(trained: list[Any], names: dict[int, str]) -> Iterator[tuple[str, str, Any]]:
     """Key, qualified name and tensor of each. `names` are those of parameters, by identity. Call inside `quiet`."""
-    wanted = {(tuple(one.shape), _bare(names[id(one)])) for one in trained if id(one) in names}
-    held = {id(one) for one in trained}
+    shaped = [one for one in trained if id(one) in names and not torch.nn.parameter.is_lazy(one)]
+    wanted = {(tuple(one.shape), _bare(names[id(one)])) for one in shaped}
     if not wanted:
         return
+    held = {id(one) for one in trained}
     for ordinal, module in modules.top_level():
         for name, tensor in modules.parameters_of(module):
             if id(tensor) not in held and average_layouts.is_read(tensor) and _ends(name, tuple(tensor.shape), wanted):

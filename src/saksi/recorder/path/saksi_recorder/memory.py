@@ -71,6 +71,10 @@ class quiet:  # noqa: N801  (reads as a statement)
         self._function.__exit__(kind, error, traceback)
 
 
+_SHAPELESS = getattr(torch.nn.parameter, "UninitializedTensorMixin", ())
+"""Parameters that get a shape, and become others, as a lazy module is first called."""
+
+
 class Held(NamedTuple):
     """A view of memory and the tensor that keeps the memory alive."""
 
@@ -99,6 +103,7 @@ def unreadable(value: Any, *, anywhere: bool = False) -> Optional[tuple[str, str
     if known is None:
         # A class that takes over dispatch wraps other tensors: its own memory says nothing.
         known = getattr(kind, "__torch_dispatch__", None) is getattr(torch.Tensor, "__torch_dispatch__", None)
+        known = known and not issubclass(kind, _SHAPELESS)
         _readable_types[kind] = known
     if not known:
         return "tensors of class " + kind.__module__ + "." + kind.__qualname__, NOT_READ
