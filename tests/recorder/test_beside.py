@@ -18,6 +18,7 @@ import copy, hashlib, os, torch
 from torch.optim.swa_utils import AveragedModel
 torch.set_num_threads(1)
 model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 1))
+def sgd(): return torch.optim.SGD(model.parameters(), lr=0.1)
 def step(optimizer):
     optimizer.zero_grad()
     model(torch.ones(2, 3)).sum().backward()
@@ -70,12 +71,25 @@ step(optimizer)
         "kept = copy.deepcopy(model); optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
         "optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)",
         "other = torch.nn.Sequential(torch.nn.Linear(3, 4)); optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
+        "model, other = torch.nn.Linear(3, 3), torch.nn.Sequential(torch.nn.Linear(3, 3)); optimizer = sgd()",
+        "other = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 1)).share_memory(); optimizer = sgd()",
     ],
-    ids=["a copy", "layers that are left alone", "a model of another form"],
+    ids=["a copy", "layers that are left alone", "a model of another form", "a name of one word", "shared memory"],
 )
 def test_what_stands_beside_nothing_that_is_trained_is_not_bound(agent, tmp_path, script):
     found, _ = keys_and_leaves(agent, tmp_path, script + "\nstep(optimizer)\n")
     assert found == {}
+
+
+def test_an_average_of_a_single_layer_is_bound(agent, tmp_path):
+    script = """
+model = torch.nn.Linear(3, 1)
+average = AveragedModel(model)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+step(optimizer)
+"""
+    found, _ = keys_and_leaves(agent, tmp_path, script)
+    assert [key for key in found if key.startswith("beside/")] == ["beside/1/module.weight", "beside/1/module.bias"]
 
 
 def test_names_that_wrapping_puts_before_a_model_do_not_matter(agent, tmp_path):

@@ -12,12 +12,12 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from saksi.words.frames import LayoutFrame, RootFrame
 
-__all__ = ["BESIDE", "Bound", "TrainedStates"]
+__all__ = ["BESIDE", "Bound", "TrainedStates", "averages_in"]
 
 BESIDE: Final = "beside/"
 """How the keys of averages begin."""
@@ -25,6 +25,11 @@ MAX_LAYOUTS: Final = 16
 MAX_LINES: Final = 2_048
 """Of one layout: a root has at most 1,300 digests in its frame."""
 _DIGEST: Final = 32
+
+
+def averages_in(keys: Iterable[str]) -> frozenset[str]:
+    """The numbers of the models that stand beside what is trained, with what they count in buffers."""
+    return frozenset(key.split("/")[1] for key in keys if key.startswith(BESIDE))
 
 
 class Bound(NamedTuple):
@@ -60,7 +65,7 @@ class _Layout:
         """Whether the layout is a digest of just these lines (`spec/frames.md`, state roots), and which are of what."""
         text = "".join(json.dumps(each, separators=(",", ":")) + "\n" for each in self._lines)
         parts = [key.split("/", 2) for key, *_ in self._lines]
-        averages = {each[1] for each in parts if each[0] + "/" == BESIDE and len(each) > 1}
+        averages = averages_in(key for key, *_ in self._lines)
         optimized = [at for at, each in enumerate(parts) if each[0].isdigit()]
         others = [at for at, each in enumerate(parts) if not each[0].isdigit() and averages.isdisjoint(each[1:2])]
         is_it = hashlib.sha256(text.encode("ascii")).hexdigest() == layout

@@ -76,19 +76,6 @@ def test_sources_that_take_turns_from_the_first_on_are_none_that_come_in():
     assert told(run_of(act)) == []
 
 
-def test_behind_more_batches_than_a_record_holds_the_last_one_tells_the_source():
-    def act(loader):
-        other = another(loader, length=24)
-        loader.begin()
-        other.begin()
-        for turn in range(BEGUN + 1):
-            own = {"loader": int(turn == BEGUN), "ordinal": turn, "digest": None, "items": 4, "ids": None}
-            asked = [own | {"loader": 0}] * 40
-            loader.connection.update(batches=[*asked, own], batches_omitted=9, batches_behind=8)
-
-    assert told(run_of(act)) != []
-
-
 def rows(changed=()):
     return {"form": "0f" * 16, "rows": [(sample, ("cd" if sample in changed else "ab") * 16) for sample in range(9)]}
 

@@ -116,6 +116,16 @@ def test_of_more_batches_than_a_record_holds_the_latest_tell_what_came_next():
     assert part(again, "data_order").sentence == "the data order starts again at the first batch"
 
 
+def test_batches_that_an_evaluation_had_before_the_step_are_none_that_it_used():
+    def evaluating(step: int) -> dict:
+        asked = [{**course(90 + n)["batches"][0], "loader": 1} for n in range(3)]
+        return course(step, batches=[*(asked if step == STEP else []), *course(step)["batches"]])
+
+    skipped = [batch for step in range(STEP + 2) for batch in course(step)["batches"]]
+    found = Pair(told=evaluating).resumed(batches=skipped, batches_omitted=70, batches_behind=4)
+    assert outcomes(found)["data_order"] == "same"
+
+
 def test_without_a_loader_there_is_no_data_order_to_compare():
     def course_without(step):
         return course(step, batches=[])

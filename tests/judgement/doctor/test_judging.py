@@ -127,14 +127,6 @@ def test_nothing_but_buffers():
     assert codes(examined(again=resumed(holds=holds, initial=state_after(SAVED)))) == ["buffers"]
 
 
-def test_nothing_but_averages_and_what_they_count_with():
-    def holds(step):
-        changed = {"beside/1/module.w": f"another after {step}", "buffer/1/n_averaged": f"another after {step}"}
-        return state_after(step, **changed)
-
-    assert codes(examined(again=resumed(holds=holds, initial=state_after(SAVED)))) == ["averages"]
-
-
 @pytest.mark.parametrize(
     ("expected", "before", "now"),
     [

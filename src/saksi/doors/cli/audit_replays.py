@@ -24,7 +24,7 @@ from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import Recorded, recorded_of
 from saksi.judgement.replay.saved import last_compared, saved_beside, saved_of
-from saksi.judgement.replay.tensors import are_other_models, leaves_at, of_optimizers, tensors_apart
+from saksi.judgement.replay.tensors import Roots, are_other_models, named_apart, roots_at
 from saksi.judgement.replay.values import Audit, EnvironmentLine, SavedFiles
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.replaying import Replay, Replayed, TookTooMuch, look, scratch_folder
@@ -191,22 +191,21 @@ def _apart(asked: AuditAsked, reading: RunMaterials) -> tuple[Difference, tuple[
     apart = _before(asked, difference(asked.reading, asked.attempt, reading))
     if apart.first is None:
         return apart, (), False
-    leaves = _leaves(asked, reading, apart.first)
-    if not (is_of_root_alone(apart.first) and are_other_models(*leaves)):
-        return apart, tensors_apart(*leaves), False
+    roots = _roots(asked, reading, apart.first)
+    if not (is_of_root_alone(apart.first) and are_other_models(*roots)):
+        return apart, named_apart(*roots), False
     further = _before(asked, difference(asked.reading, asked.attempt, reading, optimized=True))
     if further.first is None:
-        return apart, tensors_apart(*leaves), True
-    return further, of_optimizers(tensors_apart(*_leaves(asked, reading, further.first))), False
+        return apart, named_apart(*roots), True
+    return further, named_apart(*_roots(asked, reading, further.first), optimized=True), False
 
 
-def _leaves(asked: AuditAsked, reading: RunMaterials, first: FirstDifference) -> tuple[dict[str, bytes], ...]:
-    """The digests of tensors behind that Step in both; none where either has none."""
-    found = tuple(
-        leaves_at(items_of(each), attempt=attempt, rank=first.rank, step=first.update)
-        for each, attempt in ((asked.reading, asked.attempt), (reading, 0))
+def _roots(asked: AuditAsked, reading: RunMaterials, first: FirstDifference) -> tuple[Roots, Roots]:
+    """Those behind that Step, in the record and in the replay."""
+    return (
+        roots_at(items_of(asked.reading), attempt=asked.attempt, rank=first.rank, step=first.update),
+        roots_at(items_of(reading), attempt=0, rank=first.rank, step=first.update),
     )
-    return found if all(found) else ({}, {})
 
 
 def _saved(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, made: Recorded) -> SavedFiles | None:

@@ -62,9 +62,9 @@ class Sources:
 
     def take(self, frame: UpdateFrame) -> Another | None:
         """An update; what it was trained on if that came from elsewhere than anything before."""
-        if not frame.latest:
+        if not frame.batches or frame.batches_omitted:
             return None
-        loader = frame.latest[-1].loader
+        loader = frame.batches[-1].loader
         source = self._of.get(loader)
         if source is None:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from itertools import takewhile
 from typing import Final
 
 from saksi.judgement.continuation.settings import BEFORE, MAX_OPTIMIZERS, Place, Settings
@@ -109,8 +110,12 @@ class Earlier(Side):
         return steps if times > 1 else None
 
     def width(self, frame: UpdateFrame) -> int:
-        """How many batches one update uses: the first may have more behind it that were skipped."""
-        return 1 if frame is self.first else max(1, len(frame.batches))
+        """How many batches one update uses: the last ones of one loader, since others evaluate in between.
+
+        The first may have more behind it that were skipped.
+        """
+        used = list(takewhile(lambda batch: batch.loader == frame.latest[-1].loader, reversed(frame.latest)))
+        return 1 if frame is self.first else max(1, len(used))
 
     @property
     def at(self) -> UpdateFrame | None:

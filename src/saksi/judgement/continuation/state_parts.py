@@ -2,9 +2,8 @@
 
 Rules: equal roots of equal layouts settle everything at once. Else tensors are matched by key and compared by their
 digests, where both records hold them. Buffers were read after a forward pass had run, so another value there decides
-nothing. Averages decide only beside a root that was taken as the file was saved, where both records have the same
-ones: a program makes and moves them behind its update. A root without parameters was taken where they could not be
-read: what else it lacks may be there too.
+nothing; nor does one of averages, which a program may make anew. A root without parameters was taken where they could
+not be read: what else it lacks may be there too.
 """
 
 from __future__ import annotations
@@ -35,6 +34,12 @@ _WORDS: Final[dict[PartName, tuple[str, str]]] = {
 }
 
 
+_EXPLAINED: Final[dict[PartName, str]] = {
+    "averages": "which is so of a copy that is made anew, and of an average that was not restored",
+    "buffers": "which a forward pass before the first step explains for those that it writes (batch norm)",
+}
+
+
 def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
     """One part for each kind of state that either side has."""
     a, b = earlier.root, later.root
@@ -59,21 +64,7 @@ def state_parts(earlier: Earlier, later: Later, rank: int) -> Iterator[Part]:
             yield _unknown(name, rank, "the record of one attempt has none of them, nor of the parameters")
         else:
             part = _part(name, rank, keys_a, keys_b, None if equal else (leaves_a, leaves_b))
-            if part.outcome != "differs":
-                yield part
-            elif name == "averages" and (why := _why_no_average(earlier, keys_a, keys_b)) is not None:
-                yield _unknown(name, rank, why, part.of)
-            else:
-                yield part if earlier.doubt is None else _doubted(part, earlier)
-
-
-def _why_no_average(earlier: Earlier, lines_a: Lines, lines_b: Lines) -> str | None:
-    """Why averages that differ say nothing. They follow once an update has returned, which is when a root is taken."""
-    if [(key, *form) for key, _, *form in lines_a] != [(key, *form) for key, _, *form in lines_b]:
-        return "the records do not have the same ones: a program may make them later"
-    if earlier.root is not None and earlier.root.at == "step":
-        return f"the root after step {earlier.step} was taken before what the program did behind it"
-    return None
+            yield part if earlier.doubt is None or part.outcome != "differs" else _doubted(part, earlier)
 
 
 def _by_kind(lines: Lines) -> dict[PartName, Lines]:
@@ -101,21 +92,21 @@ def _part(
     aliases = {key: alias or key for key, alias, _, _ in (*lines_b, *lines_a)}
     missing, added = [key for key in forms_a if key not in forms_b], [key for key in forms_b if key not in forms_a]
     shaped = [key for key in forms_a if key in forms_b and forms_a[key] != forms_b[key]]
-    if missing or added or shaped:
+    if (missing or added or shaped) and name != "averages":
         return _other_form(name, rank, len(forms_a), [aliases[key] for key in (*missing, *added, *shaped)], missing)
-    count = len(forms_a)
+    count = max(len(forms_a), len(forms_b))
     if leaves is None:
         return Part(name=name, outcome="same", rank=rank, sentence=f"{what} are the same ({count:,} {unit})", of=count)
     a, b = leaves
     if a is None or b is None:
         return _unknown(name, rank, "the state differs somewhere, and the record has no digest of each tensor", count)
-    apart = [key for key in forms_a if a[key] != b[key]]
+    apart = [key for key in {**forms_a, **forms_b} if a.get(key) != b.get(key)]
     if not apart:
         return Part(name=name, outcome="same", rank=rank, sentence=f"{what} are the same ({count:,} {unit})", of=count)
     found = f"{len(apart):,} of {count:,} {unit} differ"
     examples = tuple(aliases[key] for key in apart[:_EXAMPLES])
-    explained = name == "buffers"
-    reason = f"{found}, which a forward pass before the first step explains for those that it writes (batch norm)"
+    explained = name in _EXPLAINED
+    reason = f"{found}, {_EXPLAINED.get(name, '')}"
     return Part(
         name=name,
         outcome="not_checkable" if explained else "differs",

@@ -55,11 +55,6 @@ INGREDIENTS: Final[dict[Code, Advice]] = {
         "load the optimizer's state as a whole",
         'optimizer.load_state_dict(ckpt["optimizer"])',
     ),
-    "averages": Advice(
-        "averaged weights, or those of a target network, are not in what is saved, or not loaded",
-        "save and load them beside the weights that the optimizer updates",
-        'average.load_state_dict(ckpt["average"])',
-    ),
     "buffers": Advice(
         "buffers (running statistics of batch norm) are not in what is saved, or not loaded",
         "save and load state_dict(), which has them, not parameters() alone",

@@ -15,7 +15,7 @@ import msgspec
 from saksi.judgement.continuation.side import Leaves
 from saksi.judgement.doctor.course import Course
 from saksi.judgement.doctor.values import Seen
-from saksi.judgement.trained_state import BESIDE
+from saksi.judgement.trained_state import averages_in
 from saksi.words.frames import Batch, UpdateFrame
 
 __all__ = ["Parting", "part", "unseeded_in"]
@@ -23,7 +23,7 @@ __all__ = ["Parting", "part", "unseeded_in"]
 _FIELDS: Final = 32
 _SHOWN: Final = 8
 _DIGEST: Final = 12
-_NUMBERED: Final = ("buffer/", BESIDE)
+_BUFFER: Final = "buffer/"
 
 
 class Parting(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,16 +165,23 @@ def _tensors(a: Course, b: Course, at: int, other: int) -> tuple[str, ...] | Non
     leaves = a.leaves(at), b.leaves(other)
     if leaves[0] is None or leaves[1] is None:
         return ("",)
-    apart = [key for key in {**leaves[0], **leaves[1]} if leaves[0].get(key) != leaves[1].get(key)]
-    numbered = [{each[key] for key in each if key.startswith(_NUMBERED)} for each in leaves if each is not None]
-    return tuple(key for key in apart if not (key.startswith(_NUMBERED) and _is_elsewhere(key, leaves, numbered)))
+    kept = [_without_averages(each) for each in leaves if each is not None]
+    apart = [key for key in {**kept[0], **kept[1]} if kept[0].get(key) != kept[1].get(key)]
+    buffers = [{each[key] for key in each if key.startswith(_BUFFER)} for each in kept]
+    return tuple(key for key in apart if not (key.startswith(_BUFFER) and _is_elsewhere(key, kept, buffers)))
 
 
-def _is_elsewhere(key: str, leaves: Sequence[Leaves | None], numbered: Sequence[set[bytes]]) -> bool:
-    """Whether such a tensor is on the other side under another number: modules are counted as they are met."""
-    values = [None if each is None else each.get(key) for each in leaves]
+def _without_averages(leaves: Leaves) -> Leaves:
+    """A program may make them anew for what it likes; whether a resume restored them, what is saved next tells."""
+    averages = averages_in(leaves)
+    return {key: leaf for key, leaf in leaves.items() if key[:1].isdigit() or key.split("/")[1] not in averages}
+
+
+def _is_elsewhere(key: str, leaves: Sequence[Leaves], buffers: Sequence[set[bytes]]) -> bool:
+    """Whether such a buffer is on the other side under another number: modules are counted as they are met."""
+    values = [each.get(key) for each in leaves]
     return None in values and all(
-        value is None or value in theirs for value, theirs in zip(values, reversed(numbered), strict=True)
+        value is None or value in theirs for value, theirs in zip(values, reversed(buffers), strict=True)
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from saksi.judgement.continuation.values import Continuation, Part
 from saksi.judgement.doctor.ingredients import ingredient
@@ -18,7 +18,6 @@ from saksi.judgement.doctor.parting import Parting
 from saksi.judgement.doctor.repeat import where
 from saksi.judgement.doctor.rounding import are_rounded
 from saksi.judgement.doctor.values import Code, Ingredient, Seen
-from saksi.judgement.trained_state import BESIDE
 from saksi.words.frames import UpdateFrame
 
 __all__ = ["Seam", "not_restored"]
@@ -76,18 +75,14 @@ def _state(seam: Seam) -> Iterator[Ingredient]:
         yield ingredient("optimizer_state", "resume", moments.sentence + both, _tensor(seam, moments))
     elif counters is not None:
         yield ingredient("update_counters", "resume", counters.sentence, _tensor(seam, counters))
-    other = _of_no_optimizer(seam)
-    if weights is None and moments is None and counters is None and other is not None:
+    if weights is None and moments is None and counters is None and _are_buffers(seam):
         lead = seam.parting.fields[-1]
-        yield ingredient(other, "resume", f"nothing but {other} differs: {where(lead)}", lead)
+        yield ingredient("buffers", "resume", f"nothing but buffers differs: {where(lead)}", lead)
 
 
-def _of_no_optimizer(seam: Seam) -> Literal["averages", "buffers"] | None:
-    """What differs, where it is nothing that an optimizer holds. An average may have buffers of its own."""
+def _are_buffers(seam: Seam) -> bool:
     keys = seam.parting.tensors
-    if not keys or len(seam.parting.fields) != 1 or not all(each.startswith(("buffer/", BESIDE)) for each in keys):
-        return None
-    return "averages" if any(each.startswith(BESIDE) for each in keys) else "buffers"
+    return bool(keys) and len(seam.parting.fields) == 1 and all(each.startswith("buffer/") for each in keys)
 
 
 def _are_rounded(seam: Seam) -> bool:

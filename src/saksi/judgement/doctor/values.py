@@ -26,9 +26,9 @@ Phase: TypeAlias = Literal["repeat", "resume", "threads"]
 """Which launch parted from the first one: the same command again, what resumed it, one with other threads."""
 Code: TypeAlias = Literal[
     "unseeded_generator", "seed_varies", "initial_state", "weights", "rounded_weights", "optimizer_state",
-    "update_counters", "averages", "buffers", "schedule", "hyper_parameters", "generator", "generator_order",
-    "loader_generator", "data_position", "sample_order", "worker_rng", "augmentation", "accumulation", "scaler",
-    "threads", "compile", "cold_buckets", "forward", "arithmetic", "other_state",
+    "update_counters", "buffers", "schedule", "hyper_parameters", "generator", "generator_order", "loader_generator",
+    "data_position", "sample_order", "worker_rng", "augmentation", "accumulation", "scaler", "threads", "compile",
+    "cold_buckets", "forward", "arithmetic", "other_state",
 ]  # fmt: skip
 CODES: tuple[Code, ...] = Code.__args__  # type: ignore[attr-defined]
 

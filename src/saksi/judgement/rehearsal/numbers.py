@@ -98,7 +98,7 @@ def _batch_apart(was: RehearsedUpdate, now: RehearsedUpdate) -> str | None:
     if len(was.batches) + was.batches_omitted != len(now.batches) + now.batches_omitted:
         return "the number of batches"
     for at, (old, new) in enumerate(zip(was.batches, now.batches, strict=False)):
-        if was.batches_omitted and (old.loader, old.ordinal) != (new.loader, new.ordinal):
+        if (was.batches_omitted or now.batches_omitted) and (old.loader, old.ordinal) != (new.loader, new.ordinal):
             continue  # which are in a record is for its recorder to say
         for name in RehearsedBatch.__struct_fields__:
             a, b = getattr(old, name), getattr(new, name)

@@ -1,13 +1,14 @@
 """What a run saved beside what its replay saved: the same files behind the same Steps, with the same bytes.
 
-Rules: a file is known by its name, whatever its folder is called, by the rank and the Step behind which it was saved,
-and by how often that had happened there. What differs proves nothing: programs write times and paths into what they
+Rules: a file is known by its name, whatever its folder is called, by the rank and the Step behind which it was saved;
+of several such the order does not matter. What differs proves nothing: programs write times and paths into what they
 save, and some save by the clock. So it is told, and decides no verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import PurePath
 from typing import Final
 
@@ -74,32 +75,45 @@ def saved_beside(
     ours, theirs = _by_place(recorded), _by_place(replayed)
     equal = 0
     apart: list[SavedFile] = []
-    for place, saved in {**theirs, **ours}.items():
-        one, two = ours.get(place), theirs.get(place)
-        if one is None or two is None:
-            apart.append(_told(saved, "in the replay alone" if one is None else "in the record alone"))
-        elif one.content is None or two.content is None:
-            apart.append(_told(saved, "not known"))
-        elif one.content != two.content:
-            apart.append(_told(saved, "other content"))
-        else:
-            equal += 1
+    for place in {**ours, **theirs}:
+        same, others = _paired(ours.get(place, []), theirs.get(place, []))
+        equal += same
+        apart += (_told(one, two) for one, two in others)
     apart.sort(key=lambda each: (each.step, each.rank, each.path))
     return SavedFiles(equal=equal, differing=len(apart), named=tuple(apart[:MAX_NAMED]))
 
 
-_Place = tuple[str, int, int, int]
+_Place = tuple[str, int, int]
+_Pair = tuple[Saved | None, Saved | None]
 
 
-def _by_place(saved: tuple[Saved, ...]) -> dict[_Place, Saved]:
-    found: dict[_Place, Saved] = {}
-    counts: dict[tuple[str, int, int], int] = {}
+def _by_place(saved: tuple[Saved, ...]) -> dict[_Place, list[Saved]]:
+    found: dict[_Place, list[Saved]] = {}
     for each in saved:
-        place = PurePath(each.path).name, each.rank, each.step
-        counts[place] = counts.get(place, 0) + 1
-        found[(*place, counts[place])] = each
+        found.setdefault((PurePath(each.path).name, each.rank, each.step), []).append(each)
     return found
 
 
-def _told(saved: Saved, how: SavedHow) -> SavedFile:
+def _paired(ours: list[Saved], theirs: list[Saved]) -> tuple[int, list[_Pair]]:
+    """How many have the same content, in whatever order, and pairs of the others."""
+    left = list(theirs)
+    others = []
+    for one in ours:
+        two = next((each for each in left if one.content is not None and each.content == one.content), None)
+        if two is None:
+            others.append(one)
+        else:
+            left.remove(two)
+    return len(ours) - len(others), list(zip_longest(others, left))
+
+
+def _told(one: Saved | None, two: Saved | None) -> SavedFile:
+    saved = one or two
+    how: SavedHow = "other content"
+    if one is None or two is None:
+        how = "in the replay alone" if one is None else "in the record alone"
+    elif one.content is None or two.content is None:
+        how = "not known"
+    if saved is None:
+        raise ValueError("neither of a pair is there")
     return SavedFile(path=saved.path, rank=saved.rank, step=saved.step, how=how)

@@ -1,10 +1,11 @@
 """Parameters that no optimizer holds and that stand beside trained ones: averages, target networks, teachers.
 
 Rules: those of registered top-level modules, as with buffers, since what a root covers must not depend on what a
-program copies; in this host's memory. One stands beside a trained one where it has its shape, and its name ends with
-the whole name of that one, less what torch puts before the names of a model that it wraps. So the layers that a
-fine-tuning leaves alone are none of them, however large they are. `average_layouts` looks for more, and may guess: what
-it finds is compared and judged, while a root has to be the same wherever the program is.
+program copies; in this host's memory, and in no other process's. One stands beside a trained one where it has its
+shape, and its name ends with the whole name of that one, less what torch puts before the names of a model that it
+wraps. So the layers that a fine-tuning leaves alone are none of them, however large they are. `average_layouts` looks
+for more, and may guess: what it finds is compared and judged, while a root has to be the same wherever the program
+is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def of(trained: list[Any], names: dict[int, str]) -> Iterator[tuple[str, str, An
     held = {id(one) for one in trained}
     for ordinal, module in modules.top_level():
         for name, tensor in modules.parameters_of(module):
-            if id(tensor) not in held and average_layouts.is_read(tensor) and _ends(name, tuple(tensor.shape), wanted):
+            if id(tensor) in held or not average_layouts.is_read(tensor) or tensor.is_shared():
+                continue  # what other processes may write to meanwhile is no state of this one
+            if _stands_beside(name, tuple(tensor.shape), wanted):
                 yield "beside/%d/%s" % (ordinal, name), name, tensor
 
 
@@ -36,6 +39,8 @@ def _bare(name: str) -> str:
     return name if found is None else _bare(name[len(found) :])
 
 
-def _ends(name: str, shape: tuple[int, ...], wanted: set[tuple[tuple[int, ...], str]]) -> bool:
+def _stands_beside(name: str, shape: tuple[int, ...], wanted: set[tuple[tuple[int, ...], str]]) -> bool:
+    """One word alone ends too many names: that has to be the whole one."""
     words = name.split(".")
-    return any((shape, ".".join(words[at:])) in wanted for at in range(len(words)))
+    ends = (".".join(words[at:]) for at in range(len(words) - 1))
+    return (shape, _bare(name)) in wanted or any((shape, end) in wanted for end in ends)
