@@ -127,6 +127,15 @@ def test_nothing_but_buffers():
     assert codes(examined(again=resumed(holds=holds, initial=state_after(SAVED)))) == ["buffers"]
 
 
+@pytest.mark.parametrize(("more", "expected"), [({}, []), ({"of no form": "x"}, ["arithmetic"])])
+def test_averages_that_differ_are_no_ingredient(more, expected):
+    def holds(step):
+        averages = {"beside/1/w": f"another after {step}", "buffer/1/n_averaged": f"{step}"}
+        return state_after(step, **averages, **more)
+
+    assert codes(examined(again=resumed(holds=holds, initial=state_after(SAVED)))) == expected
+
+
 @pytest.mark.parametrize(
     ("expected", "before", "now"),
     [

@@ -174,7 +174,9 @@ def _tensors(a: Course, b: Course, at: int, other: int) -> tuple[str, ...] | Non
 def _without_averages(leaves: Leaves) -> Leaves:
     """A program may make them anew for what it likes; whether a resume restored them, what is saved next tells."""
     averages = averages_in(leaves)
-    return {key: leaf for key, leaf in leaves.items() if key[:1].isdigit() or key.split("/")[1] not in averages}
+    return {
+        key: leaf for key, leaf in leaves.items() if key[:1].isdigit() or averages.isdisjoint(key.split("/", 2)[1:2])
+    }
 
 
 def _is_elsewhere(key: str, leaves: Sequence[Leaves], buffers: Sequence[set[bytes]]) -> bool:
