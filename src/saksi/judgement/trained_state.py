@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from saksi.words.frames import LayoutFrame, RootFrame
 
-__all__ = ["BESIDE", "Bound", "TrainedStates", "averages_in"]
+__all__ = ["BESIDE", "Bound", "TrainedStates", "averages_in", "digests_in"]
 
 BESIDE: Final = "beside/"
 """How the keys of averages begin."""
@@ -99,12 +99,13 @@ class TrainedStates:
     def of(self, frame: RootFrame) -> Bound:
         """What a root binds."""
         layout = self._layouts.get(frame.layout)
-        content = _content(frame)
+        content = digests_in(frame.leaves)
         return Bound(frame.root, frame.root) if layout is None or not content else layout.bound(frame, content)
 
 
-def _content(frame: RootFrame) -> bytes:
+def digests_in(leaves: str | None) -> bytes:
+    """The digests that a root's frame says, one behind the other; nothing where it says none that can be read."""
     try:
-        return base64.b64decode(frame.leaves or "", validate=True)
+        return base64.b64decode(leaves or "", validate=True)
     except (binascii.Error, ValueError):
         return b""

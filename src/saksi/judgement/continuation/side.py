@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Final, TypeAlias
 
 import msgspec
 
+from saksi.judgement.trained_state import digests_in
 from saksi.words.frames import Batch, LayoutFrame, RootFrame, UpdateFrame
 
 __all__ = ["AFTER", "Leaves", "Lines", "Side", "batches_of", "leaves_of"]
@@ -64,12 +63,7 @@ def batches_of(frame: UpdateFrame, width: int) -> list[Batch] | None:
 
 def leaves_of(text: str | None, lines: Lines) -> Leaves | None:
     """The digest of each tensor by its key; `None` where the record does not hold them."""
-    if text is None:
-        return None
-    try:
-        content = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    if len(content) != _DIGEST * len(lines):
+    content = digests_in(text)
+    if text is None or len(content) != _DIGEST * len(lines):
         return None
     return {line[0]: content[at * _DIGEST : (at + 1) * _DIGEST] for at, line in enumerate(lines)}

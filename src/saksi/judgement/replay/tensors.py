@@ -7,13 +7,12 @@ numbers are; a buffer that stands beside a trained parameter in its module is ne
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from saksi.judgement.items import Item
+from saksi.judgement.trained_state import digests_in
 from saksi.words.frames import LayoutFrame, RootFrame
 from saksi.words.records import BlockRecord
 
@@ -125,10 +124,7 @@ def _digests(leaves: Leaves) -> dict[str, bytes]:
 
 
 def _by_key(leaves: str | None, lines: list[tuple[str, str | None]]) -> Leaves:
-    try:
-        content = base64.b64decode(leaves or "", validate=True)
-    except (binascii.Error, ValueError):
-        return {}
+    content = digests_in(leaves)
     if len(content) != _DIGEST * len(lines):
         return {}
     return {key: Leaf(alias, content[at * _DIGEST : (at + 1) * _DIGEST]) for at, (key, alias) in enumerate(lines)}
