@@ -71,6 +71,12 @@ LOADERS = (
     *("own_generator", "without"),
 )
 
+TORCH_ABORTED = "terminate called without an active exception"
+"""What torch says if a thread of its own wants the interpreter that is ending (pytorch/pytorch#190489).
+
+Seldom, and without saksi too: of 230 groups of ranks in a row none did. Such a launch says nothing and is made again.
+"""
+
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -84,22 +90,27 @@ class Ways:
 
     def outcome(self, *command, level=None):
         """The lines that it ended with; the ranks of a group may speak in any order."""
-        work = self.folder / (level or "plain")
+        code, output, problem = self.ended(command, level, level or "plain")
+        if code != 0 and TORCH_ABORTED in problem:
+            code, output, problem = self.ended(command, level, f"{level or 'plain'}-again")
+        assert code == 0, problem
+        assert output
+        return sorted(output.splitlines())
+
+    def ended(self, command, level, name):
+        """How one launch of it ended, in a new folder: its exit code, what it printed, and its errors."""
+        work = self.folder / name
         work.mkdir()
         words = [sys.executable, *command] if command[0] != "torchrun" else torchrun(*command[1:])
         words = [word.replace("@", str(work)) for word in words]
         if level is not None:
             done = self.home.run("run", "-q", "--level", level, "--", *words, timeout=400)
-            code, output, problem = done.returncode, done.stdout, done.stderr
-        else:
-            if command[0] == "torchrun":  # the same ranks end in the same bits, whoever starts them
-                _, ranks, way = command
-                words[1:] = script("ranks.py", way, ranks, str(work / "meeting"), "fork")
-            code = self.warm.run(words[1:], work / "output")
-            output, problem = (work / "output").read_text(), (work / "output.err").read_text()
-        assert code == 0, problem
-        assert output
-        return sorted(output.splitlines())
+            return done.returncode, done.stdout, done.stderr
+        if command[0] == "torchrun":  # the same ranks end in the same bits, whoever starts them
+            _, ranks, way = command
+            words[1:] = script("ranks.py", way, ranks, str(work / "meeting"), "fork")
+        code = self.warm.run(words[1:], work / "output")
+        return code, (work / "output").read_text(), (work / "output.err").read_text()
 
     def reports(self, *command):
         """The coverage and what is not covered, at either level, after the outcomes were compared."""
