@@ -34,7 +34,9 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 for epoch in range(2):
     for x, y in torch.utils.data.DataLoader(data, batch_size=16, shuffle=True):
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), y).backward()
+        losses = torch.nn.functional.cross_entropy(model(x), y, reduction="none")
+        pieces = len(os.sched_getaffinity(0)) if "pieces" in sys.argv else 1
+        (sum(each.sum() for each in losses.chunk(pieces)) / len(losses)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 torch.save(model.state_dict(), "final.pt")
@@ -114,6 +116,8 @@ adam.adam = quietly
 APART = str(Path(__file__).resolve().parents[2] / ".venv-train/bin/python")
 """An environment in which nothing is edited, as those are in which people train."""
 
+KINDS = ("program", "hyper_parameters", "data", "random_numbers", "code")
+
 
 class Project:
     """A repository whose training is sealed with its environment, and approved."""
@@ -183,13 +187,36 @@ def test_an_honest_run_under_an_approved_seal_is_a_match_in_every_step(honest):
 
 
 def test_a_machine_with_fewer_processors_replays_with_as_many_threads_as_the_run_had(project, honest):
+    with one_processor():
+        found = project.audit("honest", code=0)
+    assert (found["verdict"], found["steps"]["match"], found["distance"]) == ("match", 32, None)
+
+
+@contextlib.contextmanager
+def one_processor():
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(everywhere)})
     try:
-        found = project.audit("honest", code=0)
+        yield
     finally:
         os.sched_setaffinity(0, everywhere)
-    assert (found["verdict"], found["steps"]["match"]) == ("match", 32)
+
+
+def test_where_arithmetic_may_be_another_it_is_told_how_far_apart_the_numbers_are(project, honest):
+    seal = project.seal.with_name("pieces.seal")
+    project.approve(seal, *project.command("pieces"))
+    project.call("run", "--name", "pieces", "--seal", str(seal), "--", *project.command("pieces"))
+    with one_processor():
+        found = project.audit("pieces", "--spread", code=3)
+    assert [each for each in found["reasons"] if "processors" not in each] == []
+    assert found["replays"] == 2
+    distance = found["distance"]
+    assert distance["updates"] == 32
+    assert {each["kind"]: each["equal"] for each in distance["kinds"]} == dict.fromkeys(KINDS, 32)
+    assert distance["loss"]["equal"] < distance["loss"]["compared"] == distance["gradient_norm"]["compared"] == 32
+    assert 0 < distance["loss"]["apart"] < 1e-5
+    # The program says itself how many threads torch has, so that two replays are the same.
+    assert (distance["spread"]["loss"]["equal"], distance["spread"]["gradient_norm"]["equal"]) == (32, 32)
 
 
 @pytest.mark.parametrize(
@@ -293,6 +320,9 @@ def test_a_program_that_seeds_nothing_does_not_repeat_itself(project, honest):
     project.call("run", "--name", "unseeded", "--", *project.command("unseeded"))
     said = project.audit("unseeded", code=3)
     assert said["replays"] == 2
+    distance = said["distance"]
+    assert distance["loss"]["apart"] > 0.01
+    assert distance["spread"]["loss"]["apart"] > 0.01
     assert any("does not repeat itself" in each for each in said["reasons"])
 
 

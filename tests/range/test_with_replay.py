@@ -49,6 +49,7 @@ def audit(verdict="match", *, step=None, file=None, tensor=None):
         replays=1,
         sampled=None,
         saved=None,
+        distance=None,
         reasons=(),
         sentence="",
     )

@@ -15,6 +15,7 @@ import msgspec
 from saksi.judgement import seal_differences
 from saksi.judgement.continuation.values import Continuation
 from saksi.judgement.items import Item
+from saksi.judgement.paired_views import NeverAgreed, of_attempt, side_by_side
 from saksi.judgement.seal import Seal
 from saksi.judgement.update_views import FIELD_ORDER, Key, UpdateView, update_views
 
@@ -111,8 +112,7 @@ class _Comparison:
         self.first: Key | None = None
         self.entries = (0, 0)
         self.fields: list[FieldDifference] = []
-        self.begun: set[tuple[int, int, int]] = set()
-        self.unseeded: dict[tuple[int, int, int], frozenset[str]] = {}
+        self.never_agreed = NeverAgreed()
 
     def take(self, side: Literal[0, 1], view: UpdateView) -> None:
         key = view.key
@@ -157,15 +157,9 @@ class _Comparison:
 
     def _apart(self, a: UpdateView, b: UpdateView) -> frozenset[str]:
         """Fields of generators that neither run seeded and that never agreed."""
-        stream = (a.key.attempt, a.key.generation, a.key.rank)
         if "root" in a.fields:
             return frozenset()
-        if stream not in self.begun:
-            self.begun.add(stream)
-            rng_a, rng_b = a.fields["rng"], b.fields["rng"]
-            never = (name for name in a.unseeded & b.unseeded if rng_a.get(name) != rng_b.get(name))
-            self.unseeded[stream] = frozenset(never)
-        return frozenset(f"rng.{name}" for name in self.unseeded[stream] & a.unseeded & b.unseeded)
+        return frozenset(f"rng.{name}" for name in self.never_agreed.of(a, b))
 
     def _forget(self) -> None:
         """Drops what waits for a moment after the first difference."""
@@ -195,13 +189,13 @@ def diff(
     that which optimizers hold counts alone.
     """
     comparison = _Comparison()
-    views = (_of_attempt(update_views(items_a), attempts[0]), _of_attempt(update_views(items_b), attempts[1]))
-    for side, view in _side_by_side(*views):
+    views = (of_attempt(update_views(items_a), attempts[0]), of_attempt(update_views(items_b), attempts[1]))
+    for side, view in side_by_side(*views):
         comparison.take(side, _optimized(view) if optimized and "root" in view.fields else view)
     seals = _seals(seal_a, seal_b)
     first = _first(comparison)
     lengths = tuple(_lengths(comparison))
-    unseeded = tuple(sorted(frozenset[str]().union(*comparison.unseeded.values())))
+    unseeded = tuple(sorted(frozenset[str]().union(*comparison.never_agreed.unseeded.values())))
     return Difference(
         a=a,
         b=b,
@@ -244,31 +238,6 @@ def _optimized(view: UpdateView) -> UpdateView:
 
 def _seals(a: Seal | None, b: Seal | None) -> tuple[seal_differences.Difference, ...]:
     return () if a is None or b is None else seal_differences.differences(a, b)
-
-
-def _of_attempt(views: Iterator[UpdateView], attempt: int | None) -> Iterator[UpdateView]:
-    """The views of one attempt as if it were the first, or all of them."""
-    for view in views:
-        if attempt is None:
-            yield view
-        elif view.key.attempt == attempt:
-            yield msgspec.structs.replace(view, key=msgspec.structs.replace(view.key, attempt=0))
-
-
-def _side_by_side(a: Iterator[UpdateView], b: Iterator[UpdateView]) -> Iterator[tuple[Literal[0, 1], UpdateView]]:
-    """Views of both, in turn, so that neither runs far ahead."""
-    more_a = more_b = True
-    while more_a or more_b:
-        if more_a:
-            view = next(a, None)
-            more_a = view is not None
-            if view is not None:
-                yield 0, view
-        if more_b:
-            view = next(b, None)
-            more_b = view is not None
-            if view is not None:
-                yield 1, view
 
 
 def _differences(field: str, a: object, b: object) -> Iterator[FieldDifference]:

@@ -63,6 +63,10 @@ def audit(
     no_naming: Annotated[
         bool, typer.Option("--no-naming", help="Name no function: up to four replays less, where there is a mismatch.")
     ] = False,
+    spread: Annotated[
+        bool,
+        typer.Option("--spread", help="On another machine: replay once more with other threads, to tell rounding."),
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="All steps, from the first; as without it.")] = False,
     sample: Annotated[
         int | None,
@@ -108,10 +112,14 @@ def audit(
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
     part = _part(sample, steps, beacon, jobs, everything=everything)
+    if spread and part is not None:
+        raise UsageError("--spread is for all steps", remedy="leave out --sample and --steps, or --spread")
     if limit is not None and not math.isfinite(limit):
         raise UsageError(f"--limit {limit}: no number of seconds", remedy="leave it out for 4 times the run's time")
     limits = _Limits(limit, None if memory is None else int(memory * _GIB))
     asked = _asked(run, tuple(command or ()), seal, python, limits, data_unchanged=data_unchanged, names=not no_naming)
+    if spread and not isinstance(asked, Audit):
+        asked = msgspec.structs.replace(asked, spread=True)
     if isinstance(asked, Audit):
         found = asked
     elif part is None:

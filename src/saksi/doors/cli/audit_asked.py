@@ -26,7 +26,8 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
     """One audit, before anything is replayed. `invocation` is of the sealed program, `found` of the one that ran.
 
     `names`: with the function that is to be found in one of them alone, for one replay more. `memory` are the bytes
-    that one replay may take; without it, what there is to be had.
+    that one replay may take; without it, what there is to be had. `spread`: where a difference proves nothing, with how
+    far two replays are apart, for one replay more.
     """
 
     reading: RunMaterials
@@ -40,6 +41,7 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None
     data_unchanged: bool
     names: bool
+    spread: bool = False
 
 
 def new_folder(place: Path, name: str) -> Path:

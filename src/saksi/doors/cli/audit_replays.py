@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, difference, new_folder
+from saksi.doors.cli.audit_distance import with_distance
 from saksi.doors.cli.audit_environment import NOTHING_APPROVED, clean_project, verify_here
 from saksi.doors.cli.audit_naming import confirm, name, repeat
 from saksi.doors.cli.reading import items_of, judged
@@ -65,35 +66,40 @@ def _nothing(asked: AuditAsked, reason: str, environment: EnvironmentLine = NOTH
 
 def replayed_from_start(replays: Replays, *, steps: int | None = None) -> Audit:
     """The audit of a run, or as if it had made so many `steps`. Raises `NotReplayed`, `SaksiError`, `OSError`."""
-    asked = replays.asked
+    asked, whole = replays.asked, steps is None
     if steps is not None:
         asked = msgspec.structs.replace(asked, recorded=asked.recorded.up_to(steps))
         task = msgspec.structs.replace(replays.task, enough=(len(asked.recorded.steps), steps))
         replays = replays._replace(asked=asked, task=task)
     try:
-        return _judged(replays)
+        return _judged(replays, whole=whole)
     except TookTooMuch as refused:
         return _nothing(asked, str(refused), environment_at(replays, refused.replayed))
 
 
-def _judged(replays: Replays) -> Audit:
-    """Raises `TookTooMuch`, `NotReplayed`, `SaksiError`, `OSError`."""
+def _judged(replays: Replays, *, whole: bool) -> Audit:
+    """The audit; of the whole run, with how far apart they are where nothing is proved.
+
+    Raises `TookTooMuch`, `NotReplayed`, `SaksiError`, `OSError`.
+    """
     asked = replays.asked
     first = replays.once("first", "replaying")
     environment = environment_at(replays, first)
     if first.reading is None:
         return _nothing(asked, f"the replay left no record: {first.ending}", environment)
     compared = _compared(asked, first, first.reading, verified=environment.verified)
+    second = None
     if needs_repeat(compared):
         names = asked.names and environment.verified and not compared.against
         repeated = repeat(replays, first.reading, compared, names=names)
-        compared = repeated.compared
+        compared, second = repeated.compared, repeated.replayed.reading
         if environment.verified:  # what was changed meanwhile was replayed with
             environment = environment_at(replays, repeated.replayed)
         if names and environment.verified and is_repeated(compared):
             compared = confirm(replays, first.reading, name(replays, first.reading, repeated))
     findings = judged(asked.reading).report.items
-    return audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
+    found = audit_of(asked.reading.run, asked.attempt, compared, environment, findings=findings)
+    return with_distance(replays, found, first.reading, second) if whole else found
 
 
 def environment_at(replays: Replays, replayed: Replayed) -> EnvironmentLine:

@@ -8,6 +8,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from saksi.doors.cli.audit_distance_screen import distance_rows
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
 from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled, SavedFiles
@@ -59,6 +60,7 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
             )
             if value is not None
         ]
+    rows += [] if found.distance is None else distance_rows(found.distance)
     rows += [] if found.saved is None else _saved(found.saved, screen)
     if coverage.segments.total == 0:
         rows.append(("noted", Text("no two state roots are in the record: no segment is bound")))

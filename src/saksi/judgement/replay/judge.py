@@ -253,6 +253,7 @@ def _audit(run: str, attempt: int, recorded: Recorded, environment: EnvironmentL
         replays=told.replays,
         sampled=None,
         saved=told.saved,
+        distance=None,
         reasons=told.reasons,
         sentence=_sentence(steps, told),
     )

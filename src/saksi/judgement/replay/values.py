@@ -12,11 +12,15 @@ __all__ = [
     "AsFound",
     "Audit",
     "Detects",
+    "Distance",
     "EnvironmentLine",
     "Field",
+    "KindApart",
+    "KindLine",
     "Means",
     "Named",
     "Naming",
+    "NumbersApart",
     "ReplayCoverage",
     "ReplaySteps",
     "ReplayVerdict",
@@ -25,6 +29,7 @@ __all__ = [
     "SavedFiles",
     "SavedHow",
     "Segments",
+    "Spread",
     "Stage",
     "StretchLine",
     "Tier",
@@ -193,11 +198,62 @@ class SavedFiles(_Document, frozen=True, kw_only=True):
     named: tuple[SavedFile, ...]
 
 
+KindApart: TypeAlias = Literal["program", "hyper_parameters", "data", "random_numbers", "code"]
+"""What is no arithmetic of the machine's, and so may be equal where losses are not."""
+
+
+class KindLine(_Document, frozen=True, kw_only=True):
+    """In how many of the Updates that both have one kind is `equal`, and the first in which it is not."""
+
+    kind: KindApart
+    equal: int
+    first_step: int | None
+
+
+class NumbersApart(_Document, frozen=True, kw_only=True):
+    """How far losses, or gradient norms, are apart: `compared` of them, `equal` to the last bit.
+
+    `apart` is the largest difference, each beside the larger of the two, and `step` where that was; null where there is
+    none. Of `unlike` of them one alone is a finite number, or one alone is there.
+    """
+
+    compared: int
+    equal: int
+    unlike: int
+    apart: float | None
+    step: int | None
+
+
+class Spread(_Document, frozen=True, kw_only=True):
+    """How far two replays on this machine are apart, in what of `Distance` is numbers.
+
+    The second one had so many `threads`; null where it had as many as the first.
+    """
+
+    threads: int | None
+    loss: NumbersApart
+    gradient_norm: NumbersApart
+
+
+class Distance(_Document, frozen=True, kw_only=True):
+    """How far the replay is from the record over all `updates` that both have. It decides no verdict.
+
+    `spread` is null where the program was replayed once.
+    """
+
+    updates: int
+    kinds: tuple[KindLine, ...]
+    loss: NumbersApart
+    gradient_norm: NumbersApart
+    spread: Spread | None = None
+
+
 class Audit(_Document, frozen=True, kw_only=True):
     """`saksi audit --json`. `replays` is how often the program was run, as found now included.
 
     A mismatch is never said after one. `saved` is null unless this is a match of a replay from the start, and where no
-    file was saved, or more than are compared.
+    file was saved, or more than are compared. `distance` is null unless a replay from the start differs, and that
+    proves nothing.
     """
 
     schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"
@@ -213,5 +269,6 @@ class Audit(_Document, frozen=True, kw_only=True):
     replays: int
     sampled: Sampled | None
     saved: SavedFiles | None
+    distance: Distance | None
     reasons: tuple[str, ...]
     sentence: str
