@@ -10,8 +10,9 @@ import base64
 import hashlib
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -450,8 +451,15 @@ def run_with_other_bytes() -> SimulatedRun:
     return simulated
 
 
-def train(simulated: SimulatedRun, *, ranks: int = 1, steps: int = 6, block: int = 2) -> None:
-    """One attempt's training, blocks of `block` updates, ranks in turn."""
+def train(
+    simulated: SimulatedRun,
+    *,
+    ranks: int = 1,
+    steps: int = 6,
+    block: int = 2,
+    altered: Mapping[int, Mapping[str, object]] = MappingProxyType({}),
+) -> None:
+    """One attempt's training, blocks of `block` updates, ranks in turn; `altered[step]` are fields of an update."""
     connections = [simulated.attach(rank, world_size=ranks) for rank in range(ranks)]
     for each in connections:
         each.send("seeded", generator="torch", seed="1337", caller="train.py:3")
@@ -468,7 +476,7 @@ def train(simulated: SimulatedRun, *, ranks: int = 1, steps: int = 6, block: int
     for step in range(steps):
         for each in connections:
             each.send("sample", **honest_sample(step))
-            each.update()
+            each.update(**altered.get(step, {}))
             if step % block == block - 1:
                 each.flush()
     for each in connections:

@@ -14,6 +14,7 @@ import msgspec
 
 from saksi.judgement import seal_differences
 from saksi.judgement.continuation.values import Continuation
+from saksi.judgement.distance import Distance
 from saksi.judgement.items import Item
 from saksi.judgement.paired_views import NeverAgreed, of_attempt, side_by_side
 from saksi.judgement.seal import Seal
@@ -86,6 +87,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
     Where B loaded a model checkpoint that A had saved, `continuation` says whether B went on from there, and nothing
     else of the records is compared; `same` is then whether it did.
+
+    `distance` is over all Updates that both have; null where the records do not differ, and where B may continue A.
     """
 
     schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
@@ -100,6 +103,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     compared: int
     sentence: str
     continuation: Continuation | None = None
+    distance: Distance | None = None
 
 
 class _Comparison:

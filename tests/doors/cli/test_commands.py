@@ -205,6 +205,21 @@ def test_findings_end_by_severity(kept):
     assert all(each["severity"] == "critical" for each in shown)
 
 
+def test_diff_says_how_far_apart_the_records_are(kept):
+    other = SealedRun(OTHER, name="further")
+    train(other, altered={3: {"loss": 10.0}, 4: {"rng": {"torch": "a" * 64}}})
+    other.exit()
+    kept.keep(other)
+    code, out, _ = kept.call("diff", RUN, OTHER, "--json")
+    found = checked(out, "saksi.diff/v1")
+    assert (code, found["first"]["update"]) == (1, 3)
+    distance = found["distance"]
+    assert (distance["loss"]["step"], distance["loss"]["apart"]) == (3, 0.9)
+    first = {each["kind"]: each["first_step"] for each in distance["kinds"]}
+    assert first == {"program": None, "hyper_parameters": None, "data": None, "random_numbers": 4, "code": None}
+    assert "random numbers: equal in" in kept.call("diff", RUN, OTHER)[1]
+
+
 def test_findings_of_a_truncated_log_warn_on_the_other_stream(kept):
     journal = kept.root / "runs" / RUN / "journal"
     journal.write_bytes(journal.read_bytes()[:-40])
@@ -218,7 +233,8 @@ def test_diff_ends_by_what_it_finds(kept):
     same = honest(OTHER, name="again")
     kept.keep(same)
     code, out, _ = kept.call("diff", RUN, OTHER, "--json")
-    assert (code, checked(out, "saksi.diff/v1")["same"]) == (0, True)
+    found = checked(out, "saksi.diff/v1")
+    assert (code, found["same"], found["distance"]) == (0, True, None)
     kept.keep(honest("1" * 16, name="other", seeds={"PYTHONHASHSEED": "7"}))
     assert kept.call("diff", RUN, "other")[0] == 1
     unsealed = honest("2" * 16, name="unsealed")

@@ -20,7 +20,9 @@ from saksi.doors.cli.screen import Screen
 from saksi.doors.cli.show_screen import draw_show
 from saksi.doors.cli.summary import run_line, show_report, unreadable_line
 from saksi.judgement.diff import continued, diff
+from saksi.judgement.distance import distance_of
 from saksi.judgement.history_builder import HistoryBuilder
+from saksi.judgement.update_views import update_views
 from saksi.judgement.verdict import judge
 from saksi.words.errors import MalformedInput
 from saksi.words.records import Peer, SignalRecord
@@ -197,6 +199,7 @@ def test_diff(name, screen):
         connection.update(**({"groups": [{"lr": 0.002}], "loss": 9.5} if step >= 37 else {}))
     connection.goodbye()
     found = diff(a=a.run, b=b.run, items_a=a.items(), items_b=b.items(), seal_a=a.sealed, seal_b=b.sealed)
+    found = msgspec.structs.replace(found, distance=distance_of(*(update_views(each.items()) for each in (a, b))))
     shown = render(draw_diff(found, screen), screen)
     assert shown == golden(f"diff-{name}", shown)
 

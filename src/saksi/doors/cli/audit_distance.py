@@ -11,10 +11,10 @@ import msgspec
 from saksi.doors.cli.audit_asked import Replays
 from saksi.doors.cli.reading import items_of, items_within
 from saksi.edges.runs import RunMaterials
+from saksi.judgement.distance import Distance, Spread, distance_of
 from saksi.judgement.paired_views import of_attempt
-from saksi.judgement.replay.distance import distance_of
 from saksi.judgement.replay.recorded import recorded_of
-from saksi.judgement.replay.values import Audit, Distance, Spread
+from saksi.judgement.replay.values import Audit
 from saksi.judgement.update_views import update_views
 from saksi.processes.auditor.launches import NotReplayed
 

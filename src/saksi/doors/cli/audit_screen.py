@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from saksi.doors.cli.audit_distance_screen import distance_rows
+from saksi.doors.cli.distance_rows import distance_rows
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
 from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled, SavedFiles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from saksi.doors.cli.documents import encode
@@ -14,7 +15,10 @@ from saksi.edges.runs import RunMaterials
 from saksi.judgement import diff as judgement
 from saksi.judgement.continuation.compare import Link, compare_continuation, link_of
 from saksi.judgement.diff import Difference
+from saksi.judgement.distance import distance_of
+from saksi.judgement.paired_views import of_attempt
 from saksi.judgement.story import Story, StoryBuilder
+from saksi.judgement.update_views import update_views
 
 __all__ = ["exit_code", "register"]
 
@@ -57,7 +61,7 @@ def _difference(a: AttemptNamed, b: AttemptNamed) -> Difference:
             link, lambda: items_within(first, a.attempt), lambda: items_within(second, b.attempt)
         )
         return judgement.continued(a=str(a), b=str(b), continuation=continuation, seal_a=seals[0], seal_b=seals[1])
-    return judgement.diff(
+    found = judgement.diff(
         a=str(a),
         b=str(b),
         items_a=items_of(first),
@@ -66,6 +70,10 @@ def _difference(a: AttemptNamed, b: AttemptNamed) -> Difference:
         seal_b=seals[1],
         attempts=(a.attempt, b.attempt),
     )
+    if found.first is None:
+        return found
+    views = (of_attempt(update_views(items_of(each)), at) for each, at in ((first, a.attempt), (second, b.attempt)))
+    return msgspec.structs.replace(found, distance=distance_of(*views))
 
 
 def _link(a: RunMaterials, attempt_a: int | None, b: RunMaterials, attempt_b: int | None) -> Link | None:

@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from saksi.doors.cli.distance_rows import distance_rows
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
 from saksi.judgement.continuation.values import Continuation, Part
@@ -41,6 +42,8 @@ def draw_diff(found: Difference, screen: Screen) -> RenderableType:
         if found.first.fields_omitted or len(found.first.fields) > _FIELDS:
             more = len(found.first.fields) - _FIELDS + found.first.fields_omitted
             parts.append(Text(f"{more:,} more fields: saksi diff {found.a} {found.b} --json", style="dim"))
+    if found.distance is not None and found.distance.updates:
+        parts += [Text(""), grid(distance_rows(found.distance))]
     return Group(*parts)
 
 

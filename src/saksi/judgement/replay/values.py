@@ -6,21 +6,18 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from saksi.judgement.distance import Distance
 from saksi.judgement.replay.drawing import Draw
 
 __all__ = [
     "AsFound",
     "Audit",
     "Detects",
-    "Distance",
     "EnvironmentLine",
     "Field",
-    "KindApart",
-    "KindLine",
     "Means",
     "Named",
     "Naming",
-    "NumbersApart",
     "ReplayCoverage",
     "ReplaySteps",
     "ReplayVerdict",
@@ -29,7 +26,6 @@ __all__ = [
     "SavedFiles",
     "SavedHow",
     "Segments",
-    "Spread",
     "Stage",
     "StretchLine",
     "Tier",
@@ -196,56 +192,6 @@ class SavedFiles(_Document, frozen=True, kw_only=True):
     equal: int
     differing: int
     named: tuple[SavedFile, ...]
-
-
-KindApart: TypeAlias = Literal["program", "hyper_parameters", "data", "random_numbers", "code"]
-"""What is no arithmetic of the machine's, and so may be equal where losses are not."""
-
-
-class KindLine(_Document, frozen=True, kw_only=True):
-    """In how many of the Updates that both have one kind is `equal`, and the first in which it is not."""
-
-    kind: KindApart
-    equal: int
-    first_step: int | None
-
-
-class NumbersApart(_Document, frozen=True, kw_only=True):
-    """How far losses, or gradient norms, are apart: `compared` of them, `equal` to the last bit.
-
-    `apart` is the largest difference, each beside the larger of the two, and `step` where that was; null where there is
-    none. Of `unlike` of them one alone is a finite number, or one alone is there.
-    """
-
-    compared: int
-    equal: int
-    unlike: int
-    apart: float | None
-    step: int | None
-
-
-class Spread(_Document, frozen=True, kw_only=True):
-    """How far two replays on this machine are apart, in what of `Distance` is numbers.
-
-    The second one had so many `threads`; null where it had as many as the first.
-    """
-
-    threads: int | None
-    loss: NumbersApart
-    gradient_norm: NumbersApart
-
-
-class Distance(_Document, frozen=True, kw_only=True):
-    """How far the replay is from the record over all `updates` that both have. It decides no verdict.
-
-    `spread` is null where the program was replayed once.
-    """
-
-    updates: int
-    kinds: tuple[KindLine, ...]
-    loss: NumbersApart
-    gradient_norm: NumbersApart
-    spread: Spread | None = None
 
 
 class Audit(_Document, frozen=True, kw_only=True):

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from judgement.replay.test_judge import REPLAY, trained
+from saksi.judgement.distance import KindLine, distance_of, relative
 from saksi.judgement.paired_views import of_attempt
-from saksi.judgement.replay.distance import distance_of, relative
-from saksi.judgement.replay.values import KindLine
 from saksi.judgement.update_views import update_views
 from simulated_run import SimulatedRun
 

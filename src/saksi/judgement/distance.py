@@ -1,4 +1,4 @@
-"""How far a replay is from the record, beyond the first Step that differs: where arithmetic may be another.
+"""How far two records are apart, beyond the first Update that differs.
 
 Rules: it is told and proves nothing. What is no arithmetic (samples, generators, hyper-parameters) is equal in an
 Update or not; losses and gradient norms are so far apart, each beside its own size.
@@ -9,14 +9,69 @@ Known weakness: a small act is as near as rounding is; what rounding does in a t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
 
 from saksi.judgement.paired_views import NeverAgreed, pairs
-from saksi.judgement.replay.values import Distance, KindApart, KindLine, NumbersApart
 from saksi.judgement.update_views import UpdateView
 from saksi.words.frame import Number
 
-__all__ = ["distance_of", "relative"]
+__all__ = ["Distance", "KindApart", "KindLine", "NumbersApart", "Spread", "distance_of", "relative"]
+
+KindApart: TypeAlias = Literal["program", "hyper_parameters", "data", "random_numbers", "code"]
+"""What is no arithmetic of the machine's, and so may be equal where losses are not."""
+
+
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of a document: every field is always there."""
+
+
+class KindLine(_Document, frozen=True, kw_only=True):
+    """In how many of the Updates that both have one kind is `equal`, and the first in which it is not."""
+
+    kind: KindApart
+    equal: int
+    first_step: int | None
+
+
+class NumbersApart(_Document, frozen=True, kw_only=True):
+    """How far losses, or gradient norms, are apart: `compared` of them, `equal` to the last bit.
+
+    `apart` is the largest difference, each beside the larger of the two, and `step` where that was; null where there is
+    none. Of `unlike` of them one alone is a finite number, or one alone is there.
+    """
+
+    compared: int
+    equal: int
+    unlike: int
+    apart: float | None
+    step: int | None
+
+
+class Spread(_Document, frozen=True, kw_only=True):
+    """How far two replays on one machine are apart, in what of `Distance` is numbers.
+
+    The second one had so many `threads`; null where it had as many as the first.
+    """
+
+    threads: int | None
+    loss: NumbersApart
+    gradient_norm: NumbersApart
+
+
+class Distance(_Document, frozen=True, kw_only=True):
+    """How far two records are apart over all `updates` that both have. It decides nothing.
+
+    `spread` is null where no two replays are at hand.
+    """
+
+    updates: int
+    kinds: tuple[KindLine, ...]
+    loss: NumbersApart
+    gradient_norm: NumbersApart
+    spread: Spread | None = None
+
 
 _KINDS: Final[dict[KindApart, tuple[str, ...]]] = {
     "program": ("optimizers", "modules", "losses"),

@@ -1,7 +1,7 @@
-"""The rows that say how far a replay is from the record."""
+"""The rows that say how far two records are apart."""
 
-from saksi.doors.cli.audit_distance_screen import distance_rows
-from saksi.judgement.replay.values import Distance, KindLine, NumbersApart, Spread
+from saksi.doors.cli.distance_rows import distance_rows
+from saksi.judgement.distance import Distance, KindLine, NumbersApart, Spread
 
 SAME = NumbersApart(compared=48, equal=48, unlike=0, apart=0.0, step=0)
 APART = NumbersApart(compared=48, equal=30, unlike=0, apart=1.64e-7, step=19)

@@ -1,4 +1,4 @@
-"""How far a replay is from the record, in a few rows: what is equal, and how far numbers are apart."""
+"""How far two records are apart, in a few rows: what is equal, and how far numbers are apart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from saksi.judgement.replay.values import Distance, KindApart, KindLine, NumbersApart, Spread
+from saksi.judgement.distance import Distance, KindApart, KindLine, NumbersApart, Spread
 
 __all__ = ["distance_rows"]
 
