@@ -50,6 +50,41 @@ def test_the_example_continues_and_nothing_is_left_of_it(project):
     assert home.runs() == []
 
 
+ALONE = """
+import os, torch
+torch.manual_seed(1)
+torch.set_num_threads(1)
+model = torch.nn.Linear(4, 4)
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+done = 0
+if os.path.exists("ckpt.pt"):
+    ckpt = torch.load("ckpt.pt", weights_only=True)
+    model.load_state_dict(ckpt["model"])
+    optimizer.load_state_dict(ckpt["optimizer"])
+    torch.set_rng_state(ckpt["rng"])
+    done = ckpt["done"]
+for step in range(done, 100):
+    optimizer.zero_grad()
+    model(torch.randn(4, 4)).square().mean().backward()
+    optimizer.step()
+    if step % 3 == 2:
+        saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+        torch.save({**saved, "rng": torch.get_rng_state(), "done": step + 1}, "ckpt.pt")
+"""
+
+
+def test_what_a_loop_starts_again_within_a_launch_is_no_part_of_it(project):
+    home, folder = project
+    (folder / "alone.py").write_text(ALONE)
+    command = ["sh", "-c", f"until {APART} alone.py; do :; done"]
+    done = home.run("doctor", "--no-threads", "--json", "--limit", "100", "--", *command, cwd=folder, timeout=500)
+    if "namespaces" in done.stderr + done.stdout:
+        not_allowed(done.stderr + done.stdout)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["verdict"], said["ingredients"]) == (0, "continues", []), said
+    assert said["steps"] == {"recorded": 8, "saved_after": 2, "killed_after": 4, "resumed": 4, "compared": 4}
+
+
 def test_a_signal_ends_everything_that_it_started(project):
     home, folder = project
     command = [APART, "train.py", "--data", "text", *SMALL]

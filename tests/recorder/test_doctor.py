@@ -57,6 +57,26 @@ def test_a_process_ends_between_two_steps_where_it_is_asked_to(tmp_path, agent):
     assert isinstance(notes[-1], Ended)
 
 
+def test_a_rank_that_ended_and_is_started_again_ends_before_it_trains_and_says_so(tmp_path, agent):
+    launched(tmp_path, "killed", "2:0:2", agent, check=False)
+    folder = tmp_path / "killed"
+    notes = sorted(folder.glob("notes.*"))
+
+    def again(**more):
+        known = len(agent.connections)
+        asked = environment(tmp_path / "s", SAKSI_DOCTOR=f"2:0:2:{folder / 'notes'}", **more)
+        done = run(SCRIPT, asked, cwd=folder, check=False)
+        agent.drain(known + 1)
+        assert done.returncode == -signal.SIGKILL
+        return len(kinds(agent.frames(known), "Update"))
+
+    assert again(RANK="1", WORLD_SIZE="2") == 2  # another rank had not ended
+    assert not (folder / "notes.restarted").exists()
+    assert again() == 0
+    assert sorted(folder.glob("notes.*")) != notes
+    assert (folder / "notes.restarted").read_bytes() == b""
+
+
 def test_training_ends_in_the_same_bits(tmp_path, agent):
     done, _, contents = launched(tmp_path, "noted", "50:0:50", agent)
     assert done.returncode == 0

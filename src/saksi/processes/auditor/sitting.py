@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
@@ -46,6 +46,8 @@ __all__ = ["MAX_NOTES_BYTES", "Launched", "Place", "Sitting", "sit"]
 MAX_NOTES_BYTES: Final = 8 * 1024 * 1024
 """Of one process: some four thousand notes, a few of which list what a model checkpoint holds."""
 _NOTES: Final = "notes"
+_RESTARTED: Final = "notes.restarted"
+"""A process that trained ended itself, and was started again by what had started it (`spec/doctor-notes.md`)."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,16 +64,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a launch left: its record, the notes of its processes, how it ended, and what it said last."""
+    """What a launch left: its record, the notes of its processes, how it ended, and what it said last.
+
+    `restarted`: it was ended as a rank that had ended itself was started again.
+    """
 
     reading: RunMaterials | None
     notes: tuple[bytes, ...]
     code: int | None
     last_words: str
+    restarted: bool = False
 
     @property
     def ending(self) -> str:
         """How it ended, in words."""
+        if self.restarted:
+            return "it was ended as its launcher started a rank again"
         if self.code is None:
             return f"it was ended after its limit of time{': ' + self.last_words if self.last_words else ''}"
         how = f"it ended with exit code {self.code}"
@@ -107,9 +115,15 @@ class Sitting:
             each.mkdir(mode=0o700)
         self._say(Command(argv=self._words(argv), environment=self._environment(folder, ends, variables or {}),
                           errors=str(folder / "stderr")))  # fmt: skip
-        code = self._wait(time.monotonic() + limit_s)
-        words = last_words_in(folder / "stderr")
-        return Launched(reading=reading_in(folder), notes=_notes_in(folder), code=code, last_words=words)
+        restarted = folder / _RESTARTED
+        code = self._wait(time.monotonic() + limit_s, restarted.exists)
+        return Launched(
+            reading=reading_in(folder),
+            notes=_notes_in(folder),
+            code=code,
+            last_words=last_words_in(folder / "stderr"),
+            restarted=restarted.exists(),
+        )
 
     def _words(self, argv: tuple[str, ...]) -> tuple[str, ...]:
         options = ("-q", "--level", "full", "--bytecode", str(self._place.cache / "bytecode"))
@@ -130,13 +144,13 @@ class Sitting:
                 self._job.stdin.write(msgspec.json.encode(command) + b"\n")
                 self._job.stdin.flush()
 
-    def _wait(self, until: float) -> int | None:
+    def _wait(self, until: float, is_over: Callable[[], bool]) -> int | None:
         begun = self._hear(until)
         if begun is None or isinstance(begun, Ended):
             if self._job.poll() == CANNOT_CONFINE or begun is None:
                 raise NotReplayed(last_words_in(self._scratch / "stderr") or "the launch could not be confined")
             raise NotReplayed("the command could not be started")
-        ended = self._hear(until)
+        ended = self._hear(until, is_over)
         if isinstance(ended, Ended):
             return ended.code
         with contextlib.suppress(ProcessLookupError):
@@ -147,10 +161,10 @@ class Sitting:
             self._hear(time.monotonic() + GRACE_S)
         return None
 
-    def _hear(self, until: float) -> Begun | Ended | None:
-        """What is told next; `None` if nothing is by then."""
+    def _hear(self, until: float, is_over: Callable[[], bool] = lambda: False) -> Begun | Ended | None:
+        """What is told next; `None` if nothing is by then, or it is over."""
         while b"\n" not in self._buffer:
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or is_over():
                 return None
             if select.select([self._hearing], [], [], LOOK_S)[0]:
                 more = os.read(self._hearing.fileno(), 4096)
@@ -213,7 +227,7 @@ def _stage(place: Place, scratch: Path, told: int) -> Stage:
 def _notes_in(folder: Path) -> tuple[bytes, ...]:
     """What the launch's processes noted. A program may have put anything there."""
     found: list[bytes] = []
-    for each in sorted(folder.glob(f"{_NOTES}.*")):
+    for each in sorted(folder.glob(f"{_NOTES}.[0-9]*")):
         with contextlib.suppress(UsageError, OSError):
             found.append(read_own_file(each, MAX_NOTES_BYTES) or b"")
     return tuple(found)

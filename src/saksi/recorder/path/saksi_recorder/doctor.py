@@ -5,15 +5,19 @@ ends itself as a kill would, between two Steps; until then a file holds, one JSO
 that a generator was put back, that a DataLoader's iterator was made and whether torch's generator moved meanwhile, the
 settings as training begins, and what lies in a model checkpoint.
 
+A launcher may start a rank again that ended itself so (torchrun's --max-restarts, a loop in a shell). That one would
+be a resume of its own, which nobody asked for: it ends itself at once, and leaves a file that says so.
+
 Rules: nothing is drawn from a generator, no operation is changed; what fails here ends the notes alone. A child that
 was forked writes nothing and ends nothing.
 """
 
-# ruff: noqa: SLF001, PTH100  (torch gives no public name to what is read here; plain os: light)
+# ruff: noqa: SLF001, PTH100, PTH123, PTH207  (torch gives no public name to what is read here; plain os: light)
 
 from __future__ import annotations
 
 import functools
+import glob
 import json
 import os
 import random
@@ -32,6 +36,8 @@ from .plain import text
 
 MAX_NOTES = 4096
 MAX_MEMBERS = 2048
+RESTARTED = ".restarted"  # behind the path of the notes: a rank that had ended was started again
+_LAST_LINE = 128  # bytes of the end of a file in which the note of an end lies whole
 FLUSH_S = 10.0  # nobody waits for this process: it is about to be ended
 
 _Iterator = _dataloader._BaseDataLoaderIter
@@ -94,6 +100,9 @@ def install() -> None:
     least, beyond, most, path = [*os.environ.get("SAKSI_DOCTOR", "").split(":", 3), "", "", "", ""][:4]
     if not (least.isdigit() and beyond.isdigit() and most.isdigit() and path):
         return
+    if _has_ended(path):
+        os.close(os.open(path + RESTARTED, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        os.kill(os.getpid(), signal.SIGKILL)
     _asked[:] = [int(least), int(beyond), int(most), path]
     torch.set_rng_state = torch.random.set_rng_state = set_torch
     random.setstate = generators._in_place_of(_original_python, set_python)
@@ -105,6 +114,17 @@ def install() -> None:
     if not _watches[0]:
         _watches[0] = True
         sys.addaudithook(_heard)  # there is no way to take it back
+
+
+def _has_ended(path: str) -> bool:
+    """Whether a process of this launch that trained as this rank has ended itself."""
+    ended = '"kind":"ended","rank":%d}\n' % session.world()[0]
+    for name in glob.glob(glob.escape(path) + ".*"):
+        with open(name, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_LINE))
+            if file.read().decode("ascii", "replace").endswith(ended):
+                return True
+    return False
 
 
 def _install_numpy() -> None:
