@@ -39,12 +39,16 @@ class Elsewhere:
         return self.outcomes
 
 
-def part(*chosen, resume=("--resume", "{ckpt}"), memory=None):
+ROOTS = {(rank, step): "root" for rank in (0, 1) for step in (4, 9, 14, 19, 29, 34, 39)}
+
+
+def part(*chosen, resume=("--resume", "{ckpt}"), memory=None, roots=ROOTS):
     task = Replay(
         invocation=None, level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(),
         hidden=(), cache=Path("/nowhere"), limit_s=1.0, memory=5,
     )  # fmt: skip
-    asked = SimpleNamespace(recorded=SimpleNamespace(steps={0: 40, 1: 40}), memory=memory)
+    recorded = SimpleNamespace(steps={0: 40, 1: 40}, roots=roots)
+    asked = SimpleNamespace(recorded=recorded, memory=memory)
     plan = Plan(stretches=STRETCHES, chosen=chosen, always=frozenset(), draw=None)
     return Part(asked, plan, SimpleNamespace(task=task), None if resume is None else Resume(words=resume))
 
@@ -73,7 +77,24 @@ def test_each_task_resumes_at_its_own_model_checkpoint_and_goes_one_step_beyond(
     resumed(part(1, 3), executor, 4)
     one, last = executor.tasks
     assert (one.restart, one.replay.more, one.replay.enough) == (STRETCHES[1].restart, ("--resume", "10.pt"), (2, 11))
-    assert (last.replay.more, last.replay.enough, last.replay.recorded_at) == (("--resume", "30.pt"), None, "full")
+    assert (last.replay.more, last.replay.enough) == (("--resume", "30.pt"), None)
+
+
+def test_a_replay_has_a_root_where_the_record_has_one_and_behind_the_last_step_that_it_makes():
+    executor = Elsewhere(**{f"stretch-{number}": Lost(2, "gone") for number in (1, 3)})
+    resumed(part(1, 3), executor, 1)
+    one, last = executor.tasks
+    assert (one.replay.rooted, one.replay.recorded_at) == ((4, 9, 10), None)
+    assert (last.replay.rooted, last.replay.recorded_at) == ((4, 9), None)
+
+
+def test_where_too_many_roots_would_have_to_be_named_each_step_has_one(monkeypatch):
+    monkeypatch.setattr(audit_resumed, "_MAX_ROOTED", 2)
+    executor = Elsewhere(**{f"stretch-{number}": Lost(2, "gone") for number in (1, 3)})
+    resumed(part(1, 3), executor, 1)
+    one, last = executor.tasks
+    assert (one.replay.rooted, one.replay.recorded_at) == ((), "full")
+    assert (last.replay.rooted, last.replay.recorded_at) == ((4, 9), None)
 
 
 @pytest.mark.parametrize(("jobs", "memory", "share"), [(1, None, 1200), (2, None, 600), (9, None, 400), (9, 7, 7)])

@@ -274,7 +274,9 @@ def test_what_was_kept_is_taken_up_whatever_limits_and_folders_the_audit_has_now
     assert ended(kept.found) == first == {"a": (3, "it ended with exit code 3: said", True)}
 
 
-@pytest.mark.parametrize("changed", [{"more": ("word",)}, {"enough": (1, 9)}, {"recorded_at": "full"}])
+@pytest.mark.parametrize(
+    "changed", [{"more": ("word",)}, {"enough": (1, 9)}, {"recorded_at": "full"}, {"rooted": (3,)}]
+)
 def test_what_was_kept_of_another_task_is_replayed_again(kept, changed):
     kept.run(kept.task())
     assert kept.run(kept.task(**changed)) == {"a"}

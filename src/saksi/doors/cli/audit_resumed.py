@@ -7,7 +7,7 @@ nothing of the stretch: what it resumed from was written by whoever may have rea
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -18,12 +18,15 @@ from saksi.doors.cli.reading import items_of
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.sampled import Plan, Replayed
-from saksi.judgement.replay.stretches import loads_within
+from saksi.judgement.replay.stretches import Stretch, loads_within
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 
 __all__ = ["Answer", "Part", "resumed"]
+
+_MAX_ROOTED: Final = 10_000
+"""Steps that are named one by one: where there are more, each of the replay's has a root."""
 
 
 class Part(NamedTuple):
@@ -62,14 +65,23 @@ def _task(part: Part, number: int, memory: int | None) -> Task | None:
     stretch, resume = part.plan.stretches[number], part.resume
     if stretch.restart is None or resume is None:
         return None
+    enough = None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1)
+    rooted = _rooted(part, stretch, beyond=enough is not None)
     replay = msgspec.structs.replace(
         part.replays.task,
         more=resume.words_for(stretch.restart.path),
-        recorded_at="full",
-        enough=None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1),
+        recorded_at="full" if len(rooted) > _MAX_ROOTED else None,
+        rooted=rooted if len(rooted) <= _MAX_ROOTED else (),
+        enough=enough,
         memory=memory,
     )
     return Task(name=f"stretch-{number}", replay=replay, restart=stretch.restart)
+
+
+def _rooted(part: Part, stretch: Stretch, *, beyond: bool) -> tuple[int, ...]:
+    """The Steps of the replay behind which it needs a root: where the record has one, and the last that it makes."""
+    found = {step - stretch.first for _, step in part.asked.recorded.roots if stretch.first <= step < stretch.behind}
+    return tuple(sorted(found | {stretch.steps} if beyond else found))
 
 
 def _is_last(part: Part, number: int) -> bool:

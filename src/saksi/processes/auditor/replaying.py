@@ -70,7 +70,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     started, with the variables as they are sealed. Of rank and Step in `transcript` every operation is written down.
 
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
-    at `recorded_at` where that is not the level of the run. With `enough` it is ended once so many ranks made so many
+    at `recorded_at` where that is not the level of the run, with a root behind each of `rooted`, its own Steps, too.
+    With `enough` it is ended once so many ranks made so many
     Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
     bytes, if that is given. They may use `cores` processors of those that are here, where that is given, and torch has
     `threads`, whose number this machine would make another, unless the program's variables say one.
@@ -89,6 +90,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     transcript: tuple[int, int] | None = None
     more: tuple[str, ...] = ()
     recorded_at: Level | None = None
+    rooted: tuple[int, ...] = ()
     enough: tuple[int, int] | None = None
     memory: int | None = None
     cores: int | None = None
@@ -234,7 +236,10 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
-    environment.pop("SAKSI_THREADS", None)
+    for name in ("SAKSI_THREADS", "SAKSI_ROOTS"):
+        environment.pop(name, None)
+    if asked.rooted:
+        environment["SAKSI_ROOTS"] = ",".join(map(str, asked.rooted))
     if asked.threads is not None:
         environment["SAKSI_THREADS"] = str(asked.threads)
     if asked.transcript is not None:
