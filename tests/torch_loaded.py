@@ -5,3 +5,10 @@ again as it is imported and once more at the end. It stands in front of a script
 """
 
 LOADED = "import gc; gc.disable(); import torch, torch._dynamo; gc.freeze(); gc.enable()"
+
+SETTLED = "__import__('time').sleep(0.2)"
+"""The last line of a script with DDP over gloo: what its threads still hold of the last collective is let go of now.
+
+A thread that does so as the interpreter ends aborts the process, seldom (pytorch/pytorch#190489); those of a group that
+DDP knew stay until then.
+"""

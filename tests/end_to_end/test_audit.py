@@ -16,7 +16,7 @@ from confining import not_allowed
 from edges.environment.repositories import git, make_repository
 from saksi.edges.host.procfs import descendants_of
 from saksi_run import Home
-from torch_loaded import LOADED
+from torch_loaded import LOADED, SETTLED
 
 pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
 
@@ -101,6 +101,7 @@ for x, y in torch.utils.data.DataLoader(data, batch_size=4, sampler=sampler):
     optimizer.step()
 torch.distributed.destroy_process_group()
 """
+    + SETTLED
 )
 FOREIGN = """
 from torch.optim import adam

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from saksi_run import Home
-from torch_loaded import LOADED
+from torch_loaded import LOADED, SETTLED
 
 RANKS = (
     LOADED
@@ -34,6 +34,7 @@ for step in range(5):
 dist.barrier()
 dist.destroy_process_group()
 """
+    + SETTLED
 )
 
 

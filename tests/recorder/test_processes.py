@@ -14,6 +14,7 @@ import time
 import pytest
 
 from recorder.listener import Listener, environment, kinds, run
+from torch_loaded import SETTLED
 
 pytestmark = pytest.mark.training
 
@@ -194,6 +195,7 @@ def work(rank, port):
     for _ in range(3):
         model(torch.full((2, 4), rank + 1.0)).sum().backward(); optimizer.step()
     torch.distributed.destroy_process_group()
+    SETTLED
 if __name__ == "__main__":
     mp.spawn(work, args=(0,), nprocs=2)
 """
@@ -201,7 +203,7 @@ if __name__ == "__main__":
 
 def test_ranks_that_learn_their_rank_late_attach_under_it(agent, tmp_path):
     script = tmp_path / "train.py"
-    script.write_text(MULTIPROCESSING)
+    script.write_text(MULTIPROCESSING.replace("SETTLED", SETTLED))
     run(str(script), environment(tmp_path / "s", FOLDER=str(tmp_path)))
     agent.drain()
     trained = [agent.frames(i) for i in range(len(agent.connections)) if kinds(agent.frames(i), "Update")]

@@ -1,6 +1,7 @@
 """Distributed training over gloo, as named on the command line; started by torchrun or by itself, anew or forked."""
 
 import sys
+import time
 
 import torch
 import torch.distributed as dist
@@ -35,6 +36,7 @@ def train(way, **meeting):
     end(model, optimizer, label=f"rank {rank}")
     dist.barrier()
     dist.destroy_process_group()
+    time.sleep(0.2)  # what gloo's threads still hold is let go of before the interpreter ends (tests/torch_loaded.py)
 
 
 def spawned(rank, way, size, meeting):
