@@ -273,6 +273,7 @@ def test_a_stretch_whose_replay_takes_too_much_memory_is_replayed_from_the_start
         (("--steps", "30:40"), "--steps 30:40: the run has no step 40"),
         (("--beacon", "x"), "--beacon is for a draw"),
         (("--limit", "inf"), "--limit inf: no number of seconds"),
+        (("--threads", "1", "--sample", "1"), "--threads is for all steps"),
         (("--jobs", "2"), "--jobs is for stretches, and all steps are one"),
         (("--sample", "1", "--resume-with", "--resume"), "--resume-with does not say where {ckpt} goes"),
     ],

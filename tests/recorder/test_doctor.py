@@ -60,7 +60,6 @@ def test_a_process_ends_between_two_steps_where_it_is_asked_to(tmp_path, agent):
 def test_a_rank_that_ended_and_is_started_again_ends_before_it_trains_and_says_so(tmp_path, agent):
     launched(tmp_path, "killed", "2:0:2", agent, check=False)
     folder = tmp_path / "killed"
-    notes = sorted(folder.glob("notes.*"))
 
     def again(**more):
         known = len(agent.connections)
@@ -72,9 +71,22 @@ def test_a_rank_that_ended_and_is_started_again_ends_before_it_trains_and_says_s
 
     assert again(RANK="1", WORLD_SIZE="2") == 2  # another rank had not ended
     assert not (folder / "notes.restarted").exists()
+    notes = {*folder.glob("notes.*")}
     assert again() == 0
-    assert sorted(folder.glob("notes.*")) != notes
+    assert {*folder.glob("notes.*")} - notes == {folder / "notes.restarted"}
     assert (folder / "notes.restarted").read_bytes() == b""
+    assert again(RANK="1", WORLD_SIZE="2") == 0
+
+
+def test_of_several_ranks_none_is_taken_for_another_where_no_variable_says_which_it_is(tmp_path, agent):
+    (tmp_path / "killed").mkdir()
+    (tmp_path / "killed/notes.1").write_text('{"step":1,"kind":"ended","rank":0,"world_size":2}\n')
+    asked = environment(tmp_path / "s", SAKSI_DOCTOR=f"2:0:2:{tmp_path / 'killed/notes'}")
+    done = run(SCRIPT, asked, cwd=tmp_path / "killed", check=False)
+    agent.drain(1)
+    assert done.returncode == -signal.SIGKILL
+    assert len(kinds(agent.frames(0), "Update")) == 2
+    assert not (tmp_path / "killed/notes.restarted").exists()
 
 
 def test_training_ends_in_the_same_bits(tmp_path, agent):

@@ -88,7 +88,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     Where B loaded a model checkpoint that A had saved, `continuation` says whether B went on from there, and nothing
     else of the records is compared; `same` is then whether it did.
 
-    `distance` is over all Updates that both have; null where the records do not differ, and where B may continue A.
+    `distance` is over all Updates that both have; null where no Update differs, and where B may continue A.
     """
 
     schema: Literal["saksi.diff/v1"] = "saksi.diff/v1"
@@ -199,7 +199,7 @@ def diff(
     seals = _seals(seal_a, seal_b)
     first = _first(comparison)
     lengths = tuple(_lengths(comparison))
-    unseeded = tuple(sorted(frozenset[str]().union(*comparison.never_agreed.unseeded.values())))
+    unseeded = tuple(sorted(comparison.never_agreed.all()))
     return Difference(
         a=a,
         b=b,

@@ -58,6 +58,8 @@ FIELD_ORDER: Final = (
 
 _COMPARED: Final = "sum64-4096"
 """The others have another key in each process, or are not in the records of older recorders."""
+_MAX_INVENTORIES: Final = 4096
+"""Inventories of one connection whose hooks are kept; of those that come later digests are compared alone."""
 _MAX_BETWEEN: Final = 4096
 """Events kept between two updates; a loop that seeds a million times is compared by its first ones."""
 
@@ -103,7 +105,7 @@ class _Stream:
         self.rank = rank
         self.generation = generation
         self.between: dict[str, list[Any]] = {}
-        self.hooks: dict[str, list[str]] | None = None
+        self.hooks: dict[str, dict[str, list[str]]] = {}  # by the digest of the inventory: each is said once
         self.seeded: set[str] = set()
         self.deferral: Deferral[int] = Deferral()
         self.states = TrainedStates()
@@ -193,7 +195,8 @@ def _views(stream: _Stream, entry: int, frame: AnyFrame) -> Iterator[UpdateView]
         case CkptFrame(action="loaded"):
             stream.say("loaded", {"digest": frame.digest, "size": frame.size})
         case InventoryFrame():
-            stream.hooks = {name: list(hooks) for name, hooks in frame.hooks.items()}
+            if len(stream.hooks) < _MAX_INVENTORIES:
+                stream.hooks[frame.inventory] = {name: list(hooks) for name, hooks in frame.hooks.items()}
         case DetachFrame():
             stream.between = {}
         case _:
@@ -215,7 +218,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
         for each in frame.fingerprints
         if each.name == _COMPARED
     }
-    norm = frame.gradient_norm
+    norm, hooks = frame.gradient_norm, stream.hooks.get(frame.inventory)
     return {
         "groups": frame.groups,
         "groups_omitted": frame.groups_omitted,
@@ -223,7 +226,7 @@ def _fields(stream: _Stream, frame: UpdateFrame) -> dict[str, Any]:
         "batches_omitted": frame.batches_omitted,
         "latest": len(frame.latest),
         "rng": frame.rng,
-        "inventory": frame.inventory if stream.hooks is None else {"digest": frame.inventory, "hooks": stream.hooks},
+        "inventory": frame.inventory if hooks is None else {"digest": frame.inventory, "hooks": hooks},
         "loss": frame.loss,
         "losses": frame.losses,
         "skipped": frame.skipped,

@@ -84,17 +84,17 @@ def test_a_replay_has_a_root_where_the_record_has_one_and_behind_the_last_step_t
     executor = Elsewhere(**{f"stretch-{number}": Lost(2, "gone") for number in (1, 3)})
     resumed(part(1, 3), executor, 1)
     one, last = executor.tasks
-    assert (one.replay.rooted, one.replay.recorded_at) == ((4, 9, 10), None)
-    assert (last.replay.rooted, last.replay.recorded_at) == ((4, 9), None)
+    assert (one.replay.roots_behind, one.replay.recorded_at) == ((4, 9, 10), None)
+    assert (last.replay.roots_behind, last.replay.recorded_at) == ((4, 9), None)
 
 
 def test_where_too_many_roots_would_have_to_be_named_each_step_has_one(monkeypatch):
-    monkeypatch.setattr(audit_resumed, "_MAX_ROOTED", 2)
+    monkeypatch.setattr(audit_resumed, "_MAX_ROOTS", 2)
     executor = Elsewhere(**{f"stretch-{number}": Lost(2, "gone") for number in (1, 3)})
     resumed(part(1, 3), executor, 1)
     one, last = executor.tasks
-    assert (one.replay.rooted, one.replay.recorded_at) == ((), "full")
-    assert (last.replay.rooted, last.replay.recorded_at) == ((4, 9), None)
+    assert (one.replay.roots_behind, one.replay.recorded_at) == ((), "full")
+    assert (last.replay.roots_behind, last.replay.recorded_at) == ((4, 9), None)
 
 
 @pytest.mark.parametrize(("jobs", "memory", "share"), [(1, None, 1200), (2, None, 600), (9, None, 400), (9, 7, 7)])

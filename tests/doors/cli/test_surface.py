@@ -21,7 +21,7 @@ FROZEN = {
     "diff": ["--json"],
     "audit": [
         *("--all", "--beacon", "--data-unchanged", "--jobs", "--json", "--limit", "--memory", "--no-naming"),
-        *("--python", "--resume-with", "--sample", "--seal", "--spread", "--steps"),
+        *("--python", "--resume-with", "--sample", "--seal", "--steps", "--threads"),
     ],
     "doctor": ["--json", "--limit", "--no-threads", "--resume-with", "--steps", "--threads"],
     "seal approve": ["--key"],

@@ -275,7 +275,7 @@ def test_what_was_kept_is_taken_up_whatever_limits_and_folders_the_audit_has_now
 
 
 @pytest.mark.parametrize(
-    "changed", [{"more": ("word",)}, {"enough": (1, 9)}, {"recorded_at": "full"}, {"rooted": (3,)}]
+    "changed", [{"more": ("word",)}, {"enough": (1, 9)}, {"recorded_at": "full"}, {"roots_behind": (3,)}]
 )
 def test_what_was_kept_of_another_task_is_replayed_again(kept, changed):
     kept.run(kept.task())

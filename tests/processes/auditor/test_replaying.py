@@ -94,3 +94,16 @@ def test_a_replay_uses_as_many_processors_as_it_may_and_hears_of_threads_from_th
 def test_what_the_run_said_of_threads_to_an_audit_reaches_no_replay(replayed):
     code = "import os, sys; sys.exit('SAKSI_THREADS' in os.environ)"
     assert replayed(code, environment={"PATH": "/usr/bin:/bin", "SAKSI_THREADS": "3"}).code == 0
+
+
+@pytest.mark.parametrize(("roots", "heard"), [((), None), ((3, 9), "3,9")])
+def test_a_replay_hears_from_the_audit_alone_where_roots_are_wanted(replayed, roots, heard):
+    code = f"import os, sys; sys.exit(os.environ.get('SAKSI_ROOTS') != {heard!r})"
+    environment = {"PATH": "/usr/bin:/bin", "SAKSI_ROOTS": "5"}  # of the run
+    assert replayed(code, environment=environment, roots_behind=roots).code == 0
+
+
+@pytest.mark.parametrize(("roots", "segment"), [((), "7"), ((3,), "1000000")])
+def test_where_roots_are_named_none_is_taken_at_segment_ends(replayed, roots, segment):
+    code = f"import os, sys; sys.exit(os.environ['SAKSI_SEGMENT'] != {segment!r})"
+    assert replayed(code, segment=7, roots_behind=roots).code == 0

@@ -34,13 +34,15 @@ _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
 _GIB: Final = 1 << 30
 _MAX_JOBS: Final = 64
+_MAX_THREADS: Final = 4096
 
 
 class _Limits(NamedTuple):
-    """What one replay may take, where it was said."""
+    """What one replay may take, where it was said, and the threads of one more."""
 
     seconds: float | None
     memory: int | None
+    threads: int | None
 
 
 def audit(
@@ -63,10 +65,12 @@ def audit(
     no_naming: Annotated[
         bool, typer.Option("--no-naming", help="Name no function: up to four replays less, where there is a mismatch.")
     ] = False,
-    spread: Annotated[
-        bool,
-        typer.Option("--spread", help="On another machine: replay once more with other threads, to tell rounding."),
-    ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=_MAX_THREADS, help="Where nothing is proved: once more with N threads, to compare."
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All steps, from the first; as without it.")] = False,
     sample: Annotated[
         int | None,
@@ -112,14 +116,12 @@ def audit(
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
     part = _part(sample, steps, beacon, jobs, everything=everything)
-    if spread and part is not None:
-        raise UsageError("--spread is for all steps", remedy="leave out --sample and --steps, or --spread")
+    if threads is not None and part is not None:
+        raise UsageError("--threads is for all steps", remedy="leave out --sample and --steps, or --threads")
     if limit is not None and not math.isfinite(limit):
         raise UsageError(f"--limit {limit}: no number of seconds", remedy="leave it out for 4 times the run's time")
-    limits = _Limits(limit, None if memory is None else int(memory * _GIB))
+    limits = _Limits(limit, None if memory is None else int(memory * _GIB), threads)
     asked = _asked(run, tuple(command or ()), seal, python, limits, data_unchanged=data_unchanged, names=not no_naming)
-    if spread and not isinstance(asked, Audit):
-        asked = msgspec.structs.replace(asked, spread=True)
     if isinstance(asked, Audit):
         found = asked
     elif part is None:
@@ -212,6 +214,7 @@ def _asked(
         memory=limits.memory,
         data_unchanged=data_unchanged,
         names=names,
+        threads=limits.threads,
     )
 
 

@@ -26,8 +26,8 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
     """One audit, before anything is replayed. `invocation` is of the sealed program, `found` of the one that ran.
 
     `names`: with the function that is to be found in one of them alone, for one replay more. `memory` are the bytes
-    that one replay may take; without it, what there is to be had. `spread`: where a difference proves nothing, with how
-    far two replays are apart, for one replay more.
+    that one replay may take; without it, what there is to be had. `threads`: where a difference proves nothing, it
+    is replayed once more with so many.
     """
 
     reading: RunMaterials
@@ -41,7 +41,7 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None
     data_unchanged: bool
     names: bool
-    spread: bool = False
+    threads: int | None
 
 
 def new_folder(place: Path, name: str) -> Path:

@@ -25,8 +25,8 @@ from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, T
 
 __all__ = ["Answer", "Part", "resumed"]
 
-_MAX_ROOTED: Final = 10_000
-"""Steps that are named one by one: where there are more, each of the replay's has a root."""
+_MAX_ROOTS: Final = 10_000
+"""Steps that are named one by one, in a variable, which holds 128 KiB: where there are more, each has a root."""
 
 
 class Part(NamedTuple):
@@ -66,20 +66,25 @@ def _task(part: Part, number: int, memory: int | None) -> Task | None:
     if stretch.restart is None or resume is None:
         return None
     enough = None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1)
-    rooted = _rooted(part, stretch, beyond=enough is not None)
+    roots = _roots_behind(part, stretch, beyond=enough is not None)
     replay = msgspec.structs.replace(
         part.replays.task,
         more=resume.words_for(stretch.restart.path),
-        recorded_at="full" if len(rooted) > _MAX_ROOTED else None,
-        rooted=rooted if len(rooted) <= _MAX_ROOTED else (),
+        recorded_at="full" if len(roots) > _MAX_ROOTS else None,
+        roots_behind=roots if len(roots) <= _MAX_ROOTS else (),
         enough=enough,
         memory=memory,
     )
     return Task(name=f"stretch-{number}", replay=replay, restart=stretch.restart)
 
 
-def _rooted(part: Part, stretch: Stretch, *, beyond: bool) -> tuple[int, ...]:
-    """The Steps of the replay behind which it needs a root: where the record has one, and the last that it makes."""
+def _roots_behind(part: Part, stretch: Stretch, *, beyond: bool) -> tuple[int, ...]:
+    """The Steps of the replay behind which it needs a root: where the record has one, and the last that it makes.
+
+    At level full each has one anyway.
+    """
+    if part.replays.task.level == "full":
+        return ()
     found = {step - stretch.first for _, step in part.asked.recorded.roots if stretch.first <= step < stretch.behind}
     return tuple(sorted(found | {stretch.steps} if beyond else found))
 

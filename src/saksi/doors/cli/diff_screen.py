@@ -42,8 +42,8 @@ def draw_diff(found: Difference, screen: Screen) -> RenderableType:
         if found.first.fields_omitted or len(found.first.fields) > _FIELDS:
             more = len(found.first.fields) - _FIELDS + found.first.fields_omitted
             parts.append(Text(f"{more:,} more fields: saksi diff {found.a} {found.b} --json", style="dim"))
-    if found.distance is not None and found.distance.updates:
-        parts += [Text(""), grid(distance_rows(found.distance))]
+    if found.distance is not None and (rows := distance_rows(found.distance)):
+        parts += [Text(""), grid(rows)]
     return Group(*parts)
 
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from saksi.judgement.distance import Distance, KindApart, KindLine, NumbersApart, Spread
+from saksi.judgement.distance import BetweenReplays, Distance, KindApart, KindLine, NumbersApart, Where
 
 __all__ = ["distance_rows"]
 
 _WORDS: Final[dict[KindApart, str]] = {
-    "program": "what it is made of",
+    "program": "model and optimizer",
     "hyper_parameters": "hyper-parameters",
     "data": "data",
-    "random_numbers": "random numbers",
-    "code": "hooks",
+    "randomness": "random numbers",
+    "code": "hooks, modes and flags",
 }
 
 
@@ -24,42 +25,58 @@ def distance_rows(distance: Distance) -> list[tuple[str, RenderableType]]:
     """The rows of a distance; none where no Update is in both."""
     if not distance.updates:
         return []
-    lines = [_kinds(distance), *(_otherwise(each, distance.updates) for each in distance.kinds if _differs(each))]
-    lines += [_numbers("losses", distance.loss), _numbers("gradient norms", distance.gradient_norm)]
-    lines += [] if distance.spread is None else [_spread(distance.spread)]
-    return [("apart" if at == 0 else "", Text(line)) for at, line in enumerate(line for line in lines if line)]
+    return [("apart" if at == 0 else "", Text(line)) for at, line in enumerate(_lines(distance))]
 
 
-def _differs(kind: KindLine) -> bool:
-    return kind.first_step is not None
+def _lines(distance: Distance) -> Iterator[str]:
+    whole = [each for each in distance.kinds if each.compared == distance.updates and each.first is None]
+    if whole:
+        yield f"equal in all {distance.updates:,} updates: {', '.join(_WORDS[each.kind] for each in whole)}"
+    yield from (_part(each) for each in distance.kinds if each.compared and each not in whole)
+    missing = [_WORDS[each.kind] for each in distance.kinds if not each.compared]
+    if missing:
+        yield f"not compared, since it is in neither record or not known: {', '.join(missing)}"
+    for name, numbers in (("losses", distance.loss), ("gradient norms", distance.gradient_norm)):
+        if numbers.compared:
+            yield f"{name}: {_numbers(numbers)}"
+    if distance.between_replays is not None:
+        yield _between(distance.between_replays, distance.updates)
+    if distance.reason is not None:
+        yield f"no second replay to tell it from: {distance.reason}"
 
 
-def _kinds(distance: Distance) -> str:
-    same = [_WORDS[each.kind] for each in distance.kinds if not _differs(each)]
-    if not same:
-        return ""
-    listed = same[0] if len(same) == 1 else f"{', '.join(same[:-1])} and {same[-1]}"
-    return f"equal in all {distance.updates:,} updates: {listed}"
+def _part(kind: KindLine) -> str:
+    if kind.first is None:
+        return f"{_WORDS[kind.kind]}: equal in the {kind.compared:,} updates in which it was compared"
+    return f"{_WORDS[kind.kind]}: equal in {kind.equal:,} of {kind.compared:,}, first other in {_place(kind.first)}"
 
 
-def _otherwise(kind: KindLine, updates: int) -> str:
-    return f"{_WORDS[kind.kind]}: equal in {kind.equal:,} of {updates:,}, other from step {kind.first_step} on"
-
-
-def _numbers(name: str, numbers: NumbersApart) -> str:
-    if not numbers.compared:
-        return ""
-    said = f"{name}: {numbers.equal:,} of {numbers.compared:,} equal"
-    if numbers.apart:
-        said += f", the others up to {numbers.apart:.2g} of their size apart (step {numbers.step})"
+def _numbers(numbers: NumbersApart) -> str:
+    said = f"{numbers.equal:,} of {numbers.compared:,} equal"
+    if numbers.apart is not None and numbers.at is not None:
+        said += f", the others up to {numbers.apart:.2g} of their size apart ({_place(numbers.at)})"
     return f"{said}; {numbers.unlike:,} with no number in one of the two" if numbers.unlike else said
 
 
-def _spread(spread: Spread) -> str:
-    how = "" if spread.threads is None else f", one of them with {spread.threads} thread{'s' * (spread.threads != 1)}"
+def _between(between: BetweenReplays, updates: int) -> str:
+    one, other = between.threads
+    if one == other:
+        how = "" if one is None else f", both with {_threads(one)}"
+    else:
+        how = f", with {_threads(one)} and with {_threads(other)}"
     parts = [
-        f"{name} up to {numbers.apart:.2g} apart" if numbers.apart else f"{name} equal"
-        for name, numbers in (("losses", spread.loss), ("gradient norms", spread.gradient_norm))
+        f"{name} {_numbers(numbers)}"
+        for name, numbers in (("losses", between.loss), ("gradient norms", between.gradient_norm))
         if numbers.compared
     ]
-    return f"two replays here{how}: {', '.join(parts)}" if parts else ""
+    fewer = f"in {between.updates:,} updates " if between.updates < updates else ""
+    return f"two replays here{how}: {fewer}{'; '.join(parts) or 'nothing that is a number'}"
+
+
+def _threads(number: int | None) -> str:
+    return "an unknown number of threads" if number is None else f"{number} thread{'s' * (number != 1)}"
+
+
+def _place(where: Where) -> str:
+    place = f"step {where.update}" if where.optimizer == 0 else f"update {where.update} of optimizer {where.optimizer}"
+    return f"{place} of rank {where.rank}" if where.rank else place

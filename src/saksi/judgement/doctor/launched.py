@@ -14,7 +14,10 @@ __all__ = ["Launch", "read_launch"]
 
 
 class Launch(NamedTuple):
-    """`read` gives its items anew. `ending` is how it ended, in words; `code` its exit code, `None` for a time-out."""
+    """`read` gives its items anew. `ending` is how it ended, in words; `code` its exit code.
+
+    That is `None` where the doctor ended it.
+    """
 
     run: str
     read: Callable[[], Iterable[Item]]

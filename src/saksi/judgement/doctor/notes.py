@@ -70,9 +70,10 @@ class Renamed(_Note, frozen=True, tag="renamed"):
 
 
 class Ended(_Note, frozen=True, tag="ended"):
-    """The recorder ends this process, as it was asked to."""
+    """The recorder ends this process, as it was asked to. It is the last note of a process."""
 
     rank: Count
+    world_size: Count
 
 
 Note = Began | Restored | Iterated | Saved | Renamed | Ended

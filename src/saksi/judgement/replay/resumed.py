@@ -134,7 +134,7 @@ def _of_first_training(views: Iterator[UpdateView], attempt: int) -> Iterator[Up
 def _apart(one: _Fields, other: _Fields | None, *, is_first: bool) -> str | None:
     """What differs in a Step, in words; `None` where nothing that both have does.
 
-    A replay has a root behind each Step: what other optimizers did is in it.
+    A replay has a root wherever the record has one: what other optimizers did is in it.
     """
     if other is None or _MADE not in other:
         return "the replay did not make it"

@@ -198,8 +198,8 @@ class Audit(_Document, frozen=True, kw_only=True):
     """`saksi audit --json`. `replays` is how often the program was run, as found now included.
 
     A mismatch is never said after one. `saved` is null unless this is a match of a replay from the start, and where no
-    file was saved, or more than are compared. `distance` is null unless a replay from the start differs, and that
-    proves nothing.
+    file was saved, or more than are compared. `distance` is null unless all Steps were replayed from the start,
+    they differ, and that proves nothing.
     """
 
     schema: Literal["saksi.audit/v1"] = "saksi.audit/v1"

@@ -55,6 +55,9 @@ __all__ = ["Replay", "Replayed", "TookTooMuch", "look", "replay", "scratch_folde
 _TRANSCRIPT: Final = "saksi.transcript"
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
 
+_NO_SEGMENT: Final = 1_000_000
+"""As many Steps as a segment may have: of those that are replayed none ends one."""
+
 _SHORT: Final = 32
 """Bytes of a path below which a replay's folders leave a launch enough for the path of its socket."""
 
@@ -70,7 +73,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     started, with the variables as they are sealed. Of rank and Step in `transcript` every operation is written down.
 
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
-    at `recorded_at` where that is not the level of the run, with a root behind each of `rooted`, its own Steps, too.
+    at `recorded_at` where that is not the level of the run; with `roots_behind`, Steps of its own, at segment ends not.
     With `enough` it is ended once so many ranks made so many
     Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
     bytes, if that is given. They may use `cores` processors of those that are here, where that is given, and torch has
@@ -90,7 +93,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     transcript: tuple[int, int] | None = None
     more: tuple[str, ...] = ()
     recorded_at: Level | None = None
-    rooted: tuple[int, ...] = ()
+    roots_behind: tuple[int, ...] = ()
     enough: tuple[int, int] | None = None
     memory: int | None = None
     cores: int | None = None
@@ -231,15 +234,16 @@ def _begun(
 
 def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     options = ["-q", "--level", asked.recorded_at or asked.level, "--bytecode", str(asked.cache / "bytecode")]
-    if asked.segment is not None:
-        options += ["--segment", str(asked.segment)]
+    segment = _NO_SEGMENT if asked.roots_behind else asked.segment
+    if segment is not None:
+        options += ["--segment", str(segment)]
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
     for name in ("SAKSI_THREADS", "SAKSI_ROOTS"):
         environment.pop(name, None)
-    if asked.rooted:
-        environment["SAKSI_ROOTS"] = ",".join(map(str, asked.rooted))
+    if asked.roots_behind:
+        environment["SAKSI_ROOTS"] = ",".join(map(str, asked.roots_behind))
     if asked.threads is not None:
         environment["SAKSI_THREADS"] = str(asked.threads)
     if asked.transcript is not None:

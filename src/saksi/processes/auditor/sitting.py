@@ -47,7 +47,7 @@ MAX_NOTES_BYTES: Final = 8 * 1024 * 1024
 """Of one process: some four thousand notes, a few of which list what a model checkpoint holds."""
 _NOTES: Final = "notes"
 _RESTARTED: Final = "notes.restarted"
-"""A process that trained ended itself, and was started again by what had started it (`spec/doctor-notes.md`)."""
+"""There once a further process had begun in the place of a rank that had ended itself (`spec/doctor-notes.md`)."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Launched(msgspec.Struct, frozen=True, kw_only=True):
     """What a launch left: its record, the notes of its processes, how it ended, and what it said last.
 
-    `restarted`: it was ended as a rank that had ended itself was started again.
+    `code` is null where it was ended from here. `restarted`: a further process had begun in the place of a rank that
+    had ended itself.
     """
 
     reading: RunMaterials | None
@@ -78,8 +79,8 @@ class Launched(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ending(self) -> str:
         """How it ended, in words."""
-        if self.restarted:
-            return "it was ended as its launcher started a rank again"
+        if self.code is None and self.restarted:
+            return "it was ended as a further process began in the place of a rank that had ended"
         if self.code is None:
             return f"it was ended after its limit of time{': ' + self.last_words if self.last_words else ''}"
         how = f"it ended with exit code {self.code}"

@@ -6,7 +6,8 @@ that a generator was put back, that a DataLoader's iterator was made and whether
 settings as training begins, and what lies in a model checkpoint.
 
 A launcher may start a rank again that ended itself so (torchrun's --max-restarts, a loop in a shell). That one would
-be a resume of its own, which nobody asked for: it ends itself at once, and leaves a file that says so.
+be a resume of its own, which nobody asked for: it ends itself at once, and leaves a file that says so. Of several ranks
+that is known only where a variable says which they are; in the place of a single one, whatever begins counts.
 
 Rules: nothing is drawn from a generator, no operation is changed; what fails here ends the notes alone. A child that
 was forked writes nothing and ends nothing.
@@ -118,11 +119,12 @@ def install() -> None:
 
 def _has_ended(path: str) -> bool:
     """Whether a process of this launch that trained as this rank has ended itself."""
-    ended = '"kind":"ended","rank":%d}\n' % session.world()[0]
+    rank = os.environ.get("RANK", "")
+    ended = '"kind":"ended","rank":%s,' % rank if rank.isdigit() else '"kind":"ended","rank":0,"world_size":1}'
     for name in glob.glob(glob.escape(path) + ".*"):
         with open(name, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_LINE))
-            if file.read().decode("ascii", "replace").endswith(ended):
+            if ended in file.read().decode("ascii", "replace"):
                 return True
     return False
 
@@ -247,18 +249,19 @@ def _at_step(step: int) -> None:
     over = bool(_first_save) and done >= max(least, _first_save[0] + beyond)
     if not over and done < most:
         return
-    _note({"kind": "ended", "rank": session.world()[0]})
+    rank, world_size = session.world()
+    _note({"kind": "ended", "rank": rank, "world_size": world_size}, last=True)
     if session.channel is not None:
         session.channel.flush(FLUSH_S)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note(said: dict[str, Any]) -> None:
+def _note(said: dict[str, Any], *, last: bool = False) -> None:
     if not _file:
         name = "%s.%d" % (_asked[3], os.getpid())
         mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         _file.append(os.open(name, mode, 0o600))
-    if _count[0] < MAX_NOTES:
+    if _count[0] < MAX_NOTES - (not last):
         _count[0] += 1
         os.write(_file[0], (json.dumps({"step": session.step, **said}, separators=(",", ":")) + "\n").encode("ascii"))
 

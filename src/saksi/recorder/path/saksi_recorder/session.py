@@ -26,7 +26,7 @@ LATEST_BATCHES = 32  # and those that came last, which the update used; how many
 channel: Optional[Channel] = None
 level = "standard"
 segment: Optional[int] = None
-rooted: frozenset[int] = frozenset()  # Steps behind which an audit wants a root too
+roots_behind: frozenset[int] = frozenset()  # Steps behind which an audit wants a root too
 forked = False
 dormant = True
 key = b""
@@ -70,12 +70,12 @@ cpu_mark = 0
 
 def begin(path: str, token: str) -> None:
     """Take the settings from the launcher and open the channel. The key of the fingerprints is new for each process."""
-    global channel, level, segment, rooted, dormant, key, _world
+    global channel, level, segment, roots_behind, dormant, key, _world
     level = "full" if os.environ.get("SAKSI_LEVEL") == "full" else "standard"
     wanted = os.environ.get("SAKSI_SEGMENT", "")
     segment = int(wanted) if wanted.isdigit() and int(wanted) > 0 else None
     steps = os.environ.get("SAKSI_ROOTS", "").split(",")
-    rooted = frozenset(int(each) for each in steps if each.isdigit() and len(each) <= MAX_DIGITS)
+    roots_behind = frozenset(int(each) for each in steps if each.isdigit() and len(each) <= MAX_DIGITS)
     key = os.urandom(32)  # the kernel's generator: no generator of the user moves
     channel = Channel(path, token, _describe)
     guard.report_to(_fault)

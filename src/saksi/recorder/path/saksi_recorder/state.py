@@ -172,7 +172,7 @@ def unbound() -> int:
 def at_segment_end(step: int) -> bool:
     """Whether a binding root is due as this Step returns."""
     done = step + 1
-    if session.level == "full" or step in session.rooted:
+    if session.level == "full" or step in session.roots_behind:
         return True
     if session.segment is not None:
         return done % session.segment == 0
