@@ -42,7 +42,7 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_is_taken_only_if_there_is_
 def replayed(tmp_path):
     """Replays `python -c CODE`, with a limit of memory."""
 
-    def replayed(code, *, limit_s=60, environment=None, **more):
+    def replayed(code, *, limit_s=60, environment=None, segment=None, **more):
         folder = tmp_path / "project"
         folder.mkdir()
         with scratch_folder((folder.resolve(),)) as place:
@@ -51,7 +51,7 @@ def replayed(tmp_path):
             task = Replay(
                 invocation=Invocation(argv=(sys.executable, "-c", code), folder=str(folder),
                                       environment=environment or {"PATH": "/usr/bin:/bin"}),
-                level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(folder,),
+                level="standard", segment=segment, project=None, redaction_key=None, placed=(), written=(folder,),
                 hidden=(), cache=place / "cache", limit_s=limit_s, **more,
             )  # fmt: skip
             before = children_of(os.getpid())
