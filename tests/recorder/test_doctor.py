@@ -89,6 +89,22 @@ def test_of_several_ranks_none_is_taken_for_another_where_no_variable_says_which
     assert not (tmp_path / "killed/notes.restarted").exists()
 
 
+def test_many_notes_leave_room_for_what_was_saved_and_for_the_end(tmp_path, agent):
+    script = SCRIPT.replace(
+        "for step in range(10):", "for step in range(10):\n    for _ in range(2500): random.setstate(words)"
+    )
+    (tmp_path / "many").mkdir()
+    asked = environment(tmp_path / "s", SAKSI_DOCTOR=f"4:0:4:{tmp_path / 'many/notes'}")
+    done = run(script, asked, cwd=tmp_path / "many", check=False)
+    agent.drain(1)
+    assert done.returncode == -signal.SIGKILL
+    (content,) = (each.read_bytes() for each in (tmp_path / "many").glob("notes.*"))
+    notes = notes_of((content,), 0)
+    assert 3000 < len(notes) < 4096
+    assert [each.step for each in notes if isinstance(each, Saved)] == [0, 1, 2]
+    assert isinstance(notes[-1], Ended)
+
+
 def test_training_ends_in_the_same_bits(tmp_path, agent):
     done, _, contents = launched(tmp_path, "noted", "50:0:50", agent)
     assert done.returncode == 0

@@ -372,7 +372,7 @@ def test_a_segment_of_fixed_length(agent, tmp_path):
 
 
 def test_an_audit_gets_roots_behind_other_steps_too_and_takes_none_away(agent, tmp_path):
-    frames, _ = recorded(agent, tmp_path, SAKSI_SEGMENT="7", SAKSI_ROOTS="2,6,x,,-1,11,999")
+    frames, _ = recorded(agent, tmp_path, SAKSI_SEGMENT="7", SAKSI_ROOTS="2,6,x,,-1,²,11,999")
     assert [root.step for root in kinds(frames, "Root") if root.at == "step"] == [2, 6, 11, 13, 20]
 
 

@@ -94,6 +94,33 @@ def test_sums_are_compared_where_both_took_them():
     assert compared(record(), replay(altered={2: {"fingerprints": other}})).matches
 
 
+@pytest.mark.parametrize(
+    ("taken", "left"), [(("start", "end"), ("end", "start")), (("end", "start"), ("start", "end"))]
+)
+def test_of_a_share_each_end_is_compared_where_both_took_it(taken, left):
+    """Which share is looked at in a Step depends on its number, which a resumed process begins at 0."""
+    share = {"name": "sum64-4096", "over": "moments", "share": 2, "of": 8}
+
+    def prints(step, one, other, digit):
+        return [update_fields(step)["fingerprints"][0], share | {one: digit * 32, other: None}]
+
+    mine = record(altered={6: {"fingerprints": prints(6, *taken, "1")}})
+    assert compared(mine, replay(altered={2: {"fingerprints": prints(6, *left, "2")}})).matches
+    found = compared(mine, replay(altered={2: {"fingerprints": prints(6, *taken, "2")}}))
+    assert found.apart == "step 6 of rank 0: fingerprints of sum64-4096 moments 2/8"
+
+
+def test_a_share_that_ended_in_one_step_and_one_that_begins_in_the_next_need_not_be_the_same_ones():
+    share = {"name": "sum64-4096", "over": "moments", "share": 2, "of": 8}
+    ended = [update_fields(3)["fingerprints"][0], share | {"start": "1" * 32, "end": None}]
+    starts = [update_fields(4)["fingerprints"][0], share | {"start": "2" * 32, "end": None}]
+    mine = record(altered={3: {"fingerprints": ended}})
+    assert compared(mine, replay(altered={0: {"fingerprints": starts}})).matches
+    ended[1] |= {"end": "1" * 32}
+    found = compared(record(altered={3: {"fingerprints": ended}}), replay(altered={0: {"fingerprints": starts}}))
+    assert found.apart == "the state of rank 0 was another as the next step began: sum64-4096 moments 2/8"
+
+
 def test_batches_that_were_drawn_to_skip_to_the_place_are_none_of_the_step():
     used = [each | {"loader": 0} for each in update_fields(4)["batches"]]
     skipped = [each for step in range(4) for each in update_fields(step)["batches"]]

@@ -24,7 +24,7 @@ __all__ = ["with_distance"]
 def with_distance(replays: Replays, found: Audit, first: RunMaterials, second: RunMaterials | None) -> Audit:
     """The audit with how far apart they are, where there is a difference that proves nothing.
 
-    `second` is another replay with as many threads. Raises `OSError`, and what reading the records raises.
+    `second` is another replay with as many threads. Raises what reading the records raises.
     """
     asked = replays.asked
     if found.verdict != "not_checkable" or not found.named:
@@ -37,7 +37,7 @@ def with_distance(replays: Replays, found: Audit, first: RunMaterials, second: R
     try:
         task = msgspec.structs.replace(replays.task, threads=asked.threads)
         again = replays.once("threads", "replaying once more, with another number of threads", task)
-    except NotReplayed as refused:
+    except (NotReplayed, OSError) as refused:
         return msgspec.structs.replace(found, distance=msgspec.structs.replace(distance, reason=str(refused)))
     if again.reading is None:
         distance = msgspec.structs.replace(distance, reason=f"it left no record: {again.ending}")

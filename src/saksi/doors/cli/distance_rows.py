@@ -39,6 +39,7 @@ def _lines(distance: Distance) -> Iterator[str]:
     for name, numbers in (("losses", distance.loss), ("gradient norms", distance.gradient_norm)):
         if numbers.compared:
             yield f"{name}: {_numbers(numbers)}"
+    yield "weights, buffers and moments are in none of these numbers"
     if distance.between_replays is not None:
         yield _between(distance.between_replays, distance.updates)
     if distance.reason is not None:

@@ -69,10 +69,10 @@ def start_agent(
         added = {
             **recorder_environment(
                 attempt,
+                arguments,
                 environment,
                 socket=scratch / "agent.sock",
                 token=token,
-                overhead_budget=arguments.overhead_budget,
             ),
             **prefix.added,
         }

@@ -181,10 +181,10 @@ def start_served(
         prefix = bytecode_prefix(arguments, environment, folder, scratch)
         recorder = recorder_environment(
             attempt,
+            arguments,
             environment,
             socket=Path(prepared.socket),
             token=prepared.token,
-            overhead_budget=arguments.overhead_budget,
         )
         added = {**recorder, **prefix.added}
         launch = launch_of(

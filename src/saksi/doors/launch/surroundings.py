@@ -24,6 +24,10 @@ MAX_RUNTIME_FOLDER: Final = 72
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 
 
+_ASKED_BY_AUDITS: Final = ("SAKSI_DOCTOR", "SAKSI_ROOTS", "SAKSI_THREADS", "SAKSI_TRANSCRIPT")
+"""What a recorder does for audits and the doctor alone, whose launches are known by their folder for bytecode."""
+
+
 class BytecodePrefix(msgspec.Struct, frozen=True, kw_only=True):
     """The bytecode prefix of one launch: the kept store behind it, and what the environment gets."""
 
@@ -66,13 +70,17 @@ def launch_of(
 
 def recorder_environment(
     attempt: Attempted,
+    arguments: LaunchArguments,
     environment: Mapping[str, str],
     *,
     socket: Path,
     token: str,
-    overhead_budget: float | None,
 ) -> dict[str, str]:
-    """What leads the recorder into the command, and to the agent's socket."""
+    """What leads the recorder into the command, and to the agent's socket.
+
+    What audits and the doctor ask of it, and a segment that no option names, is taken from whoever set it for a launch
+    of their own: fewer roots would bind less of the run.
+    """
     inherited = environment.get("PYTHONPATH")
     added = {
         "PYTHONPATH": f"{RECORDER}{os.pathsep}{inherited}" if inherited else str(RECORDER),
@@ -82,9 +90,10 @@ def recorder_environment(
     }
     if attempt.segment is not None:
         added["SAKSI_SEGMENT"] = str(attempt.segment)
-    if overhead_budget is not None:
-        added["SAKSI_OVERHEAD_BUDGET"] = str(overhead_budget)
-    return added
+    if arguments.overhead_budget is not None:
+        added["SAKSI_OVERHEAD_BUDGET"] = str(arguments.overhead_budget)
+    asked = () if arguments.bytecode is not None else _ASKED_BY_AUDITS
+    return {**{name: "" for name in ("SAKSI_SEGMENT", *asked) if name in environment}, **added}
 
 
 def bytecode_prefix(

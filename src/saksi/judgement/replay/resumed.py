@@ -102,7 +102,7 @@ def _seam(stretch: Stretch, rank: int, expected: _Of, made: _Of) -> str | None:
     ended = before.get("fingerprints", {})
     starts = made.get((rank, stretch.first), {}).get("fingerprints", {})
     for name in ended:
-        if name in starts and ended[name]["end"] != starts[name]["start"]:
+        if name in starts and _other_sums(ended[name]["end"], starts[name]["start"]):
             return f"the state of rank {rank} was another as the next step began: {name}"
     return None
 
@@ -180,15 +180,23 @@ def _latest(fields: _Fields) -> list[Mapping[str, Any]]:
 
 def _field(name: str, one: Any, other: Any) -> str | None:
     match name:
-        case "rng" | "fingerprints":
-            common = [each for each in one if each in other]  # of shares that are looked at in turn, not all are
-            apart = next((each for each in common if one[each] != other[each]), None)
+        case "rng":
+            apart = next((each for each in one if each in other and one[each] != other[each]), None)
+            return None if apart is None else f"{name} of {apart}"
+        case "fingerprints":
+            ends = ((each, end) for each in one if each in other for end in ("start", "end"))
+            apart = next((each for each, end in ends if _other_sums(one[each][end], other[each][end])), None)
             return None if apart is None else f"{name} of {apart}"
         case "inventory":
             digests = [each["digest"] if isinstance(each, dict) else each for each in (one, other)]
             return None if digests[0] == digests[1] else "other hooks or modes are in force"
         case _:
             return None if one == other else f"another {name.replace('_', ' ')}"
+
+
+def _other_sums(one: str | None, other: str | None) -> bool:
+    """Of shares that are looked at in turn each end is not in every Step, nor in the same ones of a resumed process."""
+    return one is not None and other is not None and one != other
 
 
 def _batches(batches: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:

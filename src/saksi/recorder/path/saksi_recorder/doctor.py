@@ -37,6 +37,8 @@ from .plain import text
 
 MAX_NOTES = 4096
 MAX_MEMBERS = 2048
+_FOR_SAVES = 256  # places that other notes leave for what was saved, and for the end
+_KEPT_FOR = {"ended": 0, "saved": 1, "renamed": 1, "began": 1}
 RESTARTED = ".restarted"  # behind the path of the notes: a rank that had ended was started again
 _LAST_LINE = 128  # bytes of the end of a file in which the note of an end lies whole
 FLUSH_S = 10.0  # nobody waits for this process: it is about to be ended
@@ -99,7 +101,7 @@ def iterate(self: Any, *args: Any, **kwargs: Any) -> None:
 def install() -> None:
     """Where the doctor asks: begin."""
     least, beyond, most, path = [*os.environ.get("SAKSI_DOCTOR", "").split(":", 3), "", "", "", ""][:4]
-    if not (least.isdigit() and beyond.isdigit() and most.isdigit() and path):
+    if not (path and all(each.isascii() and each.isdigit() for each in (least, beyond, most))):
         return
     if _has_ended(path):
         os.close(os.open(path + RESTARTED, os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
@@ -120,7 +122,11 @@ def install() -> None:
 def _has_ended(path: str) -> bool:
     """Whether a process of this launch that trained as this rank has ended itself."""
     rank = os.environ.get("RANK", "")
-    ended = '"kind":"ended","rank":%s,' % rank if rank.isdigit() else '"kind":"ended","rank":0,"world_size":1}'
+    ended = (
+        '"kind":"ended","rank":%s,' % rank
+        if rank.isascii() and rank.isdigit()
+        else '"kind":"ended","rank":0,"world_size":1}'
+    )
     for name in glob.glob(glob.escape(path) + ".*"):
         with open(name, "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_LINE))
@@ -249,19 +255,19 @@ def _at_step(step: int) -> None:
     over = bool(_first_save) and done >= max(least, _first_save[0] + beyond)
     if not over and done < most:
         return
-    rank, world_size = session.world()
-    _note({"kind": "ended", "rank": rank, "world_size": world_size}, last=True)
     if session.channel is not None:
         session.channel.flush(FLUSH_S)
+    rank, world_size = session.world()
+    _note({"kind": "ended", "rank": rank, "world_size": world_size})
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _note(said: dict[str, Any], *, last: bool = False) -> None:
+def _note(said: dict[str, Any]) -> None:
     if not _file:
         name = "%s.%d" % (_asked[3], os.getpid())
         mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         _file.append(os.open(name, mode, 0o600))
-    if _count[0] < MAX_NOTES - (not last):
+    if _count[0] < MAX_NOTES - _KEPT_FOR.get(said["kind"], _FOR_SAVES):
         _count[0] += 1
         os.write(_file[0], (json.dumps({"step": session.step, **said}, separators=(",", ":")) + "\n").encode("ascii"))
 

@@ -72,10 +72,11 @@ def begin(path: str, token: str) -> None:
     """Take the settings from the launcher and open the channel. The key of the fingerprints is new for each process."""
     global channel, level, segment, roots_behind, dormant, key, _world
     level = "full" if os.environ.get("SAKSI_LEVEL") == "full" else "standard"
-    wanted = os.environ.get("SAKSI_SEGMENT", "")
-    segment = int(wanted) if wanted.isdigit() and int(wanted) > 0 else None
+    segment = count_of("SAKSI_SEGMENT", 0) or None
     steps = os.environ.get("SAKSI_ROOTS", "").split(",")
-    roots_behind = frozenset(int(each) for each in steps if each.isdigit() and len(each) <= MAX_DIGITS)
+    roots_behind = frozenset(
+        int(each) for each in steps if each.isascii() and each.isdigit() and len(each) <= MAX_DIGITS
+    )
     key = os.urandom(32)  # the kernel's generator: no generator of the user moves
     channel = Channel(path, token, _describe)
     guard.report_to(_fault)
@@ -98,7 +99,7 @@ def say_hello() -> None:
 def count_of(name: str, default: int) -> int:
     """A number from the environment."""
     value = os.environ.get(name, "")
-    return int(value) if value.isdigit() and len(value) <= MAX_DIGITS else default
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS else default
 
 
 def world() -> tuple[int, int]:
