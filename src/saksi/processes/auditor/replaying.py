@@ -73,11 +73,11 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     started, with the variables as they are sealed. Of rank and Step in `transcript` every operation is written down.
 
     `more` are words behind those of the command, which are none of the seal's: how it is told to resume. It is recorded
-    at `recorded_at` where that is not the level of the run; with `roots_behind`, Steps of its own, at segment ends not.
-    With `enough` it is ended once so many ranks made so many
-    Steps each, and the root behind the last of them is there. All of its processes together take at most `memory`
-    bytes, if that is given. They may use `cores` processors of those that are here, where that is given, and torch has
-    `threads`, whose number this machine would make another, unless the program's variables say one.
+    at `recorded_at` where that is not the level of the run. With `roots_behind` a root is taken behind these of its own
+    Steps, and behind none since it ends a segment. With `enough` it is ended once so many ranks made so many Steps
+    each, and the root behind the last of them is there. All of its processes together take at most `memory` bytes, if
+    that is given. They may use `cores` processors of those that are here, where that is given, and torch has `threads`,
+    whose number this machine would make another, unless the program's variables say one.
     """
 
     invocation: Invocation
