@@ -70,6 +70,16 @@ def project(tmp_path_factory):
     return found
 
 
+def run_beside(project, name, foreign):
+    """Another run of the same command, after which the files of the honest one lie there again."""
+    saved = {each: each.read_bytes() for each in project.folder.glob("ckpt-*.pt")}
+    assert len(saved) == 3
+    words = ("run", "--name", name, "--seal", str(project.seal), "--", *project.command())
+    project.call(*words, environment={"PYTHONPATH": str(foreign)})
+    for path, content in saved.items():
+        path.write_bytes(content)
+
+
 def test_a_stretch_begins_with_the_average_that_was_saved(project):
     found = project.audit("honest", "--steps", "10:29", "--resume-with", "--resume {ckpt}", code=0)
     assert (found["verdict"], found["reasons"]) == ("match", [])
@@ -84,8 +94,7 @@ def test_an_average_that_a_run_held_is_known_in_another_file(project):
 
 
 def test_one_element_of_an_average_that_was_edited_is_a_mismatch_and_the_tensor_named(project):
-    foreign = {"PYTHONPATH": str(project.foreign)}
-    project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
+    run_beside(project, "bad", project.foreign)
     found = project.audit("bad", "--no-naming", code=1)
     (named,) = found["named"]
     assert (found["verdict"], found["first_bad_step"], named["stage"]) == ("mismatch", 19, "state")
@@ -94,7 +103,6 @@ def test_one_element_of_an_average_that_was_edited_is_a_mismatch_and_the_tensor_
 
 def test_another_model_that_is_held_is_a_mismatch_of_its_own(project, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import torch\nhidden = torch.nn.BatchNorm1d(2)\n")
-    foreign = {"PYTHONPATH": str(tmp_path)}
-    project.call("run", "--name", "hid", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
+    run_beside(project, "hid", tmp_path)
     found = project.audit("hid", "--no-naming", code=1)
     assert (found["verdict"], found["first_bad_step"], found["named"][0]["stage"]) == ("mismatch", 0, "program")
