@@ -74,7 +74,7 @@ LOADERS = (
 TORCH_ABORTED = "terminate called without an active exception"
 """What torch says if a thread of its own wants the interpreter that is ending (pytorch/pytorch#190489).
 
-Seldom: of 230 launches of two ranks without saksi in a row none did. Such a launch, without saksi, is made again.
+Seldom: of 138 launches of two ranks without saksi in a row none did. Such a launch, without saksi, is made again.
 """
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(900)]

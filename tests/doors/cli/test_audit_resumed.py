@@ -42,12 +42,12 @@ class Elsewhere:
 ROOTS = {(rank, step): "root" for rank in (0, 1) for step in (4, 9, 14, 19, 29, 34, 39)}
 
 
-def part(*chosen, resume=("--resume", "{ckpt}"), memory=None, roots=ROOTS):
+def part(*chosen, resume=("--resume", "{ckpt}"), memory=None):
     task = Replay(
         invocation=None, level="standard", segment=None, project=None, redaction_key=None, placed=(), written=(),
         hidden=(), cache=Path("/nowhere"), limit_s=1.0, memory=5,
     )  # fmt: skip
-    recorded = SimpleNamespace(steps={0: 40, 1: 40}, roots=roots)
+    recorded = SimpleNamespace(steps={0: 40, 1: 40}, roots=ROOTS)
     asked = SimpleNamespace(recorded=recorded, memory=memory)
     plan = Plan(stretches=STRETCHES, chosen=chosen, always=frozenset(), draw=None)
     return Part(asked, plan, SimpleNamespace(task=task), None if resume is None else Resume(words=resume))
