@@ -20,7 +20,7 @@ from saksi.words.frame import Number
 
 __all__ = [
     "KINDS", "OTHERWISE", "BetweenReplays", "Distance", "KindApart", "KindLine", "NumbersApart", "Where",
-    "distance_of", "relative",
+    "distance_of", "relative", "without_threads",
 ]  # fmt: skip
 
 KindApart: TypeAlias = Literal["program", "hyper_parameters", "data", "randomness", "code"]
@@ -198,13 +198,14 @@ def _sides(
     if "inventory" in names:
         said = [view.fields["inventory"] for view in (one, other)]
         if all(isinstance(each, dict) for each in said):
-            sides = [[_without_threads(each["hooks"])] for each in said]
+            sides = [[without_threads(each["hooks"])] for each in said]
         else:
             sides = [[each["digest"] if isinstance(each, dict) else each] for each in said]
     return sides[0], sides[1]
 
 
-def _without_threads(hooks: dict[str, list[str]]) -> dict[str, list[str]]:
+def without_threads(hooks: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The hooks of an inventory without the flag that says how many threads torch has, which is the machine's."""
     kept = {of: [each for each in names if not each.startswith(_THREADS)] for of, names in hooks.items()}
     return kept or {"": []}  # nothing in force is something that was looked at
 

@@ -101,6 +101,7 @@ RECORDED: Final[tuple[tuple[str, str], ...]] = (
     ("SLURM_*", "is what the scheduler says of the job"),
     ("SOURCE_DATE_EPOCH", "changes whether compiled files repeat"),
     ("SAKSI_DISABLE", "switches the recorder off"),
+    ("SAKSI_PLANTED", "makes a recorder change a label"),
     ("SAKSI_THREADS", "sets threads, and so the order of sums"),
 )
 """Names recorded by value (`*` stands for any ending), each with the reason, which `diff` shows to a person."""

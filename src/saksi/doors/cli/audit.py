@@ -68,7 +68,10 @@ def audit(
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, max=_MAX_THREADS, help="Where nothing is proved: once more with N threads, to compare."
+            metavar="N",
+            min=1,
+            max=_MAX_THREADS,
+            help="Where nothing is proved: once more with N threads, to compare. Of a part: with N from the start.",
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All steps, from the first; as without it.")] = False,
@@ -116,8 +119,6 @@ def audit(
     Ends with 0 for match, 1 for mismatch, 3 for not_checkable.
     """
     part = _part(sample, steps, beacon, jobs, everything=everything)
-    if threads is not None and part is not None:
-        raise UsageError("--threads is for all steps", remedy="leave out --sample and --steps, or --threads")
     if limit is not None and not math.isfinite(limit):
         raise UsageError(f"--limit {limit}: no number of seconds", remedy="leave it out for 4 times the run's time")
     limits = _Limits(limit, None if memory is None else int(memory * _GIB), threads)

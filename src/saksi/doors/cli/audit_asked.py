@@ -27,7 +27,7 @@ class AuditAsked(msgspec.Struct, frozen=True, kw_only=True):
 
     `names`: with the function that is to be found in one of them alone, for one replay more. `memory` are the bytes
     that one replay may take; without it, what there is to be had. `threads`: where a difference proves nothing, it
-    is replayed once more with so many.
+    is replayed once more with so many; a part of it with so many at once.
     """
 
     reading: RunMaterials

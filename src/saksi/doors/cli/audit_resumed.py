@@ -15,6 +15,7 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays
 from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of
+from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.sampled import Plan, Replayed
@@ -23,7 +24,7 @@ from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 
-__all__ = ["Answer", "Part", "resumed"]
+__all__ = ["Answer", "Part", "loaded_apart", "resumed"]
 
 _MAX_ROOTS: Final = 10_000
 """Steps that are named one by one, in a variable, which holds 128 KiB: where there are more, each has a root."""
@@ -39,11 +40,15 @@ class Part(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run."""
+    """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run.
+
+    `reading` is the record that the replay left.
+    """
 
     answer: Replayed | str | None
     environment: EnvironmentLine | None = None
     was_replayed: bool = False
+    reading: RunMaterials | None = None
 
 
 def resumed(part: Part, executor: Executor, jobs: int) -> dict[int, Answer]:
@@ -110,7 +115,18 @@ def _answer(part: Part, number: int, outcome: Outcome) -> Answer:
     if outcome.took_more is not None:
         return Answer(str(replaying.TookTooMuch(outcome)), environment, was_replayed=True)
     apart = _apart(part, number, outcome)
-    return Answer(_stretch(part, number) if apart is None else apart, environment, was_replayed=True)
+    answer = _stretch(part, number) if apart is None else apart
+    return Answer(answer, environment, was_replayed=True, reading=outcome.reading)
+
+
+def loaded_apart(part: Part, number: int, reading: RunMaterials) -> str | None:
+    """Why what a replay that resumed had loaded by its first Step is not what it was to resume from."""
+    restart = part.plan.stretches[number].restart
+    loaded = loads_within(items_of(reading), 0)
+    known = loads_within(items_of(part.asked.reading), part.asked.attempt)
+    if restart is not None and not {restart.digest} <= loaded <= {restart.digest, *known}:
+        return f"resumed, it loaded other files than {restart.path}"
+    return None
 
 
 def _stretch(part: Part, number: int) -> Replayed:
@@ -123,11 +139,7 @@ def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:
     asked, stretch = part.asked, part.plan.stretches[number]
     if replayed.reading is None:
         return f"the replay that resumed left no record: {replayed.ending}"
-    loaded = loads_within(items_of(replayed.reading), 0)
-    known = loads_within(items_of(asked.reading), asked.attempt)
-    if stretch.restart is not None and not {stretch.restart.digest} <= loaded <= {stretch.restart.digest, *known}:
-        return f"resumed, it loaded other files than {stretch.restart.path}"
-    against = against_replay(replayed.reading)
+    against = loaded_apart(part, number, replayed.reading) or against_replay(replayed.reading)
     if against is not None:
         return against
     beyond = not _is_last(part, number)

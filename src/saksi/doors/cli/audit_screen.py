@@ -11,7 +11,7 @@ from rich.text import Text
 from saksi.doors.cli.distance_rows import distance_rows
 from saksi.doors.cli.drawing import grid, listing
 from saksi.doors.cli.screen import Screen
-from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled, SavedFiles
+from saksi.judgement.replay.values import Audit, Named, ReplayVerdict, Sampled, SavedFiles, StretchLine
 
 __all__ = ["draw_audit"]
 
@@ -41,6 +41,8 @@ def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
         ("steps", Text(f"{counted}; replayed {found.replays} {'time' if found.replays == 1 else 'times'}")),
         ("covers", Text(_covers(found))),
     ]
+    if found.tier == "split":
+        rows.append(("tier", Text("split: up to rounding, in single steps; weaker than bit for bit")))
     if found.sampled is not None:
         rows += _stretches(found.sampled, screen)
     environment = found.environment
@@ -86,9 +88,9 @@ def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableTy
     rows: list[tuple[str, RenderableType]] = [
         ("stretches", Text(f"{len(means)} of {sampled.total}: {', '.join(ways) or 'none'}"))
     ]
-    told = [each for each in sampled.stretches if each.reason is not None]
+    told = [each for each in sampled.stretches if each.reason is not None or each.split is not None]
     for each in told[:_REASONS]:
-        words = f"steps {each.first_step} to {each.last_step}: {each.reason}"
+        words = f"steps {each.first_step} to {each.last_step}: {_of_stretch(each)}"
         rows.append(("", Text(screen.plain(words, 300))))
     if sampled.resume is not None:
         rows.append(("resumed by", Text(screen.plain(" ".join(sampled.resume), 200))))
@@ -97,6 +99,16 @@ def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableTy
         words = f"secret {sampled.draw.secret}, log root {sampled.draw.log_root[:16]}…{beacon}"
         rows.append(("drawn with", Text(words)))
     return rows
+
+
+def _of_stretch(line: StretchLine) -> str:
+    if line.split is None:
+        return line.reason or ""
+    label = "" if line.split.planted is None else f", a changed label {line.split.planted:,.3g}"
+    return (
+        f"step {line.split.step} up to rounding: {line.split.furthest} at {line.split.slack:.2g} of what is allowed"
+        f"{label}"
+    )
 
 
 def _covers(found: Audit) -> str:

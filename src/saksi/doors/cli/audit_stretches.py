@@ -21,6 +21,7 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
 from saksi.doors.cli.audit_resumed import Part, resumed
+from saksi.doors.cli.audit_split import is_elsewhere, split_steps
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
@@ -60,13 +61,22 @@ def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     _require_steps(asked, wanted)
     try:
         with replays_of(asked) as replays:
-            resume = wanted.resume or _of_settings(replays)
-            with _kept_of(replays, wanted, resume) as kept:
-                part = Part(asked, _plan(asked, wanted, resume, kept.draw), replays, resume)
+            many = _with_threads(replays, asked.threads)
+            resume = wanted.resume or _of_settings(many)
+            with _kept_of(many, wanted, resume) as kept:
+                part = Part(many.asked, _plan(asked, wanted, resume, kept.draw), many, resume)
                 return _replayed(part, wanted.jobs, kept)
     except NotReplayed as refused:
         nothing = EnvironmentLine(verified=False, approved_by=(), differences=())
         return not_replayed(asked.reading.run, asked.attempt, asked.recorded, nothing, (str(refused),))
+
+
+def _with_threads(replays: Replays, threads: int | None) -> Replays:
+    """All of them with so many, and none once more with others; as they are where no number is given."""
+    if threads is None:
+        return replays
+    asked = msgspec.structs.replace(replays.asked, threads=None)
+    return replays._replace(asked=asked, task=msgspec.structs.replace(replays.task, threads=threads))
 
 
 def _require_steps(asked: AuditAsked, wanted: Wanted) -> None:
@@ -145,6 +155,15 @@ def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     environments = [each.environment for each in answers.values() if each.environment is not None]
     count = sum(each.was_replayed for each in answers.values())
     rest = [number for number in plan.chosen if number not in found]
+    if rest and is_elsewhere(part, (each.reading for each in answers.values() if each.reading is not None)):
+        for number, each in split_steps(part, pool, {number: why.get(number) for number in rest}).items():
+            count += each.replays
+            environments += each.environments
+            if isinstance(each.answer, Replayed):
+                found[number] = each.answer
+            else:
+                why[number] = _joined(why.get(number), each.answer)
+        rest = [number for number in rest if number not in found]
     against: tuple[str, ...] = ()
     if rest:
         audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(plan, rest[-1]))
@@ -158,6 +177,12 @@ def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     subject = (asked.reading.run, asked.attempt)
     told = Told(found=tuple(found.values()), environment=_worst(environments), replays=count, against=against)
     return audit_of_stretches(subject, asked.recorded, plan, told)
+
+
+def _joined(apart: str | None, unsplit: str) -> str:
+    """Why a stretch is not equal, and why its first Step is not told up to rounding."""
+    said = f"not comparable up to rounding either: {unsplit}"
+    return said if apart is None else f"{apart}; {said}"
 
 
 def _until(plan: Plan, number: int) -> int | None:
@@ -186,6 +211,6 @@ def _from_start(asked: AuditAsked, audit: Audit, number: int, stretch: Stretch, 
 
 def _apart(replays: Replays, name: str) -> Replays:
     """The same, in a folder of its own; what other replays left is not seen from there."""
-    others = tuple(each for each in replays.place.iterdir() if each.name.startswith(("stretch-", "from-")))
+    others = tuple(each for each in replays.place.iterdir() if each.name.startswith(("stretch-", "split-", "from-")))
     task = msgspec.structs.replace(replays.task, hidden=(*replays.task.hidden, *others))
     return replays._replace(place=new_folder(replays.place, name), task=task)

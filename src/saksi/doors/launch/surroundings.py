@@ -24,7 +24,9 @@ MAX_RUNTIME_FOLDER: Final = 72
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
 
 
-_ASKED_BY_AUDITS: Final = ("SAKSI_DOCTOR", "SAKSI_ROOTS", "SAKSI_THREADS", "SAKSI_TRANSCRIPT")
+_ASKED_BY_AUDITS: Final = (
+    "SAKSI_DOCTOR", "SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS", "SAKSI_TRANSCRIPT",
+)  # fmt: skip
 """What a recorder does for audits and the doctor alone, whose launches are known by their folder for bytecode."""
 
 

@@ -14,16 +14,20 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from saksi.judgement.distance import without_threads
 from saksi.judgement.items import Item
 from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.update_views import UpdateView, update_views
 
-__all__ = ["Resumed", "compare_resumed"]
+__all__ = ["Resumed", "compare_resumed", "first_step_apart"]
 
 _COMPARED: Final = (
     "groups", "batches", "rng", "inventory", "loss", "losses", "skipped", "gradient_norm", "fingerprints",
 )  # fmt: skip
+_BUT_ROUNDING: Final = ("groups", "batches", "rng", "hooks", "losses", "skipped", "begun")
+"""What is the same on every machine: `hooks` are an inventory's, `begun` the sums with which a Step began."""
 _OF_BATCHES: Final = ("digest", "ids", "items")
+_OTHER_HOOKS: Final = "other hooks or modes are in force"
 _MADE: Final = "rng"
 """A field that every Step has, and a root alone has not."""
 
@@ -81,6 +85,34 @@ def compare_resumed(
     return Resumed(equal=own, steps=own, rooted=True, apart=None)
 
 
+def first_step_apart(stretch: Stretch, record: Iterable[Item], attempt: int, replay: Iterable[Item]) -> str | None:
+    """What differs in the first Step of `stretch` that is no rounding, or as it begins; `None` if nothing does.
+
+    Raises what reading the items raises.
+    """
+    expected = _within(record, attempt, stretch.first - 1, stretch.first + 1)
+    made = {(rank, stretch.first + step): each for (rank, step), each in _within(replay, 0, -1, 1).items()}
+    ranks = sorted(rank for (rank, step), fields in expected.items() if step == stretch.first and _MADE in fields)
+    for rank in ranks:
+        place = (rank, stretch.first)
+        broken = _seam(stretch, rank, expected, made)
+        if broken is None:
+            one, other = _but_rounding(expected[place]), made.get(place)
+            said = _fields_apart(one, None if other is None else _but_rounding(other), _BUT_ROUNDING, is_first=True)
+            broken = None if said is None else f"step {stretch.first} of rank {rank}: {said}"
+        if broken is not None:
+            return broken
+    return None if ranks else "the record has no step of it"
+
+
+def _but_rounding(fields: _Fields) -> _Fields:
+    """With what of these fields no machine makes another."""
+    said = fields.get("inventory")
+    hooks = {"hooks": without_threads(said["hooks"])} if isinstance(said, dict) else {"hooks": said}
+    begun = {name: each["start"] for name, each in fields.get("fingerprints", {}).items() if each["start"] is not None}
+    return {**fields, **hooks, "begun": begun}
+
+
 def _in_order(place: tuple[tuple[int, int], _Fields]) -> tuple[int, int]:
     (rank, step), _ = place
     return step, rank
@@ -136,9 +168,18 @@ def _apart(one: _Fields, other: _Fields | None, *, is_first: bool) -> str | None
 
     A replay has a root wherever the record has one: what other optimizers did is in it.
     """
+    said = _fields_apart(one, other, _COMPARED, is_first=is_first)
+    if said is not None or other is None:
+        return said
+    if not one.get("roots", set()) <= other.get("roots", set()):
+        return "the root of its state is another" if other.get("roots") else "the replay has no root of its state"
+    return None
+
+
+def _fields_apart(one: _Fields, other: _Fields | None, names: Iterable[str], *, is_first: bool) -> str | None:
     if other is None or _MADE not in other:
         return "the replay did not make it"
-    for name in _COMPARED:
+    for name in names:
         if name not in one:
             continue
         if name not in other:
@@ -149,8 +190,6 @@ def _apart(one: _Fields, other: _Fields | None, *, is_first: bool) -> str | None
             said = _field(name, _counted(one, name), other[name])
         if said is not None:
             return said
-    if not one.get("roots", set()) <= other.get("roots", set()):
-        return "the root of its state is another" if other.get("roots") else "the replay has no root of its state"
     return None
 
 
@@ -189,9 +228,22 @@ def _field(name: str, one: Any, other: Any) -> str | None:
             return None if apart is None else f"{name} of {apart}"
         case "inventory":
             digests = [each["digest"] if isinstance(each, dict) else each for each in (one, other)]
-            return None if digests[0] == digests[1] else "other hooks or modes are in force"
+            return None if digests[0] == digests[1] else _of_hooks(one, other)
+        case "hooks":
+            return None if one == other else _OTHER_HOOKS
+        case "begun":
+            apart = next((each for each in one if each in other and one[each] != other[each]), None)
+            return None if apart is None else f"it began with another {apart}"
         case _:
             return None if one == other else f"another {name.replace('_', ' ')}"
+
+
+def _of_hooks(one: Any, other: Any) -> str:
+    """What is in force otherwise: a number of threads is the machine's, all else is somebody's."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        if without_threads(one["hooks"]) == without_threads(other["hooks"]):
+            return "torch has another number of threads"
+    return _OTHER_HOOKS
 
 
 def _other_sums(one: str | None, other: str | None) -> bool:

@@ -25,6 +25,7 @@ from saksi.judgement.replay.values import (
     ReplayVerdict,
     Sampled,
     Segments,
+    Split,
     StretchLine,
 )
 
@@ -32,13 +33,17 @@ __all__ = ["Plan", "Replayed", "Told", "audit_of_stretches", "with_stretches"]
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch by its number, over all ranks: `equal` of `steps` Steps are as recorded."""
+    """One stretch by its number, over all ranks: `equal` of `steps` Steps are as recorded.
+
+    With `split` they are those of its first Step, in that tier; `reason` is why the stretch is not equal.
+    """
 
     number: int
     means: Means
     steps: int
     equal: int
     reason: str | None = None
+    split: Split | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +87,7 @@ def audit_of_stretches(subject: tuple[str, int], recorded: Recorded, plan: Plan,
         run=run,
         attempt=attempt,
         verdict=verdict,
-        tier="exact",
+        tier="split" if any(each.split is not None for each in found) else "exact",
         environment=environment,
         steps=ReplaySteps(
             total=recorded.total, replayed=replayed, match=match, mismatch=0, not_checkable=recorded.total - match
@@ -95,7 +100,7 @@ def audit_of_stretches(subject: tuple[str, int], recorded: Recorded, plan: Plan,
         distance=None,
         sampled=_lines(plan, found),
         reasons=tuple(reasons),
-        sentence=_sentence(verdict, match, recorded, plan, reasons),
+        sentence=_sentence(verdict, recorded, plan, found, reasons),
     )
 
 
@@ -121,7 +126,8 @@ def _lines(plan: Plan, found: Sequence[Replayed]) -> Sampled:
             first_step=plan.stretches[each.number].first,
             last_step=plan.stretches[each.number].behind - 1,
             means=each.means,
-            equal=each.equal == each.steps,
+            equal=each.split is None and each.equal == each.steps,
+            split=each.split,
             reason=each.reason,
         )
         for each in sorted(found, key=lambda one: one.number)
@@ -130,10 +136,11 @@ def _lines(plan: Plan, found: Sequence[Replayed]) -> Sampled:
 
 
 def _coverage(recorded: Recorded, plan: Plan, found: Sequence[Replayed]) -> ReplayCoverage:
-    equal = {each.number for each in found if each.equal == each.steps}
+    equal = {each.number for each in found if each.split is None and each.equal == each.steps}
     steps = sum(each.equal for each in found if each.number in equal)
+    reached = steps + sum(each.equal for each in found if each.split is not None)
     return ReplayCoverage(
-        fraction=steps / recorded.total if recorded.total else 0.0,
+        fraction=reached / recorded.total if recorded.total else 0.0,
         segments=Segments(total=recorded.segments, replayed=_segments(recorded, [plan.stretches[at] for at in equal])),
         detects=_detects(recorded, plan, equal, steps),
     )
@@ -142,7 +149,7 @@ def _coverage(recorded: Recorded, plan: Plan, found: Sequence[Replayed]) -> Repl
 def _detects(recorded: Recorded, plan: Plan, equal: set[int], steps: int) -> Detects:
     """For the worst place: a stretch that is not always taken, and none that a replay from the start met by the way.
 
-    What was named and not drawn meets nothing that was done elsewhere.
+    What was named and not drawn meets nothing that was done elsewhere; nor does one Step that is as near as rounding.
     """
     if len(equal) == len(plan.stretches):
         return Detects(one_segment=1.0, spread=spread(recorded.total, steps))
@@ -165,11 +172,33 @@ def _segments(recorded: Recorded, replayed: Collection[Stretch]) -> int:
     return count
 
 
-def _sentence(verdict: ReplayVerdict, match: int, recorded: Recorded, plan: Plan, reasons: Sequence[str]) -> str:
+def _sentence(
+    verdict: ReplayVerdict, recorded: Recorded, plan: Plan, found: Sequence[Replayed], reasons: Sequence[str]
+) -> str:
     if verdict != "match":
         return f"Not checkable: {'; '.join(reasons)}."
+    match = sum(each.equal for each in found)
+    splits = [each for each in found if each.split is not None]
+    if splits:
+        return _split_sentence(match - sum(each.equal for each in splits), splits, recorded.total)
     same = "are bit for bit what the sealed program does in the verified environment"
     if match == recorded.total:
         return f"All {match} steps {same}."
     count = f"{len(plan.chosen)} of {len(plan.stretches)} stretches"
     return f"{match} of {recorded.total} steps were replayed, in {count}, and {same}."
+
+
+def _split_sentence(exact: int, splits: Sequence[Replayed], total: int) -> str:
+    """What is so of single Steps, and how much nearer than a changed label the furthest of them is."""
+    count = sum(each.equal for each in splits)
+    seen = [each.split for each in splits if each.split is not None]
+    slack = max(each.slack for each in seen)
+    planted = min((each.planted for each in seen if each.planted is not None), default=None)
+    before = f"{exact} of {total} steps are bit for bit what the sealed program does. " if exact else ""
+    label = "" if planted is None else f"; one changed label would be {planted:,.3g} times it"
+    return (
+        f"{before}{count} of {total} steps are what the sealed program does, up to rounding: each begins with the "
+        "state, data, random numbers and hyper-parameters of the record, bit for bit; its gradient is as near as "
+        f"replays of it here are to each other (at most {slack:.2g} of what is allowed{label}); and its update is what "
+        "the optimizer makes of that."
+    )

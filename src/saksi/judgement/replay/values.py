@@ -26,6 +26,7 @@ __all__ = [
     "SavedFiles",
     "SavedHow",
     "Segments",
+    "Split",
     "Stage",
     "StretchLine",
     "Tier",
@@ -144,16 +145,34 @@ Means: TypeAlias = Literal["start", "resume"]
 """How a stretch was reached: from the start of the program, or by its own resuming from a model checkpoint."""
 
 
+class Split(_Document, frozen=True, kw_only=True):
+    """The first Step of a stretch, `step`, in the tier *split*: over all ranks, of `elements` of gradients.
+
+    `noise` is how far replays here are apart, beside the size of the gradients. `slack` is how far the record is from
+    the replay, in shares of what is allowed, and `furthest` where that is; `planted` how many times as much a changed
+    label would be, null where that is no finite number.
+    """
+
+    step: int
+    elements: int
+    noise: float
+    slack: float
+    furthest: str
+    planted: float | None
+
+
 class StretchLine(_Document, frozen=True, kw_only=True):
     """One stretch that was replayed, of Steps `first_step` to `last_step`.
 
-    `reason` is why it was reached from the start although a model checkpoint is there, or why it is not equal.
+    `reason` is why it was reached from the start although a model checkpoint is there, or why it is not equal. `split`
+    is what is so of its first Step where the stretch is not equal and that need be nothing but rounding.
     """
 
     first_step: int
     last_step: int
     means: Means
     equal: bool
+    split: Split | None
     reason: str | None
 
 

@@ -19,7 +19,9 @@ __all__ = ["Executor", "Lost", "Outcome", "Refused", "Task"]
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One stretch, replayed from a model checkpoint. `name` tells it from others of an audit, and is a file name.
+    """One stretch, replayed from a model checkpoint, or from the start of the program without one.
+
+    `name` tells it from others of an audit, and is a file name.
 
     `salt` is drawn for each try, so that the digest of a task gives nobody its words and variables to guess.
     The replay's `cache` is another one, and what other tasks leave is hidden from it too.
@@ -27,7 +29,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     replay: Replay
-    restart: Restart
+    restart: Restart | None
     salt: str = ""
 
 

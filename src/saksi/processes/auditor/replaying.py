@@ -55,8 +55,14 @@ __all__ = ["Replay", "Replayed", "TookTooMuch", "look", "replay", "scratch_folde
 _TRANSCRIPT: Final = "saksi.transcript"
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
 
+_OF_RECORDERS: Final = ("SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS")
+"""What the run's own variables may say of these is none of its replay's."""
+
 _NO_SEGMENT: Final = 1_000_000
 """As many Steps as a segment may have: of those that are replayed none ends one."""
+
+_OLDER: Final = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
+"""For torch's own kernels, oneDNN and MKL; each takes what it has where it does not know the word."""
 
 _SHORT: Final = 32
 """Bytes of a path below which a replay's folders leave a launch enough for the path of its socket."""
@@ -78,6 +84,10 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     each, and the root behind the last of them is there. All of its processes together take at most `memory` bytes, if
     that is given. They may use `cores` processors of those that are here, where that is given, and torch has `threads`,
     whose number this machine would make another, unless the program's variables say one.
+
+    `samples` are drawn with that key, in hexadecimal, as if its first Step had that number. `older`: libraries compute
+    with older instructions than this processor has, so that they add in another order. `planted`: in its first Step one
+    label counts as another.
     """
 
     invocation: Invocation
@@ -98,6 +108,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     memory: int | None = None
     cores: int | None = None
     threads: int | None = None
+    samples: tuple[str, int] | None = None
+    older: bool = False
+    planted: bool = False
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -240,15 +253,10 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
-    for name in ("SAKSI_THREADS", "SAKSI_ROOTS"):
-        environment.pop(name, None)
-    if asked.roots_behind:
-        environment["SAKSI_ROOTS"] = ",".join(map(str, asked.roots_behind))
-    if asked.threads is not None:
-        environment["SAKSI_THREADS"] = str(asked.threads)
-    if asked.transcript is not None:
-        rank, step = asked.transcript
-        environment["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"
+    environment = {name: value for name, value in environment.items() if name not in _OF_RECORDERS}
+    environment |= _asked_of_recorder(asked, scratch)
+    if asked.older:
+        environment |= _OLDER
     folders = (Path(asked.invocation.folder), *asked.written)
     layered = tuple(str(each) for each in outermost(folders))
     home = home_in(asked.invocation.environment)
@@ -268,6 +276,24 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         observed=_to_observe(asked, told),
         cores=asked.cores,
     )
+
+
+def _asked_of_recorder(asked: Replay, scratch: Path) -> dict[str, str]:
+    """What the recorder does for this replay alone, as variables."""
+    found: dict[str, str] = {}
+    if asked.roots_behind:
+        found["SAKSI_ROOTS"] = ",".join(map(str, asked.roots_behind))
+    if asked.threads is not None:
+        found["SAKSI_THREADS"] = str(asked.threads)
+    if asked.samples is not None:
+        key, first = asked.samples
+        found["SAKSI_SAMPLES"] = f"{key}:{first}"
+    if asked.planted:
+        found["SAKSI_PLANTED"] = "1"
+    if asked.transcript is not None:
+        rank, step = asked.transcript
+        found["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"
+    return found
 
 
 def _to_observe(asked: Replay, told: int) -> Observed | None:

@@ -97,9 +97,7 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
             raise SystemExit(1)
 
     try:
-        placed = put_in_place(
-            task.restart, Path(task.replay.invocation.folder), task.replay.placed, folder / "checkout"
-        )
+        placed = _placed(task, folder)
     except (OSError, SaksiError, ValueError) as reason:  # a path of the record may be none, with a zero byte
         return ReplayResult(refused=str(reason))
     (folder / "cache").mkdir(mode=0o700)
@@ -109,6 +107,12 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
     except NotReplayed as reason:
         return ReplayResult(not_replayed=str(reason))
     return _result_of(found)
+
+
+def _placed(task: Task, folder: Path) -> tuple[tuple[Path, Path], ...]:
+    if task.restart is None:
+        return task.replay.placed
+    return put_in_place(task.restart, Path(task.replay.invocation.folder), task.replay.placed, folder / "checkout")
 
 
 def _result_of(found: Replayed) -> ReplayResult:

@@ -18,7 +18,7 @@ from .plain import text
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
 PARTS += ("schedules", "batches", "generators", "files", "metrics", "live_code")
-ASKED_FOR = ("transcript", "doctor")  # by variables of their names, which `saksi audit` and `saksi doctor` set
+ASKED_FOR = ("transcript", "doctor", "planted")  # by variables of their names, which `saksi audit` and `doctor` set
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root
@@ -47,6 +47,8 @@ def _install() -> None:
     # Each import and each installation on its own: what one version of torch lacks, costs that part only.
     _part("memory", lambda: __import__(__package__ + ".memory"))
     asked = [name for name in ASKED_FOR if os.environ.get("SAKSI_" + name.upper())]
+    if os.environ.get("SAKSI_SAMPLES"):
+        asked.append("drawing")
     for name in (*PARTS, *asked):
         _part(name, lambda name=name: _module(name).install())
     _part("formats", lambda: _module("formats"))

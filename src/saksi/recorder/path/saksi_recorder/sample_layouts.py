@@ -103,7 +103,8 @@ class Layout:
         if not self.counts or self._drawn == (drawing.key(), update, self.name):
             return
         self._drawn = None
-        seed = drawing.key() + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
+        number = drawing.number(update).to_bytes(8, "little")
+        seed = drawing.key() + b"saksi.sample/v1" + self.ordinal.to_bytes(8, "little") + number
         stream = bytearray(hashlib.shake_256(seed + bytes.fromhex(self.name)).digest(8 * len(self._positions)))
         words = torch.frombuffer(stream, dtype=torch.int64).bitwise_and_(_MASK)
         torch.remainder(words, self._sizes, out=self._positions)
