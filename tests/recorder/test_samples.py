@@ -412,3 +412,46 @@ def test_a_key_that_comes_after_the_first_update_is_not_used(tmp_path):
         frames = agent.frames()
     assert {each.key for each in kinds(frames, "Sampled")} == {None}
     assert len(kinds(frames, "Sample")) == 3
+
+
+def gradients_of(agent_frames, update):
+    """The key that one Update's samples were drawn with, and the places of its elements by what the gradient holds."""
+    layouts, key = {}, None
+    for frame in agent_frames:
+        if type(frame).__name__ == "SampledFrame":
+            key, layouts[frame.layout] = frame.key, layout_of(frame)
+        elif type(frame).__name__ == "SampleFrame" and frame.update == update:
+            return key, [one.around.gradient for one in around_each(layouts[frame.layout], frame)]
+    raise AssertionError(update)
+
+
+COUNTING = r"""
+import torch
+torch.set_num_threads(1)
+weight = torch.nn.Parameter(torch.zeros(1000))
+optimizer = torch.optim.SGD([weight], lr=0.0, momentum=0.9)
+for step in range(5):
+    weight.grad = torch.arange(1000.0)
+    optimizer.step()
+"""
+
+
+def counted(tmp_path, number, said):
+    place = tmp_path / str(number)
+    with Listener(place) as listener:
+        run(COUNTING, environment(place, SAKSI_SAMPLES=said))
+        listener.drain(1)
+        return listener.frames(0)
+
+
+def test_a_replay_draws_what_the_run_drew_where_an_audit_says_key_and_number(tmp_path):
+    key = "ab" * 32
+    whole, later = counted(tmp_path, 0, f"{key}:0"), counted(tmp_path, 1, f"{key}:3")
+    assert gradients_of(whole, 4) == gradients_of(later, 1)
+    assert gradients_of(whole, 1) != gradients_of(later, 1)
+    assert gradients_of(later, 1)[0] == key
+
+
+@pytest.mark.parametrize("said", ["", "ab" * 32, "ab" * 32 + ":", "ab" * 32 + ":x", "ab" * 31 + ":3", "zz" * 32 + ":3"])
+def test_what_is_no_key_with_a_number_leaves_the_process_its_own(tmp_path, said):
+    assert gradients_of(counted(tmp_path, 0, said), 1)[0] is None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judgement.true_roots import say
-from saksi.judgement.replay.resumed import compare_resumed
+from saksi.judgement.replay.resumed import compare_resumed, first_step_apart
 from saksi.judgement.replay.stretches import Restart, Stretch
 from simulated_run import SimulatedRun, hex64, update_fields
 
@@ -251,3 +251,65 @@ def test_only_the_first_step_may_have_batches_that_were_drawn_to_skip():
     used = update_fields(6)["batches"]
     assert not compared(record(), replay(altered={2: {"batches": [*used, *used]}})).matches
     assert not compared(record(altered={4: {"batches": []}}), replay()).matches
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_a_first_step_that_only_rounding_makes_another_is_not_apart(ranks):
+    """Loss, norm and the state that it leaves are the machine's."""
+    ends = [update_fields(4)["fingerprints"][0] | {"end": "0" * 32}]
+    rounded = {"loss": 9.0, "gradient_norm": None, "fingerprints": ends}
+    other = replay(altered={0: rounded, 1: {"groups": []}}, ranks=ranks)
+    assert first_step_apart(STRETCH, record(ranks=ranks), 0, other) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"groups": []}, "another groups"),
+        ({"losses": 2}, "another losses"),
+        ({"skipped": True}, "another skipped"),
+        ({"rng": {"python": hex64("python"), "torch": hex64("other")}}, "rng of torch"),
+        ({"batches": []}, "other batches"),
+        ({"inventory": hex64("hooks")}, "other hooks or modes are in force"),
+    ],
+)
+def test_whatever_no_rounding_makes_is_apart_in_a_first_step_too(change, said):
+    found = first_step_apart(STRETCH, record(), 0, replay(altered={0: change}))
+    assert found == f"step 4 of rank 0: {said}"
+
+
+def test_a_first_step_has_to_begin_with_the_state_of_the_record():
+    assert first_step_apart(STRETCH, record(), 0, replay(began="c")) == (
+        "the state that rank 0 resumed with is not bound by the root behind step 3"
+    )
+    begun = [update_fields(4)["fingerprints"][0] | {"start": "0" * 32}]
+    assert first_step_apart(STRETCH, record(altered={4: {"fingerprints": begun}}), 0, replay()) == (
+        "step 4 of rank 0: it began with another sum64-4096 parameters 0/1"
+    )
+    assert first_step_apart(STRETCH, record(), 0, replay(steps=0)) == "step 4 of rank 0: the replay did not make it"
+    assert first_step_apart(STRETCH, record(steps=4), 0, replay()) == "the record has no step of it"
+
+
+def in_force(connection, digit, hooks):
+    connection.send("inventory", inventory=digit * 64, hooks=hooks)
+    return {"inventory": digit * 64}
+
+
+@pytest.mark.parametrize(
+    ("hooks", "said"), [([], None), (["deterministic=True"], "step 0 of rank 0: other hooks or modes are in force")]
+)
+def test_how_many_threads_there_are_is_the_machines_and_no_hook(hooks, said):
+    def made(key, digit, threads, more):
+        run = SimulatedRun() if key is None else SimulatedRun(key)
+        connection = run.attach()
+        root(connection, -1, "a", "attach")
+        connection.update(**in_force(connection, digit, {"flags": [f"threads={threads}", *more]}))
+        root(connection, 0, "b")
+        connection.goodbye()
+        return run.items()
+
+    whole = Stretch(first=0, behind=1)
+    mine, other = list(made(None, "1", 4, [])), list(made(REPLAY, "2", 1, hooks))
+    assert first_step_apart(whole, mine, 0, other) == said
+    exact = compare_resumed(whole, mine, 0, other).apart
+    assert exact == (said or "step 0 of rank 0: torch has another number of threads")

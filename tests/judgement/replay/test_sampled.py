@@ -8,7 +8,7 @@ from saksi.judgement.replay.drawing import Draw
 from saksi.judgement.replay.recorded import Recorded
 from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
 from saksi.judgement.replay.stretches import Stretch
-from saksi.judgement.replay.values import EnvironmentLine
+from saksi.judgement.replay.values import EnvironmentLine, Split
 
 VERIFIED = EnvironmentLine(verified=True, approved_by=("maria",), differences=())
 DRIFTED = EnvironmentLine(verified=False, approved_by=("maria",), differences=("torch: changed",))
@@ -114,3 +114,42 @@ def test_a_mismatch_from_the_start_is_one_of_the_whole_run():
     assert (found.steps.total, found.steps.match, found.steps.mismatch, found.steps.not_checkable) == (50, 14, 1, 35)
     assert (found.coverage.fraction, found.coverage.segments.total, found.replays) == (0.3, 10, whole.replays + 2)
     assert [each.equal for each in found.sampled.stretches] == [True, False]
+
+
+def one_step(number, *, slack=0.2, planted=3e4, equal=True, ranks=1, reason="step 20 of rank 0: another loss"):
+    """The first Step of a stretch, up to rounding."""
+    split = Split(
+        step=10 * number, elements=90, noise=1e-7, slack=slack, furthest="the gradient of head", planted=planted
+    )
+    return Replayed(number=number, means="resume", steps=ranks, equal=ranks if equal else 0, reason=reason, split=split)
+
+
+def test_first_steps_up_to_rounding_are_a_match_of_so_many_steps_in_the_tier_split():
+    found = audited(one_step(0, planted=None), one_step(2, slack=0.25, planted=500.0), one_step(4), ranks=1)
+    assert (found.verdict, found.tier, found.reasons) == ("match", "split", ())
+    assert (found.steps.replayed, found.steps.match, found.steps.not_checkable) == (3, 3, 47)
+    assert found.sentence.startswith("3 of 50 steps are what the sealed program does, up to rounding: each begins with")
+    assert "(at most 0.25 of what is allowed; one changed label would be 500 times it)" in found.sentence
+    assert [(each.equal, each.split.step) for each in found.sampled.stretches] == [(False, 0), (False, 20), (False, 40)]
+
+
+def test_single_steps_cover_no_stretch_and_meet_nothing_that_was_done_in_one():
+    found = audited(one_step(0), one_step(2, ranks=2), one_step(4))
+    assert (found.coverage.segments.replayed, found.coverage.detects.one_segment) == (0, 0.0)
+    assert found.coverage.fraction == pytest.approx(4 / 50)
+    assert set(found.coverage.detects.spread.values()) == {0.0}
+
+
+def test_stretches_that_are_equal_are_told_apart_from_steps_up_to_rounding():
+    found = audited(done(0, means="start"), one_step(2), done(4))
+    assert (found.verdict, found.tier, found.steps.match) == ("match", "split", 21)
+    assert found.sentence.startswith("20 of 50 steps are bit for bit what the sealed program does. 1 of 50 steps are")
+    assert found.coverage.segments.replayed == 4
+
+
+def test_a_first_step_that_is_too_far_is_no_match_and_no_mismatch():
+    far = "step 20: the gradient of head is 97.4 times as far from the replay as rounding explains here"
+    found = audited(done(0), one_step(2, slack=97.4, equal=False, reason=far), done(4))
+    assert (found.verdict, found.tier, found.reasons) == ("not_checkable", "exact", (far,))
+    assert (found.steps.match, found.steps.mismatch) == (20, 0)
+    assert found.sampled.stretches[1].split.slack == 97.4

@@ -104,11 +104,10 @@ def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableTy
 def _of_stretch(line: StretchLine) -> str:
     if line.split is None:
         return line.reason or ""
-    label = "" if line.split.planted is None else f", a changed label {line.split.planted:,.3g}"
-    return (
-        f"step {line.split.step} up to rounding: {line.split.furthest} at {line.split.slack:.2g} of what is allowed"
-        f"{label}"
-    )
+    found = line.split
+    label = "" if found.planted is None else f"; a changed label: {found.planted:,.3g} times"
+    slack = "beyond all" if found.slack is None else f"{found.slack:,.2g} times what is allowed"
+    return f"of step {found.step} up to rounding, {found.furthest}: {slack}{label}"
 
 
 def _covers(found: Audit) -> str:

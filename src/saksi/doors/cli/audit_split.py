@@ -1,7 +1,8 @@
 """Stretches that differ on a machine that may compute otherwise: their first Step in the tier *split*.
 
 Rules: it is tried only where a difference proves nothing, so a record that does not come out as near as rounding stays
-`not_checkable`; each replay of it begins in a folder of its own, sees nothing of the others, and makes one Step.
+`not_checkable`; each replay of it makes one Step, and sees nothing of the others but the bytecode of those that begin
+with it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resumed import first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
+from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.replay.values import EnvironmentLine, Means
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 from saksi.processes.auditor.replaying import Replay
@@ -35,9 +37,9 @@ _KINDS: Final = ("base", "threads", "older", "planted")
 
 
 class SplitAnswer(NamedTuple):
-    """What came of one stretch: what is so of its first Step, or why nothing is said; in how many replays."""
+    """What came of one stretch, in how many replays."""
 
-    answer: Replayed | str
+    answer: Replayed
     environments: tuple[EnvironmentLine, ...]
     replays: int
 
@@ -70,7 +72,7 @@ def split_steps(part: Part, executor: Executor, why: Mapping[int, str | None]) -
         try:
             asked[number] = _asked(part, number)
         except Unsplit as reason:
-            found[number] = SplitAnswer(str(reason), (), 0)
+            found[number] = SplitAnswer(_unsaid(part, number, why[number], reason), (), 0)
     tasks = [task for each in asked.values() for task in each.tasks.values()]
     with counter(max(1, len(tasks)), "measuring what rounding does", shown=bool(tasks)) as hear:
         outcomes = executor.run(tasks, said=hear)
@@ -95,12 +97,13 @@ def _asked(part: Part, number: int) -> _Asked:
         part.replays.task,
         hidden=(*part.replays.task.hidden, *seen),
         more=more,
+        cache=part.replays.place / f"split-cache-{number}",
         roots_behind=(0,),
         enough=(len(asked.recorded.steps), 1),
         samples=(key, stretch.first),
     )
     tasks = {
-        kind: Task(name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart)
+        kind: Task(name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True)
         for kind in _KINDS
     }
     return _Asked(record, tasks)
@@ -127,11 +130,30 @@ def _answer(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outco
         others = tuple(made[kind] for kind in ("threads", "older"))
         told = split.split_of(stretch.first, asked.record, split.Replays(made["base"], others, made["planted"]))
     except Unsplit as reason:
-        return SplitAnswer(str(reason), tuple(environments), len(_KINDS))
-    steps = len(asked.record)
-    means: Means = "start" if stretch.restart is None else "resume"
-    answer = Replayed(number=number, means=means, steps=steps, equal=steps, reason=why, split=told)
+        return SplitAnswer(_unsaid(part, number, why, reason), tuple(environments), len(_KINDS))
+    steps, far = len(asked.record), split.too_far(told)
+    answer = Replayed(
+        number=number,
+        means=_means(stretch),
+        steps=steps,
+        equal=steps if far is None else 0,
+        reason=far or why,
+        split=told,
+    )
     return SplitAnswer(answer, tuple(environments), len(_KINDS))
+
+
+def _unsaid(part: Part, number: int, why: str | None, reason: Unsplit) -> Replayed:
+    """Nothing is said of the stretch: why it is not equal, and why not of its first Step up to rounding."""
+    stretch = part.plan.stretches[number]
+    said = f"step {stretch.first} cannot be compared up to rounding: {reason}"
+    steps = stretch.steps * len(part.asked.recorded.steps)
+    reason_of_both = said if why is None else f"{why}; {said}"
+    return Replayed(number=number, means=_means(stretch), steps=steps, equal=0, reason=reason_of_both)
+
+
+def _means(stretch: Stretch) -> Means:
+    return "start" if stretch.restart is None else "resume"
 
 
 def _read(part: Part, task: Task, outcomes: Mapping[str, Outcome]) -> tuple[RunMaterials, EnvironmentLine]:

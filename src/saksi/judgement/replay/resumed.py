@@ -240,10 +240,9 @@ def _field(name: str, one: Any, other: Any) -> str | None:
 
 def _of_hooks(one: Any, other: Any) -> str:
     """What is in force otherwise: a number of threads is the machine's, all else is somebody's."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        if without_threads(one["hooks"]) == without_threads(other["hooks"]):
-            return "torch has another number of threads"
-    return _OTHER_HOOKS
+    both = [without_threads(each["hooks"]) for each in (one, other) if isinstance(each, dict)]
+    are_equal = len(both) == 2 and both[0] == both[1]  # noqa: PLR2004 - each says what is in force
+    return "torch has another number of threads" if are_equal else _OTHER_HOOKS
 
 
 def _other_sums(one: str | None, other: str | None) -> bool:

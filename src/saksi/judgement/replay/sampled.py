@@ -87,7 +87,7 @@ def audit_of_stretches(subject: tuple[str, int], recorded: Recorded, plan: Plan,
         run=run,
         attempt=attempt,
         verdict=verdict,
-        tier="split" if any(each.split is not None for each in found) else "exact",
+        tier="split" if any(each.split is not None and each.equal for each in found) else "exact",
         environment=environment,
         steps=ReplaySteps(
             total=recorded.total, replayed=replayed, match=match, mismatch=0, not_checkable=recorded.total - match
@@ -192,7 +192,7 @@ def _split_sentence(exact: int, splits: Sequence[Replayed], total: int) -> str:
     """What is so of single Steps, and how much nearer than a changed label the furthest of them is."""
     count = sum(each.equal for each in splits)
     seen = [each.split for each in splits if each.split is not None]
-    slack = max(each.slack for each in seen)
+    slack = max(each.slack or 0.0 for each in seen)
     planted = min((each.planted for each in seen if each.planted is not None), default=None)
     before = f"{exact} of {total} steps are bit for bit what the sealed program does. " if exact else ""
     label = "" if planted is None else f"; one changed label would be {planted:,.3g} times it"

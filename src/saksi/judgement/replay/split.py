@@ -21,7 +21,7 @@ from saksi.judgement.replay.gradients import StepGradients
 from saksi.judgement.replay.values import Split
 from saksi.words.findings import Finding
 
-__all__ = ["MARGIN", "Replays", "Unsplit", "key_of", "not_recomputed", "split_of"]
+__all__ = ["MARGIN", "Replays", "Unsplit", "key_of", "not_recomputed", "split_of", "too_far"]
 
 MARGIN: Final = 10.0
 """How many times what replays here are apart the record may be: another machine's kernels add in orders of their own.
@@ -87,10 +87,7 @@ def not_recomputed(findings: Iterable[Finding], step: int) -> str | None:
 
 
 def split_of(step: int, record: Mapping[int, StepGradients], replays: Replays) -> Split:
-    """What is so of a Step that has `key_of` and is recomputed. Raises `Unsplit`, where nothing can be said.
-
-    A record that is further away than the bound is said to be, and proves nothing: the bound is this machine's.
-    """
+    """What is so of a Step that has `key_of` and is recomputed. Raises `Unsplit`, where nothing can be said."""
     noise, slack, planted = 0.0, _Ratio(0.0, _LOSS), _Ratio(0.0, _LOSS)
     for rank, seen in sorted(record.items()):
         base = _there(replays.base, rank)
@@ -101,17 +98,29 @@ def split_of(step: int, record: Mapping[int, StepGradients], replays: Replays) -
         planted = max(planted, _furthest(_there(replays.planted, rank), base, bounds))
     if planted.value <= 1.0:
         raise Unsplit("one changed label does not show beyond what replays here differ by, or none could be changed")
-    if slack.value > 1.0:
-        far = "further than any finite number" if math.isinf(slack.value) else f"{slack.value:.3g} times as far"
-        raise Unsplit(f"{slack.where} is {far} from the replay as rounding explains here")
     return Split(
         step=step,
         elements=sum(each.elements for each in record.values()),
         noise=noise,
-        slack=slack.value,
+        slack=_finite(slack.value),
         furthest=slack.where,
-        planted=None if math.isinf(planted.value) else planted.value,
+        planted=_finite(planted.value),
     )
+
+
+def too_far(found: Split) -> str | None:
+    """Why the record is not within what is allowed; `None` if it is.
+
+    It proves nothing: the bound is of what rounding does on this machine.
+    """
+    if found.slack is not None and found.slack <= 1.0:
+        return None
+    far = "further than any finite number" if found.slack is None else f"{found.slack:,.3g} times as far"
+    return f"step {found.step}: {found.furthest} is {far} from the replay as rounding explains here"
+
+
+def _finite(ratio: float) -> float | None:
+    return None if math.isinf(ratio) else ratio
 
 
 def _there(replay: Mapping[int, StepGradients], rank: int) -> StepGradients:
@@ -124,6 +133,8 @@ def _bounds(base: StepGradients, others: Sequence[StepGradients]) -> tuple[float
     """How far replays are apart over all gradients, beside their size, and the bound of each quantity."""
     every = [base, *others]
     size = base.size
+    if not all(math.isfinite(each) for values in _quantities(base, base).values() for each in values):
+        raise Unsplit("its loss or its gradient is no finite number")
     rounding = max((_ROUNDING.get(each, _COARSEST) for each in base.dtypes), default=_COARSEST)
     pairs = [(_quantities(one, base), _quantities(other, base)) for one, other in combinations(every, 2)]
     apart = [{name: _distance(one[name], other[name]) for name in one} for one, other in pairs]
@@ -165,7 +176,5 @@ def _quantities(one: StepGradients, like: StepGradients) -> _Quantities:
 
 
 def _distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """Of what is no finite number nothing is near but itself."""
-    if any(not math.isfinite(each) for each in (*one, *other)):
-        return 0.0 if list(map(repr, one)) == list(map(repr, other)) else math.inf
-    return math.dist(one, other)
+    """Nothing is near to what is no finite number."""
+    return math.dist(one, other) if all(map(math.isfinite, (*one, *other))) else math.inf

@@ -149,14 +149,14 @@ class Split(_Document, frozen=True, kw_only=True):
     """The first Step of a stretch, `step`, in the tier *split*: over all ranks, of `elements` of gradients.
 
     `noise` is how far replays here are apart, beside the size of the gradients. `slack` is how far the record is from
-    the replay, in shares of what is allowed, and `furthest` where that is; `planted` how many times as much a changed
-    label would be, null where that is no finite number.
+    the replay, in shares of what is allowed, and `furthest` where that is; `planted` is how far a replay with a changed
+    label is. Either is null where it is no finite number.
     """
 
     step: int
     elements: int
     noise: float
-    slack: float
+    slack: float | None
     furthest: str
     planted: float | None
 
@@ -165,7 +165,7 @@ class StretchLine(_Document, frozen=True, kw_only=True):
     """One stretch that was replayed, of Steps `first_step` to `last_step`.
 
     `reason` is why it was reached from the start although a model checkpoint is there, or why it is not equal. `split`
-    is what is so of its first Step where the stretch is not equal and that need be nothing but rounding.
+    is what came of its first Step where the stretch is not equal and that need be nothing but rounding.
     """
 
     first_step: int

@@ -24,13 +24,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `name` tells it from others of an audit, and is a file name.
 
     `salt` is drawn for each try, so that the digest of a task gives nobody its words and variables to guess.
-    The replay's `cache` is another one, and what other tasks leave is hidden from it too.
+    The replay's `cache` is another one, unless it `shares` the one that it says with others that begin where it does;
+    what other tasks leave is hidden from it too.
     """
 
     name: str
     replay: Replay
     restart: Restart | None
     salt: str = ""
+    shares: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True):

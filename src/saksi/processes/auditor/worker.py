@@ -100,8 +100,9 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
         placed = _placed(task, folder)
     except (OSError, SaksiError, ValueError) as reason:  # a path of the record may be none, with a zero byte
         return ReplayResult(refused=str(reason))
-    (folder / "cache").mkdir(mode=0o700)
-    asked = msgspec.structs.replace(task.replay, placed=placed, cache=folder / "cache")
+    cache = task.replay.cache if task.shares else folder / "cache"
+    cache.mkdir(mode=0o700, exist_ok=task.shares)
+    asked = msgspec.structs.replace(task.replay, placed=placed, cache=cache)
     try:
         found = replay(asked, record_in(folder), said=orphaned, waiting=signals.interruptible)
     except NotReplayed as reason:
