@@ -104,6 +104,22 @@ torch.distributed.destroy_process_group()
 """
     + SETTLED
 )
+KEYS_SOUGHT = """
+import ctypes, os, sys
+home, name = sys.argv[1:]
+libc = ctypes.CDLL(None)
+libc.umount2(os.fsencode(home), 2)
+libc.unshare(0x20000)
+libc.umount2(os.fsencode(home), 2)
+seen = []
+for root in ("/", "/proc/1/root", f"/proc/{name.rpartition('.')[2]}/root"):
+    try:
+        seen += os.listdir(root + home)
+    except OSError:
+        pass
+with open("/dev/shm/" + name, "a") as file:
+    file.write(" ".join(sorted(seen)) + chr(10))
+"""
 FOREIGN = """
 from torch.optim import adam
 plain, calls = adam.adam, 0
@@ -311,6 +327,26 @@ def test_a_weight_that_the_script_itself_edited_between_two_steps_is_named_at_th
     assert (project.folder / "train.py").read_text() == SCRIPT
     line = SCRIPT.replace("optimizer.step()", edit).splitlines().index(edit.splitlines()[1]) + 1
     assert named["file"] == f"{project.folder}/train.py:{line}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another account could never undo it")
+def test_a_program_as_root_that_looks_for_keys_behind_its_walls_finds_none_and_is_a_match(project, honest):
+    found = Path(f"/dev/shm/saksi-sought.{os.getpid()}")  # which a replay may write into
+    words = (APART, "seeks.py", str(project.home.folder / "home"), found.name)
+    (project.folder / "seeks.py").write_text(SCRIPT + KEYS_SOUGHT)
+    try:
+        git(project.folder, "add", "-A")
+        git(project.folder, "commit", "-qm", "it seeks")
+        seal = project.seal.with_name("seeks.seal")
+        project.approve(seal, *words)
+        project.call("run", "--name", "seeks", "--seal", str(seal), "--", *words)
+        said = project.audit("seeks", code=0)
+        run, *replays = found.read_text().splitlines()
+    finally:
+        found.unlink(missing_ok=True)
+    assert (said["verdict"], said["steps"]["match"]) == ("match", 32)
+    assert "keys" in run.split()  # where nothing hides them, they are there
+    assert replays == [""] * said["replays"]
 
 
 def test_another_interpreter_than_the_sealed_one_does_not_verify(project, honest):

@@ -1,65 +1,11 @@
 """A confined process reads everything, and changes nothing that anybody else sees."""
 
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
-import saksi
-from confining import not_allowed
+from confining import confined
 from saksi.edges.host.confinement import outermost
-
-PROGRAM = """
-import os, socket, sys
-from pathlib import Path
-sys.path.insert(0, {source!r})
-from saksi.edges.host.confinement import CannotConfine, confine
-try:
-    confine([Path(each) for each in {layered!r}], Path({scratch!r}),
-        writable=[Path(each) for each in {writable!r}], gladly=[Path(each) for each in {gladly!r}],
-        hidden=[Path(each) for each in {hidden!r}],
-        placed=[(Path(source), Path(target)) for source, target in {placed!r}])
-except CannotConfine as reason:
-    print(reason, file=sys.stderr)
-    raise SystemExit(124)
-os.chdir({folder!r})
-{body}
-"""
-
-
-@pytest.fixture
-def place():
-    """Folders that lie in no test's own: a layer is put over one of them, and scratch must not lie in it."""
-    with tempfile.TemporaryDirectory(prefix="saksi-", dir="/var/tmp") as folder:
-        base = Path(folder)
-        for name in ("project", "elsewhere", "scratch", "keys"):
-            (base / name).mkdir()
-            (base / name / "file").write_text("as it was")
-        yield base
-
-
-def confined(place, body, *, layered=("project",), writable=(), gladly=(), hidden=(), placed=(), uid=None):
-    """Runs `body` confined to `place`; skips where the system does not allow it at all."""
-    program = PROGRAM.format(
-        source=str(Path(saksi.__file__).parent.parent),
-        layered=[str(place / each) for each in layered],
-        scratch=str(place / "scratch"),
-        writable=[str(place / each) for each in writable],
-        gladly=[str(place / each) for each in gladly],
-        hidden=[str(place / each) for each in hidden],
-        placed=[(str(place / source), str(place / target)) for source, target in placed],
-        folder=str(place / "project"),
-        body=body,
-    )
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", program], capture_output=True, text=True, check=False, timeout=60, user=uid
-    )
-    if done.returncode == 124 and "namespaces" in done.stderr:
-        not_allowed(done.stderr)
-    return done
 
 
 def test_what_is_written_in_a_layered_folder_is_seen_inside_and_nowhere_else(place):

@@ -4,10 +4,16 @@ Whatever it writes in the folders that are named goes into a layer above them an
 read-only, but for one folder; there is no network beyond itself. For replays: what a program writes must not overwrite
 what the run wrote.
 
-Source: namespaces(7), user_namespaces(7), mount_namespaces(7), mount_setattr(2), and the kernel's overlayfs page.
-Needs Linux 5.12; without root, user namespaces and overlays in them (5.11).
+Nobody can undo it: who is not root has no right to, and of root's rights those that could are given up once it stands
+(`privileges`). As root, device nodes that no training needs (`device_nodes`) and the sockets in /run are not there
+either: what answers there asks no more than whether it is root.
 
-Known weakness: the account stays the same, so that signals reach other processes of it, and sockets in folders.
+Source: namespaces(7), user_namespaces(7), mount_namespaces(7), mount_setattr(2), and the kernel's overlayfs page.
+Needs Linux 5.12 and user namespaces; without root, overlays in them (5.11).
+
+Known weakness: the account stays the same, so that it reaches sockets in folders other than /run, and without root
+those too; /dev/shm is that of everybody; root reads in /sys and /proc what is readable by it there; and before Linux
+6.12 signals reach other processes of the account.
 """
 
 from __future__ import annotations
@@ -19,33 +25,42 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from saksi.words.errors import SaksiError
+from saksi.edges.host.device_nodes import build_dev, show_dev
+from saksi.edges.host.layers import Layers
+from saksi.edges.host.mounts import (
+    NO_DEVICES,
+    READ_ONLY,
+    CannotConfine,
+    bind,
+    keep_mounts_private,
+    libc,
+    mount,
+    move,
+    set_attributes,
+)
+from saksi.edges.host.privileges import (
+    NEWUSER,
+    enter_namespace,
+    give_up_rights,
+    keep_signals_inside,
+    namespace_of_all_accounts,
+)
 
 __all__ = ["CannotConfine", "confine", "outermost"]
 
 _NEWNS: Final = 0x00020000
-_NEWUSER: Final = 0x10000000
 _NEWNET: Final = 0x40000000
-_MS_REC_PRIVATE: Final = 0x4000 | (1 << 18)
-_MS_BIND_REC: Final = 0x1000 | 0x4000
-_MOUNT_SETATTR: Final = 442
-"""The number of the call on every architecture that is newer than it."""
-_AT_FDCWD: Final = -100
-_AT_RECURSIVE: Final = 0x8000
-_ATTR_RDONLY: Final = 1
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
-_UNFIT: Final = (",", ":", "\\")
-"""Characters that part the options of an overlay: folders with them are not taken."""
-
-
-class CannotConfine(SaksiError):
-    """This system does not allow it; nothing was started."""
+_SHM: Final = Path("/dev/shm")  # noqa: S108 - shared memory of loaders
+_SOCKETS: Final = (Path("/run"), Path("/var/run"))
+"""Where a system's services are asked: a container's engine there would start anything outside of all walls."""
 
 
 def outermost(folders: Iterable[Path]) -> tuple[Path, ...]:
@@ -75,11 +90,29 @@ def confine(
 
     Raises `CannotConfine`.
     """
-    _unshare()
-    _mount(None, Path("/"), None, _MS_REC_PRIVATE, None)
+    with _namespaces() as accounts:
+        _build_walls(layered, scratch, writable=writable, gladly=gladly, hidden=hidden, placed=placed)
+        if accounts is not None:
+            enter_namespace(accounts)
+            _unshare(_NEWNET)  # of the accounts' own: no right over that of the machine is left
+    _raise_loopback()
+    give_up_rights()
+    keep_signals_inside()
+
+
+def _build_walls(
+    layered: Sequence[Path],
+    scratch: Path,
+    *,
+    writable: Sequence[Path],
+    gladly: Sequence[Path],
+    hidden: Sequence[Path],
+    placed: Sequence[tuple[Path, Path]],
+) -> None:
+    keep_mounts_private()
     for each in (scratch, *writable):
-        _mount(each, each, None, _MS_BIND_REC, None)  # its own mount, so that it can stay writable
-    layers = _Layers(scratch / "layers")
+        bind(each, each)  # its own mount, so that it can stay writable
+    layers = Layers(scratch / "layers")
     kept = [(source, target) for source, target in placed if target.is_relative_to(scratch)]
     there = [(source, target) for source, target in placed if not target.is_relative_to(scratch)]
     outer = outermost(target for _, target in there)
@@ -89,15 +122,44 @@ def confine(
     _place((source, target) for source, target in there if target in outer)
     layers.put_over_all(above, gladly)
     _place((source, target) for source, target in there if target not in outer)
-    _set_read_only(Path("/"), read_only=True, recursive=True)
-    for each in (scratch, *writable, layers.folder, *layers.done, Path("/dev/shm")):  # noqa: S108 - shared memory of loaders
-        if each.is_dir():
-            _set_read_only(each, read_only=False, recursive=False)
     for number, folder in enumerate(hidden):
         empty = scratch / f"empty.{number}"
         empty.mkdir(mode=0o500)
-        _mount(empty, folder, None, _MS_BIND_REC, None)
-    _raise_loopback()
+        bind(empty, folder)
+    if os.geteuid() == 0:
+        _hide_what_root_may_open(scratch, (*layered, *gladly, scratch, *writable, *(target for _, target in placed)))
+    else:
+        _set_read_only()
+    for each in (scratch, *writable, layers.folder, *layers.done, _SHM):
+        if each.is_dir():
+            _set_writable(each)
+
+
+def _hide_what_root_may_open(scratch: Path, shown: Iterable[Path]) -> None:
+    """Device nodes and sockets of the system: what answers there asks no more than whether it is root."""
+    seen = outermost((*shown, Path(sys.prefix), Path(sys.base_prefix)))
+    for number, folder in enumerate(outermost(each for each in _SOCKETS if each.is_dir())):
+        if not any(folder.is_relative_to(each) for each in seen):
+            _hide_but(folder, [each for each in seen if each.is_relative_to(folder)], scratch / f"run.{number}")
+    dev = scratch / "dev"
+    dev.mkdir()
+    nodes = build_dev(dev)
+    _set_read_only(NO_DEVICES)
+    show_dev(dev, nodes)
+
+
+def _hide_but(folder: Path, seen: Iterable[Path], empty: Path) -> None:
+    """Show nothing in it but these, and links that lead out of it: systems keep such in /run for programs to find."""
+    empty.mkdir()
+    mount("tmpfs", empty, "mode=0755,size=1m")
+    for each in seen:
+        place = empty / each.relative_to(folder)
+        place.mkdir(parents=True)
+        bind(each, place)
+    for each in folder.iterdir():
+        if each.is_symlink() and not each.resolve().is_relative_to(folder):
+            (empty / each.name).symlink_to(each.readlink())
+    move(empty, folder)
 
 
 def _parted(layered: Sequence[Path], gladly: Sequence[Path], outer: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -114,80 +176,48 @@ def _parted(layered: Sequence[Path], gladly: Sequence[Path], outer: Sequence[Pat
 
 def _place(pairs: Iterable[tuple[Path, Path]]) -> None:
     for source, target in pairs:
-        _mount(source, target, None, _MS_BIND_REC, None)
+        bind(source, target)
 
 
-class _Layers:
-    """Layers above folders, each in a folder of its own; in memory where the disk of those cannot hold them."""
+@contextlib.contextmanager
+def _namespaces() -> Iterator[int | None]:
+    """Mounts of its own, and what is to be entered once they stand: as root, whom nothing would keep from undoing them.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.done: list[Path] = []
-        self._in_memory = False
-        folder.mkdir(mode=0o700)
-
-    def put_over_all(self, folders: Iterable[Path], gladly: Sequence[Path]) -> None:
-        """Raises `CannotConfine`, but for those that are only `gladly` layered."""
-        for each in folders:
-            with contextlib.suppress(CannotConfine) if each in gladly else contextlib.nullcontext():
-                self.put_over(each)
-
-    def put_over(self, folder: Path) -> None:
-        """Raises `CannotConfine`."""
-        if any(mark in str(folder) for mark in _UNFIT) or folder == Path("/"):
-            raise CannotConfine(f"{folder}: no layer can be put over it")
-        try:
-            self._mount(folder)
-        except CannotConfine:
-            if self._in_memory or self.done:
-                raise
-            self._in_memory = True  # a container's own disk is made of layers, which take no further ones
-            _mount(Path("tmpfs"), self.folder, b"tmpfs", 0, "mode=0700")
-            self._mount(folder)
-        self.done.append(folder)
-
-    def _mount(self, folder: Path) -> None:
-        number = len(self.done)
-        above, work = self.folder / str(number), self.folder / f"{number}.work"
-        for each in (above, work):
-            each.mkdir(mode=0o700, exist_ok=True)
-        options = f"lowerdir={folder},upperdir={above},workdir={work},userxattr"
-        _mount(Path("overlay"), folder, b"overlay", 0, options)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _unshare() -> None:
+    Any other account has a user namespace of its own from the start, and no right over what was mounted outside of it.
+    """
     uid, gid = os.getuid(), os.getgid()
-    if _libc().unshare(_NEWNS | _NEWNET) == 0:
+    if os.geteuid() == 0 and libc().unshare(_NEWNS) == 0:
+        with namespace_of_all_accounts() as accounts:
+            yield accounts
         return
-    if _libc().unshare(_NEWUSER | _NEWNS | _NEWNET) != 0:
+    _unshare(NEWUSER | _NEWNS | _NEWNET)
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        Path("/proc/self", name).write_text(text, "ascii")
+    yield None
+
+
+def _unshare(flags: int) -> None:
+    if libc().unshare(flags) != 0:
         raise CannotConfine(
             f"no namespaces of its own can be made here: {os.strerror(ctypes.get_errno())}",
             remedy="replay where user namespaces are allowed (sysctl user.max_user_namespaces), or as root",
         )
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        Path("/proc/self", name).write_text(text, "ascii")
 
 
-def _mount(source: Path | None, target: Path, kind: bytes | None, flags: int, options: str | None) -> None:
-    words = None if options is None else os.fsencode(options)
-    given = None if source is None else os.fsencode(source)
-    if _libc().mount(given, os.fsencode(target), kind, ctypes.c_ulong(flags), words) != 0:
-        raise CannotConfine(f"{target}: a layer cannot be mounted: {os.strerror(ctypes.get_errno())}")
+def _set_read_only(more: int = 0) -> None:
+    """Everything, with that attribute too."""
+    try:
+        set_attributes(Path("/"), add=READ_ONLY | more, recursive=True)
+    except OSError as reason:
+        raise CannotConfine(f"/: cannot be made read-only: {reason.strerror}") from reason
 
 
-def _set_read_only(folder: Path, *, read_only: bool, recursive: bool) -> None:
-    attributes = struct.pack("QQQQ", _ATTR_RDONLY if read_only else 0, 0 if read_only else _ATTR_RDONLY, 0, 0)
-    flags = _AT_RECURSIVE if recursive else 0
-    libc = _libc()
-    done = libc.syscall(
-        _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(folder), flags, attributes, ctypes.c_size_t(len(attributes))
-    )
-    if done != 0 and not (not read_only and ctypes.get_errno() == errno.EINVAL):  # /dev/shm that is no mount
-        raise CannotConfine(f"{folder}: cannot be made read-only: {os.strerror(ctypes.get_errno())}")
+def _set_writable(folder: Path) -> None:
+    try:
+        set_attributes(folder, remove=READ_ONLY)
+    except OSError as reason:
+        if reason.errno != errno.EINVAL:  # /dev/shm that is no mount
+            raise CannotConfine(f"{folder}: cannot be made writable: {reason.strerror}") from reason
 
 
 def _raise_loopback() -> None:
