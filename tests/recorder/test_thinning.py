@@ -61,6 +61,20 @@ def test_with_all_of_the_time_and_at_level_full_nothing_is_thinned(agent, tmp_pa
     assert len(sampled) == len(updates) == 400
 
 
+def test_the_first_update_behind_a_save_gives_samples_whatever_they_cost(agent, tmp_path):
+    saving = "    optimizer.step()\n    if step % 50 == 49: torch.save(model.state_dict(), SAVED)\n"
+    script = SCRIPT.replace("    optimizer.step()\n", saving.replace("SAVED", repr(str(tmp_path / "ckpt.pt"))))
+    run(script, environment(tmp_path / "s", SAKSI_OVERHEAD_BUDGET="0.001"))
+    agent.drain(1)
+    frames = agent.frames(0)
+    sampled = {each.update for each in kinds(frames, "Sample")}
+    thinned = {each.update for each in kinds(frames, "Update") if each.thinned}
+    behind = set(range(50, 400, 50))
+    assert behind <= sampled
+    assert not behind & thinned
+    assert len(thinned) > 200
+
+
 def test_a_budget_that_is_no_number_is_the_usual_one(agent, tmp_path):
     budget = "import torch, saksi_recorder.thinning as t; print(t.budget)"
     for wrong in ("", "much", "nan", "0", "-1", "101", "inf"):

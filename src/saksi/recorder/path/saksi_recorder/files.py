@@ -23,7 +23,7 @@ from typing import Any, Optional
 import torch
 import torch.serialization as _serialization
 
-from . import holding, read_back, seams, session, state
+from . import holding, read_back, seams, session, state, thinning
 from .guard import guarded
 from .plain import text
 
@@ -210,6 +210,7 @@ def _say(action: str, path: Any, status: Any, *known: Any) -> None:
     digest, size, holds = known
     if action == "saved":
         last_saved[0] = path
+        thinning.saved()
     fields: dict[str, Any] = {
         "action": action,
         "path": path,

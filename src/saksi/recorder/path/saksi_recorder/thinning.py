@@ -1,8 +1,9 @@
 """How often an optimizer's updates give samples, so that the recorder stays within its share of the time.
 
 Rules: the first updates all give samples, since what they cost is little in any run and a run is judged from its
-beginning on; after that one in `every`, drawn by the samples' key, and one in `MOST` whatever it costs; only samples
-are thinned, never a record; at level full nothing is. Each update says of how many it was one.
+beginning on; after that one in `every`, drawn by the samples' key, and one in `MOST` whatever it costs; so does the
+first behind a save, where a replay can begin; only samples are thinned, never a record; at level full nothing is. Each
+update says of how many it was one.
 
 The share is that of wall time, of all the recorder's work in this process. Where records alone take more than the
 budget, samples may still take a third of it.
@@ -24,6 +25,7 @@ EASE = 0.7  # of what is allowed: samples are taken more often only where they t
 
 budget = [DEFAULT]
 _every = [1]
+_behind_a_save = [False]
 
 
 class _Window:
@@ -60,11 +62,16 @@ def restart() -> None:
 def left_out(ordinal: int, update: int) -> int:
     """0 if this update gives samples; else of how many updates one does."""
     every = _every[0]
-    if every == 1 or update < FIRST or session.level == "full":
+    if every == 1 or update < FIRST or _behind_a_save[0] or session.level == "full":
         return 0
     seed = drawing.key() + b"saksi.thinning/v1" + ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
     drawn = int.from_bytes(hashlib.sha256(seed).digest()[:8], "little")
     return every if drawn % every else 0
+
+
+def saved() -> None:
+    """A model checkpoint was saved: the next update gives samples."""
+    _behind_a_save[0] = True
 
 
 def sampled(took_ns: int) -> None:
@@ -81,6 +88,7 @@ def sampled_beside(took_ns: int) -> None:
 
 def updated() -> None:
     """An update is over. At the end of a window it is settled how often the next ones give samples."""
+    _behind_a_save[0] = False
     window = _window[0]
     window.updates += 1
     if window.updates < WINDOW:
