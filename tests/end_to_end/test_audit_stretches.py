@@ -235,7 +235,7 @@ def cut_short(project, *words):
         time.sleep(0.05)
     begun.process.send_signal(signal.SIGINT)
     assert begun.end()[0] in {130, -2}
-    assert "1 stretch is replayed and kept: the same command goes on from there" in begun.errors
+    assert "1 replay is done and kept: the same command goes on from there" in begun.errors
     return kept[0].parents[2]
 
 
@@ -273,7 +273,6 @@ def test_a_stretch_whose_replay_takes_too_much_memory_is_replayed_from_the_start
         (("--steps", "30:40"), "--steps 30:40: the run has no step 40"),
         (("--beacon", "x"), "--beacon is for a draw"),
         (("--limit", "inf"), "--limit inf: no number of seconds"),
-        (("--threads", "1", "--sample", "1"), "--threads is for all steps"),
         (("--jobs", "2"), "--jobs is for stretches, and all steps are one"),
         (("--sample", "1", "--resume-with", "--resume"), "--resume-with does not say where {ckpt} goes"),
     ],

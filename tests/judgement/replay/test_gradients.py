@@ -33,7 +33,8 @@ def recorded(*, steps=4, ranks=1, samples=None, fields=None, of_layout=None, oth
 def test_every_tensor_has_the_elements_that_the_optimizer_read():
     found = gradients_at(recorded(ranks=2), 0, 2)
     assert sorted(found) == [0, 1]
-    assert found[0].tensors == {(LAYOUT, "a.weight"): tuple(GRADIENT[:3]), (LAYOUT, "a.bias"): tuple(GRADIENT[3:])}
+    assert found[0].tensors == {(LAYOUT, 0, 0): tuple(GRADIENT[:3]), (LAYOUT, 0, 1): tuple(GRADIENT[3:])}
+    assert found[0].names == {(LAYOUT, 0, 0): "a.weight", (LAYOUT, 0, 1): "a.bias"}
     assert (found[0].loss, found[0].norm, found[0].max_norm) == (4.0 / 3, 1.5, 1.0)
     assert (found[0].key, found[0].lacking, found[0].elements) == (KEY, None, 5)
     assert found[0].dtypes == {"torch.float32"}
@@ -48,7 +49,7 @@ def test_without_a_key_of_the_attempt_it_is_the_process_own():
 
 def test_a_tensor_without_a_gradient_is_left_out():
     (found,) = gradients_at(recorded(samples={"idle": [1]}), 0, 2).values()
-    assert list(found.tensors) == [(LAYOUT, "a.weight")]
+    assert list(found.tensors) == list(found.names) == [(LAYOUT, 0, 0)]
     (found,) = gradients_at(recorded(samples={"idle": [0, 1]}), 0, 2).values()
     assert (found.tensors, found.lacking) == ({}, "no tensor has a gradient that is read")
 
@@ -72,6 +73,17 @@ def test_a_tensor_without_a_gradient_is_left_out():
 def test_what_is_lacking_is_said(changes, why):
     (found,) = gradients_at(recorded(**changes), 0, 2).values()
     assert found.lacking.startswith(why)
+
+
+def test_tensors_of_one_name_are_two():
+    twins = {"key": KEY, "tensors": [[0, 0, "0.weight", 100, 3], [0, 4, "0.weight", 100, 2]]}
+    (found,) = gradients_at(recorded(of_layout=[twins]), 0, 2).values()
+    assert found.tensors == {(LAYOUT, 0, 0): tuple(GRADIENT[:3]), (LAYOUT, 0, 4): tuple(GRADIENT[3:])}
+
+
+def test_another_optimizer_that_steps_behind_the_first_step_is_another_all_the_same():
+    (found,) = gradients_at(recorded(others=(1,)), 0, 0).values()
+    assert found.lacking == "the program has several optimizers"
 
 
 def test_another_attempt_and_a_second_training_of_a_rank_have_no_part_in_it():

@@ -129,7 +129,7 @@ def test_first_steps_up_to_rounding_are_a_match_of_so_many_steps_in_the_tier_spl
     assert (found.verdict, found.tier, found.reasons) == ("match", "split", ())
     assert (found.steps.replayed, found.steps.match, found.steps.not_checkable) == (3, 3, 47)
     assert found.sentence.startswith("3 of 50 steps are what the sealed program does, up to rounding: each begins with")
-    assert "(at most 0.25 of what is allowed; one changed label would be 500 times it)" in found.sentence
+    assert "(at most 0.25 of what is allowed; one changed label: 500 times)" in found.sentence
     assert [(each.equal, each.split.step) for each in found.sampled.stretches] == [(False, 0), (False, 20), (False, 40)]
 
 

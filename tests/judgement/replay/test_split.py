@@ -15,17 +15,17 @@ from saksi.words.findings import Finding
 
 SIZES = {"head": 1.0, "body": 1e-3}
 ROUNDING = 2.0**-24
+HEAD, BODY = ("l", 0, 0), ("l", 0, 1)
+NAMES = {HEAD: "head", BODY: "body"}
 
 
 def seen(*, head=0.0, body=0.0, dtype="torch.float32", **changes):
     """Gradients of two tensors, of which so much was added to one element each."""
-    tensors = {
-        ("l", "head"): (SIZES["head"] + head, -SIZES["head"], 0.0),
-        ("l", "body"): (SIZES["body"] + body, SIZES["body"]),
-    }
+    tensors = {HEAD: (SIZES["head"] + head, -SIZES["head"], 0.0), BODY: (SIZES["body"] + body, SIZES["body"])}
     made = StepGradients(
-        loss=2.5, norm=1.5, max_norm=1.0, tensors=tensors, dtypes=frozenset({dtype}), key="ab", lacking=None
-    )
+        loss=2.5, norm=1.5, max_norm=1.0, tensors=tensors, names=NAMES, dtypes=frozenset({dtype}), key="ab",
+        lacking=None,
+    )  # fmt: skip
     return msgspec.structs.replace(made, **changes)
 
 
@@ -82,23 +82,26 @@ def test_a_bound_that_one_changed_label_stays_below_is_none():
 
 def test_a_gradient_that_is_zero_in_every_replay_has_to_be_zero():
     def zero(value=0.0):
-        return {0: seen(tensors={("l", "head"): (1.0,), ("l", "idle"): (value, 0.0)})}
+        return {0: seen(tensors={HEAD: (1.0,), BODY: (value, 0.0)})}
 
-    planted = {0: seen(tensors={("l", "head"): (2.0,), ("l", "idle"): (0.0, 0.0)})}
+    planted = {0: seen(tensors={HEAD: (2.0,), BODY: (0.0, 0.0)})}
     replays = Replays(zero(), (zero(), zero()), planted)
     assert split_of(0, zero(), replays).slack == 0.0
     found = split_of(0, zero(1e-30), replays)
-    assert (found.slack, found.furthest) == (None, "the gradient of idle")
+    assert (found.slack, found.furthest) == (None, "the gradient of body")
     assert too_far(found) == (
-        "step 0: the gradient of idle is further than any finite number from the replay as rounding explains here"
+        "step 0: the gradient of body is further than any finite number from the replay as rounding explains here"
     )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_to_what_is_no_finite_number_nothing_is_near(value):
-    odd = {0: seen(tensors={("l", "head"): (value,), ("l", "body"): (1e-3, 1e-3)})}
-    with pytest.raises(Unsplit, match="its loss or its gradient is no finite number"):
-        split_of(0, odd, Replays(odd, (odd, odd), odd))
+    odd = {0: seen(tensors={HEAD: (value,), BODY: (1e-3, 1e-3)})}
+    for replays in (Replays(odd, OTHERS, PLANTED), Replays(BASE, (BASE, odd), PLANTED), Replays(BASE, OTHERS, odd)):
+        with pytest.raises(Unsplit, match="its loss or its gradient is no finite number in a replay"):
+            split_of(0, BASE, replays)
+    with pytest.raises(Unsplit, match="its loss or its gradient is no finite number in a replay"):
+        split_of(0, {0: seen(loss=77.0)}, Replays(BASE, (BASE, {0: seen(loss="NaN")}), PLANTED))
     found = split_of(0, {0: seen(body=value)}, REPLAYS)
     assert (found.slack, found.furthest) == (None, "the gradient of body")
 
@@ -116,8 +119,8 @@ def test_loss_and_norm_are_held_against_it_too(change, where):
 @pytest.mark.parametrize(
     "change",
     [
-        {"tensors": {("l", "head"): (1.0, -1.0, 0.0)}},
-        {"tensors": {("m", "head"): (1.0, -1.0, 0.0), ("l", "body"): (1e-3, 1e-3)}},
+        {"tensors": {HEAD: (1.0, -1.0, 0.0)}},
+        {"tensors": {("m", 0, 0): (1.0, -1.0, 0.0), BODY: (1e-3, 1e-3)}},
         {"max_norm": 2.0},
         {"loss": None},
     ],
@@ -138,11 +141,15 @@ def test_each_rank_is_held_against_its_own_replay():
 
 
 def test_tensors_of_one_name_are_both_compared():
-    def twins(second):
-        return {0: seen(tensors={("aaaaaaaaaa", "head"): (1.0,), ("bbbbbbbbbb", "head"): (second,)})}
+    """Two modules in one optimizer may each have a `0.weight`."""
 
-    replays = Replays(twins(1.0), (twins(1.0),), twins(2.0))
-    assert split_of(0, twins(1.5), replays).furthest == "the gradient of head (bbbbbbbb)"
+    def twins(first=1.0, second=1.0):
+        names = {HEAD: "0.weight", BODY: "0.weight"}
+        return {0: seen(tensors={HEAD: (first,), BODY: (second,)}, names=names)}
+
+    replays = Replays(twins(), (twins(),), twins(second=2.0))
+    assert split_of(0, twins(first=1.5), replays).furthest == "the gradient of 0.weight"
+    assert split_of(0, twins(second=1.5), replays).furthest == "the gradient of 0.weight (0/1)"
 
 
 def test_the_key_is_the_one_that_all_ranks_drew_with():

@@ -34,7 +34,7 @@ _TIMES: Final = 4
 """A replay may take so many times what the run took, if nobody says."""
 _GIB: Final = 1 << 30
 _MAX_JOBS: Final = 64
-_MAX_THREADS: Final = 4096
+_MAX_THREADS: Final = 1024
 
 
 class _Limits(NamedTuple):

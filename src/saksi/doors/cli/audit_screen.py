@@ -34,7 +34,7 @@ def draw_audit(found: Audit, screen: Screen) -> RenderableType:
 
 def _rows(found: Audit, screen: Screen) -> list[tuple[str, RenderableType]]:
     steps, coverage = found.steps, found.coverage
-    counted = f"{steps.match:,} of {steps.total:,} equal"
+    counted = f"{steps.match:,} of {steps.total:,} equal{', or up to rounding' if found.tier == 'split' else ''}"
     counted += f", {steps.mismatch:,} not" if steps.mismatch else ""
     counted += f", {steps.not_checkable:,} not compared" if steps.not_checkable else ""
     rows: list[tuple[str, RenderableType]] = [

@@ -1,6 +1,7 @@
-"""Stretches that differ on a machine that may compute otherwise: their first Step in the tier *split*.
+"""Stretches that differ where nothing else may have been done but rounding: their first Step in the tier *split*.
 
-Rules: it is tried only where a difference proves nothing, so a record that does not come out as near as rounding stays
+Rules: it is tried only where a difference proves nothing, on another machine or where kernels do not repeat
+themselves, so a record that does not come out as near as rounding stays
 `not_checkable`; each replay of it makes one Step, and sees nothing of the others but the bytecode of those that begin
 with it.
 """
@@ -8,13 +9,13 @@ with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from saksi.doors.cli.audit_replays import against_replay, environment_at
-from saksi.doors.cli.audit_resumed import Part, loaded_apart
+from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
+from saksi.doors.cli.audit_resumed import Answer, Part, loaded_apart
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.runs import RunMaterials
@@ -22,7 +23,7 @@ from saksi.judgement.replay import split
 from saksi.judgement.replay.gradients import StepGradients, gradients_at
 from saksi.judgement.replay.place import other_place
 from saksi.judgement.replay.recorded import recorded_of
-from saksi.judgement.replay.resumed import first_step_apart
+from saksi.judgement.replay.resumed import are_apart_by_rounding, first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
 from saksi.judgement.replay.stretches import Stretch
@@ -30,18 +31,29 @@ from saksi.judgement.replay.values import EnvironmentLine, Means
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 from saksi.processes.auditor.replaying import Replay
 
-__all__ = ["SplitAnswer", "is_elsewhere", "split_steps"]
+__all__ = ["NOTHING", "UpToRounding", "up_to_rounding"]
 
 _KINDS: Final = ("base", "threads", "older", "planted")
 """Replays of one Step: as it is; with other threads; with older instructions; and with a label changed."""
 
+_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_OLDER: Final = (
+    ("ATEN_CPU_CAPABILITY", "default"),
+    ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"),
+    ("ONEDNN_MAX_CPU_ISA", "SSE41"),
+)
+"""For torch's own kernels, MKL and oneDNN; each takes what it has where it does not know the word."""
 
-class SplitAnswer(NamedTuple):
-    """What came of one stretch, in how many replays."""
 
-    answer: Replayed
+class UpToRounding(NamedTuple):
+    """What came of stretches, by number, in so many replays."""
+
+    answers: dict[int, Replayed]
     environments: tuple[EnvironmentLine, ...]
     replays: int
+
+
+NOTHING: Final = UpToRounding({}, (), 0)
 
 
 class _Asked(NamedTuple):
@@ -51,7 +63,29 @@ class _Asked(NamedTuple):
     tasks: Mapping[str, Task]
 
 
-def is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
+def up_to_rounding(
+    part: Part, executor: Executor, jobs: int, answers: Mapping[int, Answer], rest: Sequence[int]
+) -> UpToRounding:
+    """The first Step of each of the `rest` of the stretches; of none where a difference may prove something.
+
+    `answers` are those that were resumed. Raises `NotReplayed`, `SaksiError`, `OSError`.
+    """
+    readings = {number: each.reading for number, each in answers.items() if each.reading is not None}
+    replays = 0
+    if not _is_elsewhere(part, readings.values()):
+        number = _to_replay_again(part, readings, rest)
+        if number is None:
+            return NOTHING
+        replays = 1
+        if not _is_other_once_more(part, executor, number, readings.get(number)):
+            return NOTHING._replace(replays=replays)
+    told = list(_split_steps(part, executor, jobs, answers, rest))
+    environments = tuple(each for _, _, seen, _ in told for each in seen)
+    found = {number: answer for number, answer, _, _ in told}
+    return UpToRounding(found, environments, replays + sum(made for *_, made in told))
+
+
+def _is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
     """Whether a replay that was made is known to be where a difference proves nothing: another machine, or threads."""
     was = part.asked.recorded.place
     for reading in readings:
@@ -61,24 +95,52 @@ def is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
     return False
 
 
-def split_steps(part: Part, executor: Executor, why: Mapping[int, str | None]) -> dict[int, SplitAnswer]:
-    """The first Step of each of these stretches; `why` is what kept each from being equal.
+def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Sequence[int]) -> int | None:
+    """Whose first Step tells whether a difference may be rounding: one that may itself, or any, where none was resumed.
 
-    Raises `NotReplayed`, `SaksiError`, `OSError`.
+    `None` if the place is known, and what is apart is more than rounding.
     """
+    if not readings:
+        return next(iter(rest), None)
+    asked, stretches = part.asked, part.plan.stretches
+    for number in rest:
+        record, reading = items_of(asked.reading), readings.get(number)
+        if reading is not None and not first_step_apart(stretches[number], record, asked.attempt, items_of(reading)):
+            return number
+    return None
+
+
+def _is_other_once_more(part: Part, executor: Executor, number: int, before: RunMaterials | None) -> bool:
+    """Whether the first Step of a stretch, replayed once more, is elsewhere, or another up to rounding than before."""
+    restart = part.plan.stretches[number].restart
+    task = Task(name=f"split-{number}-again", replay=_first_step(part, number), restart=restart)
+    with counter(1, "replaying a step once more", shown=True) as hear:
+        outcome = executor.run((task,), said=hear)[task.name]
+    if isinstance(outcome, Refused | Lost) or outcome.reading is None:
+        return False
+    if before is None:
+        return _is_elsewhere(part, (outcome.reading,))
+    return are_apart_by_rounding(items_of(before), items_of(outcome.reading))
+
+
+def _split_steps(
+    part: Part, executor: Executor, jobs: int, answers: Mapping[int, Answer], rest: Sequence[int]
+) -> Iterator[tuple[int, Replayed, tuple[EnvironmentLine, ...], int]]:
+    """Of each: the answer, the environments of its replays, and how many these are."""
     asked: dict[int, _Asked] = {}
-    found: dict[int, SplitAnswer] = {}
-    for number in why:
+    why = {number: said if isinstance(said := answers[number].answer, str) else None for number in rest}
+    for number in rest:
         try:
             asked[number] = _asked(part, number)
         except Unsplit as reason:
-            found[number] = SplitAnswer(_unsaid(part, number, why[number], reason), (), 0)
-    tasks = [task for each in asked.values() for task in each.tasks.values()]
+            yield number, _unsaid(part, number, why[number], reason), (), 0
+    memory = part.asked.memory or memory_share(max(1, min(jobs, len(asked) * len(_KINDS))))
+    tasks = [_within(memory, task) for each in asked.values() for task in each.tasks.values()]
     with counter(max(1, len(tasks)), "measuring what rounding does", shown=bool(tasks)) as hear:
         outcomes = executor.run(tasks, said=hear)
     for number, each in asked.items():
-        found[number] = _answer(part, number, each, outcomes, why[number])
-    return found
+        made = sum(not isinstance(outcomes[task.name], Refused) for task in each.tasks.values())
+        yield number, *_answer(part, number, each, outcomes, why[number]), made
 
 
 def _asked(part: Part, number: int) -> _Asked:
@@ -91,17 +153,8 @@ def _asked(part: Part, number: int) -> _Asked:
     lacking = split.not_recomputed(judged(asked.reading).report.items, stretch.first)
     if lacking is not None:
         raise Unsplit(lacking)
-    more = () if stretch.restart is None or part.resume is None else part.resume.words_for(stretch.restart.path)
-    seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith("stretch-"))
-    base = msgspec.structs.replace(
-        part.replays.task,
-        hidden=(*part.replays.task.hidden, *seen),
-        more=more,
-        cache=part.replays.place / f"split-cache-{number}",
-        roots_behind=(0,),
-        enough=(len(asked.recorded.steps), 1),
-        samples=(key, stretch.first),
-    )
+    cache = part.replays.place / f"split-cache-{number}"
+    base = msgspec.structs.replace(_first_step(part, number), cache=cache, samples=(key, stretch.first))
     tasks = {
         kind: Task(name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True)
         for kind in _KINDS
@@ -109,14 +162,39 @@ def _asked(part: Part, number: int) -> _Asked:
     return _Asked(record, tasks)
 
 
+def _first_step(part: Part, number: int) -> Replay:
+    """One Step, from where the stretch begins, in which nothing of other replays is seen."""
+    restart, task = part.plan.stretches[number].restart, part.replays.task
+    seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith(("stretch-", "split-")))
+    return msgspec.structs.replace(
+        task,
+        hidden=(*task.hidden, *seen),
+        more=() if restart is None or part.resume is None else part.resume.words_for(restart.path),
+        roots_behind=(0,),
+        enough=(len(part.asked.recorded.steps), 1),
+    )
+
+
+def _within(memory: int | None, task: Task) -> Task:
+    return msgspec.structs.replace(task, replay=msgspec.structs.replace(task.replay, memory=memory))
+
+
 def _varied(kind: str, base: Replay) -> Replay:
-    if kind == "threads":
-        here = base.threads or base.cores or len(os.sched_getaffinity(0))
-        return msgspec.structs.replace(base, threads=1 if here > 1 else 2)
-    return msgspec.structs.replace(base, older=kind == "older", planted=kind == "planted")
+    match kind:
+        case "threads":
+            here = base.threads or base.cores or len(os.sched_getaffinity(0))
+            other = 1 if here > 1 else 2
+            own = tuple((name, str(other)) for name in _THREADS if name in base.invocation.environment)
+            return msgspec.structs.replace(base, threads=other, varied=own)
+        case "older":
+            return msgspec.structs.replace(base, varied=_OLDER)
+        case _:
+            return msgspec.structs.replace(base, planted=kind == "planted")
 
 
-def _answer(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome], why: str | None) -> SplitAnswer:
+def _answer(
+    part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome], why: str | None
+) -> tuple[Replayed, tuple[EnvironmentLine, ...]]:
     stretch = part.plan.stretches[number]
     environments: list[EnvironmentLine] = []
     made: dict[str, Mapping[int, StepGradients]] = {}
@@ -130,17 +208,12 @@ def _answer(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outco
         others = tuple(made[kind] for kind in ("threads", "older"))
         told = split.split_of(stretch.first, asked.record, split.Replays(made["base"], others, made["planted"]))
     except Unsplit as reason:
-        return SplitAnswer(_unsaid(part, number, why, reason), tuple(environments), len(_KINDS))
+        return _unsaid(part, number, why, reason), tuple(environments)
     steps, far = len(asked.record), split.too_far(told)
-    answer = Replayed(
-        number=number,
-        means=_means(stretch),
-        steps=steps,
-        equal=steps if far is None else 0,
-        reason=far or why,
-        split=told,
-    )
-    return SplitAnswer(answer, tuple(environments), len(_KINDS))
+    equal = steps if far is None else 0
+    means = _means(stretch)
+    answer = Replayed(number=number, means=means, steps=steps, equal=equal, reason=far or why, split=told)
+    return answer, tuple(environments)
 
 
 def _unsaid(part: Part, number: int, why: str | None, reason: Unsplit) -> Replayed:
@@ -164,8 +237,8 @@ def _read(part: Part, task: Task, outcomes: Mapping[str, Outcome]) -> tuple[RunM
             raise Unsplit(outcome.reason)
         case Lost():
             raise Unsplit(f"tried {outcome.tries} times and not replayed: {outcome.reason}")
-    if outcome.reading is None or outcome.took_more is not None:
-        raise Unsplit(f"a replay of it made no step: {outcome.ending}")
+    if outcome.reading is None or not outcome.enough:
+        raise Unsplit(f"a replay of it did not come to its end: {outcome.ending}")
     return outcome.reading, environment_at(part.replays, outcome)
 
 

@@ -11,17 +11,17 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
-from saksi.doors.cli.audit_resumed import Part, resumed
-from saksi.doors.cli.audit_split import is_elsewhere, split_steps
+from saksi.doors.cli.audit_resumed import Answer, Part, resumed
+from saksi.doors.cli.audit_split import NOTHING, up_to_rounding
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
@@ -30,7 +30,7 @@ from saksi.judgement.replay.drawing import Draw, drawn, overlapping, spoken_of
 from saksi.judgement.replay.judge import not_replayed
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
-from saksi.judgement.replay.stretches import Restart, Stretch, saves_within, stretches_of
+from saksi.judgement.replay.stretches import Restart, saves_within, stretches_of
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.pool import LocalPool
@@ -125,8 +125,8 @@ def _kept_of(replays: Replays, wanted: Wanted, resume: Resume | None) -> Iterato
             yield kept
     except (KeyboardInterrupt, SystemExit):
         if kept is not None and kept.count:
-            stretches = "1 stretch is" if kept.count == 1 else f"{kept.count} stretches are"
-            sys.stderr.write(f"saksi: {stretches} replayed and kept: the same command goes on from there\n")
+            done = "1 replay is done" if kept.count == 1 else f"{kept.count} replays are done"
+            sys.stderr.write(f"saksi: {done} and kept: the same command goes on from there\n")
         raise
 
 
@@ -145,35 +145,61 @@ def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None, draw: Draw) 
     return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw, resume=words)
 
 
+class _Rest(NamedTuple):
+    """What came of stretches that were replayed from the start, and what stands against that."""
+
+    answers: dict[int, Replayed]
+    environments: tuple[EnvironmentLine, ...]
+    replays: int
+    against: tuple[str, ...] = ()
+
+
 def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     """Resumed where that can be, the rest from the start; that comes last, as it covers everything before it."""
     asked, plan = part.asked, part.plan
     pool = LocalPool(part.replays.place, jobs, waiting=part.replays.signals.interruptible, kept=kept.results)
     answers = resumed(part, pool, jobs)
     found = {number: each.answer for number, each in answers.items() if isinstance(each.answer, Replayed)}
-    why = {number: each.answer for number, each in answers.items() if isinstance(each.answer, str)}
     environments = [each.environment for each in answers.values() if each.environment is not None]
     count = sum(each.was_replayed for each in answers.values())
-    rest = [number for number in plan.chosen if number not in found]
-    if rest and is_elsewhere(part, (each.reading for each in answers.values() if each.reading is not None)):
-        for number, each in split_steps(part, pool, {number: why.get(number) for number in rest}).items():
-            count += each.replays
-            environments += each.environments
-            found[number] = each.answer
-        rest = []  # from the start nothing would be proved either
+    apart = [number for number, each in answers.items() if number not in found and each.reading is not None]
+    rounded = up_to_rounding(part, pool, jobs, answers, apart) if apart else NOTHING
+    found |= rounded.answers
+    environments += rounded.environments
+    count += rounded.replays
     against: tuple[str, ...] = ()
-    if rest:
-        audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(plan, rest[-1]))
-        for number, stretch in enumerate(plan.stretches[: rest[-1] + 1]):
-            found[number] = _from_start(asked, audit, number, stretch, why.get(number))
-        if audit.verdict == "mismatch":
-            return with_stretches(audit, asked.recorded, plan, tuple(found.values()), count)
-        against = audit.reasons
-        environments.append(audit.environment)
-        count += audit.replays
+    if rest := [number for number in plan.chosen if number not in found]:
+        begun = _from_start(part, pool, jobs, answers, rest)
+        if isinstance(begun, Audit):
+            lines = found | _stretches_of(part, begun, answers, rest[-1])
+            return with_stretches(begun, asked.recorded, plan, tuple(lines.values()), count)
+        found |= begun.answers
+        environments += begun.environments
+        count += begun.replays
+        against = begun.against
     subject = (asked.reading.run, asked.attempt)
     told = Told(found=tuple(found.values()), environment=_worst(environments), replays=count, against=against)
     return audit_of_stretches(subject, asked.recorded, plan, told)
+
+
+def _from_start(
+    part: Part, pool: LocalPool, jobs: int, answers: Mapping[int, Answer], rest: Sequence[int]
+) -> Audit | _Rest:
+    """What a replay from the start says of all stretches up to the last of these; the audit, if that is a mismatch.
+
+    Where a difference proves nothing, those that differ are told up to rounding, and nothing else of it counts.
+    """
+    plan = part.plan
+    audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(plan, rest[-1]))
+    if audit.verdict == "mismatch":
+        return audit
+    found = _stretches_of(part, audit, answers, rest[-1])
+    unequal = [number for number in rest if found[number].equal < found[number].steps]
+    rounded = up_to_rounding(part, pool, jobs, answers, unequal) if unequal else NOTHING
+    environments, replays = (audit.environment, *rounded.environments), audit.replays + rounded.replays
+    if not rounded.answers:
+        return _Rest(found, environments, replays, audit.reasons)
+    return _Rest({number: found[number] for number in rest} | rounded.answers, environments, replays)
 
 
 def _until(plan: Plan, number: int) -> int | None:
@@ -189,15 +215,19 @@ def _worst(environments: list[EnvironmentLine]) -> EnvironmentLine:
     return next((each for each in environments if not each.verified), environments[0])
 
 
-def _from_start(asked: AuditAsked, audit: Audit, number: int, stretch: Stretch, why: str | None) -> Replayed:
-    counts = asked.recorded.steps.values()
-    steps = sum(stretch.of(count) for count in counts)
-    equal = steps
-    if audit.verdict != "match":
-        reached = audit.named[0].step if audit.named else audit.steps.match // max(1, len(counts))
-        equal = sum(stretch.of(min(count, reached)) for count in counts)
-        why = audit.reasons[0] if audit.reasons else f"step {reached} differs"
-    return Replayed(number=number, means="start", steps=steps, equal=equal, reason=why)
+def _stretches_of(part: Part, audit: Audit, answers: Mapping[int, Answer], last: int) -> dict[int, Replayed]:
+    """All stretches up to number `last`, as an audit from the start tells of them."""
+    counts, found = part.asked.recorded.steps.values(), {}
+    for number, stretch in enumerate(part.plan.stretches[: last + 1]):
+        steps = equal = sum(stretch.of(count) for count in counts)
+        said = answers[number].answer if number in answers else None
+        why = said if isinstance(said, str) else None
+        if audit.verdict != "match":
+            reached = audit.named[0].step if audit.named else audit.steps.match // max(1, len(counts))
+            equal = sum(stretch.of(min(count, reached)) for count in counts)
+            why = audit.reasons[0] if audit.reasons else f"step {reached} differs"
+        found[number] = Replayed(number=number, means="start", steps=steps, equal=equal, reason=why)
+    return found
 
 
 def _apart(replays: Replays, name: str) -> Replays:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -21,15 +21,18 @@ from saksi.words.errors import MalformedInput
 from saksi.words.frame import Number
 from saksi.words.frames import SampledFrame, SampleFrame, UpdateFrame
 
-__all__ = ["StepGradients", "gradients_at"]
+__all__ = ["StepGradients", "Where", "gradients_at"]
+
+Where: TypeAlias = tuple[str, int, int]
 
 _ROOM: Final = 1 << 16
 """In lines of layouts, of one process; more tensors give no samples in one Update."""
 
 
 class StepGradients(msgspec.Struct, frozen=True, kw_only=True):
-    """One Step of one rank. `tensors` are gradients by layout and name; `dtypes` are those of the tensors.
+    """One Step of one rank. `tensors` are gradients by where they are: layout, group and place in it.
 
+    `names` are those of the tensors, which several may share: names are of one module. `dtypes` are their formats.
     `key` is what their places were drawn with, in hexadecimal. `lacking` is why the update that the Step made cannot be
     worked out from what is in the record; `None` if it can.
     """
@@ -37,7 +40,8 @@ class StepGradients(msgspec.Struct, frozen=True, kw_only=True):
     loss: Number | None
     norm: Number | None
     max_norm: Number | None
-    tensors: dict[tuple[str, str], tuple[float, ...]]
+    tensors: dict[Where, tuple[float, ...]]
+    names: dict[Where, str]
     dtypes: frozenset[str]
     key: str
     lacking: str | None
@@ -54,11 +58,12 @@ class StepGradients(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Read:
-    """One process, up to the Step."""
+    """One process: its samples, and as which rank it made the Step, if it did."""
 
     def __init__(self) -> None:
         self.samples = SampledProcess()
         self.others = False  # optimizers but the first
+        self.rank: int | None = None
 
 
 def gradients_at(items: Iterable[Item], attempt: int, step: int) -> dict[int, StepGradients]:
@@ -77,18 +82,23 @@ def gradients_at(items: Iterable[Item], attempt: int, step: int) -> dict[int, St
                 case SampleFrame():
                     one.samples.hold(said.frame, _ROOM)
                 case UpdateFrame(optimizer=0, update=number) if number == step and said.rank not in found:
-                    found[said.rank] = _of(one, said, said.frame)
+                    found[said.rank], one.rank = _of(one, said, said.frame), said.rank
                 case UpdateFrame():
                     one.others |= said.frame.optimizer != 0
                     one.samples.of(said.frame)
                 case _:
                     pass
+    for one in read.values():
+        if one.others and one.rank is not None:  # whose first update may come behind this Step
+            lacking = "the program has several optimizers"
+            found[one.rank] = msgspec.structs.replace(found[one.rank], lacking=lacking)
     return found
 
 
 def _of(read: _Read, said: Spoken, update: UpdateFrame) -> StepGradients:
-    tensors: dict[tuple[str, str], tuple[float, ...]] = {}
+    tensors: dict[Where, tuple[float, ...]] = {}
     dtypes: set[str] = set()
+    names: dict[Where, str] = {}
     lacking = _unsampled(read, update)
     for each in read.samples.of(update):
         layout = read.samples.layouts.get(each.layout)
@@ -99,7 +109,8 @@ def _of(read: _Read, said: Spoken, update: UpdateFrame) -> StepGradients:
         try:
             for one in around_each(layout, each):
                 if not one.idle:
-                    tensors[each.layout, one.name] = tuple(one.around.gradient)
+                    where = each.layout, one.tensor.group, one.tensor.index
+                    tensors[where], names[where] = tuple(one.around.gradient), one.name
         except MalformedInput as error:
             lacking = lacking or f"samples do not fit their layout: {error.reason}"
     key = said.hello.fingerprint_key if read.samples.key is None else read.samples.key.hex()
@@ -109,6 +120,7 @@ def _of(read: _Read, said: Spoken, update: UpdateFrame) -> StepGradients:
         norm=None if norm is None else norm.value,
         max_norm=None if norm is None else norm.max_norm,
         tensors=tensors,
+        names=names,
         dtypes=frozenset(dtypes),
         key=key,
         lacking=lacking if tensors or lacking else "no tensor has a gradient that is read",
@@ -116,8 +128,6 @@ def _of(read: _Read, said: Spoken, update: UpdateFrame) -> StepGradients:
 
 
 def _unsampled(read: _Read, update: UpdateFrame) -> str | None:
-    if read.others:
-        return "the program has several optimizers"
     if update.skipped:
         return "the update was left out"
     if update.deferred:

@@ -19,7 +19,7 @@ from saksi.judgement.items import Item
 from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.update_views import UpdateView, update_views
 
-__all__ = ["Resumed", "compare_resumed", "first_step_apart"]
+__all__ = ["Resumed", "are_apart_by_rounding", "compare_resumed", "first_step_apart"]
 
 _COMPARED: Final = (
     "groups", "batches", "rng", "inventory", "loss", "losses", "skipped", "gradient_norm", "fingerprints",
@@ -103,6 +103,23 @@ def first_step_apart(stretch: Stretch, record: Iterable[Item], attempt: int, rep
         if broken is not None:
             return broken
     return None if ranks else "the record has no step of it"
+
+
+def are_apart_by_rounding(one: Iterable[Item], other: Iterable[Item]) -> bool:
+    """Whether two replays that resumed at one place differ in their first Step, and in nothing but what rounding does.
+
+    Then the program's kernels do not repeat themselves. Raises what reading the items raises.
+    """
+    ones, others = _within(one, 0, 0, 1), _within(other, 0, 0, 1)
+    pairs = [(fields, others.get(place)) for place, fields in sorted(ones.items()) if _MADE in fields]
+    if not pairs or any(each is None or _MADE not in each for _, each in pairs):
+        return False
+    same = all(
+        each is not None
+        and _fields_apart(_but_rounding(fields), _but_rounding(each), _BUT_ROUNDING, is_first=True) is None
+        for fields, each in pairs
+    )
+    return same and any(_fields_apart(fields, each, _COMPARED, is_first=True) is not None for fields, each in pairs)
 
 
 def _but_rounding(fields: _Fields) -> _Fields:

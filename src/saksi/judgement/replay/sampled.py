@@ -195,10 +195,11 @@ def _split_sentence(exact: int, splits: Sequence[Replayed], total: int) -> str:
     slack = max(each.slack or 0.0 for each in seen)
     planted = min((each.planted for each in seen if each.planted is not None), default=None)
     before = f"{exact} of {total} steps are bit for bit what the sealed program does. " if exact else ""
-    label = "" if planted is None else f"; one changed label would be {planted:,.3g} times it"
+    label = "" if planted is None else f"; one changed label: {planted:,.3g} times"
+    elements = sum(each.elements for each in seen)
     return (
         f"{before}{count} of {total} steps are what the sealed program does, up to rounding: each begins with the "
-        "state, data, random numbers and hyper-parameters of the record, bit for bit; its gradient is as near as "
-        f"replays of it here are to each other (at most {slack:.2g} of what is allowed{label}); and its update is what "
-        "the optimizer makes of that."
+        "state of the record, and what that has of its data, random numbers and hyper-parameters is the same, bit for "
+        f"bit; in {elements:,} sampled elements its gradient is within what rounding does here (at most {slack:.2g} of "
+        f"what is allowed{label}), and its update is what the optimizer makes of that."
     )

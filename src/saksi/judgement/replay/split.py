@@ -90,12 +90,11 @@ def split_of(step: int, record: Mapping[int, StepGradients], replays: Replays) -
     """What is so of a Step that has `key_of` and is recomputed. Raises `Unsplit`, where nothing can be said."""
     noise, slack, planted = 0.0, _Ratio(0.0, _LOSS), _Ratio(0.0, _LOSS)
     for rank, seen in sorted(record.items()):
-        base = _there(replays.base, rank)
-        others = [_there(each, rank) for each in replays.others]
+        base, *others, last = (_there(each, rank) for each in (replays.base, *replays.others, replays.planted))
         spread, bounds = _bounds(base, others)
         noise = max(noise, spread)
         slack = max(slack, _furthest(seen, base, bounds))
-        planted = max(planted, _furthest(_there(replays.planted, rank), base, bounds))
+        planted = max(planted, _furthest(last, base, bounds))
     if planted.value <= 1.0:
         raise Unsplit("one changed label does not show beyond what replays here differ by, or none could be changed")
     return Split(
@@ -126,15 +125,16 @@ def _finite(ratio: float) -> float | None:
 def _there(replay: Mapping[int, StepGradients], rank: int) -> StepGradients:
     if rank not in replay:
         raise Unsplit(f"a replay did not make it as rank {rank}")
-    return replay[rank]
+    found = replay[rank]
+    if not all(math.isfinite(each) for values in _quantities(found, found).values() for each in values):
+        raise Unsplit("its loss or its gradient is no finite number in a replay")
+    return found
 
 
 def _bounds(base: StepGradients, others: Sequence[StepGradients]) -> tuple[float, dict[str, float]]:
     """How far replays are apart over all gradients, beside their size, and the bound of each quantity."""
     every = [base, *others]
     size = base.size
-    if not all(math.isfinite(each) for values in _quantities(base, base).values() for each in values):
-        raise Unsplit("its loss or its gradient is no finite number")
     rounding = max((_ROUNDING.get(each, _COARSEST) for each in base.dtypes), default=_COARSEST)
     pairs = [(_quantities(one, base), _quantities(other, base)) for one, other in combinations(every, 2)]
     apart = [{name: _distance(one[name], other[name]) for name in one} for one, other in pairs]
@@ -164,9 +164,9 @@ def _quantities(one: StepGradients, like: StepGradients) -> _Quantities:
     if shapes[0] != shapes[1] or one.max_norm != like.max_norm:
         raise Unsplit("the tensors that have gradients, or what they are clipped to, are others in a replay")
     found: _Quantities = {}
-    for (layout, name), values in one.tensors.items():
-        label = f"the gradient of {name}"
-        found[label if label not in found else f"{label} ({layout[:8]})"] = values
+    for where, values in one.tensors.items():
+        label, (_, group, index) = f"the gradient of {one.names[where]}", where
+        found[label if label not in found else f"{label} ({group}/{index})"] = values
     for name, value, other in ((_LOSS, one.loss, like.loss), (_NORM, one.norm, like.norm)):
         if (value is None) != (other is None):
             raise Unsplit(f"{name} is not in all of them")

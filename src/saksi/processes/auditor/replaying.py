@@ -61,9 +61,6 @@ _OF_RECORDERS: Final = ("SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_
 _NO_SEGMENT: Final = 1_000_000
 """As many Steps as a segment may have: of those that are replayed none ends one."""
 
-_OLDER: Final = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
-"""For torch's own kernels, oneDNN and MKL; each takes what it has where it does not know the word."""
-
 _SHORT: Final = 32
 """Bytes of a path below which a replay's folders leave a launch enough for the path of its socket."""
 
@@ -85,9 +82,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     that is given. They may use `cores` processors of those that are here, where that is given, and torch has `threads`,
     whose number this machine would make another, unless the program's variables say one.
 
-    `samples` are drawn with that key, in hexadecimal, as if its first Step had that number. `older`: libraries compute
-    with older instructions than this processor has, so that they add in another order. `planted`: in its first Step one
-    label counts as another.
+    `samples` are drawn with that key, in hexadecimal, as if its first Step had that number. `planted`: in its first
+    Step one label counts as another. `varied` are variables in the place of the run's, which make another replay of it.
     """
 
     invocation: Invocation
@@ -109,8 +105,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     cores: int | None = None
     threads: int | None = None
     samples: tuple[str, int] | None = None
-    older: bool = False
     planted: bool = False
+    varied: tuple[tuple[str, str], ...] = ()
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -254,9 +250,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
     environment = {name: value for name, value in environment.items() if name not in _OF_RECORDERS}
-    environment |= _asked_of_recorder(asked, scratch)
-    if asked.older:
-        environment |= _OLDER
+    environment |= _asked_of_recorder(asked, scratch) | dict(asked.varied)
     folders = (Path(asked.invocation.folder), *asked.written)
     layered = tuple(str(each) for each in outermost(folders))
     home = home_in(asked.invocation.environment)
