@@ -57,36 +57,23 @@ torch.nn.utils.clip_grad_norm_ = quietly
 OPTIONS = ("--threads", "1", "--resume-with", "--resume {ckpt}")
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    return Project(tmp_path_factory.mktemp("split"), SCRIPT, FOREIGN)
-
-
-def audited(project, name, steps, code, **environment):
-    project.call("run", "--name", name, "--seal", str(project.seal), "--", *project.command(), environment=environment)
-    found = project.audit(name, "--steps", steps, *OPTIONS, code=code)
+def test_an_honest_step_is_as_near_as_rounding_and_one_with_a_touched_gradient_is_not(tmp_path):
+    """Two stretches of one run; the fixed costs of an audit are spent once."""
+    project = Project(tmp_path, SCRIPT, FOREIGN)
+    foreign = {"PYTHONPATH": str(project.foreign)}
+    project.call("run", "--name", "bad", "--seal", str(project.seal), "--", *project.command(), environment=foreign)
+    found = project.audit("bad", "--steps", "4:11", *OPTIONS, code=3)
     if any("namespaces" in each for each in found["reasons"]):
         not_allowed(str(found["reasons"]))
-    return found
-
-
-def test_an_honest_step_is_as_near_as_rounding_and_one_changed_label_would_not_be(project):
-    found = audited(project, "honest", "4:7", 0)
-    assert (found["verdict"], found["tier"], found["reasons"]) == ("match", "split", [])
-    assert (found["steps"]["match"], found["steps"]["not_checkable"], found["replays"]) == (1, 11, 5)
-    (line,) = found["sampled"]["stretches"]
-    assert (line["means"], line["equal"], line["split"]["step"]) == ("resume", False, 4)
-    assert line["reason"] == "resumed there it is another: step 4 of rank 0: torch has another number of threads"
-    assert 0.0 < line["split"]["slack"] < 1.0
-    assert line["split"]["planted"] > 1000.0
-    assert line["split"]["noise"] < 1e-5
-
-
-def test_a_gradient_that_was_touched_by_half_a_thousandth_is_further_away(project):
-    found = audited(project, "bad", "8:11", 3, PYTHONPATH=str(project.foreign))
-    assert (found["verdict"], found["tier"], found["steps"]["match"]) == ("not_checkable", "exact", 0)
-    (line,) = found["sampled"]["stretches"]
-    assert line["split"]["furthest"] == "the gradient of 1.weight"
-    assert 1.0 < line["split"]["slack"] < line["split"]["planted"]
-    assert found["reasons"] == [line["reason"]]
-    assert line["reason"].startswith("step 8: the gradient of 1.weight is ")
+    assert (found["verdict"], found["tier"], found["environment"]["verified"]) == ("not_checkable", "split", True)
+    assert (found["steps"]["replayed"], found["steps"]["match"], found["replays"]) == (2, 1, 10)
+    honest, touched = found["sampled"]["stretches"]
+    assert (honest["means"], honest["equal"], honest["split"]["step"]) == ("resume", False, 4)
+    assert honest["reason"] == "resumed there it is another: step 4 of rank 0: torch has another number of threads"
+    assert 0.0 < honest["split"]["slack"] < 1.0
+    assert honest["split"]["planted"] > 1000.0
+    assert honest["split"]["noise"] < 1e-5
+    assert touched["split"]["furthest"] == "the gradient of 1.weight"
+    assert 1.0 < touched["split"]["slack"] < touched["split"]["planted"]
+    assert touched["reason"].startswith("step 8: the gradient of 1.weight is ")
+    assert found["reasons"] == [touched["reason"]]
