@@ -11,7 +11,7 @@ from judgement.checks.test_shadow_update import layout, packed, sample
 from saksi.doors.cli import audit_resumed, audit_split
 from saksi.doors.cli.audit_resumed import Answer, Part
 from saksi.doors.cli.audit_split import up_to_rounding
-from saksi.judgement.replay.place import NOWHERE
+from saksi.judgement.replay.place import Place
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.sampled import Plan
 from saksi.judgement.replay.stretches import Restart, Stretch
@@ -100,14 +100,26 @@ def split(monkeypatch, tmp_path):
     monkeypatch.setattr(audit_split, "judged", lambda _: SimpleNamespace(report=SimpleNamespace(items=findings)))
 
     def ask(
-        readings, *, rest=(1,), executor=None, jobs=1, found=(), threads=1, memory=None, items=None, variables=None
+        readings,
+        *,
+        rest=(1,),
+        executor=None,
+        jobs=1,
+        found=(),
+        here=True,
+        memory=None,
+        items=None,
+        variables=None,
+        given=None,
     ):
         findings.extend(found)
         task = Replay(
             invocation=SimpleNamespace(environment=variables or {}), level="standard", segment=None, project=None,
             redaction_key=None, placed=(), written=(), hidden=(), cache=Path("/nowhere"), limit_s=1.0, memory=5,
+            threads=given,
         )  # fmt: skip
-        place = NOWHERE.__class__(machine=None, cores=None, processors=None, threads=threads, given=False)
+        machine = None if here else "another than that of the replays, which do not say theirs"
+        place = Place(machine=machine, cores=None, processors=None, threads=1, given=False)
         asked = SimpleNamespace(
             recorded=SimpleNamespace(steps={0: 8}, place=place), memory=memory, reading=items or record(), attempt=0
         )
@@ -122,7 +134,7 @@ def split(monkeypatch, tmp_path):
 
 def test_with_other_threads_the_first_step_is_told_from_four_replays(split):
     executor = Elsewhere()
-    found = split({1: resumed(threads=3, loss=1e-9)}, executor=executor)
+    found = split({1: resumed(loss=1e-9)}, given=3, executor=executor)
     (answer,) = found.answers.values()
     assert (answer.number, answer.means, answer.steps, answer.equal, answer.reason) == (1, "resume", 1, 1, WHY)
     assert (answer.split.step, answer.split.elements) == (4, 5)
@@ -137,8 +149,8 @@ def test_with_other_threads_the_first_step_is_told_from_four_replays(split):
     assert {(each.more, each.enough, each.samples) for each in (base, threads, older, planted)} == {
         (("--resume", "c"), (1, 1), (KEY, 4))
     }
-    assert threads.threads in {1, 2}
-    assert (base.threads, base.varied, threads.varied, base.planted, planted.planted) == (None, (), (), False, True)
+    assert threads.threads == 1
+    assert (base.threads, base.varied, threads.varied, base.planted, planted.planted) == (3, (), (), False, True)
     assert dict(older.varied)["ATEN_CPU_CAPABILITY"] == "default"
     assert len({task.replay.cache for task in executor.tasks}) == 1
     assert all(task.shares for task in executor.tasks)
@@ -146,7 +158,7 @@ def test_with_other_threads_the_first_step_is_told_from_four_replays(split):
 
 def test_the_start_of_the_program_is_told_as_its_own_first_step(split):
     executor = Elsewhere()
-    found = split({1: resumed(threads=3)}, rest=(0, 1), executor=executor)
+    found = split({1: resumed()}, given=3, rest=(0, 1), executor=executor)
     assert [(each.means, each.split.step, each.reason) for each in found.answers.values()] == [
         ("start", 0, None), ("resume", 4, WHY),
     ]  # fmt: skip
@@ -155,10 +167,32 @@ def test_the_start_of_the_program_is_told_as_its_own_first_step(split):
 
 def test_threads_that_the_programs_variables_say_are_others_there_too(split):
     executor = Elsewhere()
-    split({1: resumed(threads=3)}, executor=executor, variables={"OMP_NUM_THREADS": "8"})
+    split({1: resumed()}, given=3, executor=executor, variables={"OMP_NUM_THREADS": "8"})
     threads = executor.tasks[1].replay
     assert threads.varied == (("OMP_NUM_THREADS", str(threads.threads)),)
     assert executor.tasks[0].replay.varied == ()
+
+
+def test_on_another_machine_it_is_told_whatever_the_threads(split):
+    executor = Elsewhere()
+    assert list(split({1: resumed()}, executor=executor, here=False).answers) == [1]
+    assert executor.tasks[0].replay.threads is None
+
+
+def test_a_record_that_claims_other_threads_gets_no_weaker_tier_by_that(split):
+    executor = Elsewhere(again={"threads": 3})
+    assert split({1: resumed(threads=3)}, executor=executor).answers == {}
+    assert split({1: resumed(losses=2)}, executor=executor, given=1).answers == {}
+
+
+def test_replays_of_other_stretches_see_none_of_the_bytecode(split):
+    executor = Elsewhere()
+    split({1: resumed()}, rest=(0, 1), executor=executor, given=3)
+    first, second = (executor.tasks[at].replay for at in (0, 4))
+    assert first.cache != second.cache
+    assert first.cache in second.hidden
+    assert second.cache in first.hidden
+    assert first.cache not in first.hidden
 
 
 def test_on_the_same_machine_a_difference_is_left_to_a_replay_from_the_start(split):
@@ -180,17 +214,17 @@ def test_what_is_no_rounding_is_not_replayed_again_on_the_same_machine(split, ch
     assert executor.tasks == []
 
 
-@pytest.mark.parametrize(("threads", "told"), [(3, [0]), (1, [])])
-def test_where_nothing_was_resumed_one_step_that_is_replayed_tells_where_it_is(split, threads, told):
-    executor = Elsewhere(again={"threads": threads})
-    found = split({}, rest=(0,), executor=executor)
+@pytest.mark.parametrize(("here", "told"), [(False, [0]), (True, [])])
+def test_where_nothing_was_resumed_one_step_that_is_replayed_tells_where_it_is(split, here, told):
+    executor = Elsewhere(again={})
+    found = split({}, rest=(0,), executor=executor, here=here)
     assert (list(found.answers), found.replays) == (told, 5 if told else 1)
     assert (executor.tasks[0].name, executor.tasks[0].restart) == ("split-0-again", None)
 
 
 def test_a_record_that_is_too_far_is_not_equal_and_says_where(split):
     far = Elsewhere(base={"nudge": 0.01}, threads={"nudge": 0.01}, older={"nudge": 0.01})
-    (answer,) = split({1: resumed(threads=3)}, executor=far).answers.values()
+    (answer,) = split({1: resumed()}, given=3, executor=far).answers.values()
     assert (answer.steps, answer.equal) == (1, 0)
     assert answer.split.slack > 1.0
     assert answer.reason.startswith("step 4: the gradient of a.weight is ")
@@ -211,14 +245,14 @@ def test_a_record_that_is_too_far_is_not_equal_and_says_where(split):
     ],
 )
 def test_what_stands_in_the_way_is_said_behind_what_was_apart(split, changes, why):
-    (answer,) = split({1: resumed(threads=3)}, executor=Elsewhere(**changes)).answers.values()
+    (answer,) = split({1: resumed()}, given=3, executor=Elsewhere(**changes)).answers.values()
     assert (answer.steps, answer.equal, answer.split) == (4, 0, None)
     assert answer.reason.startswith(f"{WHY}; step 4 cannot be compared up to rounding: {why}")
 
 
 def test_a_step_that_has_no_samples_is_not_replayed(split):
     executor = Elsewhere()
-    found = split({1: resumed(threads=3)}, executor=executor, items=recorded(0, 3, run="00112233445566aa"))
+    found = split({1: resumed()}, given=3, executor=executor, items=recorded(0, 3, run="00112233445566aa"))
     assert executor.tasks == []
     assert found.answers[1].reason.endswith("step 4 cannot be compared up to rounding: the record does not have it")
 
@@ -226,5 +260,5 @@ def test_a_step_that_has_no_samples_is_not_replayed(split):
 @pytest.mark.parametrize(("jobs", "memory", "share"), [(1, None, 1200), (2, None, 600), (9, None, 300), (2, 7, 7)])
 def test_what_is_free_is_shared_out_between_those_that_go_side_by_side(split, jobs, memory, share):
     executor = Elsewhere()
-    split({1: resumed(threads=3)}, executor=executor, jobs=jobs, memory=memory)
+    split({1: resumed()}, given=3, executor=executor, jobs=jobs, memory=memory)
     assert {task.replay.memory for task in executor.tasks} == {share}

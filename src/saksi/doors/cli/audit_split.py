@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
+from saksi.doors.cli.audit_asked import new_folder
 from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
 from saksi.doors.cli.audit_resumed import Answer, Part, loaded_apart
 from saksi.doors.cli.progress import counter
@@ -30,6 +32,7 @@ from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.replay.values import EnvironmentLine, Means
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 from saksi.processes.auditor.replaying import Replay
+from saksi.words.findings import Finding
 
 __all__ = ["NOTHING", "UpToRounding", "up_to_rounding"]
 
@@ -86,13 +89,14 @@ def up_to_rounding(
 
 
 def _is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
-    """Whether a replay that was made is known to be where a difference proves nothing: another machine, or threads."""
+    """Whether replays are where a difference proves nothing: with threads that whoever audits chose, or as seals say.
+
+    How many threads the run had is its own word, which must not get it the weaker tier.
+    """
     was = part.asked.recorded.place
-    for reading in readings:
-        now = recorded_of(items_of(reading), 0).place
-        if other_place(was, now) is not None or (was.threads is not None and was.threads != now.threads):
-            return True
-    return False
+    if part.replays.task.threads not in (None, was.threads):
+        return True
+    return any(other_place(was, recorded_of(items_of(each), 0).place) is not None for each in readings)
 
 
 def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Sequence[int]) -> int | None:
@@ -129,13 +133,19 @@ def _split_steps(
     """Of each: the answer, the environments of its replays, and how many these are."""
     asked: dict[int, _Asked] = {}
     why = {number: said if isinstance(said := answers[number].answer, str) else None for number in rest}
+    findings = judged(part.asked.reading).report.items
     for number in rest:
         try:
-            asked[number] = _asked(part, number)
+            asked[number] = _asked(part, number, findings)
         except Unsplit as reason:
             yield number, _unsaid(part, number, why[number], reason), (), 0
     memory = part.asked.memory or memory_share(max(1, min(jobs, len(asked) * len(_KINDS))))
-    tasks = [_within(memory, task) for each in asked.values() for task in each.tasks.values()]
+    caches = {number: new_folder(part.replays.place, f"split-cache-{number}") for number in asked}
+    tasks = [
+        _set_apart(task, memory, caches[number], tuple(each for each in caches.values() if each != caches[number]))
+        for number, each in asked.items()
+        for task in each.tasks.values()
+    ]
     with counter(max(1, len(tasks)), "measuring what rounding does", shown=bool(tasks)) as hear:
         outcomes = executor.run(tasks, said=hear)
     for number, each in asked.items():
@@ -143,18 +153,17 @@ def _split_steps(
         yield number, *_answer(part, number, each, outcomes, why[number]), made
 
 
-def _asked(part: Part, number: int) -> _Asked:
+def _asked(part: Part, number: int, findings: Sequence[Finding]) -> _Asked:
     """Raises `Unsplit`."""
     asked, stretch = part.asked, part.plan.stretches[number]
     record = gradients_at(items_of(asked.reading), asked.attempt, stretch.first)
     key = split.key_of(record)
     if len(record) != len(asked.recorded.steps):
         raise Unsplit("not every rank has it in the record")
-    lacking = split.not_recomputed(judged(asked.reading).report.items, stretch.first)
+    lacking = split.not_recomputed(findings, stretch.first)
     if lacking is not None:
         raise Unsplit(lacking)
-    cache = part.replays.place / f"split-cache-{number}"
-    base = msgspec.structs.replace(_first_step(part, number), cache=cache, samples=(key, stretch.first))
+    base = msgspec.structs.replace(_first_step(part, number), samples=(key, stretch.first))
     tasks = {
         kind: Task(name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True)
         for kind in _KINDS
@@ -175,8 +184,12 @@ def _first_step(part: Part, number: int) -> Replay:
     )
 
 
-def _within(memory: int | None, task: Task) -> Task:
-    return msgspec.structs.replace(task, replay=msgspec.structs.replace(task.replay, memory=memory))
+def _set_apart(task: Task, memory: int | None, cache: Path, others: tuple[Path, ...]) -> Task:
+    """With a share of the memory, and bytecode that replays of other stretches do not see, nor it theirs."""
+    hidden = (*task.replay.hidden, *others)
+    return msgspec.structs.replace(
+        task, replay=msgspec.structs.replace(task.replay, memory=memory, cache=cache, hidden=hidden)
+    )
 
 
 def _varied(kind: str, base: Replay) -> Replay:
@@ -237,7 +250,7 @@ def _read(part: Part, task: Task, outcomes: Mapping[str, Outcome]) -> tuple[RunM
             raise Unsplit(outcome.reason)
         case Lost():
             raise Unsplit(f"tried {outcome.tries} times and not replayed: {outcome.reason}")
-    if outcome.reading is None or not outcome.enough:
+    if outcome.reading is None or not (outcome.enough or outcome.code == 0):
         raise Unsplit(f"a replay of it did not come to its end: {outcome.ending}")
     return outcome.reading, environment_at(part.replays, outcome)
 

@@ -195,7 +195,8 @@ def _from_start(
         return audit
     found = _stretches_of(part, audit, answers, rest[-1])
     unequal = [number for number in rest if found[number].equal < found[number].steps]
-    rounded = up_to_rounding(part, pool, jobs, answers, unequal) if unequal and audit.named else NOTHING
+    untried = [number for number in unequal if answers[number].reading is None]
+    rounded = up_to_rounding(part, pool, jobs, answers, untried) if untried and audit.named else NOTHING
     environments, replays = (audit.environment, *rounded.environments), audit.replays + rounded.replays
     if not rounded.answers:
         return _Rest(found, environments, replays, audit.reasons)
