@@ -86,24 +86,22 @@ def measured(launches: Launches, form: str, at: int) -> None:
     base = launches.made(form, at, 1)
     others = (launches.made(form, at, 2), launches.made(form, at, 1, **OLDER))
     replays = Replays(base, others, launches.made(form, at, 1, SAKSI_PLANTED="1"))
-    slacks = []
+    is_told = False
     for name, threads, variables in RECORDS:
         found = beside(launches.made(form, at, threads, **variables), replays)
         if isinstance(found, str):
             print(f"{form}, step {at}, {name}: {found}", flush=True)
             continue
-        slacks.append(found.slack if found.slack is not None else float("inf"))
-        print(
-            f"{form}, step {at}, {name}: noise {found.noise:.2g}, {found.slack:.2g} of what is allowed "
-            f"({found.furthest}), a changed label {found.planted:,.3g}",
-            flush=True,
-        )
-    if not slacks:
+        is_told = True
+        slack, planted = ("beyond all" if each is None else f"{each:,.3g}" for each in (found.slack, found.planted))
+        furthest = f"({found.furthest}), a changed label {planted}"
+        print(f"{form}, step {at}, {name}: noise {found.noise:.2g}, {slack} of what is allowed {furthest}", flush=True)
+    if not is_told:
         return
     for share in SHARES:
         found = beside(launches.made(form, at, 2, share, **AVX2), replays)
         if isinstance(found, Split) and (found.slack is None or found.slack > 1.0):
-            print(f"{form}, step {at}: told from {share:g} of a tensor's gradient on ({found.slack:,.2g})", flush=True)
+            print(f"{form}, step {at}: told from {share:g} of a tensor's gradient on", flush=True)
             break
 
 

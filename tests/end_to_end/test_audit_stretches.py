@@ -235,7 +235,7 @@ def cut_short(project, *words):
         time.sleep(0.05)
     begun.process.send_signal(signal.SIGINT)
     assert begun.end()[0] in {130, -2}
-    assert "1 replay is done and kept: the same command goes on from there" in begun.errors
+    assert "1 stretch is replayed and kept: the same command goes on from there" in begun.errors
     return kept[0].parents[2]
 
 

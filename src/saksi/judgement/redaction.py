@@ -87,6 +87,7 @@ RECORDED: Final[tuple[tuple[str, str], ...]] = (
     ("MKL_*", "changes arithmetic and threads"),
     ("DNNL_*", "changes arithmetic and threads"),
     ("ONEDNN_*", "changes arithmetic and threads"),
+    ("ATEN_CPU_CAPABILITY", "changes arithmetic"),
     ("OPENBLAS_*", "changes arithmetic and threads"),
     ("NUMEXPR_*", "sets threads, and so the order of sums"),
     ("TOKENIZERS_PARALLELISM", "sets threads of the data pipeline"),
@@ -102,6 +103,7 @@ RECORDED: Final[tuple[tuple[str, str], ...]] = (
     ("SOURCE_DATE_EPOCH", "changes whether compiled files repeat"),
     ("SAKSI_DISABLE", "switches the recorder off"),
     ("SAKSI_PLANTED", "makes a recorder change a label"),
+    ("SAKSI_SAMPLES", "chooses where a recorder samples"),
     ("SAKSI_THREADS", "sets threads, and so the order of sums"),
 )
 """Names recorded by value (`*` stands for any ending), each with the reason, which `diff` shows to a person."""

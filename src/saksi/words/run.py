@@ -13,6 +13,7 @@ from typing import Final, Literal
 from saksi.words.errors import UsageError
 
 __all__ = [
+    "ASKED_BY_AUDITS",
     "Level",
     "origin_of",
     "parse_run_id",
@@ -20,6 +21,11 @@ __all__ = [
 ]
 
 Level = Literal["standard", "full"]
+
+ASKED_BY_AUDITS: Final = (
+    "SAKSI_DOCTOR", "SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS", "SAKSI_TRANSCRIPT",
+)  # fmt: skip
+"""Variables by which audits and the doctor ask something of a recorder; of an ordinary launch they are none."""
 
 RUN_ID: Final = re.compile(r"[0-9a-f]{16}", re.ASCII)
 

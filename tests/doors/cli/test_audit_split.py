@@ -34,18 +34,21 @@ def root(connection, step, digit, at="step"):
     connection.send("root", at=at, step=step, root=digit * 64, layout="0" * 64, tensors=1, bytes=4, leaves=None)
 
 
-def recorded(first, steps, *, run="ff112233445566aa", digit="a", threads=1, nudge=0.0, loss=0.0, begins=0, **changes):
-    """A record of Steps that a run numbers from `begins` on; the gradient and the loss of each are off by so much."""
+def recorded(
+    first, steps, *, run="ff112233445566aa", digit="a", threads=1, nudge=0.0, loss=0.0, unsampled=None, **changes
+):
+    """A record of Steps that are those of the run from `first` on; gradient and loss of each are off by so much."""
     simulated = SimulatedRun(run)
     connection = simulated.attach(0, threads=threads)
     connection.send("seeded", generator="torch", seed="0", caller=None)
-    root(connection, begins - 1, digit, "attach")
+    root(connection, -1, digit, "attach")
     connection.send("sampled", **layout(key=KEY))
     for step in range(steps):
         gradient = [0.25 * (at + 1) for at in range(5)]
         made = sample(step)
         before = {"parameter": made["before"]["parameter"], "gradient": packed([gradient[0] + nudge, *gradient[1:]])}
-        connection.send("sample", **made | {"before": before})
+        if step != unsampled:
+            connection.send("sample", **made | {"before": before})
         fields = update_fields(first + step) | {"update": step}
         fields["loss"] += loss
         connection.update(**fields | changes)
@@ -165,11 +168,11 @@ def test_the_start_of_the_program_is_told_as_its_own_first_step(split):
     assert [(task.restart, task.replay.more) for task in executor.tasks[:4]] == [(None, ())] * 4
 
 
-def test_threads_that_the_programs_variables_say_are_others_there_too(split):
+@pytest.mark.parametrize(("said", "other"), [("8", "1"), ("1", "2")])
+def test_threads_that_the_programs_variables_say_are_others_there_too(split, said, other):
     executor = Elsewhere()
-    split({1: resumed()}, given=3, executor=executor, variables={"OMP_NUM_THREADS": "8"})
-    threads = executor.tasks[1].replay
-    assert threads.varied == (("OMP_NUM_THREADS", str(threads.threads)),)
+    split({1: resumed()}, given=3, executor=executor, variables={"OMP_NUM_THREADS": said})
+    assert executor.tasks[1].replay.varied == (("OMP_NUM_THREADS", other),)
     assert executor.tasks[0].replay.varied == ()
 
 
@@ -244,17 +247,26 @@ def test_a_record_that_is_too_far_is_not_equal_and_says_where(split):
         ),
     ],
 )
-def test_what_stands_in_the_way_is_said_behind_what_was_apart(split, changes, why):
-    (answer,) = split({1: resumed()}, given=3, executor=Elsewhere(**changes)).answers.values()
-    assert (answer.steps, answer.equal, answer.split) == (4, 0, None)
-    assert answer.reason.startswith(f"{WHY}; step 4 cannot be compared up to rounding: {why}")
+def test_what_stands_in_the_way_is_said_and_no_answer(split, changes, why):
+    found = split({1: resumed()}, given=3, executor=Elsewhere(**changes))
+    assert found.answers == {}
+    assert found.unsaid[1].startswith(f"step 4 cannot be compared up to rounding: {why}")
+    assert found.replays == 4 - ("older" in changes)
+
+
+@pytest.mark.parametrize("change", [{"digit": "c"}, {"groups": []}])
+def test_what_is_more_than_rounding_in_what_was_replayed_already_is_replayed_by_nobody(split, change):
+    executor = Elsewhere()
+    found = split({1: resumed(**change)}, given=3, executor=executor)
+    assert (executor.tasks, found.answers, found.replays) == ([], {}, 0)
+    assert found.unsaid[1].startswith("step 4 cannot be compared up to rounding: ")
 
 
 def test_a_step_that_has_no_samples_is_not_replayed(split):
     executor = Elsewhere()
-    found = split({1: resumed()}, given=3, executor=executor, items=recorded(0, 3, run="00112233445566aa"))
+    found = split({1: resumed()}, given=3, executor=executor, items=recorded(0, 8, run="00112233445566aa", unsampled=4))
     assert executor.tasks == []
-    assert found.answers[1].reason.endswith("step 4 cannot be compared up to rounding: the record does not have it")
+    assert found.unsaid == {1: "step 4 cannot be compared up to rounding: the record has no samples of it"}
 
 
 @pytest.mark.parametrize(("jobs", "memory", "share"), [(1, None, 1200), (2, None, 600), (9, None, 300), (2, 7, 7)])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judgement.true_roots import say
-from saksi.judgement.replay.resumed import compare_resumed, first_step_apart
+from saksi.judgement.replay.resumed import are_apart_by_rounding, compare_resumed, first_step_apart
 from saksi.judgement.replay.stretches import Restart, Stretch
 from simulated_run import SimulatedRun, hex64, update_fields
 
@@ -288,6 +288,27 @@ def test_a_first_step_has_to_begin_with_the_state_of_the_record():
     )
     assert first_step_apart(STRETCH, record(), 0, replay(steps=0)) == "step 4 of rank 0: the replay did not make it"
     assert first_step_apart(STRETCH, record(steps=4), 0, replay()) == "the record has no step of it"
+
+
+def test_a_rank_that_the_record_has_not_is_apart():
+    found = first_step_apart(STRETCH, record(ranks=1), 0, replay(ranks=2))
+    assert found == "the replay has ranks that the record has not"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_rounding"),
+    [
+        ({}, False),
+        ({"loss": 9.0}, True),
+        ({"gradient_norm": None}, True),
+        ({"loss": 9.0, "groups": []}, False),
+        ({"rng": {"python": hex64("python"), "torch": hex64("other")}}, False),
+    ],
+)
+def test_two_replays_are_apart_by_rounding_where_nothing_else_differs(change, is_rounding):
+    assert are_apart_by_rounding(replay(), replay(altered={0: change})) is is_rounding
+    assert are_apart_by_rounding(replay(), replay(altered={1: change})) is False  # in the first Step
+    assert are_apart_by_rounding(replay(), replay(steps=0)) is False
 
 
 def in_force(connection, digit, hooks):

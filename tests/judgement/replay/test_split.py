@@ -90,7 +90,7 @@ def test_a_gradient_that_is_zero_in_every_replay_has_to_be_zero():
     found = split_of(0, zero(1e-30), replays)
     assert (found.slack, found.furthest) == (None, "the gradient of body")
     assert too_far(found) == (
-        "step 0: the gradient of body is further than any finite number from the replay as rounding explains here"
+        "step 0: the gradient of body is another than in the replay, and rounding explains none of that"
     )
 
 
@@ -138,6 +138,18 @@ def test_each_rank_is_held_against_its_own_replay():
     assert (found.elements, found.furthest) == (10, "the gradient of body")
     with pytest.raises(Unsplit, match="a replay did not make it as rank 1"):
         split_of(0, {0: seen(), 1: seen()}, REPLAYS)
+
+
+def test_a_label_has_to_show_in_a_gradient():
+    with pytest.raises(Unsplit, match="one changed label does not show"):
+        split_of(0, BASE, Replays(BASE, OTHERS, {0: seen(loss=99.0, norm=99.0)}))
+
+
+def test_a_replay_that_drew_other_elements_says_nothing():
+    other = {0: seen(key="cd")}
+    for replays in (Replays(other, OTHERS, PLANTED), Replays(BASE, (other,), PLANTED), Replays(BASE, OTHERS, other)):
+        with pytest.raises(Unsplit, match="a replay drew other elements"):
+            split_of(0, BASE, replays)
 
 
 def test_tensors_of_one_name_are_both_compared():

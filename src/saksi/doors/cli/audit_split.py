@@ -9,7 +9,7 @@ with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -34,10 +34,13 @@ from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, T
 from saksi.processes.auditor.replaying import Replay
 from saksi.words.findings import Finding
 
-__all__ = ["NOTHING", "UpToRounding", "up_to_rounding"]
+__all__ = ["NOTHING", "REPLAYS", "UpToRounding", "up_to_rounding"]
 
 _KINDS: Final = ("base", "threads", "older", "planted")
 """Replays of one Step: as it is; with other threads; with older instructions; and with a label changed."""
+
+REPLAYS: Final = ("stretch-", "split-", "from-")
+"""What the folders of an audit's replays begin with, of which none sees another."""
 
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _OLDER: Final = (
@@ -49,14 +52,24 @@ _OLDER: Final = (
 
 
 class UpToRounding(NamedTuple):
-    """What came of stretches, by number, in so many replays."""
+    """What came of stretches, by number, in so many replays; of those that are `unsaid`, why."""
 
     answers: dict[int, Replayed]
     environments: tuple[EnvironmentLine, ...]
     replays: int
+    unsaid: Mapping[int, str]
 
 
-NOTHING: Final = UpToRounding({}, (), 0)
+NOTHING: Final = UpToRounding({}, (), 0, {})
+
+
+class _Told(NamedTuple):
+    """What came of one stretch, or why nothing did."""
+
+    number: int
+    answer: Replayed | str
+    environments: tuple[EnvironmentLine, ...]
+    replays: int
 
 
 class _Asked(NamedTuple):
@@ -82,10 +95,11 @@ def up_to_rounding(
         replays = 1
         if not _is_other_once_more(part, executor, number, readings.get(number)):
             return NOTHING._replace(replays=replays)
-    told = list(_split_steps(part, executor, jobs, answers, rest))
-    environments = tuple(each for _, _, seen, _ in told for each in seen)
-    found = {number: answer for number, answer, _, _ in told}
-    return UpToRounding(found, environments, replays + sum(made for *_, made in told))
+    told, unsaid = _split_steps(part, executor, jobs, answers, rest)
+    environments = tuple(line for each in told for line in each.environments)
+    found = {each.number: each.answer for each in told if isinstance(each.answer, Replayed)}
+    unsaid |= {each.number: each.answer for each in told if isinstance(each.answer, str)}
+    return UpToRounding(found, environments, replays + sum(each.replays for each in told), unsaid)
 
 
 def _is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
@@ -117,7 +131,7 @@ def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Seq
 def _is_other_once_more(part: Part, executor: Executor, number: int, before: RunMaterials | None) -> bool:
     """Whether the first Step of a stretch, replayed once more, is elsewhere, or another up to rounding than before."""
     restart = part.plan.stretches[number].restart
-    task = Task(name=f"split-{number}-again", replay=_first_step(part, number), restart=restart)
+    task = Task(name=f"split-{number}-again", replay=_first_step(part, number), restart=restart, kept=False)
     with counter(1, "replaying a step once more", shown=True) as hear:
         outcome = executor.run((task,), said=hear)[task.name]
     if isinstance(outcome, Refused | Lost) or outcome.reading is None:
@@ -129,16 +143,16 @@ def _is_other_once_more(part: Part, executor: Executor, number: int, before: Run
 
 def _split_steps(
     part: Part, executor: Executor, jobs: int, answers: Mapping[int, Answer], rest: Sequence[int]
-) -> Iterator[tuple[int, Replayed, tuple[EnvironmentLine, ...], int]]:
-    """Of each: the answer, the environments of its replays, and how many these are."""
+) -> tuple[list[_Told], dict[int, str]]:
+    """What came of each that was replayed for it; and why the others were not."""
     asked: dict[int, _Asked] = {}
-    why = {number: said if isinstance(said := answers[number].answer, str) else None for number in rest}
+    unsaid: dict[int, str] = {}
     findings = judged(part.asked.reading).report.items
     for number in rest:
         try:
-            asked[number] = _asked(part, number, findings)
+            asked[number] = _asked(part, number, answers[number].reading, findings)
         except Unsplit as reason:
-            yield number, _unsaid(part, number, why[number], reason), (), 0
+            unsaid[number] = _unsaid(part, number, reason)
     memory = part.asked.memory or memory_share(max(1, min(jobs, len(asked) * len(_KINDS))))
     caches = {number: new_folder(part.replays.place, f"split-cache-{number}") for number in asked}
     tasks = [
@@ -148,14 +162,14 @@ def _split_steps(
     ]
     with counter(max(1, len(tasks)), "measuring what rounding does", shown=bool(tasks)) as hear:
         outcomes = executor.run(tasks, said=hear)
-    for number, each in asked.items():
-        made = sum(not isinstance(outcomes[task.name], Refused) for task in each.tasks.values())
-        yield number, *_answer(part, number, each, outcomes, why[number]), made
+    return [_told(part, number, each, outcomes, answers[number]) for number, each in asked.items()], unsaid
 
 
-def _asked(part: Part, number: int, findings: Sequence[Finding]) -> _Asked:
-    """Raises `Unsplit`."""
+def _asked(part: Part, number: int, replayed: RunMaterials | None, findings: Sequence[Finding]) -> _Asked:
+    """Raises `Unsplit`, also where what was replayed of it already is apart by more than rounding."""
     asked, stretch = part.asked, part.plan.stretches[number]
+    if replayed is not None:
+        _require_as_recorded(part, number, replayed)
     record = gradients_at(items_of(asked.reading), asked.attempt, stretch.first)
     key = split.key_of(record)
     if len(record) != len(asked.recorded.steps):
@@ -165,7 +179,9 @@ def _asked(part: Part, number: int, findings: Sequence[Finding]) -> _Asked:
         raise Unsplit(lacking)
     base = msgspec.structs.replace(_first_step(part, number), samples=(key, stretch.first))
     tasks = {
-        kind: Task(name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True)
+        kind: Task(
+            name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True, kept=False
+        )
         for kind in _KINDS
     }
     return _Asked(record, tasks)
@@ -174,7 +190,7 @@ def _asked(part: Part, number: int, findings: Sequence[Finding]) -> _Asked:
 def _first_step(part: Part, number: int) -> Replay:
     """One Step, from where the stretch begins, in which nothing of other replays is seen."""
     restart, task = part.plan.stretches[number].restart, part.replays.task
-    seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith(("stretch-", "split-")))
+    seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith(REPLAYS))
     return msgspec.structs.replace(
         task,
         hidden=(*task.hidden, *seen),
@@ -195,20 +211,20 @@ def _set_apart(task: Task, memory: int | None, cache: Path, others: tuple[Path, 
 def _varied(kind: str, base: Replay) -> Replay:
     match kind:
         case "threads":
+            said = {name: base.invocation.environment[name] for name in _THREADS if name in base.invocation.environment}
             here = base.threads or base.cores or len(os.sched_getaffinity(0))
-            other = 1 if here > 1 else 2
-            own = tuple((name, str(other)) for name in _THREADS if name in base.invocation.environment)
-            return msgspec.structs.replace(base, threads=other, varied=own)
+            alone = said.get(_THREADS[0], "1" if here == 1 else "") == "1"
+            other = 2 if alone else 1
+            return msgspec.structs.replace(base, threads=other, varied=tuple((name, str(other)) for name in said))
         case "older":
             return msgspec.structs.replace(base, varied=_OLDER)
         case _:
             return msgspec.structs.replace(base, planted=kind == "planted")
 
 
-def _answer(
-    part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome], why: str | None
-) -> tuple[Replayed, tuple[EnvironmentLine, ...]]:
+def _told(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome], before: Answer) -> _Told:
     stretch = part.plan.stretches[number]
+    replays = sum(not isinstance(outcomes[task.name], Refused) for task in asked.tasks.values())
     environments: list[EnvironmentLine] = []
     made: dict[str, Mapping[int, StepGradients]] = {}
     try:
@@ -219,23 +235,17 @@ def _answer(
                 _require_as_recorded(part, number, reading)
             made[kind] = gradients_at(items_of(reading), 0, 0)
         others = tuple(made[kind] for kind in ("threads", "older"))
-        told = split.split_of(stretch.first, asked.record, split.Replays(made["base"], others, made["planted"]))
+        found = split.split_of(stretch.first, asked.record, split.Replays(made["base"], others, made["planted"]))
     except Unsplit as reason:
-        return _unsaid(part, number, why, reason), tuple(environments)
-    steps, far = len(asked.record), split.too_far(told)
-    equal = steps if far is None else 0
-    means = _means(stretch)
-    answer = Replayed(number=number, means=means, steps=steps, equal=equal, reason=far or why, split=told)
-    return answer, tuple(environments)
+        return _Told(number, _unsaid(part, number, reason), tuple(environments), replays)
+    steps, far = len(asked.record), split.too_far(found)
+    equal, why = steps if far is None else 0, before.answer if isinstance(before.answer, str) else None
+    answer = Replayed(number=number, means=_means(stretch), steps=steps, equal=equal, reason=far or why, split=found)
+    return _Told(number, answer, tuple(environments), replays)
 
 
-def _unsaid(part: Part, number: int, why: str | None, reason: Unsplit) -> Replayed:
-    """Nothing is said of the stretch: why it is not equal, and why not of its first Step up to rounding."""
-    stretch = part.plan.stretches[number]
-    said = f"step {stretch.first} cannot be compared up to rounding: {reason}"
-    steps = stretch.steps * len(part.asked.recorded.steps)
-    reason_of_both = said if why is None else f"{why}; {said}"
-    return Replayed(number=number, means=_means(stretch), steps=steps, equal=0, reason=reason_of_both)
+def _unsaid(part: Part, number: int, reason: Unsplit) -> str:
+    return f"step {part.plan.stretches[number].first} cannot be compared up to rounding: {reason}"
 
 
 def _means(stretch: Stretch) -> Means:

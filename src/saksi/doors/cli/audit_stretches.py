@@ -11,7 +11,8 @@ import contextlib
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,7 +22,7 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
 from saksi.doors.cli.audit_resumed import Answer, Part, resumed
-from saksi.doors.cli.audit_split import NOTHING, up_to_rounding
+from saksi.doors.cli.audit_split import NOTHING, REPLAYS, UpToRounding, up_to_rounding
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
@@ -125,8 +126,8 @@ def _kept_of(replays: Replays, wanted: Wanted, resume: Resume | None) -> Iterato
             yield kept
     except (KeyboardInterrupt, SystemExit):
         if kept is not None and kept.count:
-            done = "1 replay is done" if kept.count == 1 else f"{kept.count} replays are done"
-            sys.stderr.write(f"saksi: {done} and kept: the same command goes on from there\n")
+            stretches = "1 stretch is" if kept.count == 1 else f"{kept.count} stretches are"
+            sys.stderr.write(f"saksi: {stretches} replayed and kept: the same command goes on from there\n")
         raise
 
 
@@ -159,21 +160,22 @@ def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     asked, plan = part.asked, part.plan
     pool = LocalPool(part.replays.place, jobs, waiting=part.replays.signals.interruptible, kept=kept.results)
     answers = resumed(part, pool, jobs)
+    round_off = partial(up_to_rounding, part, pool, jobs, answers)
     found = {number: each.answer for number, each in answers.items() if isinstance(each.answer, Replayed)}
     environments = [each.environment for each in answers.values() if each.environment is not None]
     count = sum(each.was_replayed for each in answers.values())
     apart = [number for number, each in answers.items() if number not in found and each.reading is not None]
-    rounded = up_to_rounding(part, pool, jobs, answers, apart) if apart else NOTHING
+    rounded = round_off(apart) if apart else NOTHING
     found |= rounded.answers
     environments += rounded.environments
     count += rounded.replays
     against: tuple[str, ...] = ()
     if rest := [number for number in plan.chosen if number not in found]:
-        begun = _from_start(part, pool, jobs, answers, rest)
+        begun = _from_start(part, answers, rest, rounded.unsaid, round_off)
         if isinstance(begun, Audit):
             lines = found | _stretches_of(part, begun, answers, rest[-1])
             return with_stretches(begun, asked.recorded, plan, tuple(lines.values()), count)
-        found |= begun.answers
+        found |= begun.answers | rounded.answers
         environments += begun.environments
         count += begun.replays
         against = begun.against
@@ -183,24 +185,32 @@ def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
 
 
 def _from_start(
-    part: Part, pool: LocalPool, jobs: int, answers: Mapping[int, Answer], rest: Sequence[int]
+    part: Part,
+    answers: Mapping[int, Answer],
+    rest: Sequence[int],
+    unsaid: Mapping[int, str],
+    round_off: Callable[[Sequence[int]], UpToRounding],
 ) -> Audit | _Rest:
     """What a replay from the start says of all stretches up to the last of these; the audit, if that is a mismatch.
 
-    Where a difference proves nothing, those that differ are told up to rounding, and nothing else of it counts.
+    Where all that stands against it is a difference that proves nothing, those that differ, and were not resumed, are
+    told up to rounding. `unsaid` is why others were not.
     """
-    plan = part.plan
-    audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(plan, rest[-1]))
+    audit = replayed_from_start(_apart(part.replays, "from-start"), steps=_until(part.plan, rest[-1]))
     if audit.verdict == "mismatch":
         return audit
     found = _stretches_of(part, audit, answers, rest[-1])
     unequal = [number for number in rest if found[number].equal < found[number].steps]
     untried = [number for number in unequal if answers[number].reading is None]
-    rounded = up_to_rounding(part, pool, jobs, answers, untried) if untried and audit.named else NOTHING
+    reasons = len(audit.reasons) - (not audit.environment.verified)  # of a difference that is named one is the reason
+    rounded = round_off(untried) if untried and audit.named and reasons == 1 else NOTHING
+    for number, said in (*unsaid.items(), *rounded.unsaid.items()):
+        if number in unequal:
+            found[number] = msgspec.structs.replace(found[number], reason=f"{found[number].reason}; {said}")
     environments, replays = (audit.environment, *rounded.environments), audit.replays + rounded.replays
-    if not rounded.answers:
-        return _Rest(found, environments, replays, audit.reasons)
-    return _Rest({number: found[number] for number in rest} | rounded.answers, environments, replays)
+    if rounded.answers and rounded.answers.keys() >= set(unequal):
+        return _Rest({number: found[number] for number in rest} | rounded.answers, environments, replays)
+    return _Rest(found | rounded.answers, environments, replays, audit.reasons)
 
 
 def _until(plan: Plan, number: int) -> int | None:
@@ -222,17 +232,17 @@ def _stretches_of(part: Part, audit: Audit, answers: Mapping[int, Answer], last:
     for number, stretch in enumerate(part.plan.stretches[: last + 1]):
         steps = equal = sum(stretch.of(count) for count in counts)
         said = answers[number].answer if number in answers else None
-        why = said if isinstance(said, str) else None
+        reason = said if isinstance(said, str) else None
         if audit.verdict != "match":
             reached = audit.named[0].step if audit.named else audit.steps.match // max(1, len(counts))
             equal = sum(stretch.of(min(count, reached)) for count in counts)
-            why = audit.reasons[0] if audit.reasons else f"step {reached} differs"
-        found[number] = Replayed(number=number, means="start", steps=steps, equal=equal, reason=why)
+            reason = audit.reasons[0] if audit.reasons else f"step {reached} differs"
+        found[number] = Replayed(number=number, means="start", steps=steps, equal=equal, reason=reason)
     return found
 
 
 def _apart(replays: Replays, name: str) -> Replays:
     """The same, in a folder of its own; what other replays left is not seen from there."""
-    others = tuple(each for each in replays.place.iterdir() if each.name.startswith(("stretch-", "split-", "from-")))
+    others = tuple(each for each in replays.place.iterdir() if each.name.startswith(REPLAYS))
     task = msgspec.structs.replace(replays.task, hidden=(*replays.task.hidden, *others))
     return replays._replace(place=new_folder(replays.place, name), task=task)

@@ -17,17 +17,12 @@ from saksi.doors.launch.attempt import Attempted
 from saksi.edges.bytecode import KeptStore, environment_id, is_sound
 from saksi.edges.environment.observe import Launch
 from saksi.edges.home import resolve_cache
+from saksi.words.run import ASKED_BY_AUDITS
 
 __all__ = ["BytecodePrefix", "bytecode_prefix", "launch_of", "notes_on", "recorder_environment", "runtime_folder"]
 
 MAX_RUNTIME_FOLDER: Final = 72
 RECORDER: Final = Path(saksi.__file__).parent / "recorder" / "path"
-
-
-_ASKED_BY_AUDITS: Final = (
-    "SAKSI_DOCTOR", "SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS", "SAKSI_TRANSCRIPT",
-)  # fmt: skip
-"""What a recorder does for audits and the doctor alone, whose launches are known by their folder for bytecode."""
 
 
 class BytecodePrefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +75,8 @@ def recorder_environment(
 ) -> dict[str, str]:
     """What leads the recorder into the command, and to the agent's socket.
 
+    Launches of audits and of the doctor are known by their folder for bytecode.
+
     What audits and the doctor ask of it, and a segment that no option names, is taken from whoever set it for a launch
     of their own: fewer roots would bind less of the run.
     """
@@ -94,7 +91,7 @@ def recorder_environment(
         added["SAKSI_SEGMENT"] = str(attempt.segment)
     if arguments.overhead_budget is not None:
         added["SAKSI_OVERHEAD_BUDGET"] = str(arguments.overhead_budget)
-    asked = () if arguments.bytecode is not None else _ASKED_BY_AUDITS
+    asked = () if arguments.bytecode is not None else ASKED_BY_AUDITS
     return {**{name: "" for name in ("SAKSI_SEGMENT", *asked) if name in environment}, **added}
 
 

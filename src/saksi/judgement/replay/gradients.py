@@ -71,11 +71,14 @@ def gradients_at(items: Iterable[Item], attempt: int, step: int) -> dict[int, St
     found: dict[int, StepGradients] = {}
     speakers = Speakers()
     read: dict[ProcessKey, _Read] = {}
+    trained: dict[int, ProcessKey] = {}  # which process of a rank made its first Step
     for item in items:
         for said in speakers.take(item):
             if said.process.attempt != attempt:
                 continue
             one = read.setdefault(said.process, _Read())
+            if isinstance(said.frame, UpdateFrame) and trained.setdefault(said.rank, said.process) != said.process:
+                continue
             match said.frame:
                 case SampledFrame():
                     one.samples.arrange(said.frame, _ROOM)

@@ -93,16 +93,21 @@ def first_step_apart(stretch: Stretch, record: Iterable[Item], attempt: int, rep
     expected = _within(record, attempt, stretch.first - 1, stretch.first + 1)
     made = {(rank, stretch.first + step): each for (rank, step), each in _within(replay, 0, -1, 1).items()}
     ranks = sorted(rank for (rank, step), fields in expected.items() if step == stretch.first and _MADE in fields)
+    if not ranks:
+        return "the record has no step of it"
+    if any(step == stretch.first and _MADE in each and rank not in ranks for (rank, step), each in made.items()):
+        return "the replay has ranks that the record has not"
     for rank in ranks:
         place = (rank, stretch.first)
         broken = _seam(stretch, rank, expected, made)
         if broken is None:
             one, other = _but_rounding(expected[place]), made.get(place)
-            said = _fields_apart(one, None if other is None else _but_rounding(other), _BUT_ROUNDING, is_first=True)
+            there, may_skip = None if other is None else _but_rounding(other), stretch.first > 0
+            said = _fields_apart(one, there, _BUT_ROUNDING, is_first=may_skip)
             broken = None if said is None else f"step {stretch.first} of rank {rank}: {said}"
         if broken is not None:
             return broken
-    return None if ranks else "the record has no step of it"
+    return None
 
 
 def are_apart_by_rounding(one: Iterable[Item], other: Iterable[Item]) -> bool:

@@ -31,6 +31,8 @@ _COARSEST: Final = 2.0**-9
 """That of bfloat16: no result is nearer than rounding puts it, though two replays here may happen to be."""
 _LOSS: Final = "the loss"
 _NORM: Final = "the gradient norm"
+_NUMBERS: Final = (_LOSS, _NORM)
+"""What is no gradient: a bound of gradients is worth something if a label shows in those."""
 _Quantities: TypeAlias = dict[str, tuple[float, ...]]
 _UPDATE_CODES: Final = ("optimizer.update_differs", "optimizer.state_differs")
 _UNJUDGED_CODES: Final = ("optimizer.not_checkable", "optimizer.not_recomputed")
@@ -90,11 +92,13 @@ def split_of(step: int, record: Mapping[int, StepGradients], replays: Replays) -
     """What is so of a Step that has `key_of` and is recomputed. Raises `Unsplit`, where nothing can be said."""
     noise, slack, planted = 0.0, _Ratio(0.0, _LOSS), _Ratio(0.0, _LOSS)
     for rank, seen in sorted(record.items()):
-        base, *others, last = (_there(each, rank) for each in (replays.base, *replays.others, replays.planted))
+        base, *others, last = (
+            _there(each, rank, seen.key) for each in (replays.base, *replays.others, replays.planted)
+        )
         spread, bounds = _bounds(base, others)
         noise = max(noise, spread)
         slack = max(slack, _furthest(seen, base, bounds))
-        planted = max(planted, _furthest(last, base, bounds))
+        planted = max(planted, _furthest(last, base, {name: bounds[name] for name in bounds if name not in _NUMBERS}))
     if planted.value <= 1.0:
         raise Unsplit("one changed label does not show beyond what replays here differ by, or none could be changed")
     return Split(
@@ -114,7 +118,9 @@ def too_far(found: Split) -> str | None:
     """
     if found.slack is not None and found.slack <= 1.0:
         return None
-    far = "further than any finite number" if found.slack is None else f"{found.slack:,.3g} times as far"
+    if found.slack is None:
+        return f"step {found.step}: {found.furthest} is another than in the replay, and rounding explains none of that"
+    far = f"{found.slack:,.3g} times as far"
     return f"step {found.step}: {found.furthest} is {far} from the replay as rounding explains here"
 
 
@@ -122,10 +128,12 @@ def _finite(ratio: float) -> float | None:
     return None if math.isinf(ratio) else ratio
 
 
-def _there(replay: Mapping[int, StepGradients], rank: int) -> StepGradients:
+def _there(replay: Mapping[int, StepGradients], rank: int, key: str) -> StepGradients:
     if rank not in replay:
         raise Unsplit(f"a replay did not make it as rank {rank}")
     found = replay[rank]
+    if found.key != key:
+        raise Unsplit("a replay drew other elements")
     if not all(math.isfinite(each) for values in _quantities(found, found).values() for each in values):
         raise Unsplit("its loss or its gradient is no finite number in a replay")
     return found
@@ -138,7 +146,7 @@ def _bounds(base: StepGradients, others: Sequence[StepGradients]) -> tuple[float
     rounding = max((_ROUNDING.get(each, _COARSEST) for each in base.dtypes), default=_COARSEST)
     pairs = [(_quantities(one, base), _quantities(other, base)) for one, other in combinations(every, 2)]
     apart = [{name: _distance(one[name], other[name]) for name in one} for one, other in pairs]
-    whole = [math.hypot(*(value for name, value in each.items() if name not in (_LOSS, _NORM))) for each in apart]
+    whole = [math.hypot(*(value for name, value in each.items() if name not in _NUMBERS)) for each in apart]
     noise = max(rounding, max(whole, default=0.0) / size if size else 0.0)
     bounds = {
         name: MARGIN * max(noise * math.hypot(*values), *(each[name] for each in apart))
@@ -149,7 +157,7 @@ def _bounds(base: StepGradients, others: Sequence[StepGradients]) -> tuple[float
 
 def _furthest(seen: StepGradients, base: StepGradients, bounds: Mapping[str, float]) -> _Ratio:
     mine, theirs = _quantities(seen, base), _quantities(base, base)
-    return max(_Ratio(_in_bounds(_distance(mine[name], theirs[name]), bounds[name]), name) for name in theirs)
+    return max(_Ratio(_in_bounds(_distance(mine[name], theirs[name]), bound), name) for name, bound in bounds.items())
 
 
 def _in_bounds(distance: float, bound: float) -> float:
@@ -164,7 +172,7 @@ def _quantities(one: StepGradients, like: StepGradients) -> _Quantities:
     if shapes[0] != shapes[1] or one.max_norm != like.max_norm:
         raise Unsplit("the tensors that have gradients, or what they are clipped to, are others in a replay")
     found: _Quantities = {}
-    for where, values in one.tensors.items():
+    for where, values in sorted(one.tensors.items()):
         label, (_, group, index) = f"the gradient of {one.names[where]}", where
         found[label if label not in found else f"{label} ({group}/{index})"] = values
     for name, value, other in ((_LOSS, one.loss, like.loss), (_NORM, one.norm, like.norm)):

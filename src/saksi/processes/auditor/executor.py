@@ -25,7 +25,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
     `salt` is drawn for each try, so that the digest of a task gives nobody its words and variables to guess.
     The replay's `cache` is another one, unless it `shares` the one that it says with others that begin where it does;
-    what other tasks leave is hidden from it too.
+    what other tasks leave is hidden from it too. What comes of it is kept for the same audit later, if that is `kept`.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     restart: Restart | None
     salt: str = ""
     shares: bool = False
+    kept: bool = True
 
 
 class Refused(msgspec.Struct, frozen=True):

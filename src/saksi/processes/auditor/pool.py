@@ -104,7 +104,7 @@ class LocalPool:
                         to_do.append((each.task, outcome.tries))
                         continue
                     found[each.task.name] = outcome
-                    if self._kept is not None:
+                    if self._kept is not None and each.task.kept:
                         self._kept.keep(each.task, each.digest, each.key, outcome, each.folder)
                     said(len(found))
         finally:
@@ -114,7 +114,7 @@ class LocalPool:
     def _taken_up(self, tasks: Sequence[Task]) -> dict[str, Outcome]:
         if self._kept is None:
             return {}
-        kept = {task.name: self._kept.take_up(task) for task in tasks}
+        kept = {task.name: self._kept.take_up(task) for task in tasks if task.kept}
         return {name: outcome for name, outcome in kept.items() if outcome is not None}
 
     def _apart(self, task: Task, tasks: Sequence[Task]) -> Task:

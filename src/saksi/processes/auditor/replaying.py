@@ -48,15 +48,12 @@ from saksi.processes.auditor.made import Made
 from saksi.processes.auditor.taken import Taken
 from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import UsageError
-from saksi.words.run import Level
+from saksi.words.run import ASKED_BY_AUDITS, Level
 
 __all__ = ["Replay", "Replayed", "TookTooMuch", "look", "replay", "scratch_folder"]
 
 _TRANSCRIPT: Final = "saksi.transcript"
 _PLACES: Final = ("/var/tmp", "/tmp", "/dev/shm")  # noqa: S108 - a private folder is made there
-
-_OF_RECORDERS: Final = ("SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS")
-"""What the run's own variables may say of these is none of its replay's."""
 
 _NO_SEGMENT: Final = 1_000_000
 """As many Steps as a segment may have: of those that are replayed none ends one."""
@@ -249,7 +246,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
     own = (sys.executable, "-I", "-m", "saksi.doors.main", "run", *options, "--", *asked.invocation.argv, *asked.more)
     environment = environment_of(asked.invocation.environment, scratch, tmp=scratch / "tmp")
     environment["TORCHINDUCTOR_CACHE_DIR"] = str(scratch / "tmp" / "inductor")
-    environment = {name: value for name, value in environment.items() if name not in _OF_RECORDERS}
+    environment = {name: value for name, value in environment.items() if name not in ASKED_BY_AUDITS}
     environment |= _asked_of_recorder(asked, scratch) | dict(asked.varied)
     folders = (Path(asked.invocation.folder), *asked.written)
     layered = tuple(str(each) for each in outermost(folders))

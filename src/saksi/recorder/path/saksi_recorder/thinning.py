@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from typing import Any
 
 from . import drawing, guard, session
 
@@ -25,7 +26,7 @@ EASE = 0.7  # of what is allowed: samples are taken more often only where they t
 
 budget = [DEFAULT]
 _every = [1]
-_behind_a_save = [False]
+_behind_a_save: list[Any] = [None]  # True until an update asks, then the optimizer and the update that did
 
 
 class _Window:
@@ -56,13 +57,16 @@ def configure() -> None:
 def restart() -> None:
     """Begin anew: a forked child, or another budget."""
     _every[0] = 1
+    _behind_a_save[0] = None
     _window[0] = _Window()
 
 
 def left_out(ordinal: int, update: int) -> int:
     """0 if this update gives samples; else of how many updates one does."""
+    if _behind_a_save[0] is True:
+        _behind_a_save[0] = ordinal, update
     every = _every[0]
-    if every == 1 or update < FIRST or _behind_a_save[0] or session.level == "full":
+    if every == 1 or update < FIRST or session.level == "full" or _behind_a_save[0] == (ordinal, update):
         return 0
     seed = drawing.key() + b"saksi.thinning/v1" + ordinal.to_bytes(8, "little") + update.to_bytes(8, "little")
     drawn = int.from_bytes(hashlib.sha256(seed).digest()[:8], "little")
@@ -70,7 +74,7 @@ def left_out(ordinal: int, update: int) -> int:
 
 
 def saved() -> None:
-    """A model checkpoint was saved: the next update gives samples."""
+    """Something was saved: the next update, of whichever optimizer, gives samples."""
     _behind_a_save[0] = True
 
 
@@ -88,7 +92,6 @@ def sampled_beside(took_ns: int) -> None:
 
 def updated() -> None:
     """An update is over. At the end of a window it is settled how often the next ones give samples."""
-    _behind_a_save[0] = False
     window = _window[0]
     window.updates += 1
     if window.updates < WINDOW:
