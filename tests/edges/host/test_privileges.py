@@ -102,6 +102,8 @@ def give_to_account(place):
 def test_a_program_that_tries_to_undo_its_walls_gets_nothing(place, told, accounts, act, who):
     if who == "another account" and act in OF_ROOT:
         pytest.skip("what another account may open stays open")
+    if act == "opens_a_key_by_its_number" and not told["handle"]:
+        pytest.skip("files have no numbers to be opened by here")
     if act == "signals_who_started_it" and landlock() < 6:
         pytest.skip("before Linux 6.12, and without Landlock, signals reach every process of the account")
     if who == "root":
