@@ -113,9 +113,10 @@ def test_where_roots_are_named_none_is_taken_at_segment_ends(replayed, roots, se
     ("fields", "heard"),
     [
         ({}, {}),
-        ({"samples": ("ab" * 32, 7)}, {"SAKSI_SAMPLES": "ab" * 32 + ":7"}),
-        ({"planted": True}, {"SAKSI_PLANTED": "1"}),
-        ({"varied": (("ATEN_CPU_CAPABILITY", "default"),)}, {"ATEN_CPU_CAPABILITY": "default"}),
+        (
+            {"samples": ("ab" * 32, 7), "planted": True, "varied": (("ATEN_CPU_CAPABILITY", "default"),)},
+            {"SAKSI_SAMPLES": "ab" * 32 + ":7", "SAKSI_PLANTED": "1", "ATEN_CPU_CAPABILITY": "default"},
+        ),
     ],
 )
 def test_a_replay_that_measures_what_rounding_does_hears_of_it_from_the_audit_alone(replayed, fields, heard):
