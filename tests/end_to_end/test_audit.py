@@ -137,6 +137,40 @@ APART = str(Path(__file__).resolve().parents[2] / ".venv-train/bin/python")
 KINDS = ("program", "hyper_parameters", "data", "randomness", "code")
 
 
+ROUNDED = (
+    LOADED
+    + """
+import sys, torch
+if torch.get_num_threads() < 2 and "--resume" not in sys.argv:
+    torch.set_num_threads(2)
+torch.manual_seed(0)
+model = torch.nn.Sequential(
+    torch.nn.Embedding(64, 128), torch.nn.Linear(128, 256), torch.nn.GELU(), torch.nn.LayerNorm(256),
+    torch.nn.Dropout(0.1), torch.nn.Linear(256, 64),
+)
+tokens = torch.randint(64, (4096,))
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+begin = 0
+if "--resume" in sys.argv:
+    kept = torch.load(sys.argv[-1])
+    model.load_state_dict(kept["model"])
+    optimizer.load_state_dict(kept["optimizer"])
+    begin = kept["step"]
+    torch.set_rng_state(kept["random"])
+for step in range(begin, 8):
+    chosen = torch.randint(4095, (256,))
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(model(tokens[chosen]), tokens[chosen + 1]).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    if step % 4 == 3:
+        state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+        torch.save({**state, "random": torch.get_rng_state()}, f"ckpt-{step + 1}.pt")
+"""
+)
+"""A larger model, which adds in another order with another number of threads, and can resume."""
+
+
 class Project:
     """A repository whose training is sealed with its environment, and approved."""
 
@@ -146,6 +180,7 @@ class Project:
         (self.folder / "train.py").write_text(script)
         (self.folder / "many_ways.py").write_text(MANY_WAYS)
         (self.folder / "ranks.py").write_text(RANKS)
+        (self.folder / "rounded.py").write_text(ROUNDED)
         (self.folder / ".gitignore").write_text("*.pt\n__pycache__\n")
         git(self.folder, "add", "-A")
         git(self.folder, "commit", "-qm", "the experiment")
@@ -395,3 +430,20 @@ def test_a_replay_that_is_ended_leaves_no_process(project, honest):
 def test_runs_and_attempts_that_are_not_there_and_commands_that_were_not_sealed_are_said_in_one_line(project):
     missing = project.home.run("audit", "nothing", cwd=project.folder)
     assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_with_other_threads_a_step_is_as_near_as_rounding_and_one_changed_label_would_not_be(project):
+    seal, command = project.seal.with_name("rounded.seal"), (APART, "rounded.py")
+    project.approve(seal, *command)
+    project.call("run", "--name", "rounded", "--seal", str(seal), "--", *command)
+    found = project.audit("rounded", "--steps", "4:7", "--threads", "1", "--resume-with", "--resume {ckpt}", code=0)
+    if any("namespaces" in each for each in found["reasons"]):
+        not_allowed(str(found["reasons"]))
+    assert (found["verdict"], found["tier"], found["environment"]["verified"]) == ("match", "split", True)
+    assert (found["steps"]["replayed"], found["steps"]["match"], found["replays"]) == (1, 1, 5)
+    (line,) = found["sampled"]["stretches"]
+    assert (line["means"], line["equal"], line["split"]["step"]) == ("resume", False, 4)
+    assert line["reason"] == "resumed there it is another: step 4 of rank 0: torch has another number of threads"
+    assert 0.0 < line["split"]["slack"] < 1.0
+    assert line["split"]["planted"] > 1000.0
+    assert line["split"]["noise"] < 1e-5
