@@ -1,8 +1,9 @@
 """An audit of some stretches: each is resumed from the model checkpoint that the run saved, by the program's own means.
 
 Rules: a stretch that cannot be resumed, or that is otherwise once it is, is replayed from the start, and that alone
-makes a mismatch. A replay that resumed shares no bytecode with one from the start. How the program resumes is said by
-whoever audits, or by the settings of what is replayed; either is told with the answer.
+makes a mismatch; where no difference proves anything, its first Step may be told up to rounding (`audit_split`). A
+replay that resumed shares no bytecode with one from the start. How the program resumes is said by whoever audits, or by
+the settings of what is replayed; either is told with the answer.
 """
 
 from __future__ import annotations
