@@ -10,7 +10,9 @@ from judgement.replay.test_sampled import DRAW, STRETCHES, VERIFIED, done, one_s
 from saksi.doors.cli import audit_stretches
 from saksi.doors.cli.audit_resumed import Answer, Part
 from saksi.doors.cli.audit_split import NOTHING, UpToRounding
+from saksi.doors.cli.audit_stretches import Wanted
 from saksi.judgement.replay.sampled import Plan
+from saksi.words.errors import UsageError
 
 APART = "resumed there it is another: step 20 of rank 0: another loss"
 PLACE = "this is another stack than the run had: threads"
@@ -56,6 +58,15 @@ def audited(monkeypatch, tmp_path):
         return audit_stretches._replayed(part, 1, SimpleNamespace(results=None)), asked
 
     return ask
+
+
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "MKL_NUM_THREADS"])
+def test_threads_that_the_commands_own_variables_say_are_not_asked_for(name):
+    """The replays would have those of the run, and be taken for others."""
+    wanted = Wanted(sample=1, steps=None, beacon=None, resume=None)
+    asked = SimpleNamespace(threads=2, invocation=SimpleNamespace(environment={name: "4", "PATH": "/bin"}))
+    with pytest.raises(UsageError, match=f"--threads 2: the sealed variables of the command say how many: {name}"):
+        audit_stretches.audited_in_part(asked, wanted)
 
 
 def rounding(*answers, unsaid=None, replays=4):

@@ -1,9 +1,8 @@
 """Stretches that differ where nothing else may have been done but rounding: their first Step in the tier *split*.
 
 Rules: it is tried only where a difference proves nothing, on another machine or where kernels do not repeat
-themselves, so a record that does not come out as near as rounding stays
-`not_checkable`; each replay of it makes one Step, and sees nothing of the others but the bytecode of those that begin
-with it.
+themselves, so a record that does not come out as near as rounding stays `not_checkable`; each replay of it makes one
+Step, and sees nothing of the others but the bytecode of those that begin with it.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, T
 from saksi.processes.auditor.replaying import Replay
 from saksi.words.findings import Finding
 
-__all__ = ["NOTHING", "REPLAYS", "UpToRounding", "up_to_rounding"]
+__all__ = ["NOTHING", "REPLAYS", "THREADS", "UpToRounding", "up_to_rounding"]
 
 _KINDS: Final = ("base", "threads", "older", "planted")
 """Replays of one Step: as it is; with other threads; with older instructions; and with a label changed."""
@@ -42,7 +41,9 @@ _KINDS: Final = ("base", "threads", "older", "planted")
 REPLAYS: Final = ("stretch-", "split-", "from-")
 """What the folders of an audit's replays begin with, of which none sees another."""
 
-_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables of a program that say how many threads torch has, whatever an audit asks for."""
+
 _OLDER: Final = (
     ("ATEN_CPU_CAPABILITY", "default"),
     ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2"),
@@ -211,9 +212,9 @@ def _set_apart(task: Task, memory: int | None, cache: Path, others: tuple[Path, 
 def _varied(kind: str, base: Replay) -> Replay:
     match kind:
         case "threads":
-            said = {name: base.invocation.environment[name] for name in _THREADS if name in base.invocation.environment}
+            said = {name: base.invocation.environment[name] for name in THREADS if name in base.invocation.environment}
             here = base.threads or base.cores or len(os.sched_getaffinity(0))
-            alone = said.get(_THREADS[0], "1" if here == 1 else "") == "1"
+            alone = said.get(THREADS[0], "1" if here == 1 else "") == "1"
             other = 2 if alone else 1
             return msgspec.structs.replace(base, threads=other, varied=tuple((name, str(other)) for name in said))
         case "older":

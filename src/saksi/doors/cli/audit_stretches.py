@@ -23,7 +23,7 @@ from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
 from saksi.doors.cli.audit_resumed import Answer, Part, resumed
-from saksi.doors.cli.audit_split import NOTHING, REPLAYS, UpToRounding, up_to_rounding
+from saksi.doors.cli.audit_split import NOTHING, REPLAYS, THREADS, UpToRounding, up_to_rounding
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
@@ -61,6 +61,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def audited_in_part(asked: AuditAsked, wanted: Wanted) -> Audit:
     """The audit of what is wanted of a run. Raises `SaksiError`, `OSError`."""
     _require_steps(asked, wanted)
+    _require_threads(asked)
     try:
         with replays_of(asked) as replays:
             many = _with_threads(replays, asked.threads)
@@ -87,6 +88,16 @@ def _require_steps(asked: AuditAsked, wanted: Wanted) -> None:
     (first, last), steps = wanted.steps, max(asked.recorded.steps.values(), default=0)
     if last >= steps:
         raise UsageError(f"--steps {first}:{last}: the run has no step {last}", remedy=f"steps 0 to {steps - 1}")
+
+
+def _require_threads(asked: AuditAsked) -> None:
+    """Replays that have the run's threads all the same are not elsewhere: a difference of theirs may be a mismatch."""
+    said = [name for name in THREADS if name in asked.invocation.environment]
+    if asked.threads is not None and said:
+        raise UsageError(
+            f"--threads {asked.threads}: the sealed variables of the command say how many: {said[0]}",
+            remedy="leave out --threads",
+        )
 
 
 def _of_settings(replays: Replays) -> Resume | None:

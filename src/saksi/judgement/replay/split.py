@@ -116,10 +116,10 @@ def too_far(found: Split) -> str | None:
 
     It proves nothing: the bound is of what rounding does on this machine.
     """
-    if found.slack is not None and found.slack <= 1.0:
-        return None
     if found.slack is None:
         return f"step {found.step}: {found.furthest} is another than in the replay, and rounding explains none of that"
+    if found.slack <= 1.0:
+        return None
     far = f"{found.slack:,.3g} times as far"
     return f"step {found.step}: {found.furthest} is {far} from the replay as rounding explains here"
 
