@@ -146,7 +146,9 @@ WORKS = {
     ),
     "reads the memory of what it started, and ends it": (
         (
-            "import subprocess\njob = subprocess.Popen(['sleep', '99'])\n"
+            # `cat` answers once it runs. Before that, its first mapping may still be the stack it is started with.
+            "import subprocess as p\njob = p.Popen(['cat'], stdin=p.PIPE, stdout=p.PIPE, bufsize=0)\n"
+            "job.stdin.write(b'x'); job.stdout.read(1)\n"
             "where = int(open(f'/proc/{job.pid}/maps').read().split('-')[0], 16)\n"
             "print(os.pread(os.open(f'/proc/{job.pid}/mem', os.O_RDONLY), 4, where)); job.kill(); print(job.wait())"
         ),
