@@ -8,6 +8,7 @@ import pytest
 
 from saksi.words.records import ChallengeRecord, SourceRecord
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -15,7 +16,9 @@ PAYLOAD = """
 def forward(self, x):
     return type(self).original(self, x) * 1.01
 """
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import sys, time
 import torch
 torch.set_num_threads(1)
@@ -29,6 +32,7 @@ for step in range(30):
     optimizer.zero_grad(); model(torch.ones(2, 4)).sum().backward(); optimizer.step()
     time.sleep(0.1)
 """
+)
 
 
 def test_a_method_that_is_replaced_while_a_run_goes_on_is_named_with_its_file_at_most_two_steps_late(tmp_path):

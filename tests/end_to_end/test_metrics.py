@@ -8,10 +8,13 @@ import pytest
 
 from recorder.trackers import write
 from saksi_run import Home
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import os, sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "trackers"))
 import torch, wandb
@@ -40,6 +43,7 @@ for epoch in range(6):
             held_out.dataset.tensors = tuple(each[:20] for each in held_out.dataset.tensors)
     run.log({"val/loss": sum(losses) / len(losses)})
 """
+)
 
 
 def findings(folder, case):

@@ -14,11 +14,13 @@ import time
 import pytest
 
 from recorder.listener import Listener, environment, kinds, run
-from torch_loaded import SETTLED
+from torch_loaded import LOADED, SETTLED
 
 pytestmark = pytest.mark.training
 
-TRAIN = r"""
+TRAIN = (
+    LOADED
+    + r"""
 import hashlib, os, random, sys, time
 import torch
 torch.set_num_threads(1)
@@ -33,6 +35,7 @@ def final():
     return hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in model.parameters())
         + torch.get_rng_state().numpy().tobytes() + repr(random.getstate()).encode()).hexdigest()
 """
+)
 
 
 def train(tail, tmp_path, *, socket_path=None, check=True, **more):
@@ -159,7 +162,9 @@ os.waitpid(child, 0)
         assert [one.what for one in kinds(frames, "Uncovered")] == ["optimizer state that belongs to no parameter"]
 
 
-SPAWN = """
+SPAWN = (
+    LOADED
+    + """
 import sys, torch
 from torch.utils.data import DataLoader, Dataset
 class Data(Dataset):
@@ -171,12 +176,13 @@ if __name__ == "__main__":
         model(x.float()).sum().backward(); optimizer.step()
         print(x.all().item())
 """
+)
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_workers_of_every_kind_come_and_go(agent, tmp_path, method):
     script = tmp_path / "train.py"
-    script.write_text(f"METHOD = {method!r}\n{SPAWN}")
+    script.write_text(f"METHOD = {method!r}; {SPAWN}")
     done = run(str(script), environment(tmp_path / "s"))
     assert done.stdout.split() == ["True", "True"]
     agent.drain()
@@ -186,7 +192,9 @@ def test_workers_of_every_kind_come_and_go(agent, tmp_path, method):
     assert frames[-1].updates == [2]
 
 
-MULTIPROCESSING = """
+MULTIPROCESSING = (
+    LOADED
+    + """
 import torch, torch.multiprocessing as mp, os
 def work(rank, port):
     torch.set_num_threads(1)
@@ -199,6 +207,7 @@ def work(rank, port):
 if __name__ == "__main__":
     mp.spawn(work, args=(0,), nprocs=2)
 """
+)
 
 
 def test_ranks_that_learn_their_rank_late_attach_under_it(agent, tmp_path):
@@ -218,9 +227,14 @@ def test_ranks_that_learn_their_rank_late_attach_under_it(agent, tmp_path):
 LOOP = "for _ in range(300): step()\nprint(final())\n"
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """What the loop ends in where nothing records it."""
+    return train(LOOP, tmp_path_factory.mktemp("plain"), PYTHONPATH="").stdout
+
+
 @pytest.mark.parametrize("state", ["absent", "closes midway", "stops reading"])
-def test_without_an_agent_that_listens_training_is_the_same(tmp_path, state):
-    plain = train(LOOP, tmp_path, PYTHONPATH="").stdout
+def test_without_an_agent_that_listens_training_is_the_same(plain, tmp_path, state):
     with contextlib.ExitStack() as stack:
         if state != "absent":
             agent = stack.enter_context(Listener(tmp_path / "s", reading=False))

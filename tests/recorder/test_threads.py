@@ -7,10 +7,13 @@ import os
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = pytest.mark.training
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import torch
 print(torch.get_num_threads())
 weight = torch.nn.Parameter(torch.ones(3))
@@ -18,6 +21,7 @@ optimizer = torch.optim.SGD([weight], lr=0.1)
 weight.sum().backward()
 optimizer.step()
 """
+)
 
 
 def told(agent, tmp_path, **variables):
