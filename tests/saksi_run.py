@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from saksi.edges.host.procfs import read_process
 from saksi.edges.store.local import LocalStore
 from saksi.proofs.journal import parse_journal
 from saksi.words.codec import decode_record
@@ -52,11 +53,11 @@ def agents_alive(home):
     found = []
     for folder in home.runs():
         try:
-            pid = int((folder / "lock").read_text())
-            os.kill(pid, 0)
+            process = read_process(int((folder / "lock").read_text()))
         except (OSError, ValueError):
             continue
-        found.append(pid)
+        if process is not None and process.state != "Z":  # some systems reap orphans only seconds later
+            found.append(process.pid)
     return found
 
 
