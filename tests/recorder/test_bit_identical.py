@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 from recorder.listener import Listener, environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 # Each variant trains in a forked child, so that each is the first optimizer of a process and is recorded in full.
-SCRIPT = r"""
-import copy, gc, hashlib, itertools, json, os, random, sys
+SCRIPT = (
+    LOADED
+    + r"""
+import copy, hashlib, itertools, json, os, random, sys
 import numpy, torch
-import torch._dynamo  # an optimizer loads it: once for all variants
 from torch.utils.data import DataLoader, TensorDataset
 torch.set_num_threads(1)
 
@@ -65,7 +67,6 @@ def train(name, kernel, workers):
     h.update(open(path, "rb").read()[:200])
     return h.hexdigest()
 
-gc.collect(); gc.freeze()  # the children need not look at what torch is made of
 variants = [(*pair, 0) for pair in itertools.product(("SGD", "Adam", "AdamW"), ("single", "foreach", "fused"))]
 variants += [("AdamW", "foreach", 2)]
 for variant in variants[int(os.environ.get("FROM", "0")):]:
@@ -79,6 +80,7 @@ for variant in variants[int(os.environ.get("FROM", "0")):]:
     print(json.dumps([*variant, os.read(reading, 100).decode()]))
     os.close(reading)
 """
+)
 TRAINING_ONLY = Path(__file__).parents[2] / ".venv-train" / "bin" / "python"
 
 

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from recorder.listener import environment, kinds, run
+from torch_loaded import LOADED
 
 pytestmark = [
     pytest.mark.training,
@@ -15,7 +16,9 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-SCRIPT = r"""
+SCRIPT = (
+    LOADED
+    + r"""
 import hashlib, json, os, sys
 import torch
 import torch._dynamo.convert_frame
@@ -76,6 +79,7 @@ print(json.dumps({
     "frames": dict(counters["frames"]),
 }))
 """
+)
 
 
 @pytest.mark.parametrize("kind", ["model", "update", "step", "fullgraph", "everything"])
