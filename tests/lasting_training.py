@@ -8,8 +8,11 @@ import sys
 import time
 
 from saksi_run import agents_alive
+from torch_loaded import LOADED
 
-SCRIPT = """
+SCRIPT = (
+    LOADED
+    + """
 import hashlib, os, sys, time
 import torch
 torch.set_num_threads(1)
@@ -26,6 +29,7 @@ while not os.path.exists(sys.argv[1]) or step < int(sys.argv[2]):
     step += 1
     time.sleep(0.02)
 """
+)
 
 
 MOST_STEPS = 10_000
