@@ -16,26 +16,41 @@ from . import memory, session
 CHUNK = 4096
 SHARES = 8
 
+ROW = 512
+"""Integers that torch sums in one go: rows as long as a chunk take longer."""
+PARTS = CHUNK // ROW
+
 MAX_KNOWN = 16_384
+MAX_PLANS = 256  # an optimizer has eight, as its shares turn
 
 _factors: list[Any] = [b"", None]
 
 
 class _Words(NamedTuple):
-    """Memory as 64-bit integers: whole chunks, the last one that is not whole, and the bytes behind them.
-
-    `count` is how many sums they have.
-    """
+    """Memory as 64-bit integers: whole chunks, the last one that is not whole, and the bytes behind them."""
 
     table: Any
+    rows: Any  # the whole chunks once more, in rows of `ROW`
     last: Any
     tail: Any
-    count: int
+
+
+class _Plan(NamedTuple):
+    """What is summed for some lists of tensors, and where in one piece of memory each sum is written.
+
+    A sum without a key has `PARTS` places, which are added up at the end, those of all tensors at once.
+    """
+
+    acts: list[tuple[_Words, int, bool]]  # with the first of its places, and whether it is keyed
+    places: list[int]  # how many integers each has
+    lists: list[int]  # how many each list has
 
 
 _known: dict[tuple[int, int], _Words] = {}
 """By address and size. They keep no memory alive, and are used only while a tensor of the user holds just that memory;
 making them anew takes as long as the sums do where tensors are small."""
+_plans: dict[Any, _Plan] = {}
+"""By the addresses and sizes in each list."""
 
 
 def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
@@ -48,36 +63,23 @@ def sums_of_each(lists: list[tuple[list[Any], bool]]) -> list[Optional[str]]:
 
     A tensor that is in several lists is summed for all of them at once: its memory is then fetched once.
     """
-    parts: list[list[Any]] = [[()] * len(tensors) for tensors, _ in lists]
-    counts = [0] * len(lists)
-    wanted: dict[int, tuple[Any, list[tuple[int, int]]]] = {}
-    for number, (tensors, _) in enumerate(lists):
-        for at, tensor in enumerate(tensors):
-            wanted.setdefault(id(tensor), (tensor, []))[1].append((number, at))
-    factors = key_factors()
-    for tensor, places in wanted.values():
-        place = memory.place_of(tensor)
-        if place.nbytes:
-            words = _words(place)
-            for number, at in places:
-                parts[number][at] = _of(words, factors if lists[number][1] else None)
-                counts[number] += words.count
-    every = [one for found in parts for some in found for one in some]
-    joined = torch.cat(every) if every else None  # outlives the view of it
-    view = memoryview(b"") if joined is None else memory.hold(joined).view
-    out: list[Optional[str]] = []
-    for (tensors, _), count in zip(lists, counts):  # noqa: B905
-        out.append(hashlib.sha256(view[: 8 * count]).hexdigest()[:32] if tensors else None)
-        view = view[8 * count :]
-    return out
+    known: dict[int, memory.Place] = {}
+    placed = []
+    for tensors, keyed in lists:
+        for tensor in tensors:
+            if id(tensor) not in known:
+                known[id(tensor)] = memory.place_of(tensor)
+        found = [known[id(tensor)] for tensor in tensors]
+        placed.append(([one for one in found if one.nbytes], keyed))
+    digests = [hashlib.sha256(memory.hold(one).view).hexdigest()[:32] for one in _summed(placed)]
+    return [one if tensors else None for one, (tensors, _) in zip(digests, lists)]  # noqa: B905  (newer than Python 3.9)
 
 
 def sums_of(tensor: Any, *, keyed: bool) -> bytes:
     """The sums over one tensor in memory, as they go into a fingerprint. Call inside `quiet`."""
     place = memory.place_of(tensor)
-    parts = _of(_words(place), key_factors() if keyed else None) if place.nbytes else []
-    joined = torch.cat(parts) if parts else None  # outlives the view of it
-    return b"" if joined is None else bytes(memory.hold(joined).view)
+    (found,) = _summed([([place] if place.nbytes else [], keyed)])
+    return bytes(memory.hold(found).view)
 
 
 def digest(tensors: list[Any]) -> Optional[str]:
@@ -97,17 +99,65 @@ def share(tensors: list[Any], number: int) -> list[Any]:
     return tensors[number % SHARES :: SHARES]
 
 
-def _of(words: _Words, factors: Any) -> list[Any]:
-    out = []
+def _summed(lists: list[tuple[list[memory.Place], bool]]) -> list[Any]:
+    """The sums over what lies at the places of each list, as integers."""
+    key = tuple((keyed, tuple((one.address, one.nbytes) for one in places)) for places, keyed in lists)
+    plan = _plans.get(key)
+    if plan is None:
+        if len(_plans) >= MAX_PLANS:
+            _plans.clear()
+        plan = _plans[key] = _planned(lists)
+    every = torch.zeros(sum(plan.lists), dtype=torch.int64, device="cpu")
+    places, factors = every.split(plan.places), key_factors()
+    for words, at, keyed in plan.acts:
+        if keyed:
+            _multiply(words, factors, places, at)
+        else:
+            _add(words, places, at)
+    found = every.split(plan.lists)
+    return [one if keyed else one.view(-1, PARTS).sum(1) for one, (_, keyed) in zip(found, lists)]  # noqa: B905
+
+
+def _planned(lists: list[tuple[list[memory.Place], bool]]) -> _Plan:
+    plan = _Plan([], [], [])
+    acts: dict[tuple[int, int], list[tuple[_Words, int, bool]]] = {}
+    for places, keyed in lists:
+        before = sum(plan.places)
+        for place in places:
+            words = _words(place)
+            acts.setdefault((place.address, place.nbytes), []).append((words, len(plan.places), keyed))
+            if words.table is not None:
+                plan.places.append(len(words.table) * (1 if keyed else PARTS))
+            for one in (words.last, words.tail):
+                if one is not None:
+                    plan.places.extend([1] if keyed else [1, PARTS - 1])
+        plan.lists.append(sum(plan.places) - before)
+    plan.acts.extend(act for several in acts.values() for act in several)
+    return plan
+
+
+def _add(words: _Words, places: Any, at: int) -> None:
+    """Write the sums of some memory, in parts, from that place on."""
+    if words.rows is not None:
+        torch.sum(words.rows, 1, out=places[at])
+        at += 1
+    for one in (words.last, words.tail):
+        if one is not None:
+            torch.sum(one, 0, keepdim=True, dtype=torch.int64, out=places[at])
+            at += 2
+
+
+def _multiply(words: _Words, factors: Any, places: Any, at: int) -> None:
+    """Write the sums of some memory, each word times its factor, from that place on."""
     if words.table is not None:
         # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
-        out.append(words.table.sum(1) if factors is None else torch.mv(words.table, factors))
+        torch.mv(words.table, factors, out=places[at])
+        at += 1
     if words.last is not None:
-        products = words.last if factors is None else words.last * factors[: len(words.last)]
-        out.append(products.sum(0, keepdim=True))
+        torch.sum(words.last * factors[: len(words.last)], 0, keepdim=True, out=places[at])
+        at += 1
     if words.tail is not None:
-        out.append(words.tail.sum(0, keepdim=True, dtype=torch.int64))
-    return out
+        torch.sum(words.tail, 0, keepdim=True, dtype=torch.int64, out=places[at])
 
 
 def _words(place: memory.Place) -> _Words:
@@ -123,14 +173,15 @@ def _words(place: memory.Place) -> _Words:
 def _cut(held: memory.Held) -> _Words:
     count = held.nbytes // 8
     whole = count // CHUNK
-    table = last = tail = None
+    table = rows = last = tail = None
     if count:
         words = torch.frombuffer(held.view, dtype=torch.int64, count=count)
-        table = words[: whole * CHUNK].view(whole, CHUNK) if whole else None
+        if whole:
+            table, rows = words[: whole * CHUNK].view(whole, CHUNK), words[: whole * CHUNK].view(-1, ROW)
         last = words[whole * CHUNK :] if count > whole * CHUNK else None
     if held.nbytes % 8:
         tail = torch.frombuffer(held.view, dtype=torch.uint8, count=held.nbytes % 8, offset=count * 8)
-    return _Words(table, last, tail, whole + (last is not None) + (tail is not None))
+    return _Words(table, rows, last, tail)
 
 
 def key_factors() -> Any:
