@@ -75,6 +75,8 @@ CODES: Final = (
     "data.source_changed",
     "data.update_size_changed",
     "dynamics.gradient_norm_jumped",
+    "dynamics.gradient_one_sided",
+    "dynamics.gradient_vanished",
     "dynamics.loss_jumped",
     "dynamics.not_finite",
     "dynamics.phase_slow",

@@ -19,6 +19,7 @@ from saksi.judgement.checks.dynamics import DYNAMICS
 from saksi.judgement.checks.environment import ENVIRONMENTS
 from saksi.judgement.checks.evaluation import EVALUATIONS
 from saksi.judgement.checks.fold import Check, merge
+from saksi.judgement.checks.gradient_signs import GRADIENT_SIGNS
 from saksi.judgement.checks.gradients import GRADIENTS
 from saksi.judgement.checks.hyper_parameters import HYPER_PARAMETERS
 from saksi.judgement.checks.judging import Judging
@@ -72,6 +73,7 @@ ALL: Final[tuple[Check[Any], ...]] = (
     PLANNED_DATA,
     UPDATE_SIZES,
     DYNAMICS,
+    GRADIENT_SIGNS,
     METRICS,
     EVALUATIONS,
 )
