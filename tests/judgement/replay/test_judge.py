@@ -285,6 +285,18 @@ def test_a_record_without_steps_and_one_whose_rank_began_anew_are_not_replayed()
     assert (found.verdict, found.replays, found.coverage.detects.one_segment) == ("not_checkable", 0, 0.0)
 
 
+def test_the_files_that_an_attempt_imported_are_those_that_its_processes_said_once_each():
+    simulated = SimulatedRun()
+    for rank in range(2):
+        connection = simulated.attach(rank, world_size=2, pid=simulated.tick())
+        for part, modules in enumerate(([["a", "/lib/a.py"]], [["b", "/lib/b.py"], ["own", f"/own/{rank}.py"]])):
+            connection.send("environment", part=part, parts=2, modules=modules)
+        connection.goodbye()
+    simulated.exit()
+    assert recorded_of(simulated.items(), 0).sources == ("/lib/a.py", "/lib/b.py", "/own/0.py", "/own/1.py")
+    assert recorded_of(simulated.items(), 1).sources == ()
+
+
 def test_every_field_of_a_view_has_a_stage():
     for name in FIELD_ORDER:
         first = FirstDifference(

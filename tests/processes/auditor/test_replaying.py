@@ -11,6 +11,7 @@ import pytest
 from confining import not_allowed
 from saksi.edges.host.procfs import children_of, descendants_of
 from saksi.judgement.replay.invocation import Invocation
+from saksi.processes.auditor.compiled_ahead import FEW
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.replaying import Replay, replay, scratch_folder
 
@@ -44,7 +45,7 @@ def replayed(tmp_path):
 
     def replayed(code, *, limit_s=60, environment=None, segment=None, **more):
         folder = tmp_path / "project"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         with scratch_folder((folder.resolve(),)) as place:
             for each in ("cache", "replay"):
                 (place / each).mkdir()
@@ -124,3 +125,19 @@ def test_a_replay_that_measures_what_rounding_does_hears_of_it_from_the_audit_al
     code = f"import os, sys; sys.exit({{n: os.environ[n] for n in {names!r} if n in os.environ}} != {heard!r})"
     environment = {"PATH": "/usr/bin:/bin", "SAKSI_SAMPLES": "cd" * 32 + ":1", "SAKSI_PLANTED": "1"}  # of the run
     assert replayed(code, environment=environment, **fields).code == 0
+
+
+def test_what_the_run_imported_is_compiled_before_the_program_starts(replayed, tmp_path):
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("one processor compiles as it imports")
+    names = [tmp_path / "imported" / f"m{number}.py" for number in range(FEW)]
+    names[0].parent.mkdir()
+    for each in names:
+        each.write_text("")
+    code = f"""
+import importlib.util, os, sys
+there = [os.path.exists(importlib.util.cache_from_source(each)) for each in {[str(each) for each in names]!r}]
+sys.exit(sum(there) // {FEW // 50})
+"""
+    assert replayed(code, sources=tuple(map(str, names))).code == 50
+    assert replayed(code, sources=()).code == 0

@@ -137,6 +137,7 @@ def _task(asked: AuditAsked, layered: Sequence[Path], place: Path) -> Replay:
         memory=asked.memory or memory_share(1),
         cores=was.cores if was.cores is not None and 0 < was.cores < here else None,
         threads=was.threads if was.given or (was.cores or 0) > here else None,
+        sources=asked.recorded.sources,
     )
     if asked.basis is None:
         return task

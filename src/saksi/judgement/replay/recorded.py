@@ -14,12 +14,13 @@ import msgspec
 from saksi.judgement.checks.seal import seal_in
 from saksi.judgement.items import Item
 from saksi.judgement.replay.place import NOWHERE, Place, PlaceSeen
-from saksi.words.frames import CkptFrame, HelloFrame, RootFrame, UpdateFrame
+from saksi.words.frames import CkptFrame, EnvironmentFrame, HelloFrame, RootFrame, UpdateFrame
 from saksi.words.records import BlockRecord, FileRecord, SealRecord
 
 __all__ = ["Recorded", "recorded_of"]
 
 _MAX_SAVED: Final = 10_000
+_MAX_SOURCES: Final = 50_000
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     `again`: a rank trained a second time in the same attempt.
 
     `loaded` are model checkpoints that were loaded before the first Step of a rank, `saved` the paths of those
-    that were saved, `took_ns` the wall time from the attempt's first entry to its last.
+    that were saved, `sources` the files of modules that were imported, `took_ns` the wall time from the attempt's first
+    entry to its last.
     """
 
     attempts: int
@@ -40,6 +42,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     saved: tuple[str, ...]
     took_ns: int
     place: Place = NOWHERE
+    sources: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -74,6 +77,7 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
     loaded, again = 0, False
     trained: dict[int, int] = {}  # which connection of a rank made its Steps
     saved: dict[str, None] = {}
+    sources: dict[str, None] = {}
     times: list[int] = []
     seen = PlaceSeen()
     for item in items:
@@ -102,6 +106,8 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
                     roots.setdefault((rank, line.frame.step), line.frame.root)
                 case CkptFrame(action="loaded") if rank not in steps:
                     loaded += 1
+                case EnvironmentFrame() if len(sources) < _MAX_SOURCES:
+                    sources.update((source, None) for _, source in line.frame.modules)
                 case _:
                     pass
     return Recorded(
@@ -114,4 +120,5 @@ def recorded_of(items: Iterable[Item], attempt: int) -> Recorded:
         saved=tuple(saved),
         took_ns=times[1] - times[0] if times else 0,
         place=seen.place(),
+        sources=tuple(sources)[:_MAX_SOURCES],
     )

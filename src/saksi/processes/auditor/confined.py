@@ -15,6 +15,7 @@ import msgspec
 
 from saksi.edges.configuration import read_configuration
 from saksi.edges.environment.observe import Launch, observe
+from saksi.processes.auditor.compiled_ahead import Ahead, compile_ahead
 from saksi.processes.auditor.walls import CANNOT_CONFINE, Walls
 from saksi.words.errors import SaksiError
 from saksi.words.run import Level
@@ -38,13 +39,17 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Confined(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be started, where it may write, and how many processors it may use; without words nothing is."""
+    """What is to be started, where it may write, and how many processors it may use; without words nothing is.
+
+    `ahead` is what is compiled before.
+    """
 
     argv: tuple[str, ...]
     environment: dict[str, str]
     walls: Walls
     observed: Observed | None
     cores: int | None = None
+    ahead: Ahead | None = None
 
 
 def main() -> int:
@@ -58,6 +63,8 @@ def main() -> int:
             _observe(asked.observed, Path(asked.walls.folder), Path(asked.walls.scratch, "tmp"))
         if not asked.argv:
             return 0
+        if asked.ahead is not None:
+            compile_ahead(asked.ahead, asked.environment)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, sys.stdin.fileno())
         os.execve(asked.argv[0], asked.argv, asked.environment)  # noqa: S606 - no shell is what is wanted

@@ -34,6 +34,7 @@ from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay.invocation import Invocation
 from saksi.judgement.replay.transcript import MAX_TRANSCRIPT_BYTES
 from saksi.judgement.seal import Seal
+from saksi.processes.auditor.compiled_ahead import ahead_of
 from saksi.processes.auditor.confined import Confined, Observed
 from saksi.processes.auditor.launches import (
     LOOK_S,
@@ -81,6 +82,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     `samples` are drawn with that key, in hexadecimal, as if its first Step had that number. `planted`: in its first
     Step one label counts as another. `varied` are variables in the place of the run's, which make another replay of it.
+    `sources` are files that the run imported: they are compiled before the program starts.
     """
 
     invocation: Invocation
@@ -104,6 +106,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     samples: tuple[str, int] | None = None
     planted: bool = False
     varied: tuple[tuple[str, str], ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -239,7 +242,8 @@ def _begun(
 
 
 def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
-    options = ["-q", "--level", asked.recorded_at or asked.level, "--bytecode", str(asked.cache / "bytecode")]
+    prefix = asked.cache / "bytecode"
+    options = ["-q", "--level", asked.recorded_at or asked.level, "--bytecode", str(prefix)]
     segment = _NO_SEGMENT if asked.roots_behind else asked.segment
     if segment is not None:
         options += ["--segment", str(segment)]
@@ -266,6 +270,7 @@ def _confined(asked: Replay, scratch: Path, told: int) -> Confined:
         ),
         observed=_to_observe(asked, told),
         cores=asked.cores,
+        ahead=ahead_of(asked.invocation, asked.sources, prefix),
     )
 
 
