@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 
+from saksi.judgement.checks import gradient_signs
 from saksi.judgement.checks.gradient_signs import GRADIENT_SIGNS
 from saksi.judgement.checks.judging import Judging
 from saksi.judgement.dynamics.signs import ENOUGH, USUAL
@@ -13,6 +14,7 @@ from saksi.words.codec import decode_record
 from simulated_run import SimulatedRun
 
 LAYOUT = "cd" * 16
+ALIAS = None
 USUALLY = {"a.weight": [0.5, -0.5, 1.0, -1.0], "a.bias": [0.25, -0.25], "b.weight": [-0.5, 0.5, 1.0, -1.0]}
 
 
@@ -20,20 +22,20 @@ def packed(numbers):
     return base64.b64encode(struct.pack(f"<{len(numbers)}f", *numbers)).decode()
 
 
-def send(connection, update, gradients, *, idle=(), optimizer=0, skipped=False, gradient=None):
+def send(connection, update, gradients, *, idle=(), optimizer=0, skipped=False, gradient=None, finished=""):
     every = [each for values in gradients.values() for each in values]
     ones = packed([1.0] * len(every))
     before = {"parameter": ones, "gradient": packed(every) if gradient is None else gradient}
     connection.send(
         "sample", layout=LAYOUT, optimizer=optimizer, update=update, idle=list(idle), before=before,
-        after={"parameter": ones}, finished="",
+        after={"parameter": ones}, finished=finished,
     )  # fmt: skip
     connection.update(optimizer=optimizer, update=update, skipped=skipped)
 
 
 def attach(simulated, optimizer=0, **rank):
     connection = simulated.attach(**rank)
-    tensors = [[0, at, name, 100, len(values)] for at, (name, values) in enumerate(USUALLY.items())]
+    tensors = [[0, at, ALIAS or name, 100, len(values)] for at, (name, values) in enumerate(USUALLY.items())]
     connection.send(
         "sampled", layout=LAYOUT, optimizer=optimizer, rule="torch.optim.sgd.SGD", dtype="torch.float32",
         part=0, parts=1, tensors=tensors, left_out={},
@@ -78,7 +80,7 @@ def test_gradients_of_a_single_sign_are_another_finding():
     same = {**USUALLY, "b.weight": [1.0, 2.0, 3.0, 4.0]}
     (found,), _ = judged(run_of(*BEFORE, *[same] * ENOUGH))
     assert found.code == "dynamics.gradient_one_sided"
-    assert "The gradient of b.weight has become on one side of zero" in found.message
+    assert "The gradient of b.weight has become positive, or negative, in every sampled element" in found.message
 
 
 def test_an_honest_run_has_none():
@@ -110,3 +112,38 @@ def test_tensors_that_follow_are_one_finding_with_the_first():
 
 def test_samples_that_do_not_fit_their_layout_are_left_to_the_shadow_update():
     assert judged(run_of(*BEFORE, *BEFORE, gradient="!")) == ((), [])
+
+
+def test_a_gradient_of_which_the_backward_is_not_known_is_not_looked_at():
+    assert judged(run_of(*BEFORE, *[zero("a.weight")] * 20, finished=None)) == ((), [])
+
+
+def test_two_tensors_of_one_name_are_told_apart(monkeypatch):
+    monkeypatch.setitem(globals(), "USUALLY", {"weight": USUALLY["a.weight"], "weight ": USUALLY["b.weight"]})
+    monkeypatch.setitem(globals(), "ALIAS", "weight")
+    (found,), _ = judged(run_of(*[USUALLY] * USUAL, *[zero("weight")] * ENOUGH))
+    assert "The gradient of weight has become zero" in found.message
+
+
+def test_the_first_tensors_are_named_and_the_others_counted(monkeypatch):
+    several = {f"{number}.weight": USUALLY["a.weight"] for number in range(7)}
+    monkeypatch.setitem(globals(), "USUALLY", several)
+    (found,), _ = judged(run_of(*[several] * USUAL, *[zero(*several)] * ENOUGH))
+    assert "of 0.weight, 1.weight, 2.weight, 3.weight and 3 more tensors has" in found.message
+    assert len(found.message) < 1_024
+
+
+def test_tensors_beyond_those_that_are_followed_are_not_looked_at(monkeypatch):
+    monkeypatch.setattr(gradient_signs, "MAX_TENSORS", 1)
+    (found,), _ = judged(run_of(*BEFORE, *[zero(*USUALLY)] * ENOUGH))
+    assert "The gradient of a.weight has become zero" in found.message
+
+
+def test_samples_of_another_optimizer_than_their_layout_are_not_looked_at():
+    simulated = SimulatedRun()
+    connection = attach(simulated, optimizer=3)
+    for update, gradients in enumerate([*BEFORE, *[zero("a.weight")] * ENOUGH]):
+        send(connection, update, gradients)
+    connection.goodbye()
+    simulated.exit()
+    assert judged(simulated) == ((), [])

@@ -10,6 +10,8 @@ import os
 import shutil
 import stat
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
@@ -25,12 +27,13 @@ FEW: Final = 200
 MAX_SOURCES: Final = 50_000
 MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 TIME_LIMIT_S: Final = 120
+_AS_GIVEN: Final = ("utf-8", "surrogateescape")
 _COMPILE: Final = """
 import gc, sys
 gc.disable()
 import compileall
-sys.argv[1:] = ["-qq", "-j", sys.argv[1], "-i", "-"]
-compileall.main()
+for line in sys.stdin:
+    compileall.compile_file(line.rstrip("\\n"), quiet=2)
 """
 
 
@@ -56,24 +59,36 @@ def ahead_of(invocation: Invocation, sources: Iterable[str], prefix: Path) -> Ah
 
 
 def compile_ahead(asked: Ahead, environment: Mapping[str, str]) -> None:
-    """Compile what there is. Never raises: what is missing the program compiles itself."""
+    """Compile what there is, a part on each processor. Never raises: what is missing the program compiles itself."""
     processors = len(os.sched_getaffinity(0))
     if processors == 1:
         return
     sources = [each for each in asked.sources if _is_source(each)]
-    command = [asked.interpreter, "-I", "-S", "-X", f"pycache_prefix={asked.prefix}", "-c", _COMPILE, str(processors)]
+    until = time.monotonic() + TIME_LIMIT_S
+    command = [asked.interpreter, "-I", "-S", "-X", f"pycache_prefix={asked.prefix}", "-c", _COMPILE]
+    started: list[subprocess.Popen[bytes]] = []
     try:
-        subprocess.run(
-            command,
-            input="".join(f"{each}\n" for each in sources).encode("utf-8", "surrogateescape"),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=TIME_LIMIT_S,
-            check=False,
-            env={"PATH": os.defpath, "TMPDIR": environment.get("TMPDIR", "/tmp")},  # noqa: S108
-        )
+        for number in range(processors):
+            with tempfile.TemporaryFile(dir=environment.get("TMPDIR")) as questions:
+                questions.write("".join(f"{each}\n" for each in sources[number::processors]).encode(*_AS_GIVEN))
+                questions.seek(0)
+                started.append(
+                    subprocess.Popen(
+                        command,
+                        stdin=questions,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        env={"PATH": os.defpath},
+                    )
+                )
+        for each in started:
+            each.wait(max(0.0, until - time.monotonic()))
     except (OSError, ValueError, subprocess.TimeoutExpired):
-        return
+        pass
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
 
 
 def _is_source(path: str) -> bool:

@@ -21,7 +21,7 @@ ROW = 512
 PARTS = CHUNK // ROW
 
 MAX_KNOWN = 16_384
-MAX_PLANS = 256  # an optimizer has eight, as its shares turn
+MAX_PLANNED = 8 * MAX_KNOWN  # sums, of all plans: an optimizer has eight, as its shares turn
 
 _factors: list[Any] = [b"", None]
 
@@ -38,11 +38,12 @@ class _Words(NamedTuple):
 class _Plan(NamedTuple):
     """What is summed for some lists of tensors, and where in one piece of memory each sum is written.
 
-    A sum without a key has `PARTS` places, which are added up at the end, those of all tensors at once.
+    The piece is cut in slots. A sum without a key has `PARTS` integers, which are added up at the end, those of all
+    tensors at once: of whole chunks each in its own, of what is left one, and a slot that stays zero behind it.
     """
 
-    acts: list[tuple[_Words, int, bool]]  # with the first of its places, and whether it is keyed
-    places: list[int]  # how many integers each has
+    acts: list[tuple[_Words, int, bool]]  # with the first of its slots, and whether it is keyed
+    slots: list[int]  # how many integers each has
     lists: list[int]  # how many each list has
 
 
@@ -55,31 +56,29 @@ _plans: dict[Any, _Plan] = {}
 
 def sums(tensors: list[Any], *, keyed: bool = False) -> Optional[str]:
     """32 hexadecimal digits over the tensors' bytes, in their order; None for no tensors. Call inside `quiet`."""
-    return sums_of_each([(tensors, keyed)])[0]
+    return _digested(_one_by_one(tensors, keyed=keyed)) if tensors else None
 
 
 def sums_of_each(lists: list[tuple[list[Any], bool]]) -> list[Optional[str]]:
     """`sums` of each list, beside which stands whether it is keyed. Call inside `quiet`.
 
-    A tensor that is in several lists is summed for all of them at once: its memory is then fetched once.
+    For lists of the same tensors again and again. One that is in several of them is summed for all at once: its memory
+    is then fetched once.
     """
-    known: dict[int, memory.Place] = {}
-    placed = []
-    for tensors, keyed in lists:
-        for tensor in tensors:
-            if id(tensor) not in known:
-                known[id(tensor)] = memory.place_of(tensor)
-        found = [known[id(tensor)] for tensor in tensors]
-        placed.append(([one for one in found if one.nbytes], keyed))
-    digests = [hashlib.sha256(memory.hold(one).view).hexdigest()[:32] for one in _summed(placed)]
-    return [one if tensors else None for one, (tensors, _) in zip(digests, lists)]  # noqa: B905  (newer than Python 3.9)
+    placed = _placed(lists)
+    if placed is None:
+        return [sums(tensors, keyed=keyed) for tensors, keyed in lists]
+    return [_digested(one) if tensors else None for one, (tensors, _) in zip(_summed(placed), lists)]  # noqa: B905
 
 
 def sums_of(tensor: Any, *, keyed: bool) -> bytes:
     """The sums over one tensor in memory, as they go into a fingerprint. Call inside `quiet`."""
-    place = memory.place_of(tensor)
-    (found,) = _summed([([place] if place.nbytes else [], keyed)])
-    return bytes(memory.hold(found).view)
+    joined = _one_by_one([tensor], keyed=keyed)  # outlives the view of it
+    return b"" if joined is None else bytes(memory.hold(joined).view)
+
+
+def _digested(joined: Any) -> str:
+    return hashlib.sha256(b"" if joined is None else memory.hold(joined).view).hexdigest()[:32]
 
 
 def digest(tensors: list[Any]) -> Optional[str]:
@@ -99,65 +98,99 @@ def share(tensors: list[Any], number: int) -> list[Any]:
     return tensors[number % SHARES :: SHARES]
 
 
+def _one_by_one(tensors: list[Any], *, keyed: bool) -> Any:
+    """The sums over these, as integers, with no more than one copy at a time; None for none."""
+    parts: list[Any] = []
+    for tensor in tensors:
+        place = memory.place_of(tensor)
+        parts.extend(_of(_words(place), key_factors() if keyed else None) if place.nbytes else ())
+    return torch.cat(parts) if parts else None
+
+
+def _of(words: _Words, factors: Any) -> list[Any]:
+    out = []
+    if words.table is not None:
+        # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
+        out.append(words.table.sum(1) if factors is None else torch.mv(words.table, factors))
+    if words.last is not None:
+        products = words.last if factors is None else words.last * factors[: len(words.last)]
+        out.append(products.sum(0, keepdim=True))
+    if words.tail is not None:
+        out.append(words.tail.sum(0, keepdim=True, dtype=torch.int64))
+    return out
+
+
+def _placed(lists: list[tuple[list[Any], bool]]) -> Optional[list[tuple[list[memory.Place], bool]]]:
+    """Where the tensors of each list lie; None where one of them does not lie in order itself."""
+    known: dict[int, memory.Place] = {}
+    for tensors, _ in lists:
+        for tensor in tensors:
+            if id(tensor) not in known:
+                place = known[id(tensor)] = memory.place_of(tensor)
+                if place.keeper is not tensor:
+                    return None
+    found = [([known[id(tensor)] for tensor in tensors], keyed) for tensors, keyed in lists]
+    return [([place for place in places if place.nbytes], keyed) for places, keyed in found]
+
+
 def _summed(lists: list[tuple[list[memory.Place], bool]]) -> list[Any]:
     """The sums over what lies at the places of each list, as integers."""
     key = tuple((keyed, tuple((one.address, one.nbytes) for one in places)) for places, keyed in lists)
     plan = _plans.get(key)
     if plan is None:
-        if len(_plans) >= MAX_PLANS:
+        plan = _planned(lists)
+        if len(plan.acts) + sum(len(one.acts) for one in _plans.values()) > MAX_PLANNED:
             _plans.clear()
-        plan = _plans[key] = _planned(lists)
-    every = torch.zeros(sum(plan.lists), dtype=torch.int64, device="cpu")
-    places, factors = every.split(plan.places), key_factors()
+        _plans[key] = plan
+    count = sum(plan.lists)
+    # Memory of our own: what a function of torch gives has none within some of its transforms.
+    every = torch.frombuffer(bytearray(8 * max(1, count)), dtype=torch.int64)[:count]
+    slots, factors = every.split(plan.slots), key_factors()
     for words, at, keyed in plan.acts:
         if keyed:
-            _multiply(words, factors, places, at)
+            _multiply(words, factors, slots, at)
         else:
-            _add(words, places, at)
-    found = every.split(plan.lists)
-    return [one if keyed else one.view(-1, PARTS).sum(1) for one, (_, keyed) in zip(found, lists)]  # noqa: B905
+            _add(words, slots, at)
+    return [
+        found if keyed else found.view(-1, PARTS).sum(1)
+        for found, (_, keyed) in zip(every.split(plan.lists), lists)  # noqa: B905
+    ]
 
 
 def _planned(lists: list[tuple[list[memory.Place], bool]]) -> _Plan:
     plan = _Plan([], [], [])
     acts: dict[tuple[int, int], list[tuple[_Words, int, bool]]] = {}
     for places, keyed in lists:
-        before = sum(plan.places)
+        before = sum(plan.slots)
         for place in places:
             words = _words(place)
-            acts.setdefault((place.address, place.nbytes), []).append((words, len(plan.places), keyed))
+            acts.setdefault((place.address, place.nbytes), []).append((words, len(plan.slots), keyed))
             if words.table is not None:
-                plan.places.append(len(words.table) * (1 if keyed else PARTS))
+                plan.slots.append(len(words.table) * (1 if keyed else PARTS))
             for one in (words.last, words.tail):
                 if one is not None:
-                    plan.places.extend([1] if keyed else [1, PARTS - 1])
-        plan.lists.append(sum(plan.places) - before)
+                    plan.slots.extend([1] if keyed else [1, PARTS - 1])
+        plan.lists.append(sum(plan.slots) - before)
     plan.acts.extend(act for several in acts.values() for act in several)
     return plan
 
 
-def _add(words: _Words, places: Any, at: int) -> None:
-    """Write the sums of some memory, in parts, from that place on."""
+def _add(words: _Words, slots: Any, at: int) -> None:
+    """Write the sums of some memory, in parts, from that slot on."""
     if words.rows is not None:
-        torch.sum(words.rows, 1, out=places[at])
+        torch.sum(words.rows, 1, out=slots[at])
         at += 1
     for one in (words.last, words.tail):
         if one is not None:
-            torch.sum(one, 0, keepdim=True, dtype=torch.int64, out=places[at])
+            torch.sum(one, 0, keepdim=True, dtype=torch.int64, out=slots[at])
             at += 2
 
 
-def _multiply(words: _Words, factors: Any, places: Any, at: int) -> None:
-    """Write the sums of some memory, each word times its factor, from that place on."""
-    if words.table is not None:
-        # A matrix times a vector: the products and their sum modulo 2^64, without a table of products.
-        torch.mv(words.table, factors, out=places[at])
+def _multiply(words: _Words, factors: Any, slots: Any, at: int) -> None:
+    """Write the sums of some memory, each word times its factor, from that slot on."""
+    for one in _of(words, factors):
+        slots[at].copy_(one)
         at += 1
-    if words.last is not None:
-        torch.sum(words.last * factors[: len(words.last)], 0, keepdim=True, out=places[at])
-        at += 1
-    if words.tail is not None:
-        torch.sum(words.tail, 0, keepdim=True, dtype=torch.int64, out=places[at])
 
 
 def _words(place: memory.Place) -> _Words:
@@ -166,6 +199,7 @@ def _words(place: memory.Place) -> _Words:
     if known is None:
         if len(_known) >= MAX_KNOWN:
             _known.clear()
+            _plans.clear()  # which hold on to them
         known = _known[where] = _cut(memory.held_at(place))
     return known
 

@@ -183,7 +183,11 @@ def place_of(value: Any) -> Place:
         return Place(0, value, 0)
     if not value.is_contiguous() or value.is_conj() or value.is_neg():
         value = value.detach().resolve_conj().resolve_neg().contiguous()
-    return Place(value.data_ptr(), value, nbytes)
+    address = value.data_ptr()
+    if not address:  # a wrapper that says so of itself
+        session.uncovered("tensors without a storage of their own", NOT_READ)
+        return Place(0, value, 0)
+    return Place(address, value, nbytes)
 
 
 def held_at(place: Place) -> Held:
