@@ -119,10 +119,8 @@ class GradientSignsCheck:
         """See `Check.step`."""
         for said, process in state.followed.take(item, SampledFrame | SampleFrame | UpdateFrame):
             frame = said.frame
-            if isinstance(frame, SampledFrame):
-                process.arrange(frame, state.followed.room)
-            elif isinstance(frame, SampleFrame):
-                process.hold(frame, state.followed.room)
+            if isinstance(frame, SampledFrame | SampleFrame):
+                process.hears(frame, state.followed.room)
             elif isinstance(frame, UpdateFrame):
                 _judge(state, process, frame, said)
         return state, state.noted.news()

@@ -145,10 +145,8 @@ class GradientCheck(HeldToApproved):
         state.declarations.take(item)
         for said, process in state.followed.take(item, SampledFrame | SampleFrame | UpdateFrame):
             frame = said.frame
-            if isinstance(frame, SampledFrame):
-                process.arrange(frame, state.followed.room)
-            elif isinstance(frame, SampleFrame):
-                process.hold(frame, state.followed.room)
+            if isinstance(frame, SampledFrame | SampleFrame):
+                process.hears(frame, state.followed.room)
             elif isinstance(frame, UpdateFrame):
                 if process.declared is None:
                     _hold(process, state.declarations.of(said.process.attempt))

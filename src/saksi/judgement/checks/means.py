@@ -102,10 +102,8 @@ class MeansCheck:
             frame = said.frame
             if said.hello.world_size <= 1:
                 continue
-            if isinstance(frame, SampledFrame):
-                process.arrange(frame, state.followed.room)
-            elif isinstance(frame, SampleFrame):
-                process.hold(frame, state.followed.room)
+            if isinstance(frame, SampledFrame | SampleFrame):
+                process.hears(frame, state.followed.room)
             elif isinstance(frame, UpdateFrame) and frame.optimizer < MAX_OPTIMIZERS:
                 _take(state, process, frame, said)
         return state, state.noted.news()

@@ -39,6 +39,13 @@ class SampledProcess:
         if len(self.classes) < MAX_OPTIMIZERS:
             self.classes[frame.ordinal] = frame.class_name
 
+    def hears(self, frame: SampledFrame | SampleFrame, room: int) -> None:
+        """Take a layout or a sample in, if there is room for it."""
+        if isinstance(frame, SampledFrame):
+            self.arrange(frame, room)
+        else:
+            self.hold(frame, room)
+
     def arrange(self, frame: SampledFrame, room: int) -> None:
         """Take a part of a layout in, if there is room for its lines."""
         self.key = None if frame.key is None else bytes.fromhex(frame.key)

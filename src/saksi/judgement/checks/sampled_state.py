@@ -32,10 +32,7 @@ class SampledState:
 
     def hears(self, frame: SampledFrame | SampleFrame, room: int) -> None:
         """Take a layout or a sample in, if there is room for it."""
-        if isinstance(frame, SampledFrame):
-            self._process.arrange(frame, room)
-        else:
-            self._process.hold(frame, room)
+        self._process.hears(frame, room)
 
     def updated(self, update: UpdateFrame, room: int) -> list[Changed] | None:
         """What is another than as the Update before this one returned; `None` if nothing is known of that.

@@ -95,10 +95,8 @@ def _take(state: _State, process: SampledProcess, said: Spoken) -> None:
     frame = said.frame
     if isinstance(frame, OptimizerFrame):
         process.announce(frame)
-    elif isinstance(frame, SampledFrame):
-        process.arrange(frame, state.followed.room)
-    elif isinstance(frame, SampleFrame):
-        process.hold(frame, state.followed.room)
+    elif isinstance(frame, SampledFrame | SampleFrame):
+        process.hears(frame, state.followed.room)
     elif isinstance(frame, UpdateFrame):
         _Judged(state, process, frame, said).take(process.of(frame))
 
