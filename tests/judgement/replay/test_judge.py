@@ -5,7 +5,7 @@ import pytest
 
 from doors.cli.cli_home import SealedRun
 from saksi.judgement.diff import FieldDifference, FirstDifference, diff
-from saksi.judgement.replay.compare import stage_of
+from saksi.judgement.replay.compare import before_step, stage_of
 from saksi.judgement.replay.judge import Compared, audit_of, cannot_replay, needs_repeat, not_replayed
 from saksi.judgement.replay.named import unnamed
 from saksi.judgement.replay.place import NOWHERE, PlaceSeen
@@ -69,6 +69,25 @@ def test_an_equal_replay_in_a_verified_environment_is_a_match():
     assert (found.verdict, found.reasons, found.first_bad_step) == ("match", (), None)
     assert (found.steps.total, found.steps.replayed, found.steps.match) == (24, 24, 24)
     assert found.coverage.fraction == 1.0
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize(("made", "verdict"), [(8, "match"), (9, "match"), (7, "not_checkable")])
+def test_a_replay_of_the_first_eight_steps_need_not_go_on(ranks, made, verdict):
+    record = trained(ranks=ranks)
+    found = compared(record, trained(REPLAY, ranks=ranks, steps=made))
+    asked = msgspec.structs.replace(
+        found, recorded=found.recorded.up_to(8), difference=before_step(found.difference, 8)
+    )  # fmt: skip
+    assert audit_of("run", 0, asked, VERIFIED).verdict == verdict
+    assert audit_of("run", 0, found, VERIFIED).verdict == "not_checkable"
+
+
+def test_a_difference_behind_the_steps_that_are_asked_for_is_none_of_them():
+    replay = trained(REPLAY, altered={9: {"loss": 3.0}})
+    found = compared(trained(), replay).difference
+    assert before_step(found, 9).first is None
+    assert before_step(found, 10).first == found.first
 
 
 def test_a_function_that_the_transcripts_name_is_the_object_and_takes_the_place_of_a_finding():

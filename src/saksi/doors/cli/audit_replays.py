@@ -20,7 +20,7 @@ from saksi.edges.host.memory import available_memory
 from saksi.edges.keys import open_keyring
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.diff import Difference, FirstDifference
-from saksi.judgement.replay.compare import is_of_root_alone
+from saksi.judgement.replay.compare import before_step, is_of_root_alone
 from saksi.judgement.replay.explained import is_own_doing
 from saksi.judgement.replay.judge import Compared, audit_of, is_repeated, needs_repeat, not_replayed
 from saksi.judgement.replay.recorded import Recorded, recorded_of
@@ -157,11 +157,6 @@ def _written(asked: AuditAsked) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _is_behind(first: FirstDifference | None, steps: int) -> bool:
-    """Whether it comes behind so many Steps; an update of another optimizer is numbered otherwise."""
-    return first is not None and first.optimizer == 0 and first.update >= steps
-
-
 def against_replay(reading: RunMaterials) -> str | None:
     """Why a replay is not to be believed, by what was found of it; `None` where nothing that weighs was."""
     for each in judged(reading).report.items:
@@ -172,8 +167,7 @@ def against_replay(reading: RunMaterials) -> str | None:
 
 def _before(asked: AuditAsked, apart: Difference) -> Difference:
     """Without what comes behind the Steps that are asked for: a replay that is ended may have gone a little further."""
-    first, asked_for = apart.first, max(asked.recorded.steps.values(), default=0)
-    return msgspec.structs.replace(apart, first=None) if _is_behind(first, asked_for) else apart
+    return before_step(apart, max(asked.recorded.steps.values(), default=0))
 
 
 def _compared(asked: AuditAsked, replayed: Replayed, reading: RunMaterials, *, verified: bool) -> Compared:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+import msgspec
+
 from saksi.judgement.diff import Difference, FieldDifference, FirstDifference
 from saksi.judgement.replay.recorded import Recorded
 from saksi.judgement.replay.values import Stage
 
-__all__ = ["Extent", "extent_of", "is_as_in", "is_of_root_alone", "stage_of", "why_no_proof"]
+__all__ = ["Extent", "before_step", "extent_of", "is_as_in", "is_of_root_alone", "stage_of", "why_no_proof"]
 
 _STAGES: Final[dict[str, Stage]] = {
     "setting": "setting",
@@ -43,6 +45,18 @@ class Extent(NamedTuple):
     replayed: int
     match: int
     segments: int
+
+
+def before_step(apart: Difference, step: int) -> Difference:
+    """The difference as if neither had gone on at that Step. An update of another optimizer is numbered otherwise."""
+    first = apart.first
+    is_behind = first is not None and first.optimizer == 0 and first.update >= step
+    made = (
+        msgspec.structs.replace(each, a=min(each.a, step), b=min(each.b, step)) if each.optimizer == 0 else each
+        for each in apart.lengths
+    )
+    lengths = tuple(each for each in made if each.a != each.b)
+    return msgspec.structs.replace(apart, first=None if is_behind else first, lengths=lengths)
 
 
 def stage_of(first: FirstDifference) -> Stage:
