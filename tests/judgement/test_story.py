@@ -1,14 +1,17 @@
 """What happened over attempts and restarts, and where loaded model checkpoints came from."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from doors.cli.cli_home import OTHER, SealedRun
+from saksi.doors.cli.capsule_lines import capsule_lines, is_there_below
 from saksi.judgement.history_builder import HistoryBuilder
 from saksi.judgement.origins import Saved, in_words, origin_of_load, saves_of
 from saksi.judgement.story import Story, StoryBuilder
-from saksi.words.records import Peer, SignalRecord
-from simulated_run import RUN, SimulatedRun, honest_run
+from saksi.words.records import CapsuleRecord, Peer, SignalRecord
+from simulated_run import RUN, SimulatedRun, hex64, honest_run
 
 A, B = (f"sha256:{letter * 64}" for letter in "ab")
 LOADED = {"action": "loaded", "step": -1}
@@ -177,3 +180,40 @@ def test_a_history_has_its_story():
     for item in honest_run().items():
         builder.take(item)
     assert [each.steps for each in builder.build().story.groups] == [6]
+
+
+def test_capsules_that_were_read_are_kept_and_all_are_counted():
+    simulated = SimulatedRun()
+
+    def capsule(step: int, path: str | None, digest: str | None, reason: str | None = None) -> None:
+        simulated.add(
+            CapsuleRecord(
+                **simulated.stamp(), connection=0, seq=0, rank=0, path=path, step=step, root=hex64("r"), digest=digest,
+                every=10, size=7, reason=reason,
+            )
+        )  # fmt: skip
+
+    capsule(9, "/a", A)
+    capsule(19, "/b", None, "it is gone")
+    capsule(19, None, None, "no room")
+    story = story_of(simulated)
+    assert story.capsules_written == ((0, 2),)
+    assert [(each.path, each.read, each.reason) for each in story.capsules] == [
+        ("/a", True, None), ("/b", False, "it is gone"), (None, False, "no room")
+    ]  # fmt: skip
+    line = capsule_lines(story, lambda path, size: (path, size) == ("/a", 7))[0]
+    assert (line.written, line.kept, line.bytes, line.first_step, line.last_step) == (2, 1, 7, 9, 9)
+    assert (line.folder, line.reason, line.unread, line.unread_reason) == ("/", "no room", 1, "it is gone")
+    assert capsule_lines(story, lambda *_: False)[0].kept == 0
+
+
+def test_nothing_is_looked_for_but_below_the_folder_of_capsules(tmp_path):
+    (tmp_path / "capsules").mkdir()
+    for name in ("capsules/a", "b"):
+        (tmp_path / name).write_bytes(b"1234567")
+    (tmp_path / "capsules" / "link").symlink_to(tmp_path / "b")
+    below = partial(is_there_below, tmp_path / "capsules")
+    assert below(str(tmp_path / "capsules" / "a"), 7)
+    assert not below(str(tmp_path / "capsules" / "a"), 8)
+    for path in ("b", "capsules/../b", "capsules/link", "capsules/none", "capsules/\0"):
+        assert not below(f"{tmp_path}/{path}", 7)

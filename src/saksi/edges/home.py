@@ -3,6 +3,7 @@
     <home>/keys/            see `edges.keys`
     <home>/runs/<run>/      one run's store
     <home>/audits/          what is done of audits that did not come to their end
+    <home>/capsules/<run>/  see `spec/capsule.md`
     <home>/settings.toml    see `edges.notify_settings`
     <home>/suppressions.jsonl    see `edges.suppressions`
 
@@ -47,6 +48,11 @@ class Home(NamedTuple):
     def audits(self) -> Path:
         """Where what is done of audits lies that did not come to their end."""
         return self.root / "audits"
+
+    @property
+    def capsules(self) -> Path:
+        """Where the states lie that recorders wrote of the runs that are at home."""
+        return self.root / "capsules"
 
     def run_folder(self, run: str) -> Path:
         """The folder of the run with this id, there or not. Raises `UsageError` for what is no run id."""

@@ -11,7 +11,7 @@ from saksi.edges.home import Home
 from saksi.words.errors import SaksiError
 from saksi.words.run import RUN_ID
 
-__all__ = ["all_runs", "folder_for", "place_for_runs"]
+__all__ = ["all_runs", "capsule_folder", "folder_for", "place_for_runs"]
 
 
 def place_for_runs(
@@ -19,6 +19,12 @@ def place_for_runs(
 ) -> LogFolder:
     """Where runs are written now: below the home, or on a local disk if the home is on none. Raises `UsageError`."""
     return choose_log_folder(home.runs, environment.get("SAKSI_SCRATCH"), kind_of, uid=uid)
+
+
+def capsule_folder(home: Home, environment: Mapping[str, str], *, uid: int) -> Path:
+    """The folder that the capsules of all runs lie below: beside the runs, and not moved home. Raises `UsageError`."""
+    place = place_for_runs(home, environment, uid=uid)
+    return place.folder / "capsules" if place.moves_home else home.capsules
 
 
 def folder_for(run: str, home: Home, place: LogFolder) -> Path:

@@ -6,6 +6,7 @@ came from is asked elsewhere (`origins`). Memory grows with processes and model 
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Final, Literal, TypeAlias
 
@@ -20,13 +21,14 @@ from saksi.words.records import (
     AttachRecord,
     AttemptKeyRecord,
     BlockRecord,
+    CapsuleRecord,
     DetachRecord,
     FileRecord,
     ProcessRecord,
     SignalRecord,
 )
 
-__all__ = ["MAX_FILES", "Beginning", "CkptUse", "GroupStory", "Story", "StoryBuilder", "Told", "use_of"]
+__all__ = ["MAX_FILES", "Beginning", "CapsuleTold", "CkptUse", "GroupStory", "Story", "StoryBuilder", "Told", "use_of"]
 
 MAX_FILES: Final = 4096
 """Saves and loads that are kept, each; a run that saves every minute for two days makes 2,880."""
@@ -85,13 +87,29 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     sender: str | None
 
 
+class CapsuleTold(msgspec.Struct, frozen=True, kw_only=True):
+    """A capsule: `read` is whether the agent could. Without a `path`, that none was written any more, and why."""
+
+    attempt: int
+    step: int
+    path: str | None
+    size: int | None
+    read: bool
+    reason: str | None
+
+
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything in the order of the log. What was beyond the limits is counted in `files_omitted`."""
+    """Everything in the order of the log. What was beyond the limits is counted in `files_omitted`.
+
+    Of capsules those that came last are there, and of each attempt how many were written.
+    """
 
     groups: tuple[GroupStory, ...] = ()
     files: tuple[CkptUse, ...] = ()
     files_omitted: int = 0
     signals: tuple[Told, ...] = ()
+    capsules: tuple[CapsuleTold, ...] = ()
+    capsules_written: tuple[tuple[int, int], ...] = ()
 
 
 class _File(msgspec.Struct, kw_only=True):
@@ -112,6 +130,8 @@ class StoryBuilder:
         self._kept = {"saved": 0, "loaded": 0, "unread": 0}
         self._omitted = 0
         self._signals: list[Told] = []
+        self._capsules: deque[CapsuleTold] = deque(maxlen=MAX_FILES)
+        self._written: Counter[int] = Counter()
 
     def take(self, item: Item) -> None:
         """Takes one item in."""
@@ -131,6 +151,8 @@ class StoryBuilder:
                 self._watched.observe(record)
             case FileRecord():
                 self._file(item.index, record)
+            case CapsuleRecord():
+                self._capsule(record)
             case SignalRecord():
                 self._signal(record)
             case AttemptKeyRecord():
@@ -174,6 +196,20 @@ class StoryBuilder:
         if trainee is not None:
             found.trainees.add(trainee)
 
+    def _capsule(self, record: CapsuleRecord) -> None:
+        self._written[record.attempt] += record.path is not None
+        if record.path is None and record.reason is None:
+            return
+        told = CapsuleTold(
+            attempt=record.attempt,
+            step=record.step,
+            path=record.path,
+            size=record.size,
+            read=record.digest is not None,
+            reason=record.reason,
+        )
+        self._capsules.append(told)
+
     def _signal(self, record: SignalRecord) -> None:
         if len(self._signals) < MAX_SIGNALS:
             sender = record.sender
@@ -197,6 +233,8 @@ class StoryBuilder:
             ),
             files_omitted=self._omitted,
             signals=tuple(self._signals),
+            capsules=tuple(self._capsules),
+            capsules_written=tuple(sorted(self._written.items())),
         )
 
     def _groups(self, groups: list[RankGroup]) -> Iterator[GroupStory]:

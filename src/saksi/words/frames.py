@@ -32,6 +32,7 @@ __all__ = [
     "AverageFrame",
     "AveragedFrame",
     "Batch",
+    "CapsuleFrame",
     "CkptFrame",
     "Deferrable",
     "DeferredFrame",
@@ -330,6 +331,24 @@ class CkptFrame(Frame, frozen=True, tag="ckpt"):
     holds: Holding | None = None
 
 
+class CapsuleFrame(Frame, frozen=True, tag="capsule"):
+    """The recorder wrote the whole state behind `step` to a file; `root` is the root of it.
+
+    Of its process only those are kept whose `step` + 1 can be divided by `every`, and only such are written from here
+    on. Without a `path` none was written; with a `reason`, which says why, none will be any more.
+    """
+
+    path: Text | None
+    size: Count | None
+    device: Count | None
+    inode: Count | None
+    mtime_ns: Count | None
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    root: Hex64 | None
+    every: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    reason: Text | None
+
+
 class MetricFrame(Frame, frozen=True, tag="metric"):
     """Numbers that the program gave a tracker in one call. `at` is the tracker's step, `step` the last Step by then.
 
@@ -459,6 +478,7 @@ AnyFrame: TypeAlias = (
     | EpochFrame
     | ExhaustedFrame
     | CkptFrame
+    | CapsuleFrame
     | MetricFrame
     | InventoryFrame
     | LiveFrame

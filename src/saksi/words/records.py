@@ -24,6 +24,7 @@ __all__ = [
     "AttemptKeyRecord",
     "BlockLine",
     "BlockRecord",
+    "CapsuleRecord",
     "ChallengeRecord",
     "CompiledFunction",
     "DetachRecord",
@@ -55,6 +56,7 @@ DigestText = Annotated[str, Meta(pattern=DIGEST_PATTERN)]
 Text = Annotated[str, Meta(max_length=4096)]
 Word = Annotated[str, Meta(max_length=256)]
 Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Hex64 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -222,6 +224,25 @@ class FileRecord(Record, frozen=True, omit_defaults=True, tag="file"):
     claimed_digest: Text | None
     reason: Text | None
     imports: Annotated[list[Word], Meta(max_length=256)] | None = None
+
+
+class CapsuleRecord(Record, frozen=True, tag="capsule"):
+    """A file with the whole state behind `step`, as the agent found it; `root` is what the recorder said of it.
+
+    Without a `digest` nothing is known of what is in the file, and `reason` says why. Without a `path` there is none;
+    with a `reason` then, the recorder writes no more. `every` is as in the frame.
+    """
+
+    connection: Count
+    seq: Count
+    rank: Count
+    path: Text | None
+    step: Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+    root: Hex64 | None
+    every: Annotated[int, Meta(ge=1, le=2**63 - 1)]
+    digest: DigestText | None
+    size: Count | None
+    reason: Text | None
 
 
 class EnvironmentRecord(Record, frozen=True, tag="environment"):
@@ -458,6 +479,7 @@ AnyRecord: TypeAlias = (
     | AttachRecord
     | BlockRecord
     | FileRecord
+    | CapsuleRecord
     | EnvironmentRecord
     | DetachRecord
     | RefusedRecord

@@ -23,7 +23,8 @@ __all__ = [
 Level = Literal["standard", "full"]
 
 ASKED_BY_AUDITS: Final = (
-    "SAKSI_DOCTOR", "SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS", "SAKSI_TRANSCRIPT",
+    "SAKSI_CAPSULES", "SAKSI_DOCTOR", "SAKSI_HOLLOW", "SAKSI_PLANTED", "SAKSI_ROOTS", "SAKSI_SAMPLES", "SAKSI_THREADS",
+    "SAKSI_TRANSCRIPT",
 )  # fmt: skip
 """Variables by which audits and the doctor ask something of a recorder; of an ordinary launch they are none."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from saksi.doors.launch.arguments import HELP, parse_arguments
+from saksi.doors.launch.capsules import Capsules
 from saksi.doors.launch.surroundings import bytecode_prefix
 from saksi.words.errors import UsageError
 
@@ -64,6 +65,14 @@ def test_a_seal_file_is_named_once_more_than_nothing():
         ["--overhead-budget", "nan", "--", "x"],
         ["--overhead-budget", "1e1", "--", "x"],
         ["--overhead-budget", "-3", "--", "x"],
+        ["--capsules", "often", "--", "x"],
+        ["--capsules", "every=0", "--", "x"],
+        ["--capsules", "every=1.5", "--", "x"],
+        ["--capsules", "every=-1", "--", "x"],
+        ["--capsules", "every=٣", "--", "x"],
+        ["--capsules", "budget=0", "--", "x"],
+        ["--capsules", "budget=20GB", "--", "x"],
+        ["--capsules", "every=5,budget=1", "--", "x"],
         ["--segment", "0", "--", "x"],
         ["--segment", "1e3", "--", "x"],
         ["--segment", "٣", "--", "x"],
@@ -86,3 +95,14 @@ def test_help_needs_no_command_and_shows_an_example():
 @pytest.mark.parametrize(("text", "percent"), [("3", 3.0), ("0.5", 0.5), ("100", 100.0), ("2%", 2.0)])
 def test_an_overhead_budget_is_a_percentage(text, percent):
     assert parse_arguments(["--overhead-budget", text, "--", "x"]).overhead_budget == percent
+
+
+@pytest.mark.parametrize(("text", "meant"), [
+    ("none", None),
+    ("every=500", Capsules(every=500)),
+    ("budget=20", Capsules(budget=20_000_000_000)),
+    ("budget=0.001", Capsules(budget=1_000_000)),
+])  # fmt: skip
+def test_capsules_are_counted_in_steps_or_bounded_in_gigabytes(text, meant):
+    assert parse_arguments(["--capsules", text, "--", "x"]).capsules == meant
+    assert parse_arguments(["--", "x"]).capsules is None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from saksi.doors.cli.documents import AttemptLine, GroupLine, LoadLine, instant
+from saksi.doors.cli.documents import AttemptLine, CapsulesLine, GroupLine, LoadLine, instant
 from saksi.judgement.history import Attempt, History
 from saksi.judgement.launch_key import LaunchKey
 from saksi.judgement.launch_key import in_words as key_in_words
@@ -46,15 +46,24 @@ def _loads(run: str, story: Story, others: Sequence[Saved]) -> list[_Load]:
 
 
 def attempt_lines(
-    run: str, history: History, others: Sequence[Saved] = (), keys: Mapping[int, LaunchKey] | None = None
+    run: str,
+    history: History,
+    others: Sequence[Saved] = (),
+    keys: Mapping[int, LaunchKey] | None = None,
+    capsules: Mapping[int, CapsulesLine] | None = None,
 ) -> tuple[AttemptLine, ...]:
-    """One line for each attempt, in order; `others` are saves of other runs that were found, `keys` the launches'."""
+    """One line for each attempt, in order; `others` are saves of other runs that were found, `keys` the launches'.
+
+    `capsules` are those of attempts, by number.
+    """
     story = history.story
     loads = _loads(run, story, others)
     before = _steps_before(run, story.groups, loads)
     return tuple(
         msgspec.structs.replace(
-            _line(run, each, story, loads, before), joined_by=_joined_by((keys or {}).get(each.number))
+            _line(run, each, story, loads, before),
+            joined_by=_joined_by((keys or {}).get(each.number)),
+            capsules=(capsules or {}).get(each.number),
         )
         for each in history.attempts
     )
@@ -100,6 +109,7 @@ def _line(
         groups=tuple(_group(each, before[number, each.number]) for each in groups),
         saved=sum(each.action == "saved" and each.attempt == number for each in story.files),
         loaded=tuple(_load(run, each) for each in loads if each.use.attempt == number),
+        capsules=None,
     )
 
 

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from saksi.doors.cli.documents import AttemptLine, GroupLine, ShowReport
-from saksi.doors.cli.screen import Screen, duration
+from saksi.doors.cli.screen import Screen, duration, size
 
 __all__ = ["attempt_rows"]
 
@@ -47,7 +47,7 @@ def attempt_rows(report: ShowReport, screen: Screen) -> Iterator[tuple[str, Rend
 
 def _block(attempt: AttemptLine, report: ShowReport, screen: Screen, limit: int) -> list[RenderableType]:
     joined = [] if attempt.joined_by is None else [Text(screen.plain(f"as it says, {attempt.joined_by}", 300))]
-    details = [*joined, *_loaded(attempt, screen), *_restarts(attempt, screen)]
+    details = [*joined, *_loaded(attempt, screen), *_restarts(attempt, screen), *_capsules(attempt, screen)]
     if len(details) > limit:
         left = len(details) - limit + 1
         more = f"{left} more: saksi show {report.run}@{attempt.number}"
@@ -88,6 +88,18 @@ def _loaded(attempt: AttemptLine, screen: Screen) -> Iterator[Text]:
     for each in attempt.loaded:
         style = "yellow" if each.origin == "changed" else ""
         yield Text(screen.plain(each.sentence, 300), style=style)
+
+
+def _capsules(attempt: AttemptLine, screen: Screen) -> Iterator[Text]:
+    found = attempt.capsules
+    if found is None:
+        return
+    words = f"{found.kept:,} of {found.written:,} capsules kept"
+    if found.first_step is not None and found.last_step is not None:
+        words += f", {size(found.bytes)}, behind steps {found.first_step:,} to {found.last_step:,}"
+    if found.unread:
+        words += f"; {found.unread:,} not read by the agent: {found.unread_reason}"
+    yield Text(screen.plain(words if found.reason is None else f"{words}; no more: {found.reason}", 300))
 
 
 def _restarts(attempt: AttemptLine, screen: Screen) -> Iterator[Text]:

@@ -120,6 +120,24 @@ class LoadLine(_Document, frozen=True, kw_only=True):
     sentence: str
 
 
+class CapsulesLine(_Document, frozen=True, kw_only=True):
+    """The whole states that were written to files, of a launch: `kept` are there now, of `bytes`, behind these Steps.
+
+    `unread` are those of which the agent has no digest, which nothing begins with, and `unread_reason` is why, of the
+    first. `reason` is why none was written any more.
+    """
+
+    written: int
+    unread: int
+    kept: int
+    bytes: int
+    first_step: int | None
+    last_step: int | None
+    folder: str | None
+    unread_reason: str | None
+    reason: str | None
+
+
 class AttemptLine(_Document, frozen=True, kw_only=True):
     """One launch. `end` is how it ended in words, null while that is not recorded; `ended_by` who stopped it, if told.
 
@@ -143,6 +161,7 @@ class AttemptLine(_Document, frozen=True, kw_only=True):
     groups: tuple[GroupLine, ...]
     saved: int
     loaded: tuple[LoadLine, ...]
+    capsules: CapsulesLine | None
 
 
 class EventLine(_Document, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from saksi.doors.cli.drawing import grid, render
-from saksi.doors.cli.screen import Screen
+from saksi.doors.cli.screen import Screen, size
 from saksi.judgement.environment.report import (
     EnvironmentDifference,
     EnvironmentReport,
@@ -27,8 +27,6 @@ _STYLES: Final[dict[EnvironmentVerdict, str]] = {
     "not_checkable": "bold",
 }
 _SHOWN: Final = 12
-_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
-_THOUSAND: Final = 1000
 
 
 def draw_report(report: EnvironmentReport, screen: Screen) -> str:
@@ -62,7 +60,7 @@ def _capped(lines: list[Text]) -> list[Text]:
 
 
 def _root(root: RootLine, screen: Screen) -> Text:
-    text = Text(f"{root.label}: {root.files:,} files, {_size(root.bytes)}", style="bold")
+    text = Text(f"{root.label}: {root.files:,} files, {size(root.bytes)}", style="bold")
     matched = f", {root.matched:,} as listed" if root.matched else ""
     text.append(f"{matched}  {screen.plain(root.folder)}", style="not bold")
     return text
@@ -117,14 +115,6 @@ def _reason(same: list[NotChecked], screen: Screen) -> Text:
 def _note(files: int, path: str | None, message: str, screen: Screen) -> Text:
     where = f"{files:,} files, the first is {path}" if files > 1 else path or ""
     return Text(screen.plain(f"{where}: {message}" if where else message, 600), style="dim")
-
-
-def _size(count: float) -> str:
-    for unit in _UNITS:
-        if count < _THOUSAND or unit == _UNITS[-1]:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= _THOUSAND
-    return ""
 
 
 def _next(report: EnvironmentReport) -> str:

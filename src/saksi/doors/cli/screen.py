@@ -23,6 +23,7 @@ __all__ = [
     "plain",
     "screen_of",
     "screen_of_output",
+    "size",
     "tell",
     "write",
 ]
@@ -36,6 +37,8 @@ PIPE_WIDTH: Final = 120
 _PROBE: Final = "▁█…─→▲"  # the characters that we draw with
 _NO_SIZE: Final = os.terminal_size((0, 0))
 _DIGITS: Final = 6
+_UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
+_THOUSAND: Final = 1000
 _MILLI: Final = 1e-3
 _MINUTE: Final = 60
 _HOUR: Final = 3600
@@ -113,6 +116,15 @@ def duration(seconds: float) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE} min {whole % _MINUTE} s"
     return f"{whole // _HOUR:,} h {whole % _HOUR // _MINUTE} min"
+
+
+def size(count: float) -> str:
+    """A number of bytes, short: `85 bytes`, `12.4 MB`."""
+    for unit in _UNITS:
+        if count < _THOUSAND or unit == _UNITS[-1]:
+            break
+        count /= _THOUSAND
+    return f"{count:.0f} {unit}" if unit == _UNITS[0] else f"{count:.1f} {unit}"
 
 
 def screen_of(stream: TextIO, environ: Mapping[str, str]) -> Screen:

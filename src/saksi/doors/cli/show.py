@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from saksi.doors.cli.documents import ShowReport, encode
+from saksi.doors.cli.capsule_lines import capsule_lines, is_there_below
+from saksi.doors.cli.documents import CapsulesLine, ShowReport, encode
 from saksi.doors.cli.explained import explained
 from saksi.doors.cli.help_text import help_text
 from saksi.doors.cli.reading import (
@@ -21,6 +25,9 @@ from saksi.doors.cli.reading import (
 )
 from saksi.doors.cli.screen import screen_of_output, write
 from saksi.doors.cli.summary import show_report
+from saksi.edges.home import resolve_home
+from saksi.edges.run_folders import capsule_folder
+from saksi.judgement.story import Story
 
 __all__ = ["register"]
 
@@ -64,11 +71,19 @@ def _report(meant: AttemptNamed) -> ShowReport:
         seal_of(reading, meant.attempt),
         short=reading.short,
         suppressed=len(apart.suppressed),
+        capsules=_capsules(judgement.history.story),
         keys=launch_keys_of(reading),
         elsewhere=saves_elsewhere(reading, judgement.history.story),
         attempt=meant.attempt,
         within=None if meant.attempt is None else history_within(reading, meant.attempt),
     )
+
+
+def _capsules(story: Story) -> Mapping[int, CapsulesLine]:
+    if not story.capsules:
+        return {}
+    folder = capsule_folder(resolve_home(os.environ), os.environ, uid=os.getuid())
+    return capsule_lines(story, partial(is_there_below, folder))
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from saksi.doors.cli.attempt_lines import attempt_lines
-from saksi.doors.cli.documents import EventLine, Evidence, RunLine, ShowReport, State, instant
+from saksi.doors.cli.documents import CapsulesLine, EventLine, Evidence, RunLine, ShowReport, State, instant
 from saksi.doors.cli.screen import duration
 from saksi.judgement.history import History
 from saksi.judgement.launch_key import LaunchKey
@@ -75,6 +75,7 @@ def show_report(
     attempt: int | None = None,
     within: History | None = None,
     suppressed: int = 0,
+    capsules: Mapping[int, CapsulesLine] | None = None,
 ) -> ShowReport:
     """Everything that one screen shows. `short` says why the log is not whole, if it is not.
 
@@ -82,9 +83,10 @@ def show_report(
 
     `elsewhere` are saves of other runs that explain loads of this one, `keys` those of its launches. With `attempt`,
     attempts, events and series are of that one, the latter two from `within`; what is held of the run is held of all.
+    `capsules` are those of its attempts, by number.
     """
     report, history = judgement.report, judgement.history
-    lines = attempt_lines(report.run, history, elsewhere, keys)
+    lines = attempt_lines(report.run, history, elsewhere, keys, capsules)
     seen = within or history
     said = verdict_sentence(judgement)
     sealed_reason = "" if seal is not None else " The seal could not be read."

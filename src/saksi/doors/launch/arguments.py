@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from saksi.doors.launch.capsules import Capsules, parse_capsules
 from saksi.judgement.configuration import check_label
 from saksi.judgement.launch_key import LaunchKey
 from saksi.words.errors import UsageError
@@ -31,6 +32,8 @@ Options:
   --overhead-budget PERCENT
                     how much of the time the recorder may take at level standard (3): beyond it, fewer updates give
                     samples after the first hundred; records are never thinned
+  --capsules C      write the whole state to files that a replay can begin with: every=STEPS, budget=GIGABYTES
+                    (rarer as they fill it), or none (default)
   --anchor A        where signed heads are sent at once: a folder, or a command that reads a note on its input
   --notify N        who hears of findings at once: a command that reads JSON on its input, or an http(s) URL
   --require         do not start the command without a witness (125), nor, with --seal, if it differs from the
@@ -44,7 +47,7 @@ Example:
 """
 
 _WITH_VALUE: Final = (
-    "--name", "--project", "--seal", "--resume", "--level", "--segment", "--overhead-budget", "--anchor",
+    "--name", "--project", "--seal", "--resume", "--level", "--segment", "--overhead-budget", "--capsules", "--anchor",
     "--notify", "--bytecode",
 )  # fmt: skip
 _PERCENT: Final = re.compile(r"[0-9]{1,3}(\.[0-9]{1,6})?%?")
@@ -66,6 +69,7 @@ class LaunchArguments(msgspec.Struct, frozen=True, kw_only=True):
     level: Level | None = None
     segment: int | None = None
     overhead_budget: float | None = None
+    capsules: Capsules | None = None
     anchors: tuple[str, ...] = ()
     notify: tuple[str, ...] = ()
     bytecode: str | None = None
@@ -111,6 +115,7 @@ def parse_arguments(words: Sequence[str]) -> LaunchArguments:
         level=_level(options.get("--level")),
         segment=_segment(options.get("--segment")),
         overhead_budget=_percent(options.get("--overhead-budget")),
+        capsules=parse_capsules(options.get("--capsules", "none")),
         anchors=tuple(repeated["--anchor"]),
         notify=tuple(repeated["--notify"]),
         bytecode=options.get("--bytecode"),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from saksi.doors.launch.agent import start_agent
 from saksi.doors.launch.arguments import HELP, LaunchArguments, parse_arguments
+from saksi.doors.launch.capsules import make_capsule_folder
 from saksi.doors.launch.child import (
     CannotStart,
     Child,
@@ -153,6 +154,8 @@ def _agent(
     try:
         anchors = tuple(parse_anchor(each) for each in arguments.anchors)
         notified = notified_by(arguments, environment, say=_say)
+        if arguments.capsules is not None:
+            make_capsule_folder(environment)
     except UsageError as error:
         _say(str(error))
         return error.exit_code

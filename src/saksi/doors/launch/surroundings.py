@@ -14,6 +14,7 @@ import msgspec
 import saksi
 from saksi.doors.launch.arguments import LaunchArguments
 from saksi.doors.launch.attempt import Attempted
+from saksi.doors.launch.capsules import asked_of_recorder
 from saksi.edges.bytecode import KeptStore, environment_id, is_sound
 from saksi.edges.environment.observe import Launch
 from saksi.edges.home import resolve_cache
@@ -91,6 +92,8 @@ def recorder_environment(
         added["SAKSI_SEGMENT"] = str(attempt.segment)
     if arguments.overhead_budget is not None:
         added["SAKSI_OVERHEAD_BUDGET"] = str(arguments.overhead_budget)
+    if arguments.capsules is not None:
+        added |= asked_of_recorder(arguments.capsules, environment, attempt.run, attempt.number)
     asked = () if arguments.bytecode is not None else ASKED_BY_AUDITS
     return {**{name: "" for name in ("SAKSI_SEGMENT", *asked) if name in environment}, **added}
 

@@ -39,7 +39,7 @@ from saksi.processes.agent.observer import MAX_RECORDED
 from saksi.processes.agent.outside import Outside
 from saksi.processes.agent.sample_key import SampleKey
 from saksi.processes.agent.scribe import Scribe
-from saksi.words.frames import AnyFrame, CkptFrame, EnvironmentFrame
+from saksi.words.frames import AnyFrame, CapsuleFrame, CkptFrame, EnvironmentFrame
 from saksi.words.records import GapRecord, ProcessRecord
 
 __all__ = ["AttemptSetup", "WatchedAttempt"]
@@ -268,7 +268,7 @@ class WatchedAttempt:
         self._sample_key.heard(connection, frame)
         self._live.heard(connection, frame)
         self._mapped.heard(connection, frame)
-        if isinstance(frame, CkptFrame):
+        if isinstance(frame, CkptFrame | CapsuleFrame):
             self._intake.store_block(connection)  # what led to the file stands in the log before the file
             self._files.give(connection.number, connection.rank, frame)
         elif isinstance(frame, EnvironmentFrame) and self._setup.keeps_sources:

@@ -1,4 +1,4 @@
-"""Hashing the files of model checkpoints from outside the job, beside everything else.
+"""Hashing the files of model checkpoints and capsules from outside the job, beside everything else.
 
 The job says "I saved this path" and what state the file was in; a thread reads it once, now. The digest is the
 agent's own observation, costs training nothing, and binds only if the file still is in the state that was named. A
@@ -20,7 +20,7 @@ import msgspec
 
 from saksi.edges.files import FileState, HashedFile, OnBehalf, hash_file
 from saksi.edges.pickle_imports import pickle_imports
-from saksi.words.frames import CkptFrame
+from saksi.words.frames import CapsuleFrame, CkptFrame
 
 __all__ = ["CkptFiles", "HashedCkpt"]
 
@@ -30,11 +30,11 @@ MAX_WAITING: Final = 1_024
 
 
 class HashedCkpt(msgspec.Struct, frozen=True, kw_only=True):
-    """One model checkpoint and what was found at its path."""
+    """One model checkpoint, or a capsule, and what was found at its path."""
 
     connection: int
     rank: int
-    frame: CkptFrame
+    frame: CkptFrame | CapsuleFrame
     found: HashedFile
     imports: tuple[str, ...] | None = None
     """What a pickle that was loaded imports; `None` where the file was not looked into."""
@@ -46,7 +46,7 @@ class _Given(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     connection: int
     rank: int
-    frame: CkptFrame
+    frame: CkptFrame | CapsuleFrame
 
 
 class CkptFiles:
@@ -71,9 +71,9 @@ class CkptFiles:
         """How many were given and not yet collected."""
         return len(self._open)
 
-    def give(self, connection: int, rank: int, frame: CkptFrame) -> None:
+    def give(self, connection: int, rank: int, frame: CkptFrame | CapsuleFrame) -> None:
         """Hash the file that `frame` names, when its turn comes."""
-        if frame.path is None:
+        if frame.path is None and isinstance(frame, CkptFrame):
             return
         given = _Given(number=self._given, connection=connection, rank=rank, frame=frame)
         self._given += 1
@@ -119,14 +119,16 @@ class CkptFiles:
             self._done.put((given, found, seen[0] if seen and found.digest is not None else None))
             self._wake()
 
-    def _read(self, frame: CkptFrame, seen: list[tuple[str, ...] | None]) -> HashedFile:
+    def _read(self, frame: CkptFrame | CapsuleFrame, seen: list[tuple[str, ...] | None]) -> HashedFile:
         """The file's digest; what a pickle that was loaded imports is put into `seen`."""
-        assert frame.path is not None  # noqa: S101 - `give` lets no other through
+        if frame.path is None:
+            return HashedFile(digest=None, size=None, reason=frame.reason if isinstance(frame, CapsuleFrame) else None)
+        is_loaded = isinstance(frame, CkptFrame) and frame.action != "saved"
         return hash_file(
             Path(frame.path),
             _expected(frame),
             on_behalf_of=self._on_behalf_of,
-            look=(lambda file: seen.append(pickle_imports(file))) if frame.action != "saved" else None,
+            look=(lambda file: seen.append(pickle_imports(file))) if is_loaded else None,
         )
 
 
@@ -134,7 +136,7 @@ def _hashed(given: _Given, found: HashedFile, imports: tuple[str, ...] | None = 
     return HashedCkpt(connection=given.connection, rank=given.rank, frame=given.frame, found=found, imports=imports)
 
 
-def _expected(frame: CkptFrame) -> FileState | None:
+def _expected(frame: CkptFrame | CapsuleFrame) -> FileState | None:
     if frame.device is None or frame.inode is None or frame.size is None or frame.mtime_ns is None:
         return None
     return FileState(device=frame.device, inode=frame.inode, size=frame.size, mtime_ns=frame.mtime_ns)

@@ -16,9 +16,11 @@ from saksi.processes.agent.observer import Seen
 from saksi.processes.agent.pace import Change
 from saksi.processes.agent.sources import CompiledSource
 from saksi.words.digest import sha256
+from saksi.words.frames import CapsuleFrame, CkptFrame
 from saksi.words.records import (
     AnchorRecord,
     BlockRecord,
+    CapsuleRecord,
     CompiledFunction,
     ExitRecord,
     FileRecord,
@@ -140,9 +142,32 @@ def state_record(change: Change, since_wall_ns: int, stamp: Stamp, *, launcher_s
     )
 
 
-def file_record(hashed: HashedCkpt, stamp: Stamp) -> FileRecord:
-    """A model checkpoint: what the job said of it, and what was found at its path."""
-    frame, found = hashed.frame, hashed.found
+def file_record(hashed: HashedCkpt, stamp: Stamp) -> FileRecord | CapsuleRecord:
+    """A model checkpoint or a capsule: what the job said of it, and what was found at its path."""
+    if isinstance(hashed.frame, CapsuleFrame):
+        return _capsule_record(hashed, hashed.frame, stamp)
+    return _ckpt_record(hashed, hashed.frame, stamp)
+
+
+def _capsule_record(hashed: HashedCkpt, frame: CapsuleFrame, stamp: Stamp) -> CapsuleRecord:
+    found = hashed.found
+    return CapsuleRecord(
+        connection=hashed.connection,
+        seq=frame.seq,
+        rank=hashed.rank,
+        path=frame.path,
+        step=frame.step,
+        root=frame.root,
+        every=frame.every,
+        digest=None if found.digest is None else str(found.digest),
+        size=found.size,
+        reason=found.reason,
+        **stamp,
+    )
+
+
+def _ckpt_record(hashed: HashedCkpt, frame: CkptFrame, stamp: Stamp) -> FileRecord:
+    found = hashed.found
     return FileRecord(
         connection=hashed.connection,
         seq=frame.seq,

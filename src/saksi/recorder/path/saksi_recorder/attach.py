@@ -18,7 +18,7 @@ from .plain import text
 VERSION = 1
 PARTS = ("device", "optimizers", "modules", "steps", "gradients", "scaling", "farewell")
 PARTS += ("schedules", "batches", "generators", "files", "metrics", "live_code")
-ASKED_FOR = ("transcript", "doctor", "planted")  # by variables of their names, which `saksi audit` and `doctor` set
+ASKED_FOR = ("transcript", "doctor", "planted", "capsules", "hollow")  # by variables of their names
 FLUSH_S = 2.0
 LAST_STATE = "the state of the last steps"
 INITIAL = -1  # the step of the first root

@@ -181,6 +181,8 @@ def handed_out(iterator: Any, batch: Any) -> None:
     if not getattr(iterator, "_in_order", True):
         index = None
         known.ids.clear()
+    if session.hollow:  # no update is told of it
+        return
     if session.trains_elsewhere():
         _say_elsewhere()
         return
@@ -235,15 +237,18 @@ def _say_elsewhere() -> None:
 @guarded("batches", dict)
 def generator_states() -> dict[str, str]:
     """The digest of each generator that a DataLoader, or its sampler, was given. Call inside `quiet`."""
-    out = {}
+    return {name: generators.of_torch(one) for name, one in own_generators()}
+
+
+def own_generators() -> list[tuple[str, Any]]:
+    """Name and generator of those that loaders, or their samplers, were given."""
+    out = []
     for loader, (number, _, _) in list(_loaders.items()):
         own, of_sampler = getattr(loader, "generator", None), getattr(loader.sampler, "generator", None)
         named = [("loader.%d" % number, own)]
         if of_sampler is not own:
             named.append(("loader.%d.sampler" % number, of_sampler))
-        for name, one in named:
-            if isinstance(one, torch.Generator) and one.device.type == "cpu":
-                out[name] = generators.of_torch(one)
+        out += [(name, one) for name, one in named if isinstance(one, torch.Generator) and one.device.type == "cpu"]
     return out
 
 

@@ -161,14 +161,13 @@ def states() -> dict[str, str]:
     out = {"python": _sha(struct.pack("<625I", *words), repr((version, gauss)))}
     numpy = session.loaded("numpy.random")
     if numpy is not None:
-        if not _has_twister(numpy):
+        if not has_twister(numpy):
             session.uncovered("numpy's global generator", "not the Mersenne Twister that the record knows")
         else:
             _, key, position, has_gauss, cached = numpy.get_state()
             out["numpy"] = _sha(key.tobytes(), repr((int(position), int(has_gauss), float(cached))))
     out["torch"] = of_torch(torch.default_generator)
-    _let_go()
-    for number, generator in list(_made.items()):
+    for number, generator in followed():
         out["numpy.%d" % number] = hashlib.sha256(_bytes_of(generator.bit_generator.state)).hexdigest()
     cuda = session.loaded("torch.cuda")
     if cuda is not None and cuda.is_initialized():
@@ -188,7 +187,14 @@ def _bytes_of(state: Any) -> bytes:
     )
 
 
-def _has_twister(numpy: Any) -> bool:
+def followed() -> list[tuple[int, Any]]:
+    """Number and generator of those of numpy's that the program still holds."""
+    _let_go()
+    return list(_made.items())
+
+
+def has_twister(numpy: Any) -> bool:
+    """Whether numpy's global generator is the one that numpy has by itself."""
     # Asked of the object: `get_state` warns about any other generator.
     return type(numpy.mtrand._rand._bit_generator).__name__ == "MT19937"
 

@@ -47,10 +47,14 @@ def restore() -> None:
     _done[0] = False
 
 
+def after_fork_in_child() -> None:
+    """A child plants what its parent had not planted yet."""
+
+
 def _wrapped(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def loss(*args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling() or _done[0]:
+        if torch.compiler.is_compiling() or _done[0] or session.hollow:
             return original(*args, **kwargs)
         changed = _changed(name, args, kwargs)
         return original(*args, **kwargs) if changed is None else original(*changed[0], **changed[1])

@@ -29,6 +29,7 @@ segment: Optional[int] = None
 roots_behind: frozenset[int] = frozenset()  # Steps behind which an audit wants a root too
 forked = False
 dormant = True
+hollow = False  # getting to a Step without training: nothing is said or counted meanwhile
 key = b""
 
 announcers: list[Callable[[], list[tuple[str, dict[str, Any]]]]] = []
@@ -85,8 +86,8 @@ def begin(path: str, token: str) -> None:
 
 
 def say(kind: str, fields: dict[str, Any]) -> None:
-    """One frame. Silent in a forked child that has not woken."""
-    if channel is not None and not dormant:
+    """One frame. Silent in a forked child that has not woken, and in a process that is hollow."""
+    if channel is not None and not dormant and not hollow:
         channel.emit(kind, fields)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import torch
 
@@ -29,6 +29,11 @@ AT_LOADS = ("load", "resumed")
 
 saved: list[Callable[[], None]] = []
 """Called as a file was saved that may hold a model."""
+
+also_due: list[Callable[[int], bool]] = []
+"""Asked whether a root is due behind a Step where none is otherwise."""
+last_said: list[Optional[tuple[int, str, str]]] = [None]
+"""Step, root and layout of the root that was said last."""
 
 _said: dict[str, None] = {}  # the layouts that this connection has heard, the newest last
 _last_ckpt = [None]
@@ -74,6 +79,8 @@ def listed() -> list[tuple[str, Any, Any]]:
 @guarded("root")
 def root(at: str, step: int) -> bool:
     """Take a state root and say it, now or once a device has delivered it; False if there is nothing to take it of."""
+    if session.hollow:
+        return False
     with memory.quiet():
         entries = listed()
         if not staged.left_in([value for _, _, value in entries if isinstance(value, torch.Tensor)]):
@@ -115,18 +122,13 @@ class _Taken:
 
     def say(self, here: list[bytes], there: list[bytes], total: int) -> None:
         """Say it, with the digests of tensors in memory and on devices, each in the order of lines."""
-        encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in self.lines]
-        layout = hashlib.sha256(b"".join(encoded))
-        digest = hashlib.sha256(b"saksi.state/v1\n" + layout.digest())
-        of_memory, of_devices = iter(here), iter(there)
-        found = [one if isinstance(one, bytes) else next(of_memory) if one else next(of_devices) for one in self.found]
-        for leaf in found:
-            digest.update(leaf)
+        encoded, layout, found, digest = self.joined(here, there)
         if layout.hexdigest() not in _said:
             _said[layout.hexdigest()] = None
             if len(_said) > MAX_LAYOUTS:
                 del _said[next(iter(_said))]
             _say_layout(layout.hexdigest(), self.lines, [len(one) for one in encoded])
+        last_said[0] = self.step, digest.hexdigest(), layout.hexdigest()
         session.say(
             "root",
             {
@@ -139,6 +141,24 @@ class _Taken:
                 "leaves": base64.b64encode(b"".join(found)).decode("ascii") if len(found) <= MAX_LEAVES else None,
             },
         )
+
+    def joined(self, here: list[bytes], there: list[bytes]) -> tuple[list[bytes], Any, list[bytes], Any]:
+        """The lines as they are encoded, the layout that they make, the leaves, and the root."""
+        encoded = [json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n" for line in self.lines]
+        layout = hashlib.sha256(b"".join(encoded))
+        digest = hashlib.sha256(b"saksi.state/v1\n" + layout.digest())
+        of_memory, of_devices = iter(here), iter(there)
+        found = [one if isinstance(one, bytes) else next(of_memory) if one else next(of_devices) for one in self.found]
+        for leaf in found:
+            digest.update(leaf)
+        return encoded, layout, found, digest
+
+
+def digests(entries: list[tuple[str, Any, Any]]) -> tuple[str, str]:
+    """The root and the layout of what is listed, all of it in this host's memory. Call inside `quiet`."""
+    hashed, _ = leaves.digests([value for _, _, value in entries if isinstance(value, torch.Tensor)])
+    _, layout, _, root_of_all = _Taken("", 0, entries).joined(hashed, [])
+    return root_of_all.hexdigest(), layout.hexdigest()
 
 
 def _form(value: Any) -> tuple[str, list[int]]:
@@ -172,7 +192,7 @@ def unbound() -> int:
 def at_segment_end(step: int) -> bool:
     """Whether a binding root is due as this Step returns."""
     done = step + 1
-    if session.level == "full" or step in session.roots_behind:
+    if session.level == "full" or step in session.roots_behind or any(is_due(step) for is_due in also_due):
         return True
     if session.segment is not None:
         return done % session.segment == 0
@@ -182,6 +202,8 @@ def at_segment_end(step: int) -> bool:
 @guarded("root")
 def at_ckpt(size: int) -> None:
     """A file was saved: one root for each Step, if the file is large enough to hold a model."""
+    if session.hollow:
+        return
     may_hold = may_hold_a_model(size)
     for act in saved if may_hold else ():
         act()
