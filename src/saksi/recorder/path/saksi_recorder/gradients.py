@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from typing import Any
+from typing import Any, Callable
 
 import torch
 import torch.nn.utils.clip_grad as _clip_grad
@@ -22,6 +22,8 @@ from .guard import guarded
 _original_backward = torch.autograd.backward
 _original_clip = torch.nn.utils.clip_grad_norm_
 _signature = inspect.signature(_original_clip)
+instead: dict[str, Callable[..., Any]] = {}
+"""What is called in place of torch's own in a process that is hollow, by its name: a program may have kept ours."""
 
 
 @functools.wraps(_original_backward)
@@ -29,6 +31,8 @@ def backward(*args: Any, **kwargs: Any) -> Any:
     """Torch's own; the loss is read first, and of the gradients some elements behind it."""
     if torch.compiler.is_compiling():
         return _original_backward(*args, **kwargs)
+    if instead:
+        return instead["backward"](*args, **kwargs)
     if finished.enter():  # one inside of another has no loss of its own
         called_on(args, kwargs)
     try:
@@ -47,9 +51,21 @@ def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
     """Torch's own; what it measured is noted."""
     if torch.compiler.is_compiling():
         return _original_clip(*args, **kwargs)
+    if instead:
+        return instead["clip_grad_norm_"](*args, **kwargs)
     norm = _original_clip(*args, **kwargs)
     clipped(norm, args, kwargs)
     return norm
+
+
+def plain_backward(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own; nothing is noted."""
+    return _original_backward(*args, **kwargs)
+
+
+def plain_clip(*args: Any, **kwargs: Any) -> Any:
+    """Torch's own; nothing is noted."""
+    return _original_clip(*args, **kwargs)
 
 
 def install() -> None:

@@ -185,6 +185,11 @@ def parameters_of(module: Any) -> Iterator[tuple[str, Any]]:
     return _named(module, "_parameters")
 
 
+def buffers_of(module: Any) -> Iterator[tuple[str, Any]]:
+    """Name and buffer, likewise."""
+    return _named(module, "_buffers")
+
+
 def own_parameters(module: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Name and parameter of what one module itself holds."""
     for name, tensor in _table(module, "_parameters"):

@@ -46,6 +46,10 @@ begun: list[Callable[[], None]] = []
 """Called as each Update begins, after the first root."""
 ended: list[Callable[[int], None]] = []
 """Called as each Step has ended, with its number."""
+met: list[Callable[[Any], None]] = []
+"""Called as each Update begins or was left out, with its optimizer."""
+while_hollow: list[tuple[Callable[[Any, Any, Any], None], Callable[[Any], None]]] = []
+"""Called in place of ours before and after any optimizer's step, in a process that is hollow."""
 _since_step = [0]
 _room = [2 * session.MAX_OPTIMIZERS]  # counters that are kept before those of optimizers long gone are dropped
 
@@ -67,11 +71,19 @@ class Open:
 
 def before(optimizer: Any, args: Any, kwargs: Any) -> None:
     """Torch's hook before any optimizer's step."""
+    if session.hollow:
+        for begins, _ in while_hollow:
+            begins(optimizer, args, kwargs)
+        return
     _before(optimizer, closure=len(args) > 1 or kwargs.get("closure") is not None)
 
 
 def after(optimizer: Any, _args: Any, _kwargs: Any) -> None:
     """Torch's hook after any optimizer's step."""
+    if session.hollow:
+        for _, returned in while_hollow:
+            returned(optimizer)
+        return
     if _after(optimizer):
         session.gather_anew()  # out of the guard: what it just spent is the recorder's, not the next update's
 
@@ -178,6 +190,8 @@ def _begin(optimizer: Any, began: int, own: int) -> Optional[Open]:
     else:
         seams.update_begins()
     unseen.at_update(optimizer, ordinal)
+    for look in met:
+        look(optimizer)
     for act in begun:
         act()
     opened, gathered = Open(optimizer, ordinal), session.gathered
@@ -220,7 +234,7 @@ def made_by(optimizer: Any) -> int:
 
 def left_out(optimizer: Any) -> bool:
     """An update that a gradient scaler did not make: an Update all the same, marked skipped. Whether it was noted."""
-    opened = _begin(optimizer, time.monotonic_ns(), wall_ns())
+    opened = None if session.hollow else _begin(optimizer, time.monotonic_ns(), wall_ns())
     if opened is None:
         return False
     _close(opened, optimizer, 0, skipped=True)
