@@ -118,9 +118,10 @@ def listen(path: str) -> list[bytes]:
 
     def read() -> None:
         with contextlib.suppress(OSError):
-            connection, _ = server.accept()
-            while packet := connection.recv(1 << 17):
-                packets.append(packet)
+            while True:
+                connection, _ = server.accept()
+                while packet := connection.recv(1 << 17):
+                    packets.append(packet)
 
     threading.Thread(target=read, daemon=True).start()
     return packets

@@ -78,11 +78,13 @@ def audit(
     sample: Annotated[
         int | None,
         typer.Option(
-            metavar="K", min=1, help="K stretches between model checkpoints, drawn now, and those that matter."
+            metavar="K",
+            min=1,
+            help="K stretches between model checkpoints or capsules, drawn now, and those that matter.",
         ),
     ] = None,
     steps: Annotated[
-        str | None, typer.Option(metavar="A:B", help="Steps A to B, from the model checkpoint before them.")
+        str | None, typer.Option(metavar="A:B", help="Steps A to B, from the model checkpoint or capsule before.")
     ] = None,
     resume_with: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""Stretches that are resumed from model checkpoints: the tasks that are given out, and what is made of the outcomes.
+"""Stretches that begin at model checkpoints and capsules: the tasks that are given out, and what is made of outcomes.
 
 Rules: outcomes are judged here and nowhere else, each by itself, in the order of the stretches, however they came. One
 whose replay came to no end, since its worker was lost or it took too much memory, is compared with nothing, and says
@@ -16,15 +16,17 @@ from saksi.doors.cli.audit_replays import against_replay, environment_at, memory
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of
 from saksi.edges.runs import RunMaterials
+from saksi.judgement.replay.capsules import made_until
+from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.resumed import compare_resumed
 from saksi.judgement.replay.sampled import Plan, Replayed
-from saksi.judgement.replay.stretches import Stretch, loads_within
+from saksi.judgement.replay.stretches import Restart, Stretch, loads_within
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 
-__all__ = ["Answer", "Part", "loaded_apart", "resumed"]
+__all__ = ["Answer", "Beginning", "Part", "beginning", "loaded_apart", "resumed"]
 
 _MAX_ROOTS: Final = 10_000
 """Steps that are named one by one, in a variable, which holds 128 KiB: where there are more, each has a root."""
@@ -51,36 +53,69 @@ class Answer(NamedTuple):
     reading: RunMaterials | None = None
 
 
+class Beginning(NamedTuple):
+    """How a replay of a stretch begins: from what, with which words behind those of the command.
+
+    `made` is what each rank is told of the updates before a capsule; `reason` is why it cannot begin there.
+    """
+
+    restart: Restart | None = None
+    more: tuple[str, ...] = ()
+    made: dict[int, str] | None = None
+    reason: str | None = None
+
+
 def resumed(part: Part, executor: Executor, jobs: int) -> dict[int, Answer]:
     """What came of each stretch that was chosen, in their order; `jobs` may be executed side by side.
 
     Raises `NotReplayed`, `SaksiError`, `OSError`.
     """
     memory = part.asked.memory or memory_share(max(1, min(jobs, len(part.plan.chosen))))
-    tasks = {each: task for each in part.plan.chosen if (task := _task(part, each, memory)) is not None}
+    tasks: dict[int, Task] = {}
+    reasons: dict[int, str | None] = {}
+    for each in part.plan.chosen:
+        begun = beginning(part, each)
+        reasons[each] = begun.reason
+        if begun.restart is not None and begun.reason is None:
+            tasks[each] = _task(part, each, begun, memory)
     with counter(max(1, len(tasks)), "replaying stretches", shown=bool(tasks)) as hear:
         outcomes = executor.run(tuple(tasks.values()), said=hear)
     return {
-        each: _answer(part, each, outcomes[tasks[each].name]) if each in tasks else Answer(_not_begun(part, each))
+        each: _answer(part, each, outcomes[tasks[each].name]) if each in tasks else Answer(reasons[each])
         for each in part.plan.chosen
     }
 
 
-def _task(part: Part, number: int, memory: int | None) -> Task | None:
-    stretch, resume = part.plan.stretches[number], part.resume
-    if stretch.restart is None or resume is None:
-        return None
+def _task(part: Part, number: int, begun: Beginning, memory: int | None) -> Task:
+    stretch = part.plan.stretches[number]
     enough = None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1)
     roots = _roots_behind(part, stretch, beyond=enough is not None)
     replay = msgspec.structs.replace(
         part.replays.task,
-        more=resume.words_for(stretch.restart.path),
+        more=begun.more,
         recorded_at="full" if len(roots) > _MAX_ROOTS else None,
         roots_behind=roots if len(roots) <= _MAX_ROOTS else (),
         enough=enough,
         memory=memory,
     )
-    return Task(name=f"stretch-{number}", replay=replay, restart=stretch.restart)
+    return Task(name=f"stretch-{number}", replay=replay, restart=begun.restart, made=begun.made)
+
+
+def beginning(part: Part, number: int) -> Beginning:
+    """How a replay of that stretch begins. Raises what reading the record raises."""
+    restart = part.plan.stretches[number].restart
+    if restart is None:
+        return Beginning()
+    if restart.capsules:
+        ranks = [each.rank for each in restart.capsules]
+        made = made_until(items_of(part.asked.reading), part.asked.attempt, restart.step, ranks)
+        lacking = f"the record does not have every update before step {restart.step + 1}"
+        return Beginning(restart=restart, made=made, reason=lacking if made is None else None)
+    if part.resume is None:
+        return Beginning(
+            restart=restart, reason="nothing says how the program resumes: --resume-with '--resume {ckpt}'"
+        )
+    return Beginning(restart=restart, more=part.resume.words_for(restart.path))
 
 
 def _roots_behind(part: Part, stretch: Stretch, *, beyond: bool) -> tuple[int, ...]:
@@ -96,12 +131,6 @@ def _roots_behind(part: Part, stretch: Stretch, *, beyond: bool) -> tuple[int, .
 
 def _is_last(part: Part, number: int) -> bool:
     return number + 1 == len(part.plan.stretches)
-
-
-def _not_begun(part: Part, number: int) -> str | None:
-    if part.plan.stretches[number].restart is None:
-        return None
-    return "nothing says how the program resumes: --resume-with '--resume {ckpt}'"
 
 
 def _answer(part: Part, number: int, outcome: Outcome) -> Answer:
@@ -124,14 +153,15 @@ def loaded_apart(part: Part, number: int, reading: RunMaterials) -> str | None:
     restart = part.plan.stretches[number].restart
     loaded = loads_within(items_of(reading), 0)
     known = loads_within(items_of(part.asked.reading), part.asked.attempt)
-    if restart is not None and not {restart.digest} <= loaded <= {restart.digest, *known}:
+    if restart is not None and not restart.capsules and not {restart.digest} <= loaded <= {restart.digest, *known}:
         return f"resumed, it loaded other files than {restart.path}"
     return None
 
 
 def _stretch(part: Part, number: int) -> Replayed:
-    steps = part.plan.stretches[number].steps * len(part.asked.recorded.steps)
-    return Replayed(number=number, means="resume", steps=steps, equal=steps, reason=None)
+    stretch = part.plan.stretches[number]
+    steps = stretch.steps * len(part.asked.recorded.steps)
+    return Replayed(number=number, means=stretch.means, steps=steps, equal=steps, reason=None)
 
 
 def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:
@@ -139,6 +169,8 @@ def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:
     asked, stretch = part.asked, part.plan.stretches[number]
     if replayed.reading is None:
         return f"the replay that resumed left no record: {replayed.ending}"
+    if stretch.means == "capsule" and not recorded_of(items_of(replayed.reading), 0).steps:
+        return f"begun with a capsule, the program did not get to step {stretch.first}: {replayed.ending}"
     against = loaded_apart(part, number, replayed.reading) or against_replay(replayed.reading)
     if against is not None:
         return against
@@ -149,5 +181,5 @@ def _apart(part: Part, number: int, replayed: replaying.Replayed) -> str | None:
     whole = stretch.steps * len(asked.recorded.steps)
     if not compared.matches or compared.steps != whole:
         said = compared.apart or (replayed.ending if compared.steps == whole else "the record lacks steps of it")
-        return f"resumed there it is another: {said}"
+        return f"{'begun with a capsule' if stretch.means == 'capsule' else 'resumed there'} it is another: {said}"
     return None

@@ -82,8 +82,9 @@ def _saved(saved: SavedFiles, screen: Screen) -> list[tuple[str, RenderableType]
 
 def _stretches(sampled: Sampled, screen: Screen) -> list[tuple[str, RenderableType]]:
     means = [each.means for each in sampled.stretches]
-    resumed, begun = means.count("resume"), means.count("start")
+    resumed, hollow, begun = (means.count(each) for each in ("resume", "capsule", "start"))
     ways = [f"{resumed} resumed from a model checkpoint"] if resumed else []
+    ways += [f"{hollow} begun with a capsule"] if hollow else []
     ways += [f"{begun} from the start"] if begun else []
     rows: list[tuple[str, RenderableType]] = [
         ("stretches", Text(f"{len(means)} of {sampled.total}: {', '.join(ways) or 'none'}"))

@@ -16,7 +16,7 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import new_folder
 from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
-from saksi.doors.cli.audit_resumed import Answer, Part, loaded_apart
+from saksi.doors.cli.audit_resumed import Answer, Beginning, Part, beginning, loaded_apart
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.runs import RunMaterials
@@ -27,8 +27,7 @@ from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resumed import are_apart_by_rounding, first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
-from saksi.judgement.replay.stretches import Stretch
-from saksi.judgement.replay.values import EnvironmentLine, Means
+from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 from saksi.processes.auditor.replaying import Replay
 from saksi.words.findings import Finding
@@ -131,8 +130,16 @@ def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Seq
 
 def _is_other_once_more(part: Part, executor: Executor, number: int, before: RunMaterials | None) -> bool:
     """Whether the first Step of a stretch, replayed once more, is elsewhere, or another up to rounding than before."""
-    restart = part.plan.stretches[number].restart
-    task = Task(name=f"split-{number}-again", replay=_first_step(part, number), restart=restart, kept=False)
+    begun = beginning(part, number)
+    if begun.reason is not None:
+        return False
+    task = Task(
+        name=f"split-{number}-again",
+        replay=_first_step(part, begun),
+        restart=begun.restart,
+        made=begun.made,
+        kept=False,
+    )
     with counter(1, "replaying a step once more", shown=True) as hear:
         outcome = executor.run((task,), said=hear)[task.name]
     if isinstance(outcome, Refused | Lost) or outcome.reading is None:
@@ -178,24 +185,32 @@ def _asked(part: Part, number: int, replayed: RunMaterials | None, findings: Seq
     lacking = split.not_recomputed(findings, stretch.first)
     if lacking is not None:
         raise Unsplit(lacking)
-    base = msgspec.structs.replace(_first_step(part, number), samples=(key, stretch.first))
+    begun = beginning(part, number)
+    if begun.reason is not None:
+        raise Unsplit(begun.reason)
+    base = msgspec.structs.replace(_first_step(part, begun), samples=(key, stretch.first))
     tasks = {
         kind: Task(
-            name=f"split-{number}-{kind}", replay=_varied(kind, base), restart=stretch.restart, shares=True, kept=False
+            name=f"split-{number}-{kind}",
+            replay=_varied(kind, base),
+            restart=begun.restart,
+            made=begun.made,
+            shares=True,
+            kept=False,
         )
         for kind in _KINDS
     }
     return _Asked(record, tasks)
 
 
-def _first_step(part: Part, number: int) -> Replay:
+def _first_step(part: Part, begun: Beginning) -> Replay:
     """One Step, from where the stretch begins, in which nothing of other replays is seen."""
-    restart, task = part.plan.stretches[number].restart, part.replays.task
+    task = part.replays.task
     seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith(REPLAYS))
     return msgspec.structs.replace(
         task,
         hidden=(*task.hidden, *seen),
-        more=() if restart is None or part.resume is None else part.resume.words_for(restart.path),
+        more=begun.more,
         roots_behind=(0,),
         enough=(len(part.asked.recorded.steps), 1),
     )
@@ -241,16 +256,12 @@ def _told(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome
         return _Told(number, _unsaid(part, number, reason), tuple(environments), replays)
     steps, far = len(asked.record), split.too_far(found)
     equal, why = steps if far is None else 0, before.answer if isinstance(before.answer, str) else None
-    answer = Replayed(number=number, means=_means(stretch), steps=steps, equal=equal, reason=far or why, split=found)
+    answer = Replayed(number=number, means=stretch.means, steps=steps, equal=equal, reason=far or why, split=found)
     return _Told(number, answer, tuple(environments), replays)
 
 
 def _unsaid(part: Part, number: int, reason: Unsplit) -> str:
     return f"step {part.plan.stretches[number].first} cannot be compared up to rounding: {reason}"
-
-
-def _means(stretch: Stretch) -> Means:
-    return "start" if stretch.restart is None else "resume"
 
 
 def _read(part: Part, task: Task, outcomes: Mapping[str, Outcome]) -> tuple[RunMaterials, EnvironmentLine]:

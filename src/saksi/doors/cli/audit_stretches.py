@@ -1,4 +1,4 @@
-"""An audit of some stretches: each is resumed from the model checkpoint that the run saved, by the program's own means.
+"""An audit of some stretches: each begins at a model checkpoint, by the program's own means, or at a capsule.
 
 Rules: a stretch that cannot be resumed, or that is otherwise once it is, is replayed from the start, and that alone
 makes a mismatch; where no difference proves anything, its first Step may be told up to rounding (`audit_split`). A
@@ -28,11 +28,12 @@ from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
 from saksi.edges.home import resolve_home
+from saksi.judgement.replay.capsules import capsules_within
 from saksi.judgement.replay.drawing import Draw, drawn, overlapping, spoken_of
 from saksi.judgement.replay.judge import not_replayed
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.sampled import Plan, Replayed, Told, audit_of_stretches, with_stretches
-from saksi.judgement.replay.stretches import Restart, saves_within, stretches_of
+from saksi.judgement.replay.stretches import Restart, Stretch, saves_within, stretches_of
 from saksi.judgement.replay.values import Audit, EnvironmentLine
 from saksi.processes.auditor.launches import NotReplayed
 from saksi.processes.auditor.pool import LocalPool
@@ -148,14 +149,22 @@ def _plan(asked: AuditAsked, wanted: Wanted, resume: Resume | None, draw: Draw) 
     saves: tuple[Restart, ...] = ()
     if resume is not None and asked.recorded.is_even:
         saves = saves_within(items_of(asked.reading), asked.attempt, named=resume.named)
+    if asked.recorded.is_even:
+        saves += capsules_within(items_of(asked.reading), asked.attempt, asked.recorded.steps)
     stretches = stretches_of(max(asked.recorded.steps.values(), default=0), saves)
     words = None if resume is None else resume.words
     if wanted.steps is not None:
-        chosen = overlapping(stretches, *wanted.steps)
+        chosen = _with_one_that_is_not_hollow(stretches, overlapping(stretches, *wanted.steps))
         return Plan(stretches=stretches, chosen=chosen, always=frozenset(), draw=None, resume=words)
     always = spoken_of(stretches, judged(asked.reading).report.items)
     chosen = drawn(draw, len(stretches), wanted.sample or 0, always=always)
     return Plan(stretches=stretches, chosen=chosen, always=always, draw=draw, resume=words)
+
+
+def _with_one_that_is_not_hollow(stretches: Sequence[Stretch], chosen: tuple[int, ...]) -> tuple[int, ...]:
+    """A program could tell a replay from a capsule, and behave in it: so one stretch is always replayed otherwise."""
+    begun = [stretches[number].restart for number in chosen]
+    return chosen if any(each is None or not each.capsules for each in begun) else (0, *chosen)
 
 
 class _Rest(NamedTuple):

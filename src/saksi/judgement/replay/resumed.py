@@ -28,6 +28,8 @@ _BUT_ROUNDING: Final = ("groups", "batches", "rng", "hooks", "losses", "skipped"
 """What is the same on every machine: `hooks` are an inventory's, `begun` the sums with which a Step began."""
 _OF_BATCHES: Final = ("digest", "ids", "items")
 _OTHER_HOOKS: Final = "other hooks or modes are in force"
+_AT: Final = {"ckpt": "saved", "resumed": "put in"}
+"""Roots that count before others of the same Step: as a file was saved, and as a capsule was put in."""
 _MADE: Final = "rng"
 """A field that every Step has, and a root alone has not."""
 
@@ -151,7 +153,8 @@ def _seam(stretch: Stretch, rank: int, expected: _Of, made: _Of) -> str | None:
     roots = before.get("saved") or before.get("roots", set())
     if len(before.get("trained", ())) > 1 or len(roots) > 1:
         return f"the record has several roots of rank {rank} behind step {stretch.first - 1}"
-    if not roots or roots != begun.get("roots", set()):
+    put_in = begun.get("put in", set()) if stretch.means == "capsule" else set()
+    if not roots or roots != (put_in or begun.get("roots", set())):
         return f"the state that rank {rank} resumed with is not bound by the root behind step {stretch.first - 1}"
     ended = before.get("fingerprints", {})
     starts = made.get((rank, stretch.first), {}).get("fingerprints", {})
@@ -173,8 +176,8 @@ def _within(items: Iterable[Item], attempt: int, first: int, behind: int) -> _Of
             root = view.fields["root"]["root"], view.fields["root"]["layout"]
             fields.setdefault("roots", set()).add(root)
             fields.setdefault("trained", set()).add(view.fields["trained"])
-            if key.at == "ckpt":
-                fields.setdefault("saved", set()).add(root)
+            if key.at in _AT:
+                fields.setdefault(_AT[key.at], set()).add(root)
         else:
             fields |= {name: value for name, value in view.fields.items() if name not in view.lacking}
             fields["unseeded"] = view.unseeded

@@ -14,12 +14,11 @@ import msgspec
 from saksi.judgement.replay.drawing import Draw
 from saksi.judgement.replay.probability import meets, spread
 from saksi.judgement.replay.recorded import Recorded
-from saksi.judgement.replay.stretches import Stretch
+from saksi.judgement.replay.stretches import Means, Stretch
 from saksi.judgement.replay.values import (
     Audit,
     Detects,
     EnvironmentLine,
-    Means,
     ReplayCoverage,
     ReplaySteps,
     ReplayVerdict,

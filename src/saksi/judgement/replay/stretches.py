@@ -9,22 +9,40 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePath
+from typing import Literal, TypeAlias
 
 import msgspec
 
 from saksi.judgement.items import Item
 from saksi.words.records import FileRecord
 
-__all__ = ["Restart", "Stretch", "loads_within", "saves_within", "stretches_of"]
+__all__ = ["CapsuleFile", "Means", "Restart", "Stretch", "loads_within", "saves_within", "stretches_of"]
+
+
+Means: TypeAlias = Literal["start", "resume", "capsule"]
+"""How a stretch is reached: from the start of the program, by its own resuming from a model checkpoint, or hollow."""
+
+
+class CapsuleFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The capsule of one rank: its path, and its content as the agent read it."""
+
+    rank: int
+    path: str
+    digest: str
+    size: int | None
 
 
 class Restart(msgspec.Struct, frozen=True, kw_only=True):
-    """A model checkpoint: the path it was saved to behind `step`, and its content as the agent read it."""
+    """A model checkpoint: the path it was saved to behind `step`, and its content as the agent read it.
+
+    Or `capsules`, which the recorders wrote: one of each rank, of which the first is told.
+    """
 
     step: int
     path: str
     digest: str
     size: int | None
+    capsules: tuple[CapsuleFile, ...] = ()
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +51,13 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     behind: int
     restart: Restart | None = None
+
+    @property
+    def means(self) -> Means:
+        """How a replay gets to its first Step."""
+        if self.restart is None:
+            return "start"
+        return "capsule" if self.restart.capsules else "resume"
 
     @property
     def steps(self) -> int:
@@ -69,8 +94,12 @@ def loads_within(items: Iterable[Item], attempt: int) -> frozenset[str | None]:
 
 
 def stretches_of(steps: int, restarts: Sequence[Restart]) -> tuple[Stretch, ...]:
-    """All Steps of a run that made `steps` of them, in order. A save behind the last Step begins nothing."""
-    within = [each for each in restarts if each.step + 1 < steps]
+    """All Steps of a run that made `steps` of them, in order. A save behind the last Step begins nothing.
+
+    Of a model checkpoint and a capsule behind one Step the program's own counts: its means are the program's too.
+    """
+    by_step = {each.step: each for each in sorted(restarts, key=lambda one: not one.capsules)}
+    within = [by_step[step] for step in sorted(by_step) if step + 1 < steps]
     edges = [0, *(each.step + 1 for each in within), steps]
     begun: list[Restart | None] = [None, *within]
     return tuple(

@@ -8,6 +8,7 @@ import msgspec
 
 from saksi.judgement.distance import Distance
 from saksi.judgement.replay.drawing import Draw
+from saksi.judgement.replay.stretches import Means
 
 __all__ = [
     "AsFound",
@@ -15,7 +16,6 @@ __all__ = [
     "Detects",
     "EnvironmentLine",
     "Field",
-    "Means",
     "Named",
     "Naming",
     "ReplayCoverage",
@@ -139,10 +139,6 @@ class Named(_Document, frozen=True, kw_only=True):
     operation: str | None
     fields: tuple[Field, ...]
     naming: Naming | None
-
-
-Means: TypeAlias = Literal["start", "resume"]
-"""How a stretch was reached: from the start of the program, or by its own resuming from a model checkpoint."""
 
 
 class Split(_Document, frozen=True, kw_only=True):

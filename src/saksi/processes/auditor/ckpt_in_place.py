@@ -22,7 +22,7 @@ from saksi.judgement.checks.ckpt_imports import executing, unexpected
 from saksi.judgement.replay.stretches import Restart
 from saksi.words.errors import UsageError
 
-__all__ = ["put_in_place"]
+__all__ = ["opened", "pour", "put_in_place"]
 
 
 def put_in_place(
@@ -36,7 +36,7 @@ def put_in_place(
     """
     path = Path(os.path.normpath(folder / restart.path))
     pairs = tuple(placed)
-    with _opened(path) as file:
+    with opened(path) as file:
         _require_saved(file, path, restart)
         _require_plain(file, path)
         for at, (source, target) in enumerate(pairs):
@@ -49,7 +49,8 @@ def put_in_place(
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[io.FileIO]:
+def opened(path: Path) -> Iterator[io.FileIO]:
+    """A file of the run's, and no pipe or device in its place. Raises `UsageError`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -97,10 +98,11 @@ def _copy(file: io.FileIO, checkout: Path, name: Path) -> None:
     except FileExistsError:
         raise UsageError(f"{name} is in the sealed commit too") from None
     with os.fdopen(descriptor, "wb") as out:
-        _pour(file, out)
+        pour(file, out)
 
 
-def _pour(file: io.FileIO, out: IO[bytes]) -> None:
+def pour(file: io.FileIO, out: IO[bytes]) -> None:
+    """All of the file. Raises `OSError`."""
     file.seek(0)
     while chunk := file.read(1 << 20):
         out.write(chunk)

@@ -26,6 +26,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     `salt` is drawn for each try, so that the digest of a task gives nobody its words and variables to guess.
     The replay's `cache` is another one, unless it `shares` the one that it says with others that begin where it does;
     what other tasks leave is hidden from it too. What comes of it is kept for the same audit later, if that is `kept`.
+    `made` is what the recorder of each rank is told of the updates before a capsule.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     salt: str = ""
     shares: bool = False
     kept: bool = True
+    made: dict[int, str] | None = None
 
 
 class Refused(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -82,7 +83,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
     `samples` are drawn with that key, in hexadecimal, as if its first Step had that number. `planted`: in its first
     Step one label counts as another. `varied` are variables in the place of the run's, which make another replay of it.
-    `sources` are files that the run imported: they are compiled before the program starts.
+    `sources` are files that the run imported: they are compiled before the program starts. `hollow` is a folder with a
+    capsule and what the recorder is told of the updates before it, which becomes part of the replay's own.
     """
 
     invocation: Invocation
@@ -107,6 +109,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     planted: bool = False
     varied: tuple[tuple[str, str], ...] = ()
     sources: tuple[str, ...] = ()
+    hollow: Path | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +183,8 @@ def replay(
     before = frozenset(children_of(os.getpid()))
     for name in ("home", "runs", "tmp"):
         (scratch / name).mkdir(mode=0o700)
-    with (scratch / "stderr").open("w+b") as errors, _begun(asked, scratch, errors) as (job, hearing):
+    with _capsules(asked, scratch), (scratch / "stderr").open("w+b") as errors, _begun(asked, scratch, errors) as begun:
+        job, hearing = begun
         try:
             with waiting():
                 observed = _observed(hearing.read())
@@ -286,10 +290,27 @@ def _asked_of_recorder(asked: Replay, scratch: Path) -> dict[str, str]:
         found["SAKSI_SAMPLES"] = f"{key}:{first}"
     if asked.planted:
         found["SAKSI_PLANTED"] = "1"
+    if asked.hollow is not None:
+        found["SAKSI_HOLLOW"] = str(_hollow_in(scratch))
     if asked.transcript is not None:
         rank, step = asked.transcript
         found["SAKSI_TRANSCRIPT"] = f"{rank}:{step}:{scratch / 'tmp' / _TRANSCRIPT}"
     return found
+
+
+@contextlib.contextmanager
+def _capsules(asked: Replay, scratch: Path) -> Iterator[None]:
+    """Those that the replay begins with, where it may read them: as large as the state, and gone with the replay."""
+    try:
+        if asked.hollow is not None:
+            asked.hollow.rename(_hollow_in(scratch))
+        yield
+    finally:
+        shutil.rmtree(_hollow_in(scratch), ignore_errors=True)
+
+
+def _hollow_in(scratch: Path) -> Path:
+    return scratch / "tmp" / "saksi.hollow"
 
 
 def _to_observe(asked: Replay, told: int) -> Observed | None:

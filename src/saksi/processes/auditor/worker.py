@@ -19,6 +19,7 @@ import msgspec
 
 from saksi.edges.host.ending_signals import EndingSignals
 from saksi.edges.host.self_protection import forbid_dumps
+from saksi.processes.auditor.capsule_in_place import put_capsules
 from saksi.processes.auditor.ckpt_in_place import put_in_place
 from saksi.processes.auditor.executor import Task
 from saksi.processes.auditor.launches import NotReplayed
@@ -26,7 +27,7 @@ from saksi.processes.auditor.record_files import record_files
 from saksi.processes.auditor.replaying import Replayed, replay
 from saksi.processes.auditor.results import ReplayResult, signed
 from saksi.proofs.tlog.note_key import NoteSigner
-from saksi.words.errors import SaksiError
+from saksi.words.errors import SaksiError, UsageError
 
 __all__ = ["Order", "main", "order_bytes", "record_in", "result_in", "task_bytes"]
 
@@ -98,11 +99,12 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
 
     try:
         placed = _placed(task, folder)
+        hollow = _hollow(task, folder)
     except (OSError, SaksiError, ValueError) as reason:  # a path of the record may be none, with a zero byte
         return ReplayResult(refused=str(reason))
     cache = task.replay.cache if task.shares else folder / "cache"
     cache.mkdir(mode=0o700, exist_ok=task.shares)
-    asked = msgspec.structs.replace(task.replay, placed=placed, cache=cache)
+    asked = msgspec.structs.replace(task.replay, placed=placed, cache=cache, hollow=hollow)
     try:
         found = replay(asked, record_in(folder), said=orphaned, waiting=signals.interruptible)
     except NotReplayed as reason:
@@ -111,9 +113,17 @@ def _executed(order: Order, folder: Path, signals: EndingSignals) -> ReplayResul
 
 
 def _placed(task: Task, folder: Path) -> tuple[tuple[Path, Path], ...]:
-    if task.restart is None:
+    if task.restart is None or task.restart.capsules:
         return task.replay.placed
     return put_in_place(task.restart, Path(task.replay.invocation.folder), task.replay.placed, folder / "checkout")
+
+
+def _hollow(task: Task, folder: Path) -> Path | None:
+    if task.restart is None or not task.restart.capsules:
+        return None
+    if task.made is None:
+        raise UsageError("nothing says which updates came before the capsule")
+    return put_capsules(task.restart, task.made, folder / "hollow")
 
 
 def _result_of(found: Replayed) -> ReplayResult:
