@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 
 import pytest
 
@@ -35,7 +36,13 @@ def drawn_by(key):
     """The ids below 64 that a process with this key looks at in batches of 16, as `spec/frames.md` has it."""
     stream = hashlib.sha256(bytes.fromhex(key) + b"saksi.rows/v1").digest()
     factor, offset = int.from_bytes(stream[:8], "little") | 1, int.from_bytes(stream[8:16], "little")
-    return {sample for sample in range(64) if (factor * sample + offset) % 2**64 < 4 * 2**64 // 16}
+    return {sample for sample in range(64) if mixed((factor * sample + offset) % 2**64) < 4 * 2**64 // 16}
+
+
+def mixed(z):
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
+    return z ^ z >> 31
 
 
 def rows_of(agent, tmp_path, *, data="TensorDataset(x, y)", more="", inside=""):
@@ -88,3 +95,23 @@ def test_a_batch_that_is_not_as_its_ids_has_none(agent, tmp_path):
     flat = ", collate_fn=lambda found: (torch.stack([x for x, _ in found]).reshape(-1), torch.tensor(0))"
     _, first, _, _ = rows_of(agent, tmp_path, more=flat, inside="inputs = inputs.reshape(-1, 3)")
     assert first == {}
+
+
+MANY_KEYS = """
+import os, random
+from saksi_recorder import rows, session
+draw = random.Random(int(os.environ["SEED"]))
+counts = []
+for _ in range(3000):
+    session.key = draw.randbytes(32)
+    counts.append(sum(len(rows._drawn(list(range(at, at + 8)))) for at in range(0, 80, 8)))
+print(min(counts), max(counts), sum(counts) / len(counts))
+"""
+
+
+def test_whatever_the_key_about_as_many_are_drawn_as_should_be(tmp_path):
+    seed = random.randrange(1 << 32)
+    done = run("import torch\n" + MANY_KEYS, environment(tmp_path / "nobody", SEED=str(seed)))
+    least, most, mean = map(float, done.stdout.split())
+    assert 10 < least < most < 70, seed  # of 80, each with one half: seven standard deviations
+    assert 39 < mean < 41, seed

@@ -53,5 +53,15 @@ def _drawn(ids: list[int]) -> list[int]:
         _factors[:] = [session.key, int.from_bytes(stream[:8], "little") | 1, int.from_bytes(stream[8:16], "little")]
     _, factor, offset = _factors
     limit = FEW * 2**64 // len(ids)
-    found = [(number, place) for place, one in enumerate(ids) if (number := (factor * one + offset) & _MASK) < limit]
-    return [place for _, place in sorted(found)[:MOST]]
+    numbers = ((_mixed((factor * one + offset) & _MASK), place) for place, one in enumerate(ids))
+    return [place for _, place in sorted(each for each in numbers if each[0] < limit)[:MOST]]
+
+
+def _mixed(number: int) -> int:
+    """The last step of SplitMix64 (Steele, Lea and Flood 2014, constants of Stafford's variant 13).
+
+    Ids that follow each other are numbers in a row until then: of few of them one key in some hundreds drew none.
+    """
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & _MASK
+    return number ^ (number >> 31)
