@@ -33,6 +33,19 @@ loader = torch.utils.data.DataLoader(data, batch_size=4 if sampler else 16, samp
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
 schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 40)
 step = 0
+def drawn():
+    chosen = torch.randint(192, (16,))
+    return inputs[chosen], data.tensors[1][chosen]
+if "--ahead" in sys.argv:  # the next batch is drawn while a device would still compute
+    features, labels = drawn()
+    for step in range(48):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(features), labels)
+        features, labels = drawn()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    sys.exit()
 for epoch in range(2 if sampler else 4):
     for features, labels in loader:
         optimizer.zero_grad()
@@ -165,6 +178,20 @@ def test_a_program_that_cannot_be_hollow_says_why_and_is_replayed_from_its_start
         "begun with a capsule, the program did not get to step 30: it ended with exit code 97: "
         "saksi: hollow: a closure is handed to a step"
     )
+
+
+def test_where_batches_are_drawn_between_a_forward_pass_and_its_update_models_are_executed_on_the_way(
+    project, everything
+):
+    seal = project.seal.with_name("ahead.seal")
+    project.approve(seal, *project.command(), "--ahead")
+    words = ("run", "--name", "ahead", *CAPSULES, "--seal", str(seal), "--", *project.command(), "--ahead")
+    project.call(*words)
+    found = project.audit("ahead", "--steps", "42:45", code=0)
+    assert stretches(found) == [(0, "start", True), (40, "capsule", True)]
+    assert found["replays"] == 3  # of one it was found that it drew otherwise
+    found = project.audit("ahead", "--steps", "42:45", "--threads", "2", code=0)
+    assert (found["verdict"], stretches(found)[-1][1]) == ("match", "capsule")
 
 
 def test_nothing_of_a_capsule_is_left_behind_an_audit(project, everything):

@@ -9,7 +9,7 @@ again while a replay looks for a name.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -41,8 +41,9 @@ def audits_of(
     *,
     approved: Mapping[str, str],
     found: Mapping[str, str],
+    asked: Sequence[tuple[str, ...]] = ((),),
 ) -> tuple[Audit, ...]:
-    """What `saksi audit` says of each attempt.
+    """What `saksi audit` says of each attempt, once with each of the options that are `asked`.
 
     `approved` are the files of the program before anything was done to it, `found` those that are there now. Raises
     `CaseFailed` if there is no answer.
@@ -54,11 +55,11 @@ def audits_of(
         write_files(desk.project, {SETTINGS: entry.settings})
     seal = seal_environment(desk, (entry.program, *entry.arguments))
     (desk.project / ".git" / "info" / "exclude").write_text("*\n", "utf-8")  # what trainings leave is no change
-    audits = []
+    audits: list[Audit] = []
     for attempt in range(entry.launches):
         _put_back(desk.project, _before(desk, attempt), {*approved, *found, SETTINGS})
         write_files(desk.project, found)
-        audits.append(_audit(desk, attempt, seal))
+        audits.extend(_audit(desk, attempt, seal, options) for options in asked)
     return tuple(audits)
 
 
@@ -76,8 +77,8 @@ def _put_back(project: Path, before: Path, of_program: set[str]) -> None:
                 path.unlink()
 
 
-def _audit(desk: Desk, attempt: int, seal: Path) -> Audit:
-    done = desk.saksi("audit", f"last@{attempt}", "--seal", str(seal), "--data-unchanged", "--json")
+def _audit(desk: Desk, attempt: int, seal: Path, options: tuple[str, ...]) -> Audit:
+    done = desk.saksi("audit", f"last@{attempt}", "--seal", str(seal), "--data-unchanged", *options, "--json")
     if done.code not in _VERDICTS:
         raise CaseFailed(f"saksi audit ended with {done.code}: {done.last_words}")
     try:

@@ -11,7 +11,7 @@ from saksi.doors.cli import audit_resumed
 from saksi.doors.cli.audit_resumed import Answer, Part, resumed
 from saksi.judgement.replay.resume import Resume
 from saksi.judgement.replay.sampled import Plan
-from saksi.judgement.replay.stretches import Restart, Stretch
+from saksi.judgement.replay.stretches import CapsuleFile, Restart, Stretch
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Lost, Refused
@@ -65,10 +65,10 @@ def test_what_was_lost_took_too_much_or_was_refused_says_nothing_of_its_stretch_
     found = resumed(part(0, 1, 2, 3), executor, 2)
     assert list(found) == [0, 1, 2, 3]
     assert found[0] == Answer(None)
-    assert found[1] == Answer("tried 2 times and not replayed: gone", was_replayed=True)
+    assert found[1] == Answer("tried 2 times and not replayed: gone", replays=1)
     assert found[2] == Answer("changed")
     why = "the replay did not come to its end: it was ended as it took more than 2 GiB of memory: see --memory"
-    assert found[3] == Answer(why, VERIFIED, was_replayed=True)
+    assert found[3] == Answer(why, VERIFIED, replays=1)
 
 
 def test_each_task_resumes_at_its_own_model_checkpoint_and_goes_one_step_beyond():
@@ -109,3 +109,87 @@ def test_without_words_to_resume_with_nothing_is_given_out():
     found = resumed(part(0, 1, resume=None), executor, 2)
     assert (found[0], executor.tasks) == (Answer(None), ())
     assert found[1] == Answer("nothing says how the program resumes: --resume-with '--resume {ckpt}'")
+
+
+OTHER = "step 20 of rank 0: another loss"
+
+
+def capsule_at(at):
+    file = CapsuleFile(rank=0, path=f"{at}", digest=f"sha256:{at}", size=1)
+    restart = Restart(step=at - 1, path=file.path, digest=file.digest, size=1, capsules=(file,))
+    return Stretch(first=at, behind=at + 10, restart=restart)
+
+
+@pytest.fixture
+def from_capsules(monkeypatch):
+    """Ask for stretches that begin with capsules; `said` is what comes of each task: none is "equal"."""
+
+    def ask(*chosen, said, elsewhere=False, other_data=False, got_there=True):
+        monkeypatch.setattr(audit_resumed, "items_of", lambda _: ())
+        monkeypatch.setattr(audit_resumed, "made_until", lambda *_, forward: {0: f"forward {forward}"})
+        monkeypatch.setattr(audit_resumed, "recorded_of", lambda *_: SimpleNamespace(steps={0: 1} if got_there else {}))
+        monkeypatch.setattr(audit_resumed, "is_elsewhere", lambda *_: elsewhere)
+        monkeypatch.setattr(audit_resumed, "is_of_other_data", lambda *_: other_data)
+        monkeypatch.setattr(audit_resumed, "_apart", lambda _part, _number, outcome: outcome.last_words)
+        made = {
+            name: apart
+            if isinstance(apart, Lost)
+            else replaying.Replayed(reading=name, code=0, last_words=apart, observed=None, took_more=None)
+            for name, apart in said.items()
+        }
+        executor = Executed(made)
+        asked = part(*chosen)
+        asked.asked.reading, asked.asked.attempt = None, 0
+        plan = Plan(
+            stretches=(STRETCHES[0], *map(capsule_at, (10, 20, 30))), chosen=chosen, always=frozenset(), draw=None
+        )
+        return resumed(asked._replace(plan=plan), executor, 1), executor.asked
+
+    return ask
+
+
+class Executed:
+    """An executor that has its answers, and keeps what each task is told of the updates before its capsule."""
+
+    def __init__(self, outcomes):
+        self.outcomes, self.asked = outcomes, {}
+
+    def run(self, tasks, *, said):
+        self.asked |= {task.name: task.made[0] for task in tasks}
+        said(len(tasks))
+        return {task.name: self.outcomes[task.name] for task in tasks}
+
+
+def test_a_stretch_that_is_another_behind_its_capsule_is_replayed_once_more_with_models_executed(from_capsules):
+    found, asked = from_capsules(1, 2, said={"stretch-1": None, "stretch-2": OTHER, "stretch-2-executed": None})
+    assert asked == {name: f"forward {name.endswith('executed')}" for name in asked}
+    assert list(asked) == ["stretch-1", "stretch-2", "stretch-2-executed"]
+    assert [(each.answer.equal, each.replays, each.executed) for each in found.values()] == [
+        (20, 1, False),
+        (20, 2, True),
+    ]
+
+
+@pytest.mark.parametrize("second", [OTHER, Lost(2, "gone")])
+def test_one_that_is_another_even_so_keeps_what_was_said_of_it_first(from_capsules, second):
+    found, _ = from_capsules(2, said={"stretch-2": OTHER, "stretch-2-executed": second})
+    assert (found[2].answer, found[2].reading, found[2].replays) == (OTHER, "stretch-2", 2)
+    assert not found[2].executed
+
+
+def test_where_the_way_there_would_take_longer_than_a_replay_from_the_start_it_is_not_tried_again(from_capsules):
+    said = {"stretch-1": OTHER, "stretch-2": OTHER, "stretch-3": OTHER}
+    _, asked = from_capsules(1, 2, 3, said=said)
+    assert list(asked) == list(said)
+
+
+def test_what_did_not_get_behind_its_capsule_is_not_tried_again(from_capsules):
+    _, asked = from_capsules(2, said={"stretch-2": OTHER}, got_there=False)
+    assert list(asked) == ["stretch-2"]
+
+
+@pytest.mark.parametrize("other_data", [False, True])
+def test_where_a_difference_proves_nothing_it_has_to_look_like_other_data(from_capsules, other_data):
+    said = {"stretch-2": OTHER, "stretch-2-executed": None}
+    _, asked = from_capsules(2, said=said, elsewhere=True, other_data=other_data)
+    assert ("stretch-2-executed" in asked) is other_data

@@ -128,7 +128,7 @@ def split(monkeypatch, tmp_path):
         )
         plan = Plan(stretches=STRETCHES, chosen=rest, always=frozenset(), draw=None)
         part = Part(asked, plan, SimpleNamespace(task=task, place=tmp_path), Resume(words=("--resume", "{ckpt}")))
-        answers = {number: Answer(WHY, VERIFIED, was_replayed=True, reading=readings.get(number)) for number in rest}
+        answers = {number: Answer(WHY, VERIFIED, replays=1, reading=readings.get(number)) for number in rest}
         answers.update({number: Answer(None) for number in rest if number == 0})
         return up_to_rounding(part, executor or Elsewhere(), jobs, answers, rest)
 

@@ -20,7 +20,7 @@ DISTRUST = "the replay itself was found to be otherwise: x"
 
 
 def resumed(answer):
-    return Answer(answer, VERIFIED, was_replayed=True, reading=object())
+    return Answer(answer, VERIFIED, replays=1, reading=object())
 
 
 def from_start(verdict, *reasons, step=None, match=50):
@@ -116,7 +116,7 @@ def test_why_nothing_was_told_is_said_behind_what_the_replay_from_the_start_says
 def test_what_stands_against_the_replay_from_the_start_stays_whatever_is_told(audited, step):
     reasons = (DISTRUST,) if step is None else (DISTRUST, PLACE)
     found, asked = audited(
-        {0: Answer(None), 2: Answer("gone", was_replayed=True)}, audit=from_start("not_checkable", *reasons, step=step)
+        {0: Answer(None), 2: Answer("gone", replays=1)}, audit=from_start("not_checkable", *reasons, step=step)
     )
     assert asked == [31]
     assert (found.verdict, found.reasons) == ("not_checkable", reasons)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from saksi.judgement.replay.capsules import capsules_within, made_until
+from saksi.judgement.replay.capsules import capsules_within, made_until, saves_steps
 from saksi.judgement.replay.stretches import CapsuleFile, Restart, Stretch, stretches_of
 from saksi.words.records import CapsuleRecord
 from simulated_run import SimulatedRun, hex64, update_fields
@@ -133,3 +133,18 @@ def test_each_rank_is_told_of_its_own_updates():
 @pytest.mark.parametrize("attempt", [1, 2])
 def test_other_attempts_do_not_count(attempt):
     assert made_until(run_with((0, {})).items(), attempt, 0, {0}) is None
+
+
+@pytest.mark.parametrize(
+    ("firsts", "saves"), [((40,), True), ((10,), True), ((30, 40), True), ((10, 20, 30, 40), False), ((), False)]
+)
+def test_to_execute_models_on_the_way_has_to_take_less_than_a_replay_from_the_start(firsts, saves):
+    stretches = [Stretch(first=first, behind=first + 10, restart=restart(first - 1)) for first in firsts]
+    assert saves_steps(stretches) is saves
+
+
+def test_the_recorder_is_told_whether_to_execute_models():
+    run = run_with((0, {}), (0, {}))
+    orders = [json.loads(made_until(run.items(), 0, 1, {0}, forward=forward)[0]) for forward in (False, True)]
+    assert [each.pop("forward") for each in orders] == [False, True]
+    assert orders[0] == orders[1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from judgement.true_roots import say
-from saksi.judgement.replay.resumed import are_apart_by_rounding, compare_resumed, first_step_apart
+from saksi.judgement.replay.resumed import are_apart_by_rounding, compare_resumed, first_step_apart, is_of_other_data
 from saksi.judgement.replay.stretches import Restart, Stretch
 from simulated_run import SimulatedRun, hex64, update_fields
 
@@ -334,3 +334,19 @@ def test_how_many_threads_there_are_is_the_machines_and_no_hook(hooks, said):
     assert first_step_apart(whole, mine, 0, other) == said
     exact = compare_resumed(whole, mine, 0, other).apart
     assert exact == (said or "step 0 of rank 0: torch has another number of threads")
+
+
+@pytest.mark.parametrize(
+    ("change", "other"),
+    [
+        ({}, False),
+        ({"loss": update_fields(4)["loss"] * 1.001}, False),
+        ({"loss": update_fields(4)["loss"] * 0.98}, True),
+        ({"loss": "NaN"}, False),
+        ({"loss": None}, False),
+        ({"rng": {"python": hex64("python"), "torch": hex64("other")}}, True),
+        ({"batches": []}, True),
+    ],
+)
+def test_a_first_step_looks_as_if_it_had_other_data_where_more_than_rounding_is_apart(change, other):
+    assert is_of_other_data(STRETCH, record(), 0, replay(altered={0: change})) is other

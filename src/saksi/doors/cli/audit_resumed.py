@@ -3,10 +3,15 @@
 Rules: outcomes are judged here and nowhere else, each by itself, in the order of the stretches, however they came. One
 whose replay came to no end, since its worker was lost or it took too much memory, is compared with nothing, and says
 nothing of the stretch: what it resumed from was written by whoever may have reason to stop it there.
+
+A stretch behind a capsule that is another is replayed once more, with models executed on the way, where that takes less
+than a replay from the start: a script that draws its next batch between a forward pass and its update draws it from
+what dropout left of a generator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,17 +21,18 @@ from saksi.doors.cli.audit_replays import against_replay, environment_at, memory
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of
 from saksi.edges.runs import RunMaterials
-from saksi.judgement.replay.capsules import made_until
+from saksi.judgement.replay.capsules import made_until, saves_steps
+from saksi.judgement.replay.place import other_place
 from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resume import Resume
-from saksi.judgement.replay.resumed import compare_resumed
+from saksi.judgement.replay.resumed import compare_resumed, is_of_other_data
 from saksi.judgement.replay.sampled import Plan, Replayed
 from saksi.judgement.replay.stretches import Restart, Stretch, loads_within
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 
-__all__ = ["Answer", "Beginning", "Part", "beginning", "loaded_apart", "resumed"]
+__all__ = ["Answer", "Beginning", "Part", "beginning", "is_elsewhere", "loaded_apart", "resumed"]
 
 _MAX_ROOTS: Final = 10_000
 """Steps that are named one by one, in a variable, which holds 128 KiB: where there are more, each has a root."""
@@ -44,13 +50,15 @@ class Part(NamedTuple):
 class Answer(NamedTuple):
     """What came of resuming: the stretch, why that says nothing, or `None` if it begins the run.
 
-    `reading` is the record that the replay left.
+    `replays` is how often it was replayed, and `reading` the record that this left; `executed`: models were, on the way
+    to a capsule.
     """
 
     answer: Replayed | str | None
     environment: EnvironmentLine | None = None
-    was_replayed: bool = False
+    replays: int = 0
     reading: RunMaterials | None = None
+    executed: bool = False
 
 
 class Beginning(NamedTuple):
@@ -70,23 +78,65 @@ def resumed(part: Part, executor: Executor, jobs: int) -> dict[int, Answer]:
 
     Raises `NotReplayed`, `SaksiError`, `OSError`.
     """
+    answers = _in_turn(part, executor, jobs, part.plan.chosen)
+    again = [number for number, each in answers.items() if _may_have_drawn_otherwise(part, number, each)]
+    if not again or not saves_steps([part.plan.stretches[each] for each in again]):
+        return answers
+    for number, each in _in_turn(part, executor, jobs, again, executed=True).items():
+        before = answers[number]
+        got_there = each.reading is not None and not _may_have_drawn_otherwise(part, number, each)
+        answers[number] = (each if got_there else before)._replace(replays=before.replays + each.replays)
+    return answers
+
+
+def _in_turn(
+    part: Part, executor: Executor, jobs: int, numbers: Iterable[int], *, executed: bool = False
+) -> dict[int, Answer]:
     memory = part.asked.memory or memory_share(max(1, min(jobs, len(part.plan.chosen))))
     tasks: dict[int, Task] = {}
-    reasons: dict[int, str | None] = {}
-    for each in part.plan.chosen:
-        begun = beginning(part, each)
-        reasons[each] = begun.reason
+    answers: dict[int, Answer] = {}
+    for each in numbers:
+        begun = beginning(part, each, executed=executed)
+        answers[each] = Answer(begun.reason)
         if begun.restart is not None and begun.reason is None:
-            tasks[each] = _task(part, each, begun, memory)
-    with counter(max(1, len(tasks)), "replaying stretches", shown=bool(tasks)) as hear:
+            name = f"stretch-{each}-executed" if executed else f"stretch-{each}"
+            tasks[each] = _task(part, each, begun, memory, name)
+    said = "replaying stretches once more" if executed else "replaying stretches"
+    with counter(max(1, len(tasks)), said, shown=bool(tasks)) as hear:
         outcomes = executor.run(tuple(tasks.values()), said=hear)
-    return {
-        each: _answer(part, each, outcomes[tasks[each].name]) if each in tasks else Answer(reasons[each])
-        for each in part.plan.chosen
-    }
+    for each, task in tasks.items():
+        answers[each] = _answer(part, each, outcomes[task.name])._replace(executed=executed)
+    return answers
 
 
-def _task(part: Part, number: int, begun: Beginning, memory: int | None) -> Task:
+def _may_have_drawn_otherwise(part: Part, number: int, answer: Answer) -> bool:
+    """Whether a replay began its stretch with a capsule, and is then another, maybe for want of what models drew.
+
+    Where a difference proves nothing, rounding makes some: there it has to be more, in the first Step.
+    """
+    stretch, asked, reading = part.plan.stretches[number], part.asked, answer.reading
+    if stretch.means != "capsule" or reading is None or isinstance(answer.answer, Replayed):
+        return False
+    if not recorded_of(items_of(reading), 0).steps:
+        return False
+    if not is_elsewhere(part, (reading,)):
+        return True
+    record = items_of(asked.reading)
+    return is_of_other_data(stretch, record, asked.attempt, items_of(reading))
+
+
+def is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
+    """Whether replays are where a difference proves nothing: with threads that whoever audits chose, or as seals say.
+
+    How many threads the run had is its own word, which must not get it the weaker tier.
+    """
+    was = part.asked.recorded.place
+    if part.replays.task.threads not in (None, was.threads):
+        return True
+    return any(other_place(was, recorded_of(items_of(each), 0).place) is not None for each in readings)
+
+
+def _task(part: Part, number: int, begun: Beginning, memory: int | None, name: str) -> Task:
     stretch = part.plan.stretches[number]
     enough = None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1)
     roots = _roots_behind(part, stretch, beyond=enough is not None)
@@ -98,17 +148,21 @@ def _task(part: Part, number: int, begun: Beginning, memory: int | None) -> Task
         enough=enough,
         memory=memory,
     )
-    return Task(name=f"stretch-{number}", replay=replay, restart=begun.restart, made=begun.made)
+    return Task(name=name, replay=replay, restart=begun.restart, made=begun.made)
 
 
-def beginning(part: Part, number: int) -> Beginning:
-    """How a replay of that stretch begins. Raises what reading the record raises."""
+def beginning(part: Part, number: int, *, executed: bool = False) -> Beginning:
+    """How a replay of that stretch begins; before a capsule with models `executed`, or not.
+
+    Raises what reading the record raises.
+    """
     restart = part.plan.stretches[number].restart
     if restart is None:
         return Beginning()
     if restart.capsules:
         ranks = [each.rank for each in restart.capsules]
-        made = made_until(items_of(part.asked.reading), part.asked.attempt, restart.step, ranks)
+        items = items_of(part.asked.reading)
+        made = made_until(items, part.asked.attempt, restart.step, ranks, forward=executed)
         lacking = f"the record does not have every update before step {restart.step + 1}"
         return Beginning(restart=restart, made=made, reason=lacking if made is None else None)
     if part.resume is None:
@@ -139,13 +193,13 @@ def _answer(part: Part, number: int, outcome: Outcome) -> Answer:
             return Answer(outcome.reason)
         case Lost():
             said = f"tried {outcome.tries} times and not replayed: {outcome.reason}"
-            return Answer(said, was_replayed=True)
+            return Answer(said, replays=1)
     environment = environment_at(part.replays, outcome)
     if outcome.took_more is not None:
-        return Answer(str(replaying.TookTooMuch(outcome)), environment, was_replayed=True)
+        return Answer(str(replaying.TookTooMuch(outcome)), environment, replays=1)
     apart = _apart(part, number, outcome)
     answer = _stretch(part, number) if apart is None else apart
-    return Answer(answer, environment, was_replayed=True, reading=outcome.reading)
+    return Answer(answer, environment, replays=1, reading=outcome.reading)
 
 
 def loaded_apart(part: Part, number: int, reading: RunMaterials) -> str | None:

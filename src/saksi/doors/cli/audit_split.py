@@ -8,7 +8,7 @@ Step, and sees nothing of the others but the bytecode of those that begin with i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,14 +16,12 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import new_folder
 from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
-from saksi.doors.cli.audit_resumed import Answer, Beginning, Part, beginning, loaded_apart
+from saksi.doors.cli.audit_resumed import Answer, Beginning, Part, beginning, is_elsewhere, loaded_apart
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay import split
 from saksi.judgement.replay.gradients import StepGradients, gradients_at
-from saksi.judgement.replay.place import other_place
-from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resumed import are_apart_by_rounding, first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
@@ -88,29 +86,18 @@ def up_to_rounding(
     """
     readings = {number: each.reading for number, each in answers.items() if each.reading is not None}
     replays = 0
-    if not _is_elsewhere(part, readings.values()):
+    if not is_elsewhere(part, readings.values()):
         number = _to_replay_again(part, readings, rest)
         if number is None:
             return NOTHING
         replays = 1
-        if not _is_other_once_more(part, executor, number, readings.get(number)):
+        if not _is_other_once_more(part, executor, number, answers[number]):
             return NOTHING._replace(replays=replays)
     told, unsaid = _split_steps(part, executor, jobs, answers, rest)
     environments = tuple(line for each in told for line in each.environments)
     found = {each.number: each.answer for each in told if isinstance(each.answer, Replayed)}
     unsaid |= {each.number: each.answer for each in told if isinstance(each.answer, str)}
     return UpToRounding(found, environments, replays + sum(each.replays for each in told), unsaid)
-
-
-def _is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
-    """Whether replays are where a difference proves nothing: with threads that whoever audits chose, or as seals say.
-
-    How many threads the run had is its own word, which must not get it the weaker tier.
-    """
-    was = part.asked.recorded.place
-    if part.replays.task.threads not in (None, was.threads):
-        return True
-    return any(other_place(was, recorded_of(items_of(each), 0).place) is not None for each in readings)
 
 
 def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Sequence[int]) -> int | None:
@@ -128,9 +115,9 @@ def _to_replay_again(part: Part, readings: Mapping[int, RunMaterials], rest: Seq
     return None
 
 
-def _is_other_once_more(part: Part, executor: Executor, number: int, before: RunMaterials | None) -> bool:
+def _is_other_once_more(part: Part, executor: Executor, number: int, answer: Answer) -> bool:
     """Whether the first Step of a stretch, replayed once more, is elsewhere, or another up to rounding than before."""
-    begun = beginning(part, number)
+    begun = beginning(part, number, executed=answer.executed)
     if begun.reason is not None:
         return False
     task = Task(
@@ -144,9 +131,9 @@ def _is_other_once_more(part: Part, executor: Executor, number: int, before: Run
         outcome = executor.run((task,), said=hear)[task.name]
     if isinstance(outcome, Refused | Lost) or outcome.reading is None:
         return False
-    if before is None:
-        return _is_elsewhere(part, (outcome.reading,))
-    return are_apart_by_rounding(items_of(before), items_of(outcome.reading))
+    if answer.reading is None:
+        return is_elsewhere(part, (outcome.reading,))
+    return are_apart_by_rounding(items_of(answer.reading), items_of(outcome.reading))
 
 
 def _split_steps(
@@ -158,7 +145,7 @@ def _split_steps(
     findings = judged(part.asked.reading).report.items
     for number in rest:
         try:
-            asked[number] = _asked(part, number, answers[number].reading, findings)
+            asked[number] = _asked(part, number, answers[number], findings)
         except Unsplit as reason:
             unsaid[number] = _unsaid(part, number, reason)
     memory = part.asked.memory or memory_share(max(1, min(jobs, len(asked) * len(_KINDS))))
@@ -173,11 +160,11 @@ def _split_steps(
     return [_told(part, number, each, outcomes, answers[number]) for number, each in asked.items()], unsaid
 
 
-def _asked(part: Part, number: int, replayed: RunMaterials | None, findings: Sequence[Finding]) -> _Asked:
+def _asked(part: Part, number: int, answer: Answer, findings: Sequence[Finding]) -> _Asked:
     """Raises `Unsplit`, also where what was replayed of it already is apart by more than rounding."""
     asked, stretch = part.asked, part.plan.stretches[number]
-    if replayed is not None:
-        _require_as_recorded(part, number, replayed)
+    if answer.reading is not None:
+        _require_as_recorded(part, number, answer.reading)
     record = gradients_at(items_of(asked.reading), asked.attempt, stretch.first)
     key = split.key_of(record)
     if len(record) != len(asked.recorded.steps):
@@ -185,7 +172,7 @@ def _asked(part: Part, number: int, replayed: RunMaterials | None, findings: Seq
     lacking = split.not_recomputed(findings, stretch.first)
     if lacking is not None:
         raise Unsplit(lacking)
-    begun = beginning(part, number)
+    begun = beginning(part, number, executed=answer.executed)
     if begun.reason is not None:
         raise Unsplit(begun.reason)
     base = msgspec.structs.replace(_first_step(part, begun), samples=(key, stretch.first))

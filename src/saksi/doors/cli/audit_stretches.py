@@ -184,7 +184,7 @@ def _replayed(part: Part, jobs: int, kept: Unfinished) -> Audit:
     round_off = partial(up_to_rounding, part, pool, jobs, answers)
     found = {number: each.answer for number, each in answers.items() if isinstance(each.answer, Replayed)}
     environments = [each.environment for each in answers.values() if each.environment is not None]
-    count = sum(each.was_replayed for each in answers.values())
+    count = sum(each.replays for each in answers.values())
     apart = [number for number, each in answers.items() if number not in found and each.reading is not None]
     rounded = round_off(apart) if apart else NOTHING
     found |= rounded.answers

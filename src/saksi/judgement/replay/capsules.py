@@ -7,23 +7,25 @@ Behind it nothing is told: what is compared was computed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from saksi.judgement.items import Item
-from saksi.judgement.replay.stretches import CapsuleFile, Restart
+from saksi.judgement.replay.stretches import CapsuleFile, Restart, Stretch
 from saksi.words.frames import UpdateFrame
 from saksi.words.records import BlockRecord, CapsuleRecord
 
-__all__ = ["MAX_MADE", "capsules_within", "made_until"]
+__all__ = ["MAX_MADE", "capsules_within", "made_until", "saves_steps"]
 
 MAX_MADE: Final = 2_000_000
 """Updates before a capsule, of one rank: some hundred megabytes of what was recorded of them."""
 _VERSION: Final = 1
 _WHOLE: Final = ("python", "numpy", "torch")
 _SHORT: Final = 32
+_EXECUTED: Final = 0.4
+"""Of a Step that is skipped with models executed forwards, and of what a Step takes: a third is usual."""
 
 
 def capsules_within(items: Iterable[Item], attempt: int, ranks: Collection[int]) -> tuple[Restart, ...]:
@@ -78,10 +80,19 @@ class _Made:
         return True
 
 
-def made_until(items: Iterable[Item], attempt: int, step: int, ranks: Collection[int]) -> dict[int, str] | None:
+def saves_steps(stretches: Sequence[Stretch]) -> bool:
+    """Whether these, each reached with models executed, take less than one replay from the start to their end."""
+    skipped, made = sum(each.first for each in stretches), sum(each.steps for each in stretches)
+    return skipped * _EXECUTED + made < max((each.behind for each in stretches), default=0)
+
+
+def made_until(
+    items: Iterable[Item], attempt: int, step: int, ranks: Collection[int], *, forward: bool = False
+) -> dict[int, str] | None:
     """The order for the recorder of each rank: its updates until that Step; `None` where the record lacks some.
 
-    Raises what reading the items raises.
+    With `forward` models are executed on the way: what is drawn between them comes as it came in the run. Raises what
+    reading the items raises.
     """
     made = {rank: _Made() for rank in ranks}
     for item in items:
@@ -95,12 +106,12 @@ def made_until(items: Iterable[Item], attempt: int, step: int, ranks: Collection
             if isinstance(frame, UpdateFrame) and not one.take(record.connection, frame, step):
                 return None
         if all(each.is_whole for each in made.values()):
-            return {rank: _order(each) for rank, each in made.items()}
+            return {rank: _order(each, forward=forward) for rank, each in made.items()}
     return None
 
 
-def _order(one: _Made) -> str:
-    order = {"version": _VERSION, "forward": False, "made": one.updates, "generators": one.generators}
+def _order(one: _Made, *, forward: bool) -> str:
+    order = {"version": _VERSION, "forward": forward, "made": one.updates, "generators": one.generators}
     return msgspec.json.encode(order).decode()
 
 

@@ -19,7 +19,7 @@ from saksi.judgement.items import Item
 from saksi.judgement.replay.stretches import Stretch
 from saksi.judgement.update_views import UpdateView, update_views
 
-__all__ = ["Resumed", "are_apart_by_rounding", "compare_resumed", "first_step_apart"]
+__all__ = ["Resumed", "are_apart_by_rounding", "compare_resumed", "first_step_apart", "is_of_other_data"]
 
 _COMPARED: Final = (
     "groups", "batches", "rng", "inventory", "loss", "losses", "skipped", "gradient_norm", "fingerprints",
@@ -30,6 +30,8 @@ _OF_BATCHES: Final = ("digest", "ids", "items")
 _OTHER_HOOKS: Final = "other hooks or modes are in force"
 _AT: Final = {"ckpt": "saved", "resumed": "put in"}
 """Roots that count before others of the same Step: as a file was saved, and as a capsule was put in."""
+_OTHER_DATA: Final = 0.01
+"""Of a loss: far more than rounding makes of it in one Step."""
 _MADE: Final = "rng"
 """A field that every Step has, and a root alone has not."""
 
@@ -110,6 +112,24 @@ def first_step_apart(stretch: Stretch, record: Iterable[Item], attempt: int, rep
         if broken is not None:
             return broken
     return None
+
+
+def is_of_other_data(stretch: Stretch, record: Iterable[Item], attempt: int, replay: Iterable[Item]) -> bool:
+    """Whether the first Step of `stretch` looks as if it had other data or random numbers in the replay.
+
+    Of data that no loader gave the record has nothing: a loss that is far off tells, roughly. So this decides nothing
+    but whether another way to get there is tried. Raises what reading the items raises.
+    """
+    record, replay = tuple(record), tuple(replay)
+    if first_step_apart(stretch, record, attempt, replay) is not None:
+        return True
+    expected = _within(record, attempt, stretch.first, stretch.first + 1)
+    made = {rank: each for (rank, _), each in _within(replay, 0, 0, 1).items()}
+    losses = [(each.get("loss"), made.get(rank, {}).get("loss")) for (rank, _), each in expected.items()]
+    return any(
+        isinstance(one, float) and isinstance(other, float) and abs(one - other) > _OTHER_DATA * abs(one)
+        for one, other in losses
+    )
 
 
 def are_apart_by_rounding(one: Iterable[Item], other: Iterable[Item]) -> bool:
