@@ -231,6 +231,7 @@ def test_a_record_that_is_too_far_is_not_equal_and_says_where(split):
     assert (answer.steps, answer.equal) == (1, 0)
     assert answer.split.slack > 1.0
     assert answer.reason.startswith("step 4: the gradient of a.weight is ")
+    assert answer.reason.endswith("explains here; or the program does not put everything back as it resumes")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from saksi.judgement.replay.gradients import StepGradients, gradients_at
 from saksi.judgement.replay.resumed import are_apart_by_rounding, first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
+from saksi.judgement.replay.stretches import Means
 from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 from saksi.processes.auditor.replaying import Replay
@@ -59,6 +60,12 @@ class UpToRounding(NamedTuple):
 
 
 NOTHING: Final = UpToRounding({}, (), 0, {})
+_OR_NOT_PUT_BACK: Final[Mapping[Means, str]] = {
+    "start": "",
+    "resume": "; or the program does not put everything back as it resumes",
+    "capsule": "; or the program keeps something that no capsule has",
+}
+"""What would explain it besides: a replay that did not begin at the start may lack what no root binds."""
 
 
 class _Told(NamedTuple):
@@ -243,7 +250,9 @@ def _told(part: Part, number: int, asked: _Asked, outcomes: Mapping[str, Outcome
         return _Told(number, _unsaid(part, number, reason), tuple(environments), replays)
     steps, far = len(asked.record), split.too_far(found)
     equal, why = steps if far is None else 0, before.answer if isinstance(before.answer, str) else None
-    answer = Replayed(number=number, means=stretch.means, steps=steps, equal=equal, reason=far or why, split=found)
+    if far is not None:
+        why = f"{far}{_OR_NOT_PUT_BACK[stretch.means]}"
+    answer = Replayed(number=number, means=stretch.means, steps=steps, equal=equal, reason=why, split=found)
     return _Told(number, answer, tuple(environments), replays)
 
 
