@@ -263,6 +263,15 @@ def test_what_is_more_than_rounding_in_what_was_replayed_already_is_replayed_by_
     assert found.unsaid[1].startswith("step 4 cannot be compared up to rounding: ")
 
 
+def test_where_a_replay_made_no_step_what_was_said_of_it_is_the_reason(split):
+    run = SimulatedRun()
+    run.attach(0)
+    executor = Elsewhere()
+    found = split({1: run.items()}, given=3, executor=executor)
+    assert (found.answers, executor.tasks) == ({}, [])
+    assert found.unsaid == {1: f"step 4 cannot be compared up to rounding: {WHY}"}
+
+
 def test_a_step_that_has_no_samples_is_not_replayed(split):
     executor = Elsewhere()
     found = split({1: resumed()}, given=3, executor=executor, items=recorded(0, 8, run="00112233445566aa", unsampled=4))

@@ -22,6 +22,7 @@ from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.runs import RunMaterials
 from saksi.judgement.replay import split
 from saksi.judgement.replay.gradients import StepGradients, gradients_at
+from saksi.judgement.replay.recorded import recorded_of
 from saksi.judgement.replay.resumed import are_apart_by_rounding, first_step_apart
 from saksi.judgement.replay.sampled import Replayed
 from saksi.judgement.replay.split import Unsplit
@@ -171,6 +172,8 @@ def _asked(part: Part, number: int, answer: Answer, findings: Sequence[Finding])
     """Raises `Unsplit`, also where what was replayed of it already is apart by more than rounding."""
     asked, stretch = part.asked, part.plan.stretches[number]
     if answer.reading is not None:
+        if isinstance(answer.answer, str) and not recorded_of(items_of(answer.reading), 0).steps:
+            raise Unsplit(answer.answer)
         _require_as_recorded(part, number, answer.reading)
     record = gradients_at(items_of(asked.reading), asked.attempt, stretch.first)
     key = split.key_of(record)
