@@ -111,6 +111,7 @@ def test_without_words_to_resume_with_nothing_is_given_out():
     assert found[1] == Answer("nothing says how the program resumes: --resume-with '--resume {ckpt}'")
 
 
+NO_STEP = "the program did not get there"
 OTHER = "step 20 of rank 0: another loss"
 
 
@@ -121,13 +122,18 @@ def capsule_at(at):
 
 
 @pytest.fixture
-def from_capsules(monkeypatch):
+def from_capsules(monkeypatch, tmp_path):
     """Ask for stretches that begin with capsules; `said` is what comes of each task: none is "equal"."""
 
-    def ask(*chosen, said, elsewhere=False, other_data=False, got_there=True):
-        monkeypatch.setattr(audit_resumed, "items_of", lambda _: ())
+    def ask(*chosen, said, elsewhere=False, other_data=False, got_there=True, against=None):
+        def steps_of(reading, _):
+            there = got_there and said.get(reading) != NO_STEP
+            return SimpleNamespace(steps={0: 1} if there else {})
+
+        monkeypatch.setattr(audit_resumed, "items_of", lambda reading: reading)
         monkeypatch.setattr(audit_resumed, "made_until", lambda *_, forward: {0: f"forward {forward}"})
-        monkeypatch.setattr(audit_resumed, "recorded_of", lambda *_: SimpleNamespace(steps={0: 1} if got_there else {}))
+        monkeypatch.setattr(audit_resumed, "recorded_of", steps_of)
+        monkeypatch.setattr(audit_resumed, "against_replay", lambda reading: against)
         monkeypatch.setattr(audit_resumed, "is_elsewhere", lambda *_: elsewhere)
         monkeypatch.setattr(audit_resumed, "is_of_other_data", lambda *_: other_data)
         monkeypatch.setattr(audit_resumed, "_apart", lambda _part, _number, outcome: outcome.last_words)
@@ -140,10 +146,12 @@ def from_capsules(monkeypatch):
         executor = Executed(made)
         asked = part(*chosen)
         asked.asked.reading, asked.asked.attempt = None, 0
+        asked.replays.place = tmp_path
+        (tmp_path / "stretch-1").mkdir()
         plan = Plan(
             stretches=(STRETCHES[0], *map(capsule_at, (10, 20, 30))), chosen=chosen, always=frozenset(), draw=None
         )
-        return resumed(asked._replace(plan=plan), executor, 1), executor.asked
+        return resumed(asked._replace(plan=plan), executor, 1), executor
 
     return ask
 
@@ -152,25 +160,26 @@ class Executed:
     """An executor that has its answers, and keeps what each task is told of the updates before its capsule."""
 
     def __init__(self, outcomes):
-        self.outcomes, self.asked = outcomes, {}
+        self.outcomes, self.asked, self.hidden = outcomes, {}, {}
 
     def run(self, tasks, *, said):
         self.asked |= {task.name: task.made[0] for task in tasks}
+        self.hidden |= {task.name: [each.name for each in task.replay.hidden] for task in tasks}
         said(len(tasks))
         return {task.name: self.outcomes[task.name] for task in tasks}
 
 
 def test_a_stretch_that_is_another_behind_its_capsule_is_replayed_once_more_with_models_executed(from_capsules):
-    found, asked = from_capsules(1, 2, said={"stretch-1": None, "stretch-2": OTHER, "stretch-2-executed": None})
-    assert asked == {name: f"forward {name.endswith('executed')}" for name in asked}
-    assert list(asked) == ["stretch-1", "stretch-2", "stretch-2-executed"]
+    found, executor = from_capsules(1, 2, said={"stretch-1": None, "stretch-2": OTHER, "stretch-2-executed": None})
+    assert executor.asked == {name: f"forward {name.endswith('executed')}" for name in executor.asked}
+    assert list(executor.asked) == ["stretch-1", "stretch-2", "stretch-2-executed"]
     assert [(each.answer.equal, each.replays, each.executed) for each in found.values()] == [
         (20, 1, False),
         (20, 2, True),
     ]
 
 
-@pytest.mark.parametrize("second", [OTHER, Lost(2, "gone")])
+@pytest.mark.parametrize("second", [OTHER, NO_STEP, Lost(2, "gone")])
 def test_one_that_is_another_even_so_keeps_what_was_said_of_it_first(from_capsules, second):
     found, _ = from_capsules(2, said={"stretch-2": OTHER, "stretch-2-executed": second})
     assert (found[2].answer, found[2].reading, found[2].replays) == (OTHER, "stretch-2", 2)
@@ -179,17 +188,28 @@ def test_one_that_is_another_even_so_keeps_what_was_said_of_it_first(from_capsul
 
 def test_where_the_way_there_would_take_longer_than_a_replay_from_the_start_it_is_not_tried_again(from_capsules):
     said = {"stretch-1": OTHER, "stretch-2": OTHER, "stretch-3": OTHER}
-    _, asked = from_capsules(1, 2, 3, said=said)
-    assert list(asked) == list(said)
+    _, executor = from_capsules(1, 2, 3, said=said)
+    assert list(executor.asked) == list(said)
 
 
 def test_what_did_not_get_behind_its_capsule_is_not_tried_again(from_capsules):
-    _, asked = from_capsules(2, said={"stretch-2": OTHER}, got_there=False)
-    assert list(asked) == ["stretch-2"]
+    _, executor = from_capsules(2, said={"stretch-2": OTHER}, got_there=False)
+    assert list(executor.asked) == ["stretch-2"]
 
 
 @pytest.mark.parametrize("other_data", [False, True])
 def test_where_a_difference_proves_nothing_it_has_to_look_like_other_data(from_capsules, other_data):
     said = {"stretch-2": OTHER, "stretch-2-executed": None}
-    _, asked = from_capsules(2, said=said, elsewhere=True, other_data=other_data)
-    assert ("stretch-2-executed" in asked) is other_data
+    _, executor = from_capsules(2, said=said, elsewhere=True, other_data=other_data)
+    assert ("stretch-2-executed" in executor.asked) is other_data
+
+
+def test_a_replay_that_was_itself_found_otherwise_is_not_tried_again(from_capsules):
+    _, executor = from_capsules(2, said={"stretch-2": OTHER}, against="its witness was cut off")
+    assert list(executor.asked) == ["stretch-2"]
+
+
+def test_what_is_replayed_once_more_sees_nothing_of_what_was_replayed_before(from_capsules):
+    said = {"stretch-2": OTHER, "stretch-2-executed": None}
+    _, executor = from_capsules(2, said=said)
+    assert executor.hidden == {"stretch-2": [], "stretch-2-executed": ["stretch-1"]}

@@ -12,6 +12,7 @@ what dropout left of a generator.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
@@ -32,8 +33,10 @@ from saksi.judgement.replay.values import EnvironmentLine
 from saksi.processes.auditor import replaying
 from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, Task
 
-__all__ = ["Answer", "Beginning", "Part", "beginning", "is_elsewhere", "loaded_apart", "resumed"]
+__all__ = ["Answer", "Beginning", "Part", "beginning", "earlier_replays", "is_elsewhere", "loaded_apart", "resumed"]
 
+_REPLAYS: Final = ("stretch-", "split-", "from-")
+"""What the folders of an audit's replays begin with."""
 _MAX_ROOTS: Final = 10_000
 """Steps that are named one by one, in a variable, which holds 128 KiB: where there are more, each has a root."""
 
@@ -84,7 +87,7 @@ def resumed(part: Part, executor: Executor, jobs: int) -> dict[int, Answer]:
         return answers
     for number, each in _in_turn(part, executor, jobs, again, executed=True).items():
         before = answers[number]
-        got_there = each.reading is not None and not _may_have_drawn_otherwise(part, number, each)
+        got_there = _has_steps(each) and not _may_have_drawn_otherwise(part, number, each)
         answers[number] = (each if got_there else before)._replace(replays=before.replays + each.replays)
     return answers
 
@@ -99,8 +102,8 @@ def _in_turn(
         begun = beginning(part, each, executed=executed)
         answers[each] = Answer(begun.reason)
         if begun.restart is not None and begun.reason is None:
-            name = f"stretch-{each}-executed" if executed else f"stretch-{each}"
-            tasks[each] = _task(part, each, begun, memory, name)
+            task = _task(part, each, begun, memory)
+            tasks[each] = _once_more(part, task) if executed else task
     said = "replaying stretches once more" if executed else "replaying stretches"
     with counter(max(1, len(tasks)), said, shown=bool(tasks)) as hear:
         outcomes = executor.run(tuple(tasks.values()), said=hear)
@@ -109,20 +112,35 @@ def _in_turn(
     return answers
 
 
+def _once_more(part: Part, task: Task) -> Task:
+    hidden = (*task.replay.hidden, *earlier_replays(part.replays))
+    replay = msgspec.structs.replace(task.replay, hidden=hidden)
+    return msgspec.structs.replace(task, name=f"{task.name}-executed", replay=replay)
+
+
+def earlier_replays(replays: Replays) -> tuple[Path, ...]:
+    """Folders of the replays that were made until now: none that follows sees them."""
+    return tuple(each for each in replays.place.iterdir() if each.name.startswith(_REPLAYS))
+
+
 def _may_have_drawn_otherwise(part: Part, number: int, answer: Answer) -> bool:
     """Whether a replay began its stretch with a capsule, and is then another, maybe for want of what models drew.
 
     Where a difference proves nothing, rounding makes some: there it has to be more, in the first Step.
     """
     stretch, asked, reading = part.plan.stretches[number], part.asked, answer.reading
-    if stretch.means != "capsule" or reading is None or isinstance(answer.answer, Replayed):
+    if stretch.means != "capsule" or isinstance(answer.answer, Replayed):
         return False
-    if not recorded_of(items_of(reading), 0).steps:
+    if reading is None or not _has_steps(answer) or against_replay(reading) is not None:
         return False
     if not is_elsewhere(part, (reading,)):
         return True
     record = items_of(asked.reading)
     return is_of_other_data(stretch, record, asked.attempt, items_of(reading))
+
+
+def _has_steps(answer: Answer) -> bool:
+    return answer.reading is not None and bool(recorded_of(items_of(answer.reading), 0).steps)
 
 
 def is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
@@ -136,7 +154,7 @@ def is_elsewhere(part: Part, readings: Iterable[RunMaterials]) -> bool:
     return any(other_place(was, recorded_of(items_of(each), 0).place) is not None for each in readings)
 
 
-def _task(part: Part, number: int, begun: Beginning, memory: int | None, name: str) -> Task:
+def _task(part: Part, number: int, begun: Beginning, memory: int | None) -> Task:
     stretch = part.plan.stretches[number]
     enough = None if _is_last(part, number) else (len(part.asked.recorded.steps), stretch.steps + 1)
     roots = _roots_behind(part, stretch, beyond=enough is not None)
@@ -148,7 +166,7 @@ def _task(part: Part, number: int, begun: Beginning, memory: int | None, name: s
         enough=enough,
         memory=memory,
     )
-    return Task(name=name, replay=replay, restart=begun.restart, made=begun.made)
+    return Task(name=f"stretch-{number}", replay=replay, restart=begun.restart, made=begun.made)
 
 
 def beginning(part: Part, number: int, *, executed: bool = False) -> Beginning:

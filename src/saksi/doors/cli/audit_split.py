@@ -16,7 +16,15 @@ import msgspec
 
 from saksi.doors.cli.audit_asked import new_folder
 from saksi.doors.cli.audit_replays import against_replay, environment_at, memory_share
-from saksi.doors.cli.audit_resumed import Answer, Beginning, Part, beginning, is_elsewhere, loaded_apart
+from saksi.doors.cli.audit_resumed import (
+    Answer,
+    Beginning,
+    Part,
+    beginning,
+    earlier_replays,
+    is_elsewhere,
+    loaded_apart,
+)
 from saksi.doors.cli.progress import counter
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.runs import RunMaterials
@@ -32,13 +40,10 @@ from saksi.processes.auditor.executor import Executor, Lost, Outcome, Refused, T
 from saksi.processes.auditor.replaying import Replay
 from saksi.words.findings import Finding
 
-__all__ = ["NOTHING", "REPLAYS", "THREADS", "UpToRounding", "up_to_rounding"]
+__all__ = ["NOTHING", "THREADS", "UpToRounding", "up_to_rounding"]
 
 _KINDS: Final = ("base", "threads", "older", "planted")
 """Replays of one Step: as it is; with other threads; with older instructions; and with a label changed."""
-
-REPLAYS: Final = ("stretch-", "split-", "from-")
-"""What the folders of an audit's replays begin with, of which none sees another."""
 
 THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables of a program that say how many threads torch has, whatever an audit asks for."""
@@ -203,10 +208,9 @@ def _asked(part: Part, number: int, answer: Answer, findings: Sequence[Finding])
 def _first_step(part: Part, begun: Beginning) -> Replay:
     """One Step, from where the stretch begins, in which nothing of other replays is seen."""
     task = part.replays.task
-    seen = tuple(each for each in part.replays.place.iterdir() if each.name.startswith(REPLAYS))
     return msgspec.structs.replace(
         task,
-        hidden=(*task.hidden, *seen),
+        hidden=(*task.hidden, *earlier_replays(part.replays)),
         more=begun.more,
         roots_behind=(0,),
         enough=(len(part.asked.recorded.steps), 1),

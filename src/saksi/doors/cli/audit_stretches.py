@@ -22,8 +22,8 @@ import msgspec
 from saksi.doors.cli.audit_asked import AuditAsked, Replays, new_folder
 from saksi.doors.cli.audit_environment import led
 from saksi.doors.cli.audit_replays import environment_at, replayed_from_start, replays_of
-from saksi.doors.cli.audit_resumed import Answer, Part, resumed
-from saksi.doors.cli.audit_split import NOTHING, REPLAYS, THREADS, UpToRounding, up_to_rounding
+from saksi.doors.cli.audit_resumed import Answer, Part, earlier_replays, resumed
+from saksi.doors.cli.audit_split import NOTHING, THREADS, UpToRounding, up_to_rounding
 from saksi.doors.cli.reading import items_of, judged
 from saksi.edges.clock import SystemClock
 from saksi.edges.configuration import read_configuration
@@ -264,6 +264,5 @@ def _stretches_of(part: Part, audit: Audit, answers: Mapping[int, Answer], last:
 
 def _apart(replays: Replays, name: str) -> Replays:
     """The same, in a folder of its own; what other replays left is not seen from there."""
-    others = tuple(each for each in replays.place.iterdir() if each.name.startswith(REPLAYS))
-    task = msgspec.structs.replace(replays.task, hidden=(*replays.task.hidden, *others))
+    task = msgspec.structs.replace(replays.task, hidden=(*replays.task.hidden, *earlier_replays(replays)))
     return replays._replace(place=new_folder(replays.place, name), task=task)
